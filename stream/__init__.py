@@ -1,0 +1,3 @@
+"""Anagram counts of text blobs on Kafka, exactly once."""
+
+__version__ = "0.1.0"
