@@ -2,9 +2,11 @@
 
 StreamError
 ├── Retriable      the surroundings are slow or away: wait, then do the same again
+│   └── StageFailed    one step on one record failed in passing: try it again, a bounded number of times
 ├── Abortable      the open transaction cannot commit: abort it, rewind, go on
 ├── InDoubt        the transaction's outcome is unknown or the producer unusable: throw the producer
 │                  away, make a new one of the same id, read committed offsets again, restore the tail
+├── Blocked        one partition cannot run until somebody mends its surroundings: pause it, the others go on
 ├── Rejected       one record cannot be processed: dead letter with the reason, go on
 └── Fatal          stop: exit status 1; nothing uncommitted is lost
     ├── Fenced     another member owns our transactional id
@@ -23,12 +25,36 @@ class Retriable(StreamError):
     """The surroundings are slow or away; the same call may succeed later."""
 
 
+class StageFailed(Retriable):
+    """One step on one record failed in passing.
+
+    Attributes:
+        stage: the step that failed.
+    """
+
+    def __init__(self, stage: str, detail: str) -> None:
+        super().__init__(f"{stage}: {detail}")
+        self.stage = stage
+
+
 class Abortable(StreamError):
     """The open transaction cannot commit: abort, rewind, go on."""
 
 
 class InDoubt(StreamError):
     """Whether the transaction committed is unknown, or its producer can no longer be used."""
+
+
+class Blocked(StreamError):
+    """One partition cannot run until somebody mends its surroundings; the others go on.
+
+    Attributes:
+        mend: the command that mends it.
+    """
+
+    def __init__(self, message: str, mend: str) -> None:
+        super().__init__(message)
+        self.mend = mend
 
 
 class Reason(StrEnum):

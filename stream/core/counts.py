@@ -1,0 +1,34 @@
+"""Counts + deltas -> changed totals: the fold that the store's state is."""
+
+from collections.abc import Iterable, Mapping
+
+
+def merge(deltas: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Add deltas up: signature -> by how much its total grows over all of them."""
+    merged: dict[str, int] = {}
+    for delta in deltas:
+        for key, grown in delta.items():
+            merged[key] = merged.get(key, 0) + grown
+    return merged
+
+
+def fold(counts: Mapping[str, int], deltas: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Return the new totals, only of the signatures touched."""
+    return {key: counts.get(key, 0) + grown for key, grown in merge(deltas).items()}
+
+
+def encode_total(total: int) -> bytes:
+    """Return a total as it stands in the count topic and in the store: decimal ASCII."""
+    assert total > 0
+    return b"%d" % total
+
+
+def decode_total(value: bytes) -> int:
+    """Read a total as `encode_total` wrote it.
+
+    Raises:
+        ValueError: the bytes are not ours.
+    """
+    if not value.isdigit():
+        raise ValueError(f"not a total: {value[:20]!r}")
+    return int(value)

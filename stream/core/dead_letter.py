@@ -1,0 +1,67 @@
+"""Rejected record -> dead letter: the record as it came, and why, in headers.
+
+The names of the first six are Kafka Streams' own (KIP-1034), in plain text, so that kcat shows them.
+"""
+
+import traceback
+
+from stream import __version__
+from stream.core.records import Header, InputRecord, OutputRecord
+from stream.errors import Rejected
+
+MESSAGE_BYTES_MAX = 1024
+STACKTRACE_BYTES_MAX = 4096
+OVERHEAD_BYTES_MAX = 64 * 1024  # what our headers and Kafka's framing may add to a record
+_RECORD_OVERHEAD_BYTES = 128  # batch header and varints, rounded up
+_OURS = ("__streams.errors.", "dead-letter.")
+
+
+def dead_letter(
+    record: InputRecord, why: Rejected, *, topic: str, group: str, failed_at: str, bytes_max: int
+) -> OutputRecord:
+    """Return the dead letter of a rejected record.
+
+    Key, value, timestamp and foreign headers stay as they came, byte for byte; headers of ours, left
+    by an earlier rejection, are replaced. Where the whole would exceed `bytes_max`, the value is null
+    and `dead-letter.value-bytes` says how long it was: the original lies at topic, partition, offset.
+    """
+    kept: list[Header] = [header for header in record.headers if not header[0].startswith(_OURS)]
+    headers = kept + _headers(record, why, group, failed_at)
+    value = record.value
+    if value is not None and _size(record.key, value, headers) > bytes_max:
+        headers.append(("dead-letter.value-bytes", b"%d" % len(value)))
+        value = None
+    return OutputRecord(topic, record.partition, record.key, value, headers, record.timestamp_ms)
+
+
+def _headers(record: InputRecord, why: Rejected, group: str, failed_at: str) -> list[Header]:
+    cause = why.__cause__ or why
+    trace = "".join(traceback.format_tb(cause.__traceback__)) + type(cause).__name__
+    texts = {
+        "__streams.errors.topic": record.topic,
+        "__streams.errors.partition": str(record.partition),
+        "__streams.errors.offset": str(record.offset),
+        "__streams.errors.exception": type(cause).__qualname__,
+        "__streams.errors.message": _head(why.detail, MESSAGE_BYTES_MAX),
+        "__streams.errors.stacktrace": _tail(trace, STACKTRACE_BYTES_MAX),
+        "dead-letter.reason": why.reason.value,
+        "dead-letter.stage": why.stage,
+        "dead-letter.attempts": str(why.attempts),
+        "dead-letter.group": group,
+        "dead-letter.failed-at": failed_at,
+        "dead-letter.version": __version__,
+    }
+    return [(name, text.encode()) for name, text in texts.items()]
+
+
+def _head(text: str, bytes_max: int) -> str:
+    return text.encode()[:bytes_max].decode(errors="ignore")
+
+
+def _tail(text: str, bytes_max: int) -> str:
+    return text.encode()[-bytes_max:].decode(errors="ignore")
+
+
+def _size(key: bytes | None, value: bytes, headers: list[Header]) -> int:
+    in_headers = sum(len(name) + len(data or b"") + 10 for name, data in headers)
+    return len(key or b"") + len(value) + in_headers + _RECORD_OVERHEAD_BYTES

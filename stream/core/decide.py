@@ -1,0 +1,57 @@
+"""One blob + index -> what it counts."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stream.core.dictionary import AnagramIndex
+from stream.core.signature import signature
+from stream.core.text import words
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What one blob adds.
+
+    Attributes:
+        anagram_counts: dictionary word -> how many words of the text have its signature.
+        deltas: signature in the dictionary -> by how much its total grows.
+        words: all words of the text.
+    """
+
+    anagram_counts: Mapping[str, int]
+    deltas: Mapping[str, int]
+    words: int
+
+
+class Decider:
+    """The pure rule, with a memo: the signature of a word never changes.
+
+    The memo is bounded; when it is full it starts anew, which costs time and changes nothing.
+    """
+
+    MEMO_WORDS_MAX = 1_000_000
+
+    def __init__(self, index: AnagramIndex) -> None:
+        self._anagrams = index.anagrams
+        self._memo: dict[str, str | None] = {}  # word -> its signature, or None outside the dictionary
+
+    def decide(self, text: str) -> Decision:
+        """Count the anagrams of the text's words."""
+        tokens = words(text)
+        memo = self._memo
+        deltas: dict[str, int] = {}
+        for word, n in Counter(tokens).items():
+            key = memo[word] if word in memo else self._learn(word)
+            if key is not None:
+                deltas[key] = deltas.get(key, 0) + n
+        counts = {word: deltas[key] for key in sorted(deltas) for word in self._anagrams[key]}
+        return Decision(counts, deltas, len(tokens))
+
+    def _learn(self, word: str) -> str | None:
+        key = signature(word)
+        known = key if key in self._anagrams else None
+        if len(self._memo) >= self.MEMO_WORDS_MAX:
+            self._memo.clear()
+        self._memo[word] = known
+        return known

@@ -1,0 +1,105 @@
+"""The records that cross a topic: frozen, strict, versioned. `schemas/` is made from these models."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Header = tuple[str, bytes | None]
+
+RESULT_SCHEMA = "anagram-result/1"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class TextBlob(BaseModel):
+    """The JSON form of a record of the input topic; unknown fields are ignored."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+    id: str | None = Field(None, description="The blob's id; without one, the record's key is it.")
+    text: str = Field(description="The text whose words are counted.")
+
+
+class SourceOffset(_Frozen):
+    """Where an input record lies."""
+
+    topic: str
+    partition: Annotated[int, Field(ge=0)]
+    offset: Annotated[int, Field(ge=0)]
+
+
+class AnagramResult(_Frozen):
+    """The value of a record of the result topic: what was counted in one input record."""
+
+    blob_id: str = Field(description="The envelope's id, else the record's key, else topic-partition-offset.")
+    anagram_counts: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        description="Dictionary word -> how many words of the text have its signature."
+    )
+    words: Annotated[int, Field(ge=0)] = Field(description="All words of the text, known or not.")
+    source: SourceOffset = Field(description="The input record that this is the one result of.")
+
+
+class SignatureCount(_Frozen):
+    """A record of the count topic: the running total of one signature on one partition."""
+
+    signature: Annotated[str, Field(pattern=r"^[a-z]+$")] = Field(description="The key.")
+    total: Annotated[str, Field(pattern=r"^[1-9][0-9]*$")] = Field(description="The value, decimal ASCII.")
+
+
+class DeadLetterHeaders(_Frozen):
+    """The headers that a dead letter carries besides its own, all in plain text."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", populate_by_name=True)
+
+    topic: str = Field(alias="__streams.errors.topic")
+    partition: str = Field(alias="__streams.errors.partition")
+    offset: str = Field(alias="__streams.errors.offset")
+    exception: str = Field(alias="__streams.errors.exception")
+    message: str = Field(alias="__streams.errors.message")
+    stacktrace: str = Field(alias="__streams.errors.stacktrace")
+    reason: str = Field(alias="dead-letter.reason")
+    stage: str = Field(alias="dead-letter.stage")
+    attempts: str = Field(alias="dead-letter.attempts")
+    group: str = Field(alias="dead-letter.group")
+    failed_at: str = Field(alias="dead-letter.failed-at")
+    version: str = Field(alias="dead-letter.version")
+
+
+@dataclass(frozen=True, slots=True)
+class InputRecord:
+    """A record as it came from the input topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[Header] = ()
+    timestamp_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputRecord:
+    """A record to produce: a result or a dead letter, on the partition of its input."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[Header] = ()
+    timestamp_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangelogRecord:
+    """A record of the count topic as restore reads it."""
+
+    partition: int
+    offset: int
+    key: bytes
+    value: bytes
+    headers: Sequence[Header] = ()

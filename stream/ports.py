@@ -1,0 +1,312 @@
+"""What `run` needs of the world. Adapters in `kafka/` and `store/` keep these promises; so do the fakes of `testing/`.
+
+Offsets are always "next to read": a committed offset, a position and an end offset compare directly.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from stream.core.records import ChangelogRecord, Header, InputRecord, OutputRecord
+
+Changes = Mapping[bytes, bytes]
+"""Signature -> new total, both as they stand in the count topic and in the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records gathered for one transaction, and the group that owns their partitions.
+
+    Attributes:
+        records: in order within each partition; only of partitions that are running.
+        group: the consumer group's metadata as of the poll that brought the last record. Later
+            metadata could belong to a membership that no longer owns these partitions.
+    """
+
+    records: Sequence[InputRecord] = ()
+    group: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedOffset:
+    """A committed offset of the input, and whether totals stand behind it.
+
+    Attributes:
+        offset: the next to read.
+        counted: the count topic holds totals for the records before it. Kept in the commit's
+            metadata, so that a count topic that was emptied or renamed does not go unnoticed.
+    """
+
+    offset: int
+    counted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How far a store has come; written in the same batch as the data.
+
+    Attributes:
+        changelog_offset: the changelog offset to restore from.
+        input_offset: the input's next offset that the totals stand for; None: nothing counted yet.
+    """
+
+    changelog_offset: int
+    input_offset: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangelogChunk:
+    """What one read of a partition's changelog brought: records, and the position after them."""
+
+    partition: int
+    records: Sequence[ChangelogRecord]
+    position: int
+
+
+class AssignmentListener(Protocol):
+    """Told of the group's decisions from within `Source.gather`, and only there."""
+
+    def assigned(self, partitions: Sequence[int]) -> None:
+        """These partitions are ours from now on; they are paused until `Source.start`."""
+
+    def revoked(self, partitions: Sequence[int]) -> None:
+        """These partitions go to somebody else when this returns."""
+
+    def lost(self, partitions: Sequence[int]) -> None:
+        """These partitions went to somebody else a while ago."""
+
+
+class Source(Protocol):
+    """The input topic, as one member of the consumer group."""
+
+    def subscribe(self, listener: AssignmentListener) -> None:
+        """Join the group."""
+
+    def gather(self, wait_s: float) -> Batch:
+        """Return a batch, empty after `wait_s` without a record. The only call that serves rebalances.
+
+        Raises:
+            Retriable: the consumer reported a passing error.
+            Fatal: a record went missing, or the group will not have us.
+        """
+
+    def committed(self, partitions: Sequence[int]) -> Mapping[int, CommittedOffset | None]:
+        """Return the group's stable committed offsets: those of no open transaction. None: none.
+
+        Raises:
+            Retriable: not known (yet): a transaction is still open, or the broker is away.
+        """
+
+    def offset_range(self, partition: int) -> tuple[int, int]:
+        """Return the first offset and the end offset of the input partition.
+
+        Raises:
+            Retriable: the broker is away.
+        """
+
+    def start(self, partition: int, offset: int) -> None:
+        """Begin or go on to deliver an assigned partition from `offset`.
+
+        Raises:
+            Retriable: the assignment has not settled yet.
+        """
+
+    def stop(self, partition: int) -> None:
+        """Deliver nothing of this partition until `start`."""
+
+    def rewind(self, offsets: Mapping[int, int]) -> None:
+        """Deliver these partitions again from these offsets; what was buffered of them is dropped."""
+
+    def close(self) -> None:
+        """Leave the group."""
+
+
+class Sink(Protocol):
+    """The transactional producer. Every method but `renew` and `close` may raise Abortable, InDoubt, Fatal."""
+
+    def check(self, partition: int) -> None:
+        """Make sure that results and totals of this partition have a place to go.
+
+        Raises:
+            Blocked: the result topic or the count topic lacks the partition.
+            Retriable: the broker is away.
+        """
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+
+    def produce(self, record: OutputRecord) -> None:
+        """Add a result or a dead letter."""
+
+    def produce_changelog(self, partition: int, changes: Changes, headers: Sequence[Header]) -> None:
+        """Add changed totals; the last of them carries `headers`."""
+
+    def send_offsets(self, offsets: Mapping[int, CommittedOffset], group: object) -> None:
+        """Add the group's new committed offsets."""
+
+    def commit(self) -> Mapping[int, int]:
+        """Commit; return, by partition with changes, the changelog offset to restore from."""
+
+    def abort(self) -> None:
+        """Abort the open transaction."""
+
+    def renew(self) -> None:
+        """Throw the producer away and begin with a new one of the same id, which fences the old.
+
+        Raises:
+            Retriable: the broker is away or a transaction of the same id is still being ended.
+            Fatal: the id may not be used.
+        """
+
+    def close(self) -> None:
+        """Close; an open transaction is aborted."""
+
+
+class Store(Protocol):
+    """The totals of one partition. Written only after a commit, or by restore."""
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """What the last write said; None for a new store."""
+
+    def get(self, keys: Iterable[bytes]) -> Mapping[bytes, bytes]:
+        """Return the totals of those keys that have one."""
+
+    def write(self, changes: Changes, checkpoint: Checkpoint) -> None:
+        """Write totals and checkpoint in one atomic batch.
+
+        Raises:
+            Fatal: the disk would not take it; nothing was written.
+        """
+
+    def items(self) -> Iterable[tuple[bytes, bytes]]:
+        """Iterate over all totals."""
+
+    def close(self) -> None:
+        """Close; closing twice is harmless."""
+
+
+class Stores(Protocol):
+    """The stores of one worker."""
+
+    def open(self, partition: int) -> Store:
+        """Open the partition's store; one of another cluster, topic, dictionary or format is set aside first.
+
+        Raises:
+            Fatal: it is in use, or the disk will not have it.
+        """
+
+    def set_aside(self, partition: int, why: str) -> None:
+        """Put a closed store under another name, so that `open` begins anew."""
+
+
+class ChangelogReader(Protocol):
+    """Committed records of the count topic, of several partitions at once."""
+
+    def offset_range(self, partition: int) -> tuple[int, int]:
+        """Return first offset and high watermark (never the last stable offset, KAFKA-10167).
+
+        Raises:
+            Retriable: the broker is away.
+        """
+
+    def start(self, partition: int, offset: int) -> None:
+        """Read this partition, too, from `offset`."""
+
+    def read(self, wait_s: float) -> Sequence[ChangelogChunk]:
+        """Return what came; the positions count commit markers, which take offsets too.
+
+        Raises:
+            Retriable: the broker is away.
+        """
+
+    def stop(self, partition: int) -> None:
+        """Read this partition no more."""
+
+    def close(self) -> None:
+        """Close; `start` opens again."""
+
+
+class Clock(Protocol):
+    """Time, passed in so that tests own it."""
+
+    def monotonic(self) -> float:
+        """Seconds; only differences mean something."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+
+    def sleep(self, seconds: float) -> None:
+        """Return after `seconds`, or early when the worker is asked to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What one transaction did. Durations in seconds.
+
+    Attributes:
+        records: input records, rejected ones among them.
+        words: tokens in their texts.
+        results: result records.
+        rejected: reason -> dead letters.
+        changes: changelog records.
+        seconds: phase -> how long it took: process, produce, offsets, commit, store.
+        offsets: partition -> the input's next offset, now committed.
+    """
+
+    records: int
+    words: int
+    results: int
+    rejected: Mapping[str, int]
+    changes: int
+    offsets: Mapping[int, int]
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+class Observer(Protocol):
+    """Told what happened; logs, metrics and probes are made of it. Calls must not raise or block."""
+
+    def started(self) -> None:
+        """The worker joined the group."""
+
+    def turned(self) -> None:
+        """The loop went round once."""
+
+    def assigned(self, partitions: Sequence[int]) -> None:
+        """The group gave us these."""
+
+    def revoked(self, partitions: Sequence[int], *, lost: bool) -> None:
+        """The group took these."""
+
+    def restoring(self, partition: int, position: int, end_offset: int) -> None:
+        """A step of restore was made."""
+
+    def restored(self, partition: int, records: int, seconds: float, input_offset: int) -> None:
+        """The partition runs, from `input_offset`."""
+
+    def blocked(self, partition: int, why: str, mend: str) -> None:
+        """The partition stays paused until `mend` was done."""
+
+    def committed(self, what: Committed) -> None:
+        """A transaction committed and is in the store."""
+
+    def aborted(self, why: Exception) -> None:
+        """A transaction was aborted and its input rewound."""
+
+    def in_doubt(self, why: Exception) -> None:
+        """The producer is being replaced."""
+
+    def retried(self, stage: str, attempt: int, why: Exception) -> None:
+        """A stage failed and is tried again."""
+
+    def waiting(self, why: Exception) -> None:
+        """The surroundings are away; the worker waits."""
+
+    def resumed(self) -> None:
+        """What `waiting` waited for is back."""
+
+    def set_aside(self, partition: int, why: str) -> None:
+        """A store could not be used and lies under another name now; a new one is restored."""
+
+    def stopping(self, why: str) -> None:
+        """The worker drains."""

@@ -1,0 +1,231 @@
+"""The worker: gather, decide, apply, until stopped."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from stream.config import MAX_POLL_INTERVAL_MS
+from stream.core.counts import decode_total, encode_total, fold
+from stream.core.limits import rejected_in_a_row
+from stream.core.records import InputRecord
+from stream.errors import Abortable, InDoubt, Retriable
+from stream.ports import (
+    Batch,
+    ChangelogReader,
+    Changes,
+    Clock,
+    Committed,
+    CommittedOffset,
+    Observer,
+    Sink,
+    Source,
+    Store,
+)
+from stream.run.assignment import Assignment
+from stream.run.process import Processed, Processor
+from stream.run.restore import Restorer, restart
+from stream.run.transaction import Work, transact
+
+IDLE_WAIT_S = 0.5  # how long a turn without records takes, and so the answer to SIGTERM
+BUSY_WAIT_S = 0.05  # the same while partitions restore, block, or the producer is replaced
+RESTORE_WAIT_S = 0.1
+LOST_AFTER_S = (
+    MAX_POLL_INTERVAL_MS / 1000 * 0.8
+)  # without a poll: the group may have given us up (librdkafka#5604)
+AWAY_WAIT_S = 0.5  # between attempts at surroundings that are away
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the loop holds to."""
+
+    rejected_in_a_row_max: int
+    dictionary: str  # digest
+
+
+class Worker:
+    """One member of the group: its partitions, its producer, its stores."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - the ports it works with
+        self,
+        source: Source,
+        sink: Sink,
+        reader: ChangelogReader,
+        processor: Processor,
+        restorer: Restorer,
+        clock: Clock,
+        observer: Observer,
+        limits: Limits,
+    ) -> None:
+        self._source = source
+        self._sink = sink
+        self._reader = reader
+        self._processor = processor
+        self._restorer = restorer
+        self._clock = clock
+        self._observer = observer
+        self._limits = limits
+        self._in_doubt = True  # no producer yet; its making ends what a predecessor of the same id left open
+        self._waiting = False
+        self._polled = 0.0
+        self.assignment = Assignment(observer, self._forget)
+
+    def run(self, stopping: Callable[[], bool]) -> None:
+        """Work until `stopping`, then drain: nothing is open between two turns.
+
+        Raises:
+            Fatal: the worker must not or cannot go on; what was not committed is read again by the next.
+        """
+        try:
+            while self._in_doubt and not stopping():
+                self._patiently(self._renew)
+            if not stopping():
+                self._source.subscribe(self.assignment)
+                self._observer.started()
+            while not stopping():
+                self.turn()
+        finally:
+            self.close()
+
+    def turn(self) -> None:
+        """Gather one batch and commit it; make one step of restore."""
+        busy = self._in_doubt or not self.assignment.settled()
+        batch = self._gather(BUSY_WAIT_S if busy else IDLE_WAIT_S)
+        if batch.records:
+            self._work(batch)
+        if self._in_doubt:
+            self._patiently(self._renew)
+        elif not self.assignment.settled():
+            self._patiently(lambda: self._restorer.step(self.assignment, RESTORE_WAIT_S))
+        self._observer.turned()
+
+    def close(self) -> None:
+        """Close stores, leave the group, close the producer."""
+        self.assignment.close()
+        self._reader.close()
+        self._source.close()
+        self._sink.close()
+
+    def _gather(self, wait_s: float) -> Batch:
+        try:
+            batch = self._source.gather(wait_s)
+            self._polled = self._clock.monotonic()
+            return batch
+        except Retriable as why:
+            self._wait(why)
+            return Batch()
+
+    def _work(self, batch: Batch) -> None:
+        try:
+            self._commit(batch)
+        except Abortable as why:
+            self._source.rewind(_first_offsets(batch.records))
+            self._observer.aborted(why)
+        except InDoubt as why:
+            self._in_doubt = True
+            restart(list(self.assignment), self._source)
+            self._observer.in_doubt(why)
+
+    def _commit(self, batch: Batch) -> None:
+        started = self._clock.monotonic()
+        processed = self._processor.process(batch.records)
+        rejections = self._count_rejections(processed)
+        stores = self.assignment.running()
+        staged = _stage(processed, stores)
+        work = Work(
+            records=[outcome.record for outcomes in processed.outcomes.values() for outcome in outcomes],
+            staged=staged,
+            offsets={
+                partition: CommittedOffset(offset, partition in staged or _counted(stores[partition]))
+                for partition, offset in processed.next_offsets.items()
+            },
+            group=batch.group,
+            dictionary=self._limits.dictionary,
+        )
+        ready = self._clock.monotonic()
+        if ready - self._polled > LOST_AFTER_S:
+            raise Abortable(f"{ready - self._polled:.0f} s passed since the group was last polled")
+        if work.offsets:
+            transact(work, self._sink, stores)
+            for partition, run in rejections.items():
+                self.assignment[partition].rejected_in_a_row = run
+            seconds = {"process": ready - started, "transaction": self._clock.monotonic() - ready}
+            self._observer.committed(_summary(processed, work, seconds))
+        if processed.undone:
+            self._source.rewind(processed.undone)
+
+    def _count_rejections(self, processed: Processed) -> dict[int, int]:
+        return {
+            partition: rejected_in_a_row(
+                self.assignment[partition].rejected_in_a_row,
+                (outcome.rejected is not None for outcome in outcomes),
+                self._limits.rejected_in_a_row_max,
+            )
+            for partition, outcomes in processed.outcomes.items()
+        }
+
+    def _renew(self) -> None:
+        self._sink.renew()
+        self._in_doubt = False
+
+    def _patiently(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Retriable as why:
+            self._wait(why)
+        else:
+            if self._waiting:
+                self._waiting = False
+                self._observer.resumed()
+
+    def _wait(self, why: Exception) -> None:
+        if not self._waiting:
+            self._waiting = True
+            self._observer.waiting(why)
+        self._clock.sleep(AWAY_WAIT_S)
+
+    def _forget(self, partition: int) -> None:
+        self._restorer.forget(partition)
+        self._processor.forget(partition)
+
+
+def _first_offsets(records: Sequence[InputRecord]) -> dict[int, int]:
+    first: dict[int, int] = {}
+    for record in records:
+        first.setdefault(record.partition, record.offset)
+    return first
+
+
+def _counted(store: Store) -> bool:
+    return store.checkpoint is not None and store.checkpoint.input_offset is not None
+
+
+def _stage(processed: Processed, stores: Mapping[int, Store]) -> dict[int, Changes]:
+    """Totals in the store plus the batch's deltas: partition -> changed totals, where there are any."""
+    staged: dict[int, Changes] = {}
+    for partition, outcomes in processed.outcomes.items():
+        changed = {key: n for key, n in fold({}, (outcome.deltas for outcome in outcomes)).items() if n}
+        if not changed:
+            continue
+        keys = {key: key.encode() for key in changed}
+        stored = stores[partition].get(keys.values())
+        totals = {key: decode_total(stored.get(raw, b"0")) for key, raw in keys.items()}
+        staged[partition] = {keys[key]: encode_total(total) for key, total in fold(totals, [changed]).items()}
+    return staged
+
+
+def _summary(processed: Processed, work: Work, seconds: Mapping[str, float]) -> Committed:
+    outcomes = [outcome for outcomes in processed.outcomes.values() for outcome in outcomes]
+    rejected: dict[str, int] = {}
+    for outcome in outcomes:
+        if outcome.rejected is not None:
+            reason = outcome.rejected.reason.value
+            rejected[reason] = rejected.get(reason, 0) + 1
+    return Committed(
+        records=len(outcomes),
+        words=sum(outcome.words for outcome in outcomes),
+        results=len(outcomes) - sum(rejected.values()),
+        rejected=rejected,
+        changes=sum(map(len, work.staged.values())),
+        offsets={partition: committed.offset for partition, committed in work.offsets.items()},
+        seconds=seconds,
+    )

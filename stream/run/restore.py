@@ -1,0 +1,238 @@
+"""Changelog -> store, up to the end, in bounded steps while the partition is paused.
+
+The order is what makes it exact: committed offsets first (stable ones: of no open transaction), then the
+changelog's high watermark, then committed records up to it. The high watermark and not the last stable
+offset, because the markers of one transaction reach the offsets topic and the changelog apart (KAFKA-10167).
+Positions are compared, never a record's offset: markers take offsets, and compaction takes records.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stream.core.bookmark import Bookmark, read_bookmark
+from stream.core.resume import START_OVER, check_dictionary, resume_offset
+from stream.errors import Blocked, Refused
+from stream.ports import (
+    ChangelogChunk,
+    ChangelogReader,
+    Checkpoint,
+    Clock,
+    CommittedOffset,
+    Observer,
+    Sink,
+    Source,
+    Stores,
+)
+from stream.run.assignment import Assignment, Partition, PartitionState
+
+STALLED_S_MAX = 120.0  # an open transaction of a dead worker ends within its timeout, 10 s by default
+BLOCKED_RETRY_S = 5.0
+
+
+@dataclass(slots=True)
+class _Progress:
+    """One partition's restore.
+
+    `committed` was read before `end`, which was read before the first record; None until then.
+    """
+
+    committed: CommittedOffset | None
+    started: float
+    moved: float
+    end: int | None = None
+    position: int = 0
+    input_offset: int | None = None
+    dictionary: str | None = None
+    records: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreNames:
+    """What restore says in its errors, and the dictionary's digest that it compares."""
+
+    input_topic: str
+    count_topic: str
+    dictionary: str
+    reset_command: str
+
+
+class Restorer:
+    """Brings every assigned partition from RESTORING to RUNNING."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - the ports it moves data between
+        self,
+        source: Source,
+        sink: Sink,
+        reader: ChangelogReader,
+        stores: Stores,
+        clock: Clock,
+        observer: Observer,
+        names: RestoreNames,
+    ) -> None:
+        self._source = source
+        self._sink = sink
+        self._reader = reader
+        self._stores = stores
+        self._clock = clock
+        self._observer = observer
+        self._names = names
+        self._progress: dict[int, _Progress] = {}
+        self._blocked_until = 0.0
+
+    def step(self, assignment: Assignment, wait_s: float) -> None:
+        """Make one bounded step for all partitions that are not running.
+
+        Raises:
+            Retriable: the broker is away, or the offsets are not stable yet; step again later.
+            Refused: totals and offsets do not belong together.
+        """
+        self._unblock(assignment)
+        restoring = [p for p in assignment if p.state is PartitionState.RESTORING]
+        new = [p.number for p in restoring if p.number not in self._progress]
+        if new:
+            now = self._clock.monotonic()
+            for number, committed in self._source.committed(new).items():
+                self._progress[number] = _Progress(committed, now, now)
+        for partition in restoring:
+            self._begin(partition)
+        reading = {p.number: p for p in restoring if self._is_reading(p.number)}
+        if reading:
+            for chunk in self._reader.read(wait_s):
+                if chunk.partition in reading:
+                    self._apply(reading[chunk.partition], chunk)
+        for partition in restoring:
+            progress = self._progress.get(partition.number)
+            if progress is not None and progress.end is not None:
+                self._finish(partition, progress)
+
+    def forget(self, partition: int) -> None:
+        """Stop restoring a partition that is no longer ours, or begin anew with one that is."""
+        if self._progress.pop(partition, None) is not None:
+            self._reader.stop(partition)
+
+    def _is_reading(self, number: int) -> bool:
+        progress = self._progress.get(number)
+        return progress is not None and progress.end is not None and progress.position < progress.end
+
+    def _begin(self, partition: Partition) -> None:
+        progress = self._progress[partition.number]
+        if progress.end is not None:
+            return
+        try:
+            self._sink.check(partition.number)
+            first, end = self._reader.offset_range(partition.number)
+        except Blocked as why:
+            self.forget(partition.number)
+            partition.move(PartitionState.BLOCKED)
+            self._blocked_until = self._clock.monotonic() + BLOCKED_RETRY_S
+            self._observer.blocked(partition.number, str(why), why.mend)
+            return
+        if partition.store is None:
+            partition.store = self._stores.open(partition.number)
+        checkpoint = partition.store.checkpoint
+        if checkpoint is not None and not first <= checkpoint.changelog_offset <= end:
+            why_not = (
+                f"it stands at changelog offset {checkpoint.changelog_offset}, the log holds {first} to {end}"
+            )
+            partition.store.close()
+            self._stores.set_aside(partition.number, why_not)
+            self._observer.set_aside(partition.number, why_not)
+            partition.store = self._stores.open(partition.number)
+            checkpoint = None
+        progress.position = checkpoint.changelog_offset if checkpoint else first
+        progress.input_offset = checkpoint.input_offset if checkpoint else None
+        progress.end = end
+        if progress.position < end:
+            self._reader.start(partition.number, progress.position)
+
+    def _apply(self, partition: Partition, chunk: ChangelogChunk) -> None:
+        progress = self._progress[partition.number]
+        assert partition.store is not None
+        assert chunk.position >= progress.position
+        if chunk.position == progress.position:
+            return
+        bookmark = self._last_bookmark(partition.number, chunk)
+        if bookmark is not None:
+            progress.input_offset = bookmark.input_offset
+            progress.dictionary = bookmark.dictionary
+        progress.position = chunk.position
+        progress.moved = self._clock.monotonic()
+        progress.records += len(chunk.records)
+        changes = {record.key: record.value for record in chunk.records}
+        partition.store.write(changes, Checkpoint(chunk.position, progress.input_offset))
+        self._observer.restoring(partition.number, progress.position, progress.end or 0)
+
+    def _last_bookmark(self, number: int, chunk: ChangelogChunk) -> Bookmark | None:
+        try:
+            if not all(record.value.isdigit() for record in chunk.records):
+                raise ValueError("a value is not a total")
+            found: Bookmark | None = None
+            for record in reversed(chunk.records):
+                found = read_bookmark(record.headers)
+                if found is not None:
+                    break
+        except ValueError as error:
+            raise Refused(
+                f"{self._where(number)} holds records that no worker wrote: {error}", START_OVER
+            ) from error
+        return found
+
+    def _finish(self, partition: Partition, progress: _Progress) -> None:
+        assert progress.end is not None
+        if progress.position < progress.end:
+            self._check_stalled(partition.number, progress)
+            return
+        assert partition.store is not None
+        where = f"{self._names.input_topic}, partition {partition.number}"
+        if progress.input_offset is None and progress.records:
+            raise Refused(
+                f"{self._where(partition.number)} holds totals that no worker of this kind wrote", START_OVER
+            )
+        check_dictionary(where, progress.dictionary, self._names.dictionary)
+        first, end = self._source.offset_range(partition.number)
+        offset = resume_offset(
+            where,
+            committed=progress.committed.offset if progress.committed else None,
+            committed_counted=bool(progress.committed and progress.committed.counted),
+            counted_to=progress.input_offset,
+            first=first,
+            end=end,
+            reset_command=self._names.reset_command.format(partition=partition.number),
+        )
+        self._source.start(partition.number, offset)
+        seconds = self._clock.monotonic() - progress.started
+        self.forget(partition.number)
+        partition.move(PartitionState.RUNNING)
+        self._observer.restored(partition.number, progress.records, seconds, offset)
+
+    def _check_stalled(self, number: int, progress: _Progress) -> None:
+        """An open transaction is waited for; one that never ends hangs, and somebody must end it."""
+        stalled_s = self._clock.monotonic() - progress.moved
+        if stalled_s < STALLED_S_MAX:
+            return
+        progress.moved = self._clock.monotonic()
+        self._reader.offset_range(number)  # the broker may be what is away: that is Retriable
+        raise Refused(
+            f"{self._where(number)} did not move past offset {progress.position} of {progress.end} for "
+            f"{stalled_s:.0f} s: a transaction hangs open in it",
+            "find and end it with `kafka-transactions.sh --bootstrap-server … find-hanging --broker-id …` and "
+            "`kafka-transactions.sh … abort`",
+        )
+
+    def _unblock(self, assignment: Assignment) -> None:
+        if self._clock.monotonic() < self._blocked_until:
+            return
+        for partition in assignment:
+            if partition.state is PartitionState.BLOCKED:
+                partition.move(PartitionState.RESTORING)
+
+    def _where(self, number: int) -> str:
+        return f"{self._names.count_topic}, partition {number}"
+
+
+def restart(partitions: Sequence[Partition], source: Source) -> None:
+    """Send running partitions back to restore: their stores stay open, only the tail is read."""
+    for partition in partitions:
+        if partition.state is PartitionState.RUNNING:
+            source.stop(partition.number)
+            partition.move(PartitionState.RESTORING)
