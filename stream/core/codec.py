@@ -7,7 +7,7 @@ import orjson
 from pydantic import ValidationError
 
 from stream.core.decide import Decision
-from stream.core.records import RESULT_SCHEMA, Header, InputRecord, OutputRecord, TextBlob
+from stream.core.records import RESULT_SCHEMA, Header, InputRecord, OutputRecord, TextBlob, record_bytes
 from stream.errors import Reason, Rejected
 
 _JSON = "application/json"
@@ -39,13 +39,19 @@ def decode_blob(record: InputRecord, input_format: Literal["text", "json"], text
     return Blob(_id_from_key(record), _utf8(value))
 
 
-def encode_result(
-    record: InputRecord, blob_id: str, decision: Decision, topic: str, bytes_max: int
+def encode_result(  # noqa: PLR0913, PLR0917 - a record, what it says, where it goes, what may fit
+    record: InputRecord,
+    blob_id: str,
+    decision: Decision,
+    topic: str,
+    result_bytes_max: int,
+    record_bytes_max: int,
 ) -> OutputRecord:
     """Encode a result for the partition of its input; the JSON is that of `records.AnagramResult`.
 
     Raises:
-        Rejected: the result is longer than `bytes_max`.
+        Rejected: the JSON is longer than `result_bytes_max`, or with key and headers longer than the
+            result topic takes, `record_bytes_max`.
     """
     value = orjson.dumps(
         {
@@ -55,13 +61,16 @@ def encode_result(
             "source": {"topic": record.topic, "partition": record.partition, "offset": record.offset},
         }
     )
-    if len(value) > bytes_max:
-        raise Rejected(
-            Reason.RESULT_TOO_LARGE, "encode", f"the result has {len(value)} bytes, the limit is {bytes_max}"
-        )
+    key = blob_id.encode()
     headers: list[Header] = [("content-type", _JSON.encode()), ("schema", RESULT_SCHEMA.encode())]
     headers += [header for header in record.headers if header[0] in _PASSED_ON]
-    return OutputRecord(topic, record.partition, blob_id.encode(), value, headers)
+    whole = record_bytes(key, value, headers)
+    if len(value) > result_bytes_max or whole > record_bytes_max:
+        limit = min(result_bytes_max, record_bytes_max - (whole - len(value)))
+        raise Rejected(
+            Reason.RESULT_TOO_LARGE, "encode", f"the result has {len(value)} bytes, {max(0, limit)} would fit"
+        )
+    return OutputRecord(topic, record.partition, key, value, headers)
 
 
 def _is_json(record: InputRecord) -> bool:

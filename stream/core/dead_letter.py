@@ -6,13 +6,12 @@ The names of the first six are Kafka Streams' own (KIP-1034), in plain text, so 
 import traceback
 
 from stream import __version__
-from stream.core.records import Header, InputRecord, OutputRecord
+from stream.core.records import Header, InputRecord, OutputRecord, record_bytes
 from stream.errors import Rejected
 
 MESSAGE_BYTES_MAX = 1024
 STACKTRACE_BYTES_MAX = 4096
 OVERHEAD_BYTES_MAX = 64 * 1024  # what our headers and Kafka's framing may add to a record
-_RECORD_OVERHEAD_BYTES = 128  # batch header and varints, rounded up
 _OURS = ("__streams.errors.", "dead-letter.")
 
 
@@ -28,7 +27,7 @@ def dead_letter(
     kept: list[Header] = [header for header in record.headers if not header[0].startswith(_OURS)]
     headers = kept + _headers(record, why, group, failed_at)
     value = record.value
-    if value is not None and _size(record.key, value, headers) > bytes_max:
+    if value is not None and record_bytes(record.key, value, headers) > bytes_max:
         headers.append(("dead-letter.value-bytes", b"%d" % len(value)))
         value = None
     return OutputRecord(topic, record.partition, record.key, value, headers, record.timestamp_ms)
@@ -60,8 +59,3 @@ def _head(text: str, bytes_max: int) -> str:
 
 def _tail(text: str, bytes_max: int) -> str:
     return text.encode()[-bytes_max:].decode(errors="ignore")
-
-
-def _size(key: bytes | None, value: bytes, headers: list[Header]) -> int:
-    in_headers = sum(len(name) + len(data or b"") + 10 for name, data in headers)
-    return len(key or b"") + len(value) + in_headers + _RECORD_OVERHEAD_BYTES

@@ -103,3 +103,9 @@ class ChangelogRecord:
     key: bytes
     value: bytes
     headers: Sequence[Header] = ()
+
+
+def record_bytes(key: bytes | None, value: bytes | None, headers: Sequence[Header]) -> int:
+    """Return how long a record is for the broker at most: framing is rounded up."""
+    in_headers = sum(len(name.encode()) + len(data or b"") + 10 for name, data in headers)
+    return len(key or b"") + len(value or b"") + in_headers + 128

@@ -1,0 +1,216 @@
+"""Apache Kafka itself as a child process: one node, broker and controller in one, on the loopback."""
+
+import os
+import shutil
+import sys
+import tempfile
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic, sleep
+from types import TracebackType
+from typing import Self
+
+from stream.broker import runtime, tcp
+from stream.broker.failure import not_started, tail
+from stream.broker.jvm import Jvm
+from stream.broker.process import GuardedProcess
+from stream.broker.properties import CLIENT_LISTENER, Listener, broker_properties, render
+from stream.broker.storage import Storage, unlock
+from stream.errors import Misconfigured
+
+_LOOK_AGAIN_S = 0.05
+_STARTED = b"Kafka Server started"  # logged when the controller let the broker in and requests are taken
+_TAIL_LINES = 30
+
+
+@dataclass(kw_only=True, eq=False)
+class EmbeddedBroker:
+    """A Kafka broker that lives as long as this object, and never longer than this process.
+
+    The same ports and the same data over every stop, kill and start; `close`, or leaving the `with`
+    block, ends it for good and deletes its data unless a `data_dir` was given.
+
+    Attributes:
+        port: of the broker, 0 for any free one.
+        data_dir: keeps its data there; a temporary folder otherwise.
+        java: a java binary or the home of a JRE (the setting STREAM_JAVA).
+        properties: Kafka's, over ours.
+        listeners: further ones, name to security protocol, each on a free port: see `address`.
+        heap_mib: of the JVM.
+        start_timeout_s: how long a start may take, a download not counted.
+
+    Raises:
+        Misconfigured: this is Windows; the port is taken; a property is ours to set.
+    """
+
+    port: int = 0
+    data_dir: Path | None = None
+    java: Path | None = None
+    properties: Mapping[str, str] = field(default_factory=dict)
+    listeners: Mapping[str, str] = field(default_factory=dict)
+    heap_mib: int = 512
+    start_timeout_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        """Choose ports and folder; nothing runs yet."""
+        if sys.platform == "win32":
+            raise Misconfigured("the embedded broker needs Linux or macOS", "set STREAM_BOOTSTRAP_SERVERS")
+        if self.port:
+            tcp.check_free(self.port)
+        self._listeners, self._controller_port = _with_ports(self.port, self.listeners)
+        self._held = _Held(None if self.data_dir else Path(tempfile.mkdtemp(prefix="anagram-stream-broker-")))
+        weakref.finalize(self, self._held.let_go)
+        self._storage = Storage(self.data_dir or self._held.scratch or Path())
+        self._settings(self._storage.log_dir)  # a wrong one is refused here, before anything is fetched
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """What a client's setting of that name takes."""
+        return self.address(CLIENT_LISTENER)
+
+    @property
+    def pid(self) -> int | None:
+        """The broker's process id while it runs."""
+        running = self._held.process
+        return running.pid if running and running.poll() is None else None
+
+    def address(self, listener: str) -> str:
+        """The address of one of its listeners, by name."""
+        return next(each.address for each in self._listeners if each.name == listener)
+
+    def log_tail(self, lines: int = _TAIL_LINES) -> str:
+        """The last lines of its log, and of what the JVM itself printed."""
+        parts = tail(self._log, lines), tail(self._console, lines)
+        return "\n".join(part for part in parts if part)
+
+    def start(self) -> Self:
+        """Fetch what is missing, format the folder if it is new, start, and return when it answers.
+
+        Raises:
+            Misconfigured: java, a port, the folder or a property is not right.
+            Refused: something could not be fetched, the folder is in use, or the broker did not start
+                for a cause that its log names.
+            Fatal: it did not start for any other cause.
+        """
+        assert self.pid is None, "it runs already"
+        jvm = Jvm(runtime.ready(self.java), self.heap_mib)
+        for port in (self._controller_port, *(listener.port for listener in self._listeners)):
+            tcp.check_free(port)
+        lock = self._storage.lock()
+        try:
+            self._storage.format(self._node_id, self._settings, jvm.storage_tool())
+            settings = self._storage.run_dir / "server.properties"
+            settings.write_text(render(self._settings(self._storage.log_dir)), "ascii")
+            logged_bytes = self._log.stat().st_size if self._log.exists() else 0
+            self._held.process = GuardedProcess(
+                jvm.broker(settings, self._log),
+                folder=self._storage.run_dir,
+                console=self._console,
+                scratch=self._held.scratch,
+                lock=lock,
+            )
+        finally:
+            unlock(lock)
+        try:
+            self._await_start(self._held.process, logged_bytes)
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """End it in order; its data stay for the next start."""
+        self._end(GuardedProcess.stop)
+
+    def kill(self) -> None:
+        """End it with SIGKILL, as a crash would; its data stay for the next start."""
+        self._end(GuardedProcess.kill)
+
+    def close(self) -> None:
+        """End it in order and for good: a temporary folder goes with it."""
+        self._held.let_go()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def _log(self) -> Path:
+        return self._storage.run_dir / "server.log"
+
+    @property
+    def _console(self) -> Path:
+        return self._storage.run_dir / "console.log"
+
+    @property
+    def _node_id(self) -> str:
+        return self._settings(self._storage.log_dir)["node.id"]
+
+    def _settings(self, log_dir: Path) -> dict[str, str]:
+        return broker_properties(self._listeners, self._controller_port, log_dir, self.properties)
+
+    def _end(self, how: Callable[[GuardedProcess], None]) -> None:
+        process, self._held.process = self._held.process, None
+        if process is not None:
+            how(process)
+
+    def _await_start(self, process: GuardedProcess, logged_bytes: int) -> None:
+        """Wait until it says that it started and takes a connection, or for its end, or for the time-out."""
+        deadline = monotonic() + self.start_timeout_s
+        while not (_has_started(self._log, logged_bytes) and tcp.answers(self._listeners[0].port)):
+            if (status := process.poll()) is not None:
+                raise not_started(
+                    f"the broker ended with status {status} instead of starting", self.log_tail()
+                )
+            if monotonic() >= deadline:
+                raise not_started(
+                    f"the broker did not start within {self.start_timeout_s:.0f} s", self.log_tail()
+                )
+            sleep(_LOOK_AGAIN_S)
+
+
+class _Held:
+    """What must be let go of when the broker's object goes, by `close`, garbage collection or exit."""
+
+    def __init__(self, scratch: Path | None) -> None:
+        self.process: GuardedProcess | None = None
+        self.scratch = scratch
+        self._owner_pid = os.getpid()
+
+    def let_go(self) -> None:
+        if os.getpid() != self._owner_pid:
+            return  # a forked child has a copy of the object, not the broker
+        process, self.process = self.process, None
+        if process is not None:
+            process.stop()
+        if self.scratch is not None:
+            shutil.rmtree(self.scratch, ignore_errors=True)
+
+
+def _has_started(log: Path, logged_bytes: int) -> bool:
+    """Whether the log says so after what it held before the start."""
+    try:
+        with log.open("rb") as file:
+            file.seek(logged_bytes)
+            return _STARTED in file.read()
+    except FileNotFoundError:
+        return False
+
+
+def _with_ports(port: int, further: Mapping[str, str]) -> tuple[tuple[Listener, ...], int]:
+    """The listeners with their ports, clients' first, and the controller's port."""
+    securities = {CLIENT_LISTENER: "PLAINTEXT", **further}
+    ports: list[int] = [port] if port else []
+    while len(ports) < len(securities) + 1:  # ends: free_port gives another port each time, or raises
+        ports.append(tcp.free_port(avoid=frozenset(ports)))
+    listeners = tuple(
+        Listener(name, security, own)
+        for (name, security), own in zip(securities.items(), ports, strict=False)
+    )
+    return listeners, ports[-1]

@@ -1,0 +1,101 @@
+"""Why the broker did not start: from the last lines of its log to a likely cause and its mend."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from stream.errors import Fatal, Misconfigured, Refused
+
+_TAIL_BYTES_MAX = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What a line of the log gives away.
+
+    Attributes:
+        pattern: found in the log.
+        what: the cause, for people.
+        mend: what to do about it.
+        is_usage: the caller asked for something impossible.
+    """
+
+    pattern: re.Pattern[str]
+    what: str
+    mend: str
+    is_usage: bool = False
+
+
+# In this order: the first that is found in the log is named.
+_CAUSES = tuple(
+    Cause(re.compile(pattern, re.IGNORECASE), what, mend, is_usage)
+    for pattern, what, mend, is_usage in (
+        ("No space left on device", "the disk is full", "free some space, or choose another data_dir", False),
+        (
+            "Failed to acquire lock",
+            "another broker uses its data",
+            "stop that one, or choose another data_dir",
+            False,
+        ),
+        (
+            "Address already in use|Failed to bind",
+            "a port was taken by another process",
+            "start again with port 0, which takes a free one",
+            False,
+        ),
+        (
+            "OutOfMemoryError|Too small|Could not reserve enough|larger than the maximum|insufficient memory",
+            "it had too little memory",
+            "give it a larger heap_mib (512 is the default)",
+            False,
+        ),
+        (
+            "UnsupportedClassVersionError|Unrecognized VM option|Could not create the Java Virtual Machine",
+            "this Java cannot run it",
+            "set STREAM_JAVA to a Java of version 17 or later",
+            True,
+        ),
+        (
+            "AccessDenied|Permission denied|Read-only file system",
+            "its data folder cannot be written",
+            "choose a data_dir that this user may write",
+            True,
+        ),
+        (
+            "Inconsistent|doesn't match stored|Unexpected error when reading meta.properties",
+            "its data belongs to another broker",
+            "choose another data_dir",
+            False,
+        ),
+        (
+            "ConfigException|requirement failed|IllegalArgumentException|NumberFormatException",
+            "it refused one of its properties",
+            "correct or leave out the property that the log names",
+            True,
+        ),
+    )
+)
+
+
+def tail(path: Path, lines: int) -> str:
+    """The last lines of a file; nothing when it is not there."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _TAIL_BYTES_MAX))
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+    except FileNotFoundError:
+        return ""
+
+
+def not_started(what: str, log: str) -> Fatal:
+    """The error to raise: the likely cause, its mend, and the log's last lines."""
+    cause = next((cause for cause in _CAUSES if cause.pattern.search(log)), None)
+    likely = f"; likely cause: {cause.what}" if cause else ""
+    message = f"{what}{likely}\n{_indented(log)}"
+    if cause is None:
+        return Fatal(message)
+    return Misconfigured(message, cause.mend) if cause.is_usage else Refused(message, cause.mend)
+
+
+def _indented(log: str) -> str:
+    return "\n".join(f"  | {line}" for line in log.splitlines())

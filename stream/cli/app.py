@@ -1,0 +1,67 @@
+"""What the commands share: the application, the consoles, how settings and Kafka are reached."""
+
+from collections.abc import Callable
+from time import monotonic
+from typing import TypeVar
+
+from confluent_kafka.admin import AdminClient
+from rich.console import Console
+
+from stream.config import Settings, load_settings
+from stream.errors import Misconfigured, Retriable, StreamError
+from stream.kafka import clients
+from stream.run.wire import unreachable
+
+REACH_S_MAX = 10.0
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+T = TypeVar("T")
+
+
+def examples(*lines: str) -> str:
+    """Return the part of a `--help` that shows how the command is used."""
+    return "[bold]Examples[/bold]\n\n" + "\n\n".join(f"[cyan]{line}[/cyan]" for line in lines)
+
+
+def settings() -> Settings:
+    """Read the settings."""
+    return load_settings()
+
+
+def admin_client(chosen: Settings) -> AdminClient:
+    """Return an admin client for the chosen cluster."""
+    return clients.make_admin(chosen)
+
+
+def reach(chosen: Settings, ask: Callable[[], T]) -> T:
+    """Ask the broker something, again for a while when it does not answer.
+
+    Raises:
+        Refused: it stays away.
+    """
+    deadline = monotonic() + REACH_S_MAX
+    while True:
+        try:
+            return ask()
+        except Retriable as why:
+            if monotonic() >= deadline:
+                raise unreachable(chosen, why) from why
+
+
+def complain(error: StreamError) -> None:
+    """Say what is wrong and what mends it."""
+    err.print(f"[bold red]error:[/bold red] {_plain(str(error))}")
+    mend = getattr(error, "mend", "")
+    if mend:
+        err.print(f"[bold] mend:[/bold] {_plain(mend)}")
+
+
+def exit_code(error: StreamError) -> int:
+    """Return the exit status that an error means."""
+    return 2 if isinstance(error, Misconfigured) else 1
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")

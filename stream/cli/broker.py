@@ -1,0 +1,37 @@
+"""`broker`: Apache Kafka itself, in the foreground."""
+
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stream.broker.embedded import EmbeddedBroker
+from stream.cli.app import admin_client, out, reach, settings
+from stream.config import load_settings
+from stream.errors import Fatal
+from stream.kafka import topics
+
+
+def broker(
+    port: Annotated[int, typer.Option(help="Where it listens on this machine; 0 is any free port.")] = 9092,
+    data: Annotated[
+        Path | None, typer.Option(help="Keep its data there; a temporary folder otherwise.")
+    ] = None,
+) -> None:
+    """Run Apache Kafka on this machine until Ctrl-C, with the topics of the settings."""
+    chosen = settings()
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    with EmbeddedBroker(port=port, data_dir=data, java=chosen.java) as running:
+        here = load_settings(bootstrap_servers=running.bootstrap_servers)
+        for line in reach(here, lambda: topics.create(admin_client(here), here, None, None, repair=False)):
+            out.print(line)
+        out.print(f"Kafka runs at {running.bootstrap_servers}; Ctrl-C stops it. In other terminals:\n")
+        out.print(f"  export STREAM_BOOTSTRAP_SERVERS={running.bootstrap_servers}")
+        out.file.flush()
+        while not stopped.wait(0.5):
+            if running.pid is None:
+                raise Fatal(f"the broker ended by itself; the last lines of its log:\n{running.log_tail()}")

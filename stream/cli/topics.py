@@ -1,0 +1,53 @@
+"""`topics create` and `topics check`."""
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from stream.cli.app import admin_client, out, reach, settings
+from stream.kafka import topics as kafka_topics
+
+app = typer.Typer(no_args_is_help=True, help="Create and check the four topics.", rich_markup_mode="rich")
+
+
+@app.command()
+def create(
+    partitions: Annotated[
+        int | None, typer.Option(min=1, help="Of the input; by default what it has, or 4.")
+    ] = None,
+    replication: Annotated[
+        int | None, typer.Option(min=1, help="Replicas of new topics; the broker's default.")
+    ] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Also set wrong topic configurations right.")
+    ] = False,
+) -> None:
+    """Make what is missing, and grow result and count topic with the input. Safe to run again."""
+    chosen = settings()
+    admin = admin_client(chosen)
+    done = reach(chosen, lambda: kafka_topics.create(admin, chosen, partitions, replication, repair=repair))
+    for line in done or ["nothing to do"]:
+        out.print(line)
+
+
+@app.command()
+def check() -> None:
+    """Say whether a worker may start on the topics; exit 1 if not."""
+    chosen = settings()
+    admin = admin_client(chosen)
+    found = reach(chosen, lambda: kafka_topics.check(admin, chosen))
+    table = Table("topic", "partitions", "cleanup.policy", "max.message.bytes", "id", box=None)
+    for topic in (found.input, found.result, found.count, found.dead_letter):
+        configs = topic.configs
+        table.add_row(
+            topic.name,
+            str(topic.partitions),
+            configs.get("cleanup.policy"),
+            configs.get("max.message.bytes"),
+            topic.id,
+        )
+    out.print(table)
+    for warning in found.warnings:
+        out.print(f"[yellow]warning:[/yellow] {warning}")
+    out.print("[green]ok[/green]")

@@ -1,0 +1,149 @@
+"""The options of every Kafka client: those that exactness hangs on are written out, never left to a default."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+from stream.config import MAX_POLL_INTERVAL_MS, SESSION_TIMEOUT_MS, Settings
+from stream.errors import Misconfigured
+from stream.kafka.failure import describe, kafka_error
+
+_LOG = logging.getLogger(
+    "librdkafka"
+)  # silent unless STREAM_KAFKA_CONFIG sets `debug`: what matters reaches us as errors
+FRAMING_BYTES_MAX = 64 * 1024  # what key, headers and framing may add to a text or a result
+_PREFETCH_KIB = 64 * 1024
+
+Options = dict[str, Any]  # librdkafka's own names and values, callbacks among them
+
+
+def common_options(settings: Settings) -> Options:
+    """Return what all clients share; STREAM_KAFKA_CONFIG is in it."""
+    return {
+        "client.id": settings.instance_id or "anagram-stream",
+        "log.connection.close": False,
+        "reconnect.backoff.ms": 50,
+        "reconnect.backoff.max.ms": 1_000,
+        **settings.client_config,
+        "bootstrap.servers": settings.bootstrap_servers,
+        "logger": _LOG,
+        "error_cb": _ignore,
+    }
+
+
+def member_options(settings: Settings, instance_id: str) -> Options:
+    """Return the options of the consumer that is a member of the group."""
+    classic: Options = {
+        "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": settings.client_config.get("session.timeout.ms", SESSION_TIMEOUT_MS),
+    }
+    static: Options = {"group.instance.id": f"{settings.group_id}-{instance_id}"}
+    return {
+        **common_options(settings),
+        **_reading(settings),
+        "group.protocol": settings.group_protocol,
+        "max.poll.interval.ms": MAX_POLL_INTERVAL_MS,
+        "enable.partition.eof": False,
+        **(classic if settings.group_protocol == "classic" else {}),
+        **(static if settings.static_membership else {}),
+    }
+
+
+def reader_options(settings: Settings) -> Options:
+    """Return the options of a consumer that is assigned by hand and commits nothing."""
+    options = {**common_options(settings), **_reading(settings), "enable.partition.eof": True}
+    options.pop("session.timeout.ms", None)
+    return options
+
+
+def _reading(settings: Settings) -> Options:
+    return {
+        "group.id": settings.group_id,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "error",  # where to begin is ours to say, also after a loss of offsets
+        "isolation.level": "read_committed",
+        "check.crcs": True,
+        "queued.max.messages.kbytes": _PREFETCH_KIB,
+        "fetch.queue.backoff.ms": 10,  # the default of 1 s stalls a reader that keeps up
+        "fetch.message.max.bytes": 4 * 1024 * 1024,
+    }
+
+
+def transactional_options(settings: Settings, instance_id: str, batch_bytes_max: int) -> Options:
+    """Return the options of the transactional producer. Its timeouts nest: message <= transaction, socket below."""
+    timeout_ms = settings.transaction_timeout_ms
+    return {
+        **common_options(settings),
+        **_producing(settings),
+        "transactional.id": f"{settings.group_id}-{instance_id}",
+        "transaction.timeout.ms": timeout_ms,
+        "message.timeout.ms": timeout_ms,
+        "socket.timeout.ms": timeout_ms - 100,
+        "batch.size": batch_bytes_max,
+        "retry.backoff.ms": 20,  # what CONCURRENT_TRANSACTIONS waits between two transactions
+    }
+
+
+def producer_options(settings: Settings) -> Options:
+    """Return the options of the plain producer of `produce` and `demo`."""
+    return {**common_options(settings), **_producing(settings)}
+
+
+def _producing(settings: Settings) -> Options:
+    return {
+        "enable.idempotence": True,
+        "acks": "all",
+        "linger.ms": 5,
+        "message.max.bytes": max(settings.text_bytes_max, settings.result_bytes_max) + 2 * FRAMING_BYTES_MAX,
+        "queue.buffering.max.messages": 1_000_000,
+    }
+
+
+def make_consumer(options: Options) -> Consumer:
+    """Make a consumer.
+
+    Raises:
+        Misconfigured: an option that librdkafka does not take.
+    """
+    try:
+        return Consumer(options)
+    except KafkaException as error:
+        raise _bad_option(error) from error
+
+
+def make_producer(options: Options) -> Producer:
+    """Make a producer.
+
+    Raises:
+        Misconfigured: an option that librdkafka does not take.
+    """
+    try:
+        return Producer(options)
+    except KafkaException as error:
+        raise _bad_option(error) from error
+
+
+def make_admin(settings: Settings) -> AdminClient:
+    """Make an admin client.
+
+    Raises:
+        Misconfigured: an option that librdkafka does not take.
+    """
+    try:
+        return AdminClient(common_options(settings))
+    except KafkaException as error:
+        raise _bad_option(error) from error
+
+
+def _bad_option(error: KafkaException) -> Misconfigured:
+    return Misconfigured(
+        f"librdkafka does not take the options: {describe(kafka_error(error))}", "mend STREAM_KAFKA_CONFIG"
+    )
+
+
+def _ignore(_: Mapping[str, Any] | object) -> None:
+    """Errors of the client as a whole come back from the calls that they make fail."""

@@ -1,0 +1,95 @@
+"""KafkaError -> our tree: one mapping for transactional calls, one for the rest."""
+
+from confluent_kafka import KafkaError, KafkaException
+
+from stream.errors import Abortable, Fatal, Fenced, InDoubt, Refused, Retriable, StreamError
+
+_FENCED = {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}  # noqa: SLF001
+_NO_ACCESS = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError._AUTHENTICATION,  # noqa: SLF001
+    KafkaError.UNSUPPORTED_SASL_MECHANISM,
+}
+_AWAY = {
+    KafkaError._TRANSPORT,  # noqa: SLF001
+    KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
+    KafkaError._TIMED_OUT,  # noqa: SLF001
+    KafkaError._TIMED_OUT_QUEUE,  # noqa: SLF001
+    KafkaError._RESOLVE,  # noqa: SLF001
+    KafkaError._WAIT_COORD,  # noqa: SLF001
+    KafkaError._STATE,  # noqa: SLF001 - the assignment has not settled
+    KafkaError._IN_PROGRESS,  # noqa: SLF001
+    KafkaError._PREV_IN_PROGRESS,  # noqa: SLF001
+    KafkaError._OUTDATED,  # noqa: SLF001
+    KafkaError._DESTROY_BROKER,  # noqa: SLF001
+    KafkaError.BROKER_NOT_AVAILABLE,
+    KafkaError.CONCURRENT_TRANSACTIONS,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NETWORK_EXCEPTION,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.REBALANCE_IN_PROGRESS,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.UNSTABLE_OFFSET_COMMIT,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.KAFKA_STORAGE_ERROR,
+}
+ACCESS_MEND = (
+    "check user and ACLs: the worker needs READ and DESCRIBE on input and count topic, WRITE and DESCRIBE on result, "
+    "count and dead-letter topic, READ on the group, WRITE and DESCRIBE on its transactional id, DESCRIBE_CONFIGS on "
+    "the topics"
+)
+
+
+def kafka_error(exception: KafkaException) -> KafkaError:
+    """Return the error that an exception carries."""
+    found = exception.args[0]
+    assert isinstance(found, KafkaError)
+    return found
+
+
+def from_transaction(error: KafkaError, *, timed_out: bool) -> StreamError:
+    """Map the error of a transactional call; only there are librdkafka's three flags set.
+
+    `timed_out`: our transaction is older than its timeout. Then it was the coordinator that fenced us,
+    not another member, and a new producer of the same id may go on (librdkafka#3928).
+    """
+    text = describe(error)
+    if error.code() in _FENCED:
+        if timed_out:
+            return InDoubt(f"the broker ended our transaction, it was open for too long: {text}")
+        return Fenced(f"another worker took over our transactional id: {text}")
+    if error.code() in _NO_ACCESS:
+        return Refused(f"Kafka refused: {text}", ACCESS_MEND)
+    if error.txn_requires_abort() and not error.fatal():
+        return Abortable(text)
+    return InDoubt(text)
+
+
+def from_call(error: KafkaError) -> StreamError:
+    """Map the error of a consumer or admin call: a broker that is away or slow is waited for."""
+    text = describe(error)
+    if error.code() in _NO_ACCESS:
+        return Refused(f"Kafka refused: {text}", ACCESS_MEND)
+    if error.code() in {KafkaError.FENCED_INSTANCE_ID, KafkaError.UNRELEASED_INSTANCE_ID}:
+        return Fenced(f"another worker has our group.instance.id: {text}")
+    if error.code() in {KafkaError.UNSUPPORTED_VERSION, KafkaError._UNSUPPORTED_FEATURE}:  # noqa: SLF001
+        return Refused(
+            f"the broker does not know this request: {text}",
+            "Kafka 4.0 or later is needed for the consumer protocol; with an older one set STREAM_GROUP_PROTOCOL=classic",
+        )
+    if error.code() in _AWAY or error.retriable():
+        return Retriable(text)
+    return Fatal(text)
+
+
+def describe(error: KafkaError) -> str:
+    """Return what happened, for people."""
+    return f"{error.str()} ({error.name()})"

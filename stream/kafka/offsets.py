@@ -1,0 +1,43 @@
+"""Where the logs of a topic begin and end."""
+
+from collections.abc import Sequence
+
+from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+
+from stream.kafka.failure import from_call, kafka_error
+
+ANSWER_S_MAX = 5.0
+
+
+def offset_ranges(
+    admin: AdminClient, topic: str, partitions: Sequence[int], *, stable: bool = False
+) -> dict[int, tuple[int, int]]:
+    """Return, by partition, the first offset and the end offset.
+
+    The end is the high watermark, or where `stable` the last stable offset: the end of what a
+    read_committed consumer may see now.
+
+    Raises:
+        Retriable: the broker is away.
+    """
+    level = IsolationLevel.READ_COMMITTED if stable else IsolationLevel.READ_UNCOMMITTED
+    first = _ask(admin, topic, partitions, OffsetSpec.earliest(), level)
+    end = _ask(admin, topic, partitions, OffsetSpec.latest(), level)
+    return {partition: (first[partition], end[partition]) for partition in partitions}
+
+
+def _ask(
+    admin: AdminClient, topic: str, partitions: Sequence[int], spec: OffsetSpec, level: IsolationLevel
+) -> dict[int, int]:
+    if not partitions:
+        return {}
+    try:
+        answers = admin.list_offsets(
+            {TopicPartition(topic, partition): spec for partition in partitions},
+            isolation_level=level,
+            request_timeout=ANSWER_S_MAX,
+        )
+        return {at.partition: answer.result().offset for at, answer in answers.items()}
+    except KafkaException as error:
+        raise from_call(kafka_error(error)) from error

@@ -1,0 +1,187 @@
+"""Committed records: of the count topic, for restore; of any topic, for results, totals and checks."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from stream.core.records import ChangelogRecord, Header
+from stream.errors import Fatal, Retriable
+from stream.kafka.clients import Options, make_consumer
+from stream.kafka.failure import describe, from_call, kafka_error
+from stream.kafka.offsets import offset_ranges
+from stream.kafka.source import message_headers
+from stream.ports import ChangelogChunk
+
+RECORDS_MAX = 20_000  # of one read: one bounded step
+
+
+class KafkaReader:
+    """The changelog, of several partitions at once. A consumer exists only while there is something to read."""
+
+    def __init__(self, options: Options, admin: AdminClient, topic: str) -> None:
+        self._options = options
+        self._admin = admin
+        self._topic = topic
+        self._consumer: Consumer | None = None
+        self._position: dict[int, int] = {}
+
+    def offset_range(self, partition: int) -> tuple[int, int]:
+        """Return first offset and high watermark."""
+        return offset_ranges(self._admin, self._topic, [partition])[partition]
+
+    def start(self, partition: int, offset: int) -> None:
+        """Read this partition, too, from `offset`."""
+        if self._consumer is None:
+            self._consumer = make_consumer(self._options)
+        self._position[partition] = offset
+        self._consumer.incremental_assign([TopicPartition(self._topic, partition, offset)])
+
+    def read(self, wait_s: float) -> Sequence[ChangelogChunk]:
+        """Return what came, a chunk a partition."""
+        if self._consumer is None:
+            return []
+        records: dict[int, list[ChangelogRecord]] = {}
+        moved: set[int] = set()
+        for message in _read(self._consumer, RECORDS_MAX, wait_s):
+            partition, position = _position_after(message)
+            if partition not in self._position or position is None:
+                continue
+            moved.add(partition)
+            self._position[partition] = max(position, self._position[partition])
+            if message.error() is None:
+                record = ChangelogRecord(
+                    partition,
+                    position - 1,
+                    message.key() or b"",
+                    message.value() or b"",
+                    message_headers(message),
+                )
+                records.setdefault(partition, []).append(record)
+        return [ChangelogChunk(p, records.get(p, ()), self._position[p]) for p in sorted(moved)]
+
+    def stop(self, partition: int) -> None:
+        """Read this partition no more."""
+        if self._consumer is not None and self._position.pop(partition, None) is not None:
+            if self._position:
+                self._consumer.incremental_unassign([TopicPartition(self._topic, partition)])
+            else:
+                self.close()
+
+    def close(self) -> None:
+        """Close; `start` opens again."""
+        if self._consumer is not None:
+            self._consumer.close()
+            self._consumer = None
+        self._position.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """A committed record of any topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[Header]
+    timestamp_ms: int
+
+
+def read_topic(
+    options: Options,
+    admin: AdminClient,
+    topic: str,
+    *,
+    start: dict[int, int] | None = None,
+    follow: Callable[[], bool] | None = None,
+) -> Iterator[StoredRecord]:
+    """Yield the committed records of a topic from its beginning, or from `start` (partition -> offset).
+
+    It ends at what was the end when it began, or with `follow`, when that returns false. Partitions
+    are read side by side; within each the order is the log's.
+
+    Raises:
+        Retriable: the broker is away.
+        Fatal: the topic is missing.
+    """
+    partitions = partitions_of(admin, topic)
+    ends = {p: end for p, (_, end) in offset_ranges(admin, topic, partitions, stable=True).items()}
+    begin = dict.fromkeys(partitions, OFFSET_BEGINNING) | (start or {})
+    left = {p for p in partitions if ends[p] > begin[p]} if follow is None else set(partitions)
+    if not left:
+        return
+    consumer = make_consumer(options)
+    try:
+        consumer.assign([TopicPartition(topic, p, begin[p]) for p in left])
+        while left if follow is None else follow():
+            for message in _read(consumer, RECORDS_MAX, 0.2):
+                partition, position = _position_after(message)
+                if message.error() is None and partition in left:
+                    yield _stored(message)
+                if follow is None and position is not None and position >= ends[partition]:
+                    left.discard(partition)
+    finally:
+        consumer.close()
+
+
+def partitions_of(admin: AdminClient, topic: str) -> list[int]:
+    """Return the partitions of a topic.
+
+    Raises:
+        Retriable: the broker is away.
+        Fatal: the topic is missing.
+    """
+    try:
+        found = admin.list_topics(topic, 10.0).topics[topic]
+    except KafkaException as error:
+        raise from_call(kafka_error(error)) from error
+    if found.error is not None:
+        if found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise Fatal(f"there is no topic {topic}; create it with: anagram-stream topics create")
+        raise from_call(found.error)
+    return sorted(found.partitions)
+
+
+def _read(consumer: Consumer, records_max: int, wait_s: float) -> list[Message]:
+    """Wait for one record, then take what is there: `consume` alone waits until the whole number came."""
+    try:
+        first = consumer.poll(wait_s)
+        return [] if first is None else [first, *consumer.consume(records_max - 1, 0)]
+    except KafkaException as error:
+        raise from_call(kafka_error(error)) from error
+
+
+def _position_after(message: Message) -> tuple[int, int | None]:
+    """Return partition and the position after the message; None for an event that moves nothing.
+
+    The event of a partition's end carries the position itself, which counts markers.
+    """
+    error, partition, offset = message.error(), message.partition(), message.offset()
+    if error is None:
+        assert partition is not None
+        assert offset is not None
+        return partition, offset + 1
+    if error.code() == KafkaError._PARTITION_EOF and partition is not None:  # noqa: SLF001
+        return partition, offset
+    if error.code() in {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}:  # noqa: SLF001
+        raise Fatal(
+            f"{message.topic()}, partition {partition}: the log was cut while it was read: {describe(error)}"
+        )
+    failure = from_call(error)
+    if isinstance(failure, Retriable):
+        return -1, None  # librdkafka goes on by itself
+    raise failure
+
+
+def _stored(message: Message) -> StoredRecord:
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    assert topic is not None
+    assert partition is not None
+    assert offset is not None
+    stamp = message.timestamp()[1]
+    return StoredRecord(
+        topic, partition, offset, message.key(), message.value(), message_headers(message), stamp
+    )

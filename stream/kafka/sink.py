@@ -1,0 +1,197 @@
+"""The transactional producer: begin, produce, send offsets, commit, abort."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from stream.core.records import Header, OutputRecord
+from stream.errors import Abortable, Blocked, InDoubt, Retriable
+from stream.kafka.clients import Options, make_producer
+from stream.kafka.failure import describe, from_call, from_transaction, kafka_error
+from stream.kafka.source import COUNTED
+from stream.ports import Changes, CommittedOffset
+
+METADATA_S_MAX = 5.0
+RENEW_S_MAX = 5.0  # one attempt; the loop polls the group in between
+
+
+class KafkaSink:
+    """One transactional producer. After InDoubt it is unusable until `renew`."""
+
+    def __init__(self, options: Options, topics: Mapping[str, str], timeout_s: float) -> None:
+        self._options = options
+        self._input_topic = topics["input"]
+        self._result_topic = topics["result"]
+        self._count_topic = topics["count"]
+        self._dead_letter_topic = topics["dead-letter"]
+        self._timeout_s = timeout_s
+        self._producer: Producer | None = None
+        self._ready = False
+        self._partitions: dict[str, int] = {}
+        self._began = 0.0
+        self._delivered: dict[int, int] = {}  # partition -> offset of the transaction's last changelog record
+
+    def check(self, partition: int) -> None:
+        """Make sure that results and totals of this partition have a place to go."""
+        for topic in (self._result_topic, self._count_topic):
+            if partition < self._partitions.get(topic, 0):
+                continue
+            self._partitions[topic] = self._ask_partitions(topic)
+            if partition >= self._partitions[topic]:
+                raise Blocked(
+                    f"{topic} has {self._partitions[topic]} partitions, the input has more: partition {partition} waits",
+                    "anagram-stream topics create",
+                )
+
+    def renew(self) -> None:
+        """Throw the producer away and begin with a new one of the same id, which fences the old."""
+        if self._producer is None or self._ready:
+            self._discard()
+            self._producer = make_producer(self._options)
+        try:
+            self._producer.init_transactions(RENEW_S_MAX)
+        except KafkaException as error:
+            failure = from_transaction(kafka_error(error), timed_out=True)
+            if isinstance(failure, (Abortable, InDoubt)):
+                if kafka_error(error).fatal():
+                    self._discard()
+                raise Retriable(f"the transactional id is not ours yet: {failure}") from error
+            raise failure from error
+        self._ready = True
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+        self._began = time.monotonic()
+        self._delivered = {}
+        self._call(self._open().begin_transaction)
+
+    def produce(self, record: OutputRecord) -> None:
+        """Add a result or a dead letter."""
+        partition = record.partition
+        if record.topic == self._dead_letter_topic:
+            partition %= self._dead_letter_partitions()
+        self._send(record.topic, partition, record.key, record.value, record.headers, record.timestamp_ms)
+
+    def produce_changelog(self, partition: int, changes: Changes, headers: Sequence[Header]) -> None:
+        """Add changed totals; the last of them carries `headers` and tells its offset.
+
+        One is enough: an idempotent producer keeps the order within a partition.
+        """
+        topic, last = self._count_topic, len(changes) - 1
+        for number, (key, value) in enumerate(changes.items()):
+            if number < last:
+                self._send(topic, partition, key, value)
+            else:
+                self._send(topic, partition, key, value, headers, on_delivery=self._on_delivery)
+
+    def send_offsets(self, offsets: Mapping[int, CommittedOffset], group: object) -> None:
+        """Add the group's new committed offsets."""
+        entries = [
+            TopicPartition(self._input_topic, partition, at.offset, metadata=COUNTED if at.counted else None)
+            for partition, at in offsets.items()
+        ]
+        self._call(lambda: self._open().send_offsets_to_transaction(entries, group, max(0.1, self._left_s())))
+
+    def commit(self) -> Mapping[int, int]:
+        """Commit; return, by partition with changes, the changelog offset to restore from.
+
+        The call flushes first, so the delivery reports are in when it returns.
+        """
+        self._call(lambda: self._open().commit_transaction(max(0.1, self._left_s())))
+        return {partition: offset + 1 for partition, offset in self._delivered.items()}
+
+    def abort(self) -> None:
+        """Abort; a failure of that leaves the outcome in doubt."""
+        try:
+            self._open().abort_transaction(self._timeout_s)
+        except KafkaException as error:
+            failure = from_transaction(kafka_error(error), timed_out=self._timed_out())
+            raise failure if not isinstance(failure, Abortable) else InDoubt(str(failure)) from error
+
+    def close(self) -> None:
+        """Close; an open transaction is left to the next producer of this id, which aborts it."""
+        self._discard()
+
+    def _open(self) -> Producer:
+        assert self._producer is not None, "renew first"
+        return self._producer
+
+    def _discard(self) -> None:
+        if self._producer is not None:
+            self._producer.purge(blocking=False)
+            self._producer = None
+        self._ready = False
+
+    def _call(self, call: Callable[[], object]) -> None:
+        try:
+            call()
+        except KafkaException as error:
+            raise from_transaction(kafka_error(error), timed_out=self._timed_out()) from error
+
+    def _send(  # noqa: PLR0913, PLR0917 - a record's parts
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[Header] = (),
+        timestamp_ms: int | None = None,
+        on_delivery: Callable[[KafkaError | None, Message], None] | None = None,
+    ) -> None:
+        stamp = max(0, timestamp_ms or 0)  # 0: now
+        while True:
+            try:
+                self._open().produce(
+                    topic,
+                    value,
+                    key,
+                    partition,
+                    on_delivery=on_delivery,
+                    timestamp=stamp,
+                    headers=list(headers),
+                )
+            except BufferError:  # the queue is full: let it drain
+                if self._left_s() <= 0:
+                    raise Abortable("the broker did not take the transaction's records in time") from None
+                self._open().poll(0.05)
+            except KafkaException as error:
+                raise _from_produce(kafka_error(error), timed_out=self._timed_out()) from error
+            else:
+                return
+
+    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
+        partition, offset = message.partition(), message.offset()
+        if error is None and partition is not None and offset is not None:  # else the commit fails
+            self._delivered[partition] = offset
+
+    def _left_s(self) -> float:
+        return self._timeout_s - (time.monotonic() - self._began)
+
+    def _timed_out(self) -> bool:
+        return time.monotonic() - self._began >= self._timeout_s
+
+    def _dead_letter_partitions(self) -> int:
+        topic = self._dead_letter_topic
+        if topic not in self._partitions:
+            try:
+                self._partitions[topic] = max(1, self._ask_partitions(topic))
+            except Retriable as why:
+                raise Abortable(str(why)) from why
+        return self._partitions[topic]
+
+    def _ask_partitions(self, topic: str) -> int:
+        try:
+            found = self._open().list_topics(topic, METADATA_S_MAX).topics[topic]
+        except KafkaException as error:
+            raise from_call(kafka_error(error)) from error
+        if found.error is not None and found.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise from_call(found.error)
+        return len(found.partitions)
+
+
+def _from_produce(error: KafkaError, *, timed_out: bool) -> Exception:
+    """Map what `produce` itself refuses: it sets no flags, and nothing of the record was sent."""
+    if error.fatal():
+        return from_transaction(error, timed_out=timed_out)
+    return Abortable(describe(error))

@@ -1,0 +1,279 @@
+"""The input topic, as one member of the consumer group: batches, positions, rewind."""
+
+import time
+from collections.abc import Mapping, Sequence
+
+from confluent_kafka import (
+    OFFSET_END,
+    OFFSET_INVALID,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
+
+from stream.core.records import Header, InputRecord
+from stream.core.resume import START_OVER
+from stream.errors import Fatal, Refused, Retriable, StreamError
+from stream.kafka.clients import Options, make_consumer
+from stream.kafka.failure import describe, from_call, kafka_error
+from stream.kafka.offsets import offset_ranges
+from stream.ports import AssignmentListener, Batch, CommittedOffset
+
+COUNTED = "counted"  # the metadata of a committed offset with totals behind it
+COMMITTED_S_MAX = 0.25  # how long a turn may wait for offsets to become stable
+_TYPICAL_BYTES = 1024
+
+
+class KafkaSource:
+    """One member of the group.
+
+    Three things are kept by partition, and are all that stands between a seek and a lost record:
+        position    the next offset to deliver; present exactly while the partition is started
+        seek        where the consumer must go before anything of the partition counts again
+        unconfirmed after a seek, until the first record: the offset that came instead of the one asked
+                    for. A gap is believed when it comes twice (markers and compaction leave such gaps);
+                    a record from before the seek does not.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        admin: AdminClient,
+        topic: str,
+        *,
+        records_max: int,
+        bytes_max: int,
+        interval_s: float,
+    ) -> None:
+        self._consumer: Consumer = make_consumer(options)
+        self._admin = admin
+        self._topic = topic
+        self._records_max = records_max
+        self._bytes_max = bytes_max
+        self._interval_s = interval_s
+        self._listener: AssignmentListener | None = None
+        self._position: dict[int, int] = {}
+        self._seek: dict[int, int] = {}
+        self._unconfirmed: dict[int, int | None] = {}
+        self._gathered = 0.0  # when the last batch began
+        self._record_bytes = _TYPICAL_BYTES
+
+    def subscribe(self, listener: AssignmentListener) -> None:
+        """Join the group."""
+        self._listener = listener
+        try:
+            self._consumer.subscribe(
+                [self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
+            )
+        except KafkaException as error:
+            raise from_call(kafka_error(error)) from error
+
+    def gather(self, wait_s: float) -> Batch:
+        """Return a batch: what arrives within the commit interval, counted from the start of the last one.
+
+        A record that comes after a quiet time is therefore returned at once, with what came with it.
+        """
+        self._seek_all()
+        records: list[InputRecord] = []
+        group = self._consumer.consumer_group_metadata()
+        first = self._poll(wait_s)
+        if first is None:
+            return Batch()
+        size = self._take([first], records)
+        now = time.monotonic()
+        due = max(now, self._gathered + self._interval_s)
+        self._gathered = due
+        while len(records) < self._records_max and size < self._bytes_max:
+            room = max(1, (self._bytes_max - size) // self._record_bytes)
+            group = self._consumer.consumer_group_metadata()
+            messages = self._consume(
+                min(room, self._records_max - len(records)), max(0.0, due - time.monotonic())
+            )
+            size += self._take(messages, records)
+            if time.monotonic() >= due:
+                break
+        if records:
+            self._record_bytes = max(1, size // len(records))
+        return Batch([record for record in records if record.partition in self._position], group)
+
+    def committed(self, partitions: Sequence[int]) -> Mapping[int, CommittedOffset | None]:
+        """Return the group's stable committed offsets: a read_committed consumer is given no others."""
+        try:
+            found = self._consumer.committed(
+                [TopicPartition(self._topic, partition) for partition in partitions], COMMITTED_S_MAX
+            )
+        except KafkaException as error:
+            raise from_call(kafka_error(error)) from error
+        offsets: dict[int, CommittedOffset | None] = {}
+        for at in found:
+            if at.error is not None:
+                raise from_call(at.error)
+            none = at.offset == OFFSET_INVALID
+            offsets[at.partition] = None if none else CommittedOffset(at.offset, at.metadata == COUNTED)
+        return offsets
+
+    def offset_range(self, partition: int) -> tuple[int, int]:
+        """Return the first offset and the high watermark of the input partition."""
+        return offset_ranges(self._admin, self._topic, [partition])[partition]
+
+    def start(self, partition: int, offset: int) -> None:
+        """Begin or go on to deliver an assigned partition from `offset`."""
+        at = TopicPartition(self._topic, partition, offset)
+        try:
+            self._consumer.seek(at)
+            self._consumer.resume([at])
+        except KafkaException as error:
+            raise from_call(kafka_error(error)) from error
+        self._position[partition] = offset
+        self._unconfirmed[partition] = None
+
+    def stop(self, partition: int) -> None:
+        """Deliver nothing of this partition until `start`."""
+        self._drop(partition)
+        try:
+            self._consumer.pause([TopicPartition(self._topic, partition)])
+        except KafkaException as error:
+            raise from_call(kafka_error(error)) from error
+
+    def rewind(self, offsets: Mapping[int, int]) -> None:
+        """Deliver these partitions again from these offsets."""
+        for partition, offset in offsets.items():
+            if partition in self._position:
+                self._position[partition] = offset
+                self._unconfirmed[partition] = None
+                self._seek[partition] = offset
+        self._seek_all()
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._listener = None
+        self._position.clear()
+        self._consumer.close()
+
+    def _poll(self, wait_s: float) -> Message | None:
+        try:
+            return self._consumer.poll(wait_s)
+        except KafkaException as error:
+            raise from_call(kafka_error(error)) from error
+
+    def _consume(self, records_max: int, wait_s: float) -> list[Message]:
+        try:
+            return self._consumer.consume(records_max, wait_s)
+        except KafkaException as error:
+            raise from_call(kafka_error(error)) from error
+
+    def _take(self, messages: Sequence[Message], records: list[InputRecord]) -> int:
+        """Append the records that are due; return their bytes."""
+        size = 0
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                self._complain(error, message)
+                continue
+            partition, offset = _place(message)
+            if not self._is_due(partition, offset):
+                continue
+            self._position[partition] = offset + 1
+            key, value = message.key(), message.value()
+            size += len(value or b"") + len(key or b"")
+            headers = message_headers(message)
+            stamp = message.timestamp()[1]
+            records.append(InputRecord(self._topic, partition, offset, key, value, headers, stamp))
+        return size
+
+    def _is_due(self, partition: int, offset: int) -> bool:
+        expected = self._position.get(partition)
+        if expected is None or partition in self._seek or offset < expected:
+            return False
+        if partition in self._unconfirmed:
+            if offset != expected and self._unconfirmed[partition] != offset:
+                self._unconfirmed[partition] = offset
+                self._seek[partition] = expected
+                return False
+            del self._unconfirmed[partition]
+        return True
+
+    def _complain(self, error: KafkaError, message: Message) -> None:
+        """Raise what a consumer's event means; nothing, where it heals by itself."""
+        code = error.code()
+        at = message.partition()
+        partition = -1 if at is None else at
+        if code in {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}:  # noqa: SLF001
+            if partition not in self._position:
+                return
+            raise Refused(
+                f"{self._topic}, partition {partition}: offset {self._position[partition]} is no longer in the log "
+                f"(retention, or the topic was made anew): {describe(error)}",
+                f"restart the worker to see what is lost and how to go on, or {START_OVER}",
+            )
+        if code == KafkaError._MAX_POLL_EXCEEDED:  # noqa: SLF001 - `lost` follows
+            return
+        if code in {KafkaError._BAD_MSG, KafkaError._BAD_COMPRESSION}:  # noqa: SLF001
+            raise Fatal(
+                f"{self._topic}, partition {partition}: a damaged record at or after offset "
+                f"{self._position.get(partition)}: {describe(error)}"
+            )
+        failure: StreamError = from_call(error)
+        if isinstance(failure, Retriable):
+            return  # librdkafka goes on by itself; a broker that stays away shows in the calls that need it
+        raise failure
+
+    def _seek_all(self) -> None:
+        for partition, offset in list(self._seek.items()):
+            try:
+                self._consumer.seek(TopicPartition(self._topic, partition, offset))
+            except KafkaException as error:
+                if isinstance(failure := from_call(kafka_error(error)), Retriable):
+                    continue  # not settled; until it is, nothing of the partition is delivered
+                raise failure from error
+            del self._seek[partition]
+
+    def _drop(self, partition: int) -> None:
+        self._position.pop(partition, None)
+        self._seek.pop(partition, None)
+        self._unconfirmed.pop(partition, None)
+
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        # From the end, and paused: nothing is fetched until restore has said where to begin.
+        for at in partitions:
+            at.offset = OFFSET_END
+        consumer.incremental_assign(partitions)
+        consumer.pause(partitions)
+        for at in partitions:
+            self._drop(at.partition)
+        if self._listener is not None:
+            self._listener.assigned([at.partition for at in partitions])
+
+    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._release(consumer, partitions)
+        if self._listener is not None:
+            self._listener.revoked([at.partition for at in partitions])
+
+    def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._release(consumer, partitions)
+        if self._listener is not None:
+            self._listener.lost([at.partition for at in partitions])
+
+    def _release(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for at in partitions:
+            self._drop(at.partition)
+        consumer.incremental_unassign(partitions)
+
+
+def message_headers(message: Message) -> Sequence[Header]:
+    """Return a message's headers, in order, as bytes."""
+    found = message.headers()
+    if not found:
+        return ()
+    pairs = found.items() if isinstance(found, dict) else found
+    return [(name, value.encode() if isinstance(value, str) else value) for name, value in pairs]
+
+
+def _place(message: Message) -> tuple[int, int]:
+    partition, offset = message.partition(), message.offset()
+    assert partition is not None
+    assert offset is not None
+    return partition, offset

@@ -1,0 +1,244 @@
+"""The four topics: what they are, what they must be, and how they are made."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+)
+
+from stream.config import Settings
+from stream.core.dead_letter import OVERHEAD_BYTES_MAX
+from stream.errors import Misconfigured, Refused, StreamError
+from stream.kafka.clients import FRAMING_BYTES_MAX
+from stream.kafka.failure import from_call, kafka_error
+
+ANSWER_S_MAX = 10.0
+PARTITIONS = 4
+CREATE = "anagram-stream topics create"
+REPAIR = "anagram-stream topics create --repair"
+_BATCH_BYTES = 1_000_000  # librdkafka's default batch
+_BATCH_FRAMING_BYTES = 128
+
+
+@dataclass(frozen=True, slots=True)
+class TopicFacts:
+    """What is known of one existing topic."""
+
+    name: str
+    id: str
+    partitions: int
+    configs: Mapping[str, str]
+
+    @property
+    def record_bytes_max(self) -> int:
+        """The longest record it takes; the broker counts the framing of its batch."""
+        return int(self.configs.get("max.message.bytes", "1048588")) - _BATCH_FRAMING_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """What is known of the four before a worker starts."""
+
+    cluster_id: str
+    input: TopicFacts
+    result: TopicFacts
+    count: TopicFacts
+    dead_letter: TopicFacts
+    warnings: Sequence[str] = field(default=())
+
+    @property
+    def batch_bytes_max(self) -> int:
+        """The largest batch that each output topic takes."""
+        return min(_BATCH_BYTES, *(t.record_bytes_max for t in (self.result, self.count, self.dead_letter)))
+
+
+def names(settings: Settings) -> dict[str, str]:
+    """Return the four topics' names by their role."""
+    return {
+        "input": settings.input_topic,
+        "result": settings.result_topic,
+        "count": settings.count_topic,
+        "dead-letter": settings.dead_letter_topic,
+    }
+
+
+def wanted_configs(settings: Settings) -> dict[str, dict[str, str]]:
+    """Return the configuration that each topic should have, by role."""
+    text_bytes = settings.text_bytes_max + FRAMING_BYTES_MAX
+    return {
+        "input": {"max.message.bytes": str(text_bytes)},
+        "result": {"max.message.bytes": str(settings.result_bytes_max + FRAMING_BYTES_MAX)},
+        "count": {"cleanup.policy": "compact"},
+        "dead-letter": {
+            "cleanup.policy": "delete",
+            "max.message.bytes": str(text_bytes + OVERHEAD_BYTES_MAX),
+            "message.timestamp.before.max.ms": str(2**63 - 1),  # a dead letter keeps its record's timestamp
+        },
+    }
+
+
+def look(admin: AdminClient, settings: Settings) -> dict[str, TopicFacts]:
+    """Return what exists of the four, by role.
+
+    Raises:
+        Retriable: the broker is away.
+        Refused: no access.
+    """
+    by_role = names(settings)
+    described = _answers(
+        admin.describe_topics(TopicCollection(list(by_role.values())), request_timeout=ANSWER_S_MAX)
+    )
+    existing = {role: described[name] for role, name in by_role.items() if name in described}
+    resources = {name: ConfigResource(ConfigResource.Type.TOPIC, name) for name in described}
+    configs = {
+        resource.name: {entry.name: entry.value for entry in answer.values()}
+        for resource, answer in _answers(
+            admin.describe_configs(list(resources.values()), request_timeout=ANSWER_S_MAX)
+            if resources
+            else {}
+        ).items()
+    }
+    return {
+        role: TopicFacts(topic.name, str(topic.topic_id), len(topic.partitions), configs.get(topic.name, {}))
+        for role, topic in existing.items()
+    }
+
+
+def check(admin: AdminClient, settings: Settings) -> Topics:
+    """Return the facts of the four topics, if a worker may start on them.
+
+    Raises:
+        Retriable: the broker is away.
+        Refused: a topic is missing, no access, or the count topic is not what a changelog must be.
+    """
+    found = look(admin, settings)
+    missing = [name for role, name in names(settings).items() if role not in found]
+    if missing:
+        raise Refused(f"missing topic{'s' if len(missing) > 1 else ''}: {', '.join(missing)}", CREATE)
+    count, source = found["count"], found["input"]
+    policy = count.configs.get("cleanup.policy", "")
+    if policy != "compact":
+        raise Refused(
+            f"{count.name} has cleanup.policy={policy}, but totals live in it for ever: it must be compact alone",
+            f"{REPAIR} (or set STREAM_COUNT_TOPIC to a topic of its own)",
+        )
+    for topic in (count, found["result"]):
+        if topic.partitions < source.partitions:
+            raise Refused(
+                f"{topic.name} has {topic.partitions} partitions, the input {source.name} has {source.partitions}",
+                CREATE,
+            )
+    cluster_id = _result(admin.describe_cluster(request_timeout=ANSWER_S_MAX)).cluster_id
+    return Topics(
+        cluster_id, source, found["result"], count, found["dead-letter"], _warnings(found, settings)
+    )
+
+
+def _warnings(found: Mapping[str, TopicFacts], settings: Settings) -> list[str]:
+    warnings = []
+    for role, wanted in wanted_configs(settings).items():
+        topic = found[role]
+        for name, value in wanted.items():
+            has = topic.configs.get(name)
+            if name == "max.message.bytes" and has is not None and int(has) < int(value):
+                warnings.append(
+                    f"{topic.name} has {name}={has}, below {value}: larger records cannot pass it ({REPAIR})"
+                )
+            elif name == "cleanup.policy" and has is not None and "compact" in has and value != has:
+                warnings.append(f"{topic.name} has {name}={has}: compaction would drop records ({REPAIR})")
+    return warnings
+
+
+def create(
+    admin: AdminClient, settings: Settings, partitions: int | None, replication: int | None, *, repair: bool
+) -> list[str]:
+    """Make what is missing, grow what is too small; with `repair`, set configurations right. Return what was done.
+
+    Partitions never shrink. The input keeps its number unless `partitions` is greater; result and
+    count topic follow the input.
+
+    Raises:
+        Retriable: the broker is away.
+        Refused: no access, or a topic that the cluster will not make.
+        Misconfigured: fewer partitions asked for than there are.
+    """
+    found = look(admin, settings)
+    has = found["input"].partitions if "input" in found else 0
+    if partitions is not None and partitions < has:
+        raise Misconfigured(
+            f"{settings.input_topic} has {has} partitions already; a topic cannot shrink to {partitions}"
+        )
+    number = partitions or has or PARTITIONS
+    done = []
+    for role, name in names(settings).items():
+        wanted = wanted_configs(settings)[role]
+        if role not in found:
+            topic = NewTopic(name, number, replication if replication is not None else -1, config=wanted)
+            made = _done(admin.create_topics([topic], request_timeout=ANSWER_S_MAX)[name])
+            done.append(f"{'created' if made else 'found'} {name}: {number} partitions")
+            continue
+        if role != "dead-letter" and found[role].partitions < number:
+            _result(
+                admin.create_partitions([NewPartitions(name, number)], request_timeout=ANSWER_S_MAX)[name]
+            )
+            done.append(f"grew {name} from {found[role].partitions} to {number} partitions")
+        if repair:
+            done += _repair(admin, found[role], wanted)
+    return done
+
+
+def _repair(admin: AdminClient, topic: TopicFacts, wanted: Mapping[str, str]) -> list[str]:
+    wrong = {name: value for name, value in wanted.items() if topic.configs.get(name) != value}
+    if not wrong:
+        return []
+    entries = [
+        ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in wrong.items()
+    ]
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic.name, incremental_configs=entries)
+    _result(admin.incremental_alter_configs([resource], request_timeout=ANSWER_S_MAX)[resource])
+    return [
+        f"set {name}={value} on {topic.name} (was {topic.configs.get(name)})" for name, value in wrong.items()
+    ]
+
+
+def _done(future: Future[Any]) -> bool:
+    """Wait for a topic to be made; False where somebody else just made it."""
+    try:
+        future.result()
+    except KafkaException as error:
+        if kafka_error(error).code() == KafkaError.TOPIC_ALREADY_EXISTS:
+            return False
+        raise _refused(error) from error
+    return True
+
+
+def _result(future: Future[Any]) -> Any:  # noqa: ANN401 - what the future holds
+    try:
+        return future.result()
+    except KafkaException as error:
+        raise _refused(error) from error
+
+
+def _answers(futures: Mapping[Any, Future[Any]]) -> dict[Any, Any]:
+    """Return the answers of what exists."""
+    answers = {}
+    for key, future in futures.items():
+        try:
+            answers[key] = future.result()
+        except KafkaException as error:
+            if kafka_error(error).code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise _refused(error) from error
+    return answers
+
+
+def _refused(error: KafkaException) -> StreamError:
+    return from_call(kafka_error(error))

@@ -1,0 +1,185 @@
+"""The composition root: settings -> a worker. Only here are the adapters named."""
+
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+from english_words import get_english_words_set
+
+from stream.config import Settings
+from stream.core.codec import decode_blob, encode_result
+from stream.core.dead_letter import dead_letter
+from stream.core.decide import Decider
+from stream.core.dictionary import AnagramIndex, build_index
+from stream.core.records import InputRecord
+from stream.errors import Misconfigured, Refused, Rejected, Retriable
+from stream.kafka import clients, topics
+from stream.kafka.reader import KafkaReader
+from stream.kafka.sink import KafkaSink
+from stream.kafka.source import KafkaSource
+from stream.kafka.topics import Topics
+from stream.ports import Clock
+from stream.run.clock import SystemClock
+from stream.run.loop import Limits, Worker
+from stream.run.process import Bury, Count, Outcome, Processor
+from stream.run.restore import RestoreNames, Restorer
+from stream.run.retry import Retrier
+from stream.store.rocks import RocksStores, StoreIdentity
+from stream.store.slots import Slot, claim_slot
+from stream.telemetry.metrics import Metrics
+from stream.telemetry.observer import Health, WorkerObserver
+from stream.telemetry.server import TelemetryServer
+
+REACH_S_MAX = 30.0  # how long a start waits for a broker that does not answer
+
+_log = structlog.get_logger()
+
+
+def load_index(dictionary: Path | None) -> AnagramIndex:
+    """Read and index the dictionary: a word list, or the package's own.
+
+    Raises:
+        Misconfigured: it cannot be read, or holds no word.
+    """
+    if dictionary is None:
+        return build_index(get_english_words_set(["gcide"], lower=True))
+    try:
+        index = build_index(dictionary.read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured(
+            f"STREAM_DICTIONARY: cannot read {dictionary}: {error}", "name a UTF-8 word list"
+        ) from error
+    if not index.words:
+        raise Misconfigured(
+            f"STREAM_DICTIONARY: {dictionary} holds no word of the letters a-z",
+            "name a word list, a word per line",
+        )
+    return index
+
+
+def run_worker(settings: Settings, clock: SystemClock, tell: Callable[[str], None] = lambda _: None) -> None:
+    """Run one worker until `clock` is stopped. `tell` is given the address that probes and metrics listen on.
+
+    Raises:
+        Fatal: it could not start or go on.
+    """
+    index = load_index(settings.dictionary)
+    _log.info("dictionary loaded", words=index.words, dropped=index.dropped, digest=index.digest)
+    metrics, health = Metrics(), Health()
+    with (
+        TelemetryServer(settings.http_host, settings.http_port, metrics, health, clock) as server,
+        claim_slot(settings.state_dir, settings.group_id, settings.instance_id) as slot,
+    ):
+        address = f"http://{settings.http_host}:{server.port}"
+        _log.info("telemetry listens", address=address)
+        tell(address)
+        found = reach(settings, clock)
+        for warning in found.warnings:
+            _log.warning("topics", warning=warning)
+        observer = WorkerObserver(metrics, health, clock, group=settings.group_id, instance=slot.instance_id)
+        worker = _wire(settings, found, slot, index, clock, observer)
+        worker.run(lambda: clock.stopped)
+        observer.stopping("drained")
+
+
+def reach(settings: Settings, clock: SystemClock) -> Topics:
+    """Check the topics, waiting a while for a broker that does not answer.
+
+    Raises:
+        Refused: the broker stays away, or a worker must not start on these topics.
+    """
+    admin = clients.make_admin(settings)
+    deadline = clock.monotonic() + REACH_S_MAX
+    said = False
+    while True:
+        try:
+            return topics.check(admin, settings)
+        except Retriable as why:
+            if clock.monotonic() >= deadline or clock.stopped:
+                raise unreachable(settings, why) from why
+            if not said:
+                _log.warning("waiting for Kafka", bootstrap_servers=settings.bootstrap_servers, why=str(why))
+                said = True
+            clock.sleep(0.5)
+
+
+def unreachable(settings: Settings, why: Exception) -> Refused:
+    """Return the error for a broker that does not answer."""
+    return Refused(
+        f"no Kafka broker answers at {settings.bootstrap_servers}: {why}",
+        "set STREAM_BOOTSTRAP_SERVERS, or start a broker with: anagram-stream broker",
+    )
+
+
+def _wire(  # noqa: PLR0913, PLR0917 - what a worker is made of
+    settings: Settings,
+    found: Topics,
+    slot: Slot,
+    index: AnagramIndex,
+    clock: SystemClock,
+    observer: WorkerObserver,
+) -> Worker:
+    admin = clients.make_admin(settings)
+    source = KafkaSource(
+        clients.member_options(settings, slot.instance_id),
+        admin,
+        settings.input_topic,
+        records_max=settings.batch_records_max,
+        bytes_max=settings.batch_bytes_max,
+        interval_s=settings.commit_interval_ms / 1000,
+    )
+    sink = KafkaSink(
+        clients.transactional_options(settings, slot.instance_id, found.batch_bytes_max),
+        topics.names(settings),
+        settings.transaction_timeout_ms / 1000,
+    )
+    reader = KafkaReader(clients.reader_options(settings), admin, settings.count_topic)
+    identity = StoreIdentity(found.cluster_id, found.input.id, found.count.id, index.digest)
+    stores = RocksStores(slot.folder, identity, clock, observer)
+    retrier = Retrier(clock, observer, settings.retry_attempts_max, random.Random())  # noqa: S311 - jitter
+    count, bury = _counting(settings, found, index), _burying(settings, found, clock)
+    processor = Processor(count, bury, retrier, clock, settings.batch_deadline_ms / 1000)
+    names = RestoreNames(settings.input_topic, settings.count_topic, index.digest, _reset_command(settings))
+    restorer = Restorer(source, sink, reader, stores, clock, observer, names)
+    limits = Limits(settings.rejected_in_a_row_max, index.digest)
+    return Worker(source, sink, reader, processor, restorer, clock, observer, limits)
+
+
+def _counting(settings: Settings, found: Topics, index: AnagramIndex) -> Count:
+    decide = Decider(index).decide
+    topic, record_bytes_max = settings.result_topic, found.result.record_bytes_max
+
+    def count(record: InputRecord) -> Outcome:
+        blob = decode_blob(record, settings.input_format, settings.text_bytes_max)
+        decision = decide(blob.text)
+        result = encode_result(
+            record, blob.blob_id, decision, topic, settings.result_bytes_max, record_bytes_max
+        )
+        return Outcome(result, decision.deltas, decision.words)
+
+    return count
+
+
+def _burying(settings: Settings, found: Topics, clock: Clock) -> Bury:
+    def bury(record: InputRecord, why: Rejected) -> Outcome:
+        letter = dead_letter(
+            record,
+            why,
+            topic=settings.dead_letter_topic,
+            group=settings.group_id,
+            failed_at=datetime.fromtimestamp(clock.now(), UTC).isoformat(timespec="milliseconds"),
+            bytes_max=found.dead_letter.record_bytes_max,
+        )
+        return Outcome(letter, rejected=why)
+
+    return bury
+
+
+def _reset_command(settings: Settings) -> str:
+    """Kafka's own tool moves a group's offset; the partition is filled in later."""
+    return (
+        f"kafka-consumer-groups.sh --bootstrap-server {settings.bootstrap_servers} --group {settings.group_id} "
+        f"--topic {settings.input_topic}:{{partition}} --reset-offsets --to-earliest --execute"
+    )

@@ -1,0 +1,57 @@
+"""The store's contract in a dict: for simulations and tests."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from stream.errors import Fatal
+from stream.ports import Changes, Checkpoint
+
+
+@dataclass(slots=True)
+class MemoryDisk:
+    """What outlives a closed or crashed store."""
+
+    totals: dict[bytes, bytes] = field(default_factory=dict)
+    checkpoint: Checkpoint | None = None
+    in_use: bool = False
+
+
+class MemoryStore:
+    """Totals of one partition on a `MemoryDisk`."""
+
+    def __init__(self, disk: MemoryDisk) -> None:
+        if disk.in_use:
+            raise Fatal("the store is open already")
+        disk.in_use = True
+        self._disk: MemoryDisk | None = disk
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """What the last write said; None for a new store."""
+        return self._open().checkpoint
+
+    def get(self, keys: Iterable[bytes]) -> Mapping[bytes, bytes]:
+        """Return the totals of those keys that have one."""
+        totals = self._open().totals
+        return {key: totals[key] for key in keys if key in totals}
+
+    def write(self, changes: Changes, checkpoint: Checkpoint) -> None:
+        """Write totals and checkpoint as one."""
+        disk = self._open()
+        assert disk.checkpoint is None or checkpoint.changelog_offset >= disk.checkpoint.changelog_offset
+        disk.totals.update(changes)
+        disk.checkpoint = checkpoint
+
+    def items(self) -> Iterable[tuple[bytes, bytes]]:
+        """Iterate over all totals, in the order of their keys."""
+        return sorted(self._open().totals.items())
+
+    def close(self) -> None:
+        """Close; closing twice is harmless."""
+        if self._disk is not None:
+            self._disk.in_use = False
+            self._disk = None
+
+    def _open(self) -> MemoryDisk:
+        assert self._disk is not None, "the store is closed"
+        return self._disk

@@ -1,0 +1,209 @@
+"""The totals of a partition in RocksDB, with how far they have come, in one write batch.
+
+    partition-3/        one RocksDB each, raw bytes, one column family
+        <signature>     the running total, decimal ASCII: what the count topic holds
+        NUL checkpoint  changelog offset, input offset (8 bytes each, big-endian; the input offset may lack)
+        NUL identity    whose totals these are, JSON; a store of another identity is set aside, never mixed
+
+A signature is of the letters a-z, so no key of ours can meet one.
+"""
+
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import orjson
+from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch
+
+from stream.errors import Fatal, Retriable
+from stream.ports import Changes, Checkpoint, Clock, Observer
+
+FORMAT = 1
+_CHECKPOINT = b"\x00checkpoint"
+_IDENTITY = b"\x00identity"
+_FIRST_SIGNATURE = b"a"
+_MIB = 1024 * 1024
+_BLOCK_CACHE = Cache(32 * _MIB)  # shared by all partitions of the process
+
+
+@dataclass(frozen=True, slots=True)
+class StoreIdentity:
+    """Whose totals a store holds. Ids, not names: a topic made anew has another id."""
+
+    cluster_id: str
+    input_topic_id: str
+    count_topic_id: str
+    dictionary: str
+    format: int = FORMAT
+
+
+class RocksStore:
+    """Totals of one partition."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._db: Rdict | None = Rdict(str(path), _options())
+            self._checkpoint = _decode_checkpoint(self._db.get(_CHECKPOINT))
+        except Exception as error:  # noqa: BLE001 - rocksdict raises no narrower class
+            _fail(path, error)
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """What the last write said; None for a new store."""
+        return self._checkpoint
+
+    @property
+    def identity(self) -> bytes | None:
+        """Whose totals these are, as written; None for a new store."""
+        found = self._open().get(_IDENTITY)
+        return bytes(found) if found is not None else None
+
+    def claim(self, identity: bytes) -> None:
+        """Say whose totals a new store will hold."""
+        self._write({_IDENTITY: identity})
+
+    def get(self, keys: Iterable[bytes]) -> Mapping[bytes, bytes]:
+        """Return the totals of those keys that have one."""
+        wanted = list(keys)
+        try:
+            values: list[bytes | None] = self._open().get(wanted)  # type: ignore[arg-type, assignment]
+        except Exception as error:  # noqa: BLE001 - as above
+            _fail(self.path, error)
+        return {key: value for key, value in zip(wanted, values, strict=True) if value is not None}
+
+    def write(self, changes: Changes, checkpoint: Checkpoint) -> None:
+        """Write totals and checkpoint in one atomic batch.
+
+        Not synced: after a power cut RocksDB holds an earlier batch, whole, and the changelog the rest.
+
+        Raises:
+            Fatal: the disk would not take it; nothing was written.
+        """
+        assert self._checkpoint is None or checkpoint.changelog_offset >= self._checkpoint.changelog_offset
+        self._write({**changes, _CHECKPOINT: _encode_checkpoint(checkpoint)})
+        self._checkpoint = checkpoint
+
+    def items(self) -> Iterable[tuple[bytes, bytes]]:
+        """Iterate over all totals, in the order of their keys."""
+        yield from self._open().items(from_key=_FIRST_SIGNATURE)
+
+    def close(self) -> None:
+        """Close; closing twice is harmless."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def _write(self, entries: Mapping[bytes, bytes]) -> None:
+        batch = WriteBatch(raw_mode=True)
+        for key, value in entries.items():
+            batch.put(key, value)
+        try:
+            self._open().write(batch)
+        except Exception as error:  # noqa: BLE001 - as above
+            _fail(self.path, error)
+
+    def _open(self) -> Rdict:
+        assert self._db is not None, "the store is closed"
+        return self._db
+
+
+class Corrupt(Fatal):
+    """The files are damaged: set aside, and restore."""
+
+
+class RocksStores:
+    """The stores of one worker, in a folder of its own."""
+
+    def __init__(self, folder: Path, identity: StoreIdentity, clock: Clock, observer: Observer) -> None:
+        self._folder = folder
+        self._identity = orjson.dumps(asdict(identity), option=orjson.OPT_SORT_KEYS)
+        self._clock = clock
+        self._observer = observer
+
+    def open(self, partition: int) -> RocksStore:
+        """Open the partition's store; a damaged or foreign one is set aside first.
+
+        Raises:
+            Fatal: it is in use, or the disk will not have it.
+        """
+        path = self._path(partition)
+        try:
+            store = RocksStore(path)
+        except Corrupt as why:
+            self._replace(partition, f"its files are damaged ({why})")
+            store = RocksStore(path)
+        if store.identity not in {None, self._identity}:
+            store.close()
+            self._replace(partition, "it belongs to another cluster, topic, dictionary or format")
+            store = RocksStore(path)
+        if store.identity is None:
+            store.claim(self._identity)
+        return store
+
+    def set_aside(self, partition: int, why: str) -> None:
+        """Put a closed store under another name; `why` is left in it."""
+        path = self._path(partition)
+        stamp = int(self._clock.now() * 1000)
+        aside = path.with_name(f"{path.name}.aside-{stamp}")
+        path.rename(aside)
+        (aside / "WHY").write_text(why + "\n", encoding="utf-8")
+
+    def _replace(self, partition: int, why: str) -> None:
+        self.set_aside(partition, why)
+        self._observer.set_aside(partition, why)
+
+    def _path(self, partition: int) -> Path:
+        return self._folder / f"partition-{partition}"
+
+
+def _options() -> Options:
+    """Return RocksDB's options. The dictionary bounds a store: some 90,000 keys of some 20 bytes."""
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_write_buffer_size(16 * _MIB)  # the whole store fits: most reads end in the memtable
+    options.set_max_write_buffer_number(2)
+    options.set_max_total_wal_size(64 * _MIB)  # bounds what a crash makes RocksDB replay
+    options.set_keep_log_file_num(2)
+    options.set_max_background_jobs(2)
+    options.set_max_open_files(64)
+    options.set_compression_type(
+        DBCompressionType.none()
+    )  # short values; the processor is scarcer than the disk
+    table = BlockBasedOptions()
+    table.set_block_cache(_BLOCK_CACHE)
+    table.set_bloom_filter(10, False)  # a signature not yet counted is answered without a read
+    options.set_block_based_table_factory(table)
+    return options
+
+
+def _fail(path: Path, error: Exception) -> NoReturn:
+    text = str(error)
+    if text.startswith(("Corruption", "Invalid argument", "Not implemented")) or "No such file" in text:
+        raise Corrupt(text) from error
+    if "lock hold" in text or "LOCK" in text:
+        raise Retriable(f"the store {path} is in use by another process") from error
+    if "No space left" in text or "File too large" in text:
+        raise Fatal(
+            f"the disk is full: {path} would not take a write; free some space and start the worker again"
+        ) from error
+    raise Fatal(f"RocksDB failed on {path}: {text}") from error
+
+
+def _encode_checkpoint(checkpoint: Checkpoint) -> bytes:
+    changelog = struct.pack(">Q", checkpoint.changelog_offset)
+    return (
+        changelog
+        if checkpoint.input_offset is None
+        else changelog + struct.pack(">Q", checkpoint.input_offset)
+    )
+
+
+def _decode_checkpoint(value: bytes | None) -> Checkpoint | None:
+    if value is None:
+        return None
+    if len(value) == struct.calcsize(">Q"):
+        return Checkpoint(struct.unpack(">Q", value)[0], None)
+    return Checkpoint(*struct.unpack(">QQ", value))

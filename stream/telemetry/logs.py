@@ -1,0 +1,33 @@
+"""Log lines: an event and its fields, as text for people or as JSON. Never a text, never a key."""
+
+import logging
+import sys
+from typing import Literal
+
+import structlog
+
+
+def configure_logs(log_format: Literal["auto", "text", "json"], *, debug: bool = False) -> None:
+    """Send log lines to standard error. `auto`: text on a terminal, else JSON."""
+    as_text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        if as_text
+        else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if debug else logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    # librdkafka's own lines repeat for every broker and attempt; they are there for who asks for `debug`.
+    librdkafka = logging.getLogger("librdkafka")
+    librdkafka.handlers = [logging.StreamHandler(sys.stderr) if debug else logging.NullHandler()]
+    librdkafka.setLevel(logging.DEBUG if debug else logging.CRITICAL)
+    librdkafka.propagate = False

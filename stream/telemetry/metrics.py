@@ -1,0 +1,63 @@
+"""Every metric of the worker, in one class. Names: `stream_<what>_<unit>[_total]`; labels of a bounded set."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+
+from stream import __version__
+from stream.errors import Reason
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+
+
+class Metrics:
+    """One registry of its own, so that several workers or tests may live in one process."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        Info("stream_build", "What runs.", registry=registry).info({"version": __version__})
+        self.records = Counter(
+            "stream_records_total", "Input records with a committed outcome.", registry=registry
+        )
+        self.words = Counter("stream_words_total", "Words in committed results.", registry=registry)
+        self.results = Counter("stream_results_total", "Results committed.", registry=registry)
+        self.dead_letters = Counter(
+            "stream_dead_letters_total", "Dead letters committed.", ["reason"], registry=registry
+        )
+        for reason in Reason:
+            self.dead_letters.labels(reason.value)
+        self.transactions = Counter(
+            "stream_transactions_total", "Transactions by outcome.", ["outcome"], registry=registry
+        )
+        for outcome in ("committed", "aborted", "in_doubt"):
+            self.transactions.labels(outcome)
+        self.phases = Histogram(
+            "stream_batch_phase_seconds",
+            "How long a batch was in a phase.",
+            ["phase"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.changelog_records = Counter(
+            "stream_changelog_records_total", "Totals written.", registry=registry
+        )
+        self.retries = Counter(
+            "stream_retries_total", "Attempts that failed in passing.", ["stage"], registry=registry
+        )
+        self.assigned = Gauge("stream_assigned_partitions", "Partitions that are ours.", registry=registry)
+        self.rebalances = Counter(
+            "stream_rebalances_total", "Partitions came or went.", ["event"], registry=registry
+        )
+        self.blocked = Gauge(
+            "stream_paused_partitions", "Partitions that do not run.", ["reason"], registry=registry
+        )
+        self.restored_records = Counter(
+            "stream_restore_records_total", "Changelog records applied.", registry=registry
+        )
+        self.restore_remaining = Gauge(
+            "stream_restore_remaining_offsets", "Changelog offsets still to restore.", registry=registry
+        )
+        self.broker_away = Gauge(
+            "stream_broker_away", "1 while the worker waits for Kafka.", registry=registry
+        )
+        self.stores_set_aside = Counter(
+            "stream_stores_set_aside_total", "Stores put aside.", registry=registry
+        )

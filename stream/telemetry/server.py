@@ -1,0 +1,95 @@
+"""`/metrics` and the three probes, on one port."""
+
+import threading
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, Self
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+import orjson
+from prometheus_client import make_wsgi_app
+
+from stream.errors import Misconfigured
+from stream.ports import Clock
+from stream.telemetry.metrics import Metrics
+from stream.telemetry.observer import LIVE_S_MAX, Health
+
+Answer = tuple[str, dict[str, object]]
+
+
+class _QuietHandler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401 - the name is the base's
+        """A scrape is no event."""
+
+
+class _Server(WSGIServer):
+    daemon_threads = True
+
+
+class TelemetryServer:
+    """Serves until closed, in a thread of its own."""
+
+    def __init__(self, host: str, port: int, metrics: Metrics, health: Health, clock: Clock) -> None:
+        self._metrics_app = make_wsgi_app(metrics.registry)
+        self._health = health
+        self._clock = clock
+        try:
+            self._server = make_server(
+                host, port, self._serve, server_class=_Server, handler_class=_QuietHandler
+            )
+        except OSError as error:
+            raise Misconfigured(
+                f"cannot listen on {host}:{port}: {error.strerror}",
+                "set STREAM_HTTP_PORT=0 for any free port",
+            ) from error
+        self.port = self._server.server_port
+        self._thread = threading.Thread(target=self._server.serve_forever, name="telemetry", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _serve(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "/")
+        if path == "/metrics":
+            return self._metrics_app(environ, start_response)
+        probes: dict[str, Callable[[], Answer]] = {
+            "/healthz/started": self._started,
+            "/healthz/ready": self._ready,
+            "/healthz/live": self._live,
+        }
+        status, body = (
+            probes[path]() if path in probes else ("404 Not Found", {"paths": ["/metrics", *probes]})
+        )
+        start_response(status, [("Content-Type", "application/json")])
+        return [orjson.dumps(body)]
+
+    def _started(self) -> Answer:
+        with self._health.lock:
+            remain = sum(self._health.restoring.values())
+            ok = self._health.started and not self._health.restoring
+        return _status(ok=ok), {"started": ok, "restore_remaining_offsets": remain}
+
+    def _ready(self) -> Answer:
+        reasons = self._health.reasons_not_ready()
+        return _status(ok=not reasons), {"ready": not reasons, "reasons": reasons}
+
+    def _live(self) -> Answer:
+        turned = self._health.turned
+        ago_s = self._clock.monotonic() - turned if turned else 0.0
+        ok = ago_s < LIVE_S_MAX
+        return _status(ok=ok), {"live": ok, "last_turn_seconds_ago": round(ago_s, 3)}
+
+
+def _status(*, ok: bool) -> str:
+    return "200 OK" if ok else "503 Service Unavailable"

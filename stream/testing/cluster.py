@@ -1,0 +1,100 @@
+"""A Kafka cluster in memory: deterministic, on a virtual clock, without threads.
+
+It keeps the promises that exactness rests on:
+    log           markers take offsets; read_committed sees neither what is open nor what was aborted
+    transactions  a new producer of an id fences the older one; a transaction that is open for too long
+                  is aborted; markers reach the logs and the offsets each at their own time
+    group         incremental assignment, sessions, epochs checked with transactional offsets, stable offsets
+What it is asked for outside these it does not pretend to know.
+"""
+
+from collections.abc import Sequence
+
+from stream.core.records import Header
+from stream.testing.clock import FakeClock
+from stream.testing.group import FakeGroup
+from stream.testing.log import Entry, PartitionLog, Record
+from stream.testing.transactions import Coordinator
+
+SESSION_TIMEOUT_S = 45.0
+POLL_INTERVAL_S_MAX = 300.0
+TRANSACTION_TIMEOUT_S = 10.0
+_ALL = 1 << 60
+
+
+class FakeCluster:
+    """Topics, groups and the transaction coordinator.
+
+    Attributes:
+        clock: everybody's.
+        coordinator: of transactions.
+    """
+
+    def __init__(
+        self,
+        clock: FakeClock | None = None,
+        *,
+        session_timeout_s: float = SESSION_TIMEOUT_S,
+        transaction_timeout_s: float = TRANSACTION_TIMEOUT_S,
+        poll_interval_s_max: float = POLL_INTERVAL_S_MAX,
+    ) -> None:
+        self.clock = clock or FakeClock()
+        self.coordinator = Coordinator(self.clock, transaction_timeout_s)
+        self._session_timeout_s = session_timeout_s
+        self._poll_interval_s_max = poll_interval_s_max
+        self._topics: dict[str, list[PartitionLog]] = {}
+        self._groups: dict[tuple[str, str], FakeGroup] = {}
+
+    def create(self, topic: str, partitions: int) -> None:
+        """Create a topic, or add partitions to one."""
+        logs = self._topics.setdefault(topic, [])
+        logs.extend(PartitionLog() for _ in range(partitions - len(logs)))
+
+    def delete(self, topic: str) -> None:
+        """Delete a topic and its records."""
+        del self._topics[topic]
+
+    def partitions(self, topic: str) -> int:
+        """Return how many partitions the topic has; 0 for one that is not there."""
+        return len(self._topics.get(topic, ()))
+
+    def log(self, topic: str, partition: int) -> PartitionLog:
+        """Return a partition's log, as it is now."""
+        self.settle()
+        return self._topics[topic][partition]
+
+    def group(self, group_id: str, topic: str) -> FakeGroup:
+        """Return the group on this topic; the first call makes it."""
+        key = (group_id, topic)
+        if key not in self._groups:
+            self._groups[key] = FakeGroup(
+                self.clock, self.partitions(topic), self._session_timeout_s, self._poll_interval_s_max
+            )
+        return self._groups[key]
+
+    def produce(
+        self,
+        topic: str,
+        partition: int,
+        value: bytes | None,
+        key: bytes | None = None,
+        headers: Sequence[Header] = (),
+    ) -> int:
+        """Append a record outside any transaction; return its offset."""
+        stamp = int(self.clock.now() * 1000)
+        return self.log(topic, partition).append(Record(key, value, headers, stamp))
+
+    def committed(self, topic: str, partition: int) -> list[tuple[int, Record]]:
+        """Return the offsets and records that a read_committed reader sees now."""
+        return [_pair(entry) for entry in self.log(topic, partition).read(0, _ALL).entries]
+
+    def settle(self) -> None:
+        """Do what time brought."""
+        self.coordinator.settle()
+        for group in self._groups.values():
+            group.settle()
+
+
+def _pair(entry: Entry) -> tuple[int, Record]:
+    assert entry.record is not None
+    return entry.offset, entry.record

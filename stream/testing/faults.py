@@ -1,0 +1,182 @@
+"""What goes wrong, and when: a hook before and after the effect of every fake call.
+
+A call has two moments. BEFORE: its request was not carried out (the process died, the request was
+lost). AFTER: it was, and its answer never came. Between them lies the whole of what can go wrong.
+"""
+
+import random
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from functools import wraps
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
+
+from stream.errors import Abortable, Blocked, Fatal, InDoubt, Retriable, StreamError
+
+
+class Crashed(BaseException):
+    """The process died at this call: no code of it runs any more."""
+
+
+class DiskFull(Fatal):
+    """A store's disk would not take a write."""
+
+
+class Moment(StrEnum):
+    """When in a call."""
+
+    BEFORE = "before"
+    AFTER = "after"
+
+
+class FaultClass(StrEnum):
+    """What may go wrong at a call."""
+
+    ERROR = "error"  # the request or its answer was lost, or the broker refused
+    CRASH = "crash"  # kill -9
+    PAUSE = "pause"  # SIGSTOP, for a while
+    SWITCH = "switch"  # nothing but bad timing: the others go on first
+    REBALANCE = "rebalance"  # the group reached its next epoch behind the caller's back
+
+
+Planned = BaseException | Callable[[], None]
+
+
+class Faults:
+    """The hook: nothing goes wrong but what a test planned."""
+
+    def __init__(self) -> None:
+        self._planned: list[tuple[str, Moment, Planned]] = []
+
+    def plan(self, call: str, moment: Moment, fault: Planned) -> None:
+        """Let `fault` happen once, at the next such call: an exception is raised, anything else is called."""
+        self._planned.append((call, moment, fault))
+
+    def at(self, call: str, moment: Moment) -> None:
+        """Called by every fake call, twice."""
+        for planned in self._planned:
+            if planned[:2] == (call, moment):
+                self._planned.remove(planned)
+                _happen(planned[2])
+                return
+
+
+def _happen(fault: Planned) -> None:
+    if isinstance(fault, BaseException):
+        raise fault
+    fault()
+
+
+class FaultyPort(Protocol):
+    """What `faulty` needs of a fake."""
+
+    faults: Faults
+
+
+_Port = TypeVar("_Port", bound=FaultyPort)
+_Args = ParamSpec("_Args")
+_Answer = TypeVar("_Answer")
+_Method = Callable[Concatenate[_Port, _Args], _Answer]
+
+
+def faulty(call: str) -> Callable[[_Method[_Port, _Args, _Answer]], _Method[_Port, _Args, _Answer]]:
+    """Give a fake's method its two moments, under the name `call`."""
+
+    def wrap(method: _Method[_Port, _Args, _Answer]) -> _Method[_Port, _Args, _Answer]:
+        @wraps(method)
+        def called(self: _Port, /, *args: _Args.args, **kwargs: _Args.kwargs) -> _Answer:
+            self.faults.at(call, Moment.BEFORE)
+            answer = method(self, *args, **kwargs)
+            self.faults.at(call, Moment.AFTER)
+            return answer
+
+        return called
+
+    return wrap
+
+
+def _blocked(text: str) -> Blocked:
+    return Blocked(text, "wait")
+
+
+Failure = Callable[[str], StreamError]
+
+REQUEST_LOST: Mapping[str, tuple[Failure, ...]] = {
+    "source.gather": (Retriable,),
+    "source.committed": (Retriable,),
+    "source.offset_range": (Retriable,),
+    "source.start": (Retriable,),
+    "sink.check": (Retriable, _blocked),
+    "sink.begin": (Abortable, InDoubt),
+    "sink.produce": (Abortable, InDoubt),
+    "sink.produce_changelog": (Abortable, InDoubt),
+    "sink.send_offsets": (Abortable, InDoubt),
+    "sink.commit": (Abortable, InDoubt),
+    "sink.abort": (InDoubt,),
+    "sink.renew": (Retriable,),
+    "reader.offset_range": (Retriable,),
+    "reader.read": (Retriable,),
+    "store.write": (DiskFull,),
+}
+"""Call -> what its caller may be told where nothing was done. The ports promise that no other call fails."""
+
+ANSWER_LOST: Mapping[str, tuple[Failure, ...]] = {
+    "source.committed": (Retriable,),
+    "source.offset_range": (Retriable,),
+    "sink.check": (Retriable,),
+    "sink.begin": (InDoubt,),
+    "sink.produce": (Abortable, InDoubt),
+    "sink.produce_changelog": (Abortable, InDoubt),
+    "sink.send_offsets": (Abortable, InDoubt),
+    "sink.commit": (InDoubt,),
+    "sink.abort": (InDoubt,),
+    "sink.renew": (Retriable,),
+    "reader.offset_range": (Retriable,),
+}
+"""Call -> what its caller may be told where all was done. Reads that move a position are not among them."""
+
+
+class SeededFaults(Faults):
+    """Faults drawn at random, the same ones for the same seed.
+
+    Attributes:
+        rate: of the calls that a fault meets, either moment counted; 0 ends the storm.
+    """
+
+    def __init__(
+        self,
+        rng: random.Random,
+        rate: float,
+        weights: Mapping[FaultClass, float],
+        surroundings: Callable[[FaultClass], None],
+        tell: Callable[[str, Moment, str], None],
+    ) -> None:
+        """`surroundings` does what is not the call's own: PAUSE, SWITCH, REBALANCE; `tell` keeps the trace."""
+        super().__init__()
+        self._rng = rng
+        self.rate = rate
+        self._classes = list(weights)
+        self._weights = list(weights.values())
+        self._surroundings = surroundings
+        self._tell = tell
+
+    def at(self, call: str, moment: Moment) -> None:
+        """Draw."""
+        super().at(call, moment)
+        if self._rng.random() >= self.rate / len(Moment):
+            return
+        kind = self._rng.choices(self._classes, self._weights)[0]
+        if kind is FaultClass.ERROR:
+            self._fail(call, moment)
+            return
+        self._tell(call, moment, kind)
+        if kind is FaultClass.CRASH:
+            raise Crashed(call)
+        self._surroundings(kind)
+
+    def _fail(self, call: str, moment: Moment) -> None:
+        failures = (REQUEST_LOST if moment is Moment.BEFORE else ANSWER_LOST).get(call)
+        if failures is None:
+            return
+        failure = self._rng.choice(failures)(f"{call}: injected {moment} its effect")
+        self._tell(call, moment, type(failure).__name__)
+        raise failure

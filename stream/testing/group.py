@@ -1,0 +1,185 @@
+"""The group coordinator: members with epochs, who owns which partition, committed offsets."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from stream.errors import Abortable, Retriable
+from stream.ports import Clock, CommittedOffset
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """The group metadata that a member sends along: who it is, and as of which epoch."""
+
+    member: str
+    epoch: int
+
+
+@dataclass(slots=True)
+class _Member:
+    """A member.
+
+    Attributes:
+        epoch: of the assignment it has accepted.
+        heard: when its last heartbeat came.
+        polled: when it last polled.
+        beating: its process runs; a heartbeat comes whenever time passes.
+    """
+
+    epoch: int
+    heard: float
+    polled: float
+    beating: bool = True
+
+
+class FakeGroup:
+    """One consumer group on one topic. Assignment is incremental: revoked from one before another has it."""
+
+    def __init__(
+        self, clock: Clock, partitions: int, session_timeout_s: float, poll_interval_s_max: float
+    ) -> None:
+        self._clock = clock
+        self._partitions = partitions
+        self._session_timeout_s = session_timeout_s
+        self._poll_interval_s_max = poll_interval_s_max
+        self._members: dict[str, _Member] = {}
+        self._owner: dict[int, str] = {}
+        self._joined = 0
+        self._committed: dict[int, CommittedOffset] = {}
+        self._pending: dict[int, dict[int, CommittedOffset]] = {}  # id of a transaction -> its offsets
+        self.epoch = 0
+
+    # -- members ---------------------------------------------------------------------------------------
+
+    def join(self) -> str:
+        """Take in a new member; return its id."""
+        self.settle()
+        self._joined += 1
+        member, now = f"member-{self._joined}", self._clock.monotonic()
+        self.epoch += 1
+        self._members[member] = _Member(self.epoch, heard=now, polled=now)
+        return member
+
+    def leave(self, member: str) -> None:
+        """Let a member go, if it is one; its partitions are free at once."""
+        if self._members.pop(member, None) is not None:
+            self.release(member, self.owned(member))
+            self.epoch += 1
+
+    def has(self, member: str) -> bool:
+        """Whether the group knows this member (still)."""
+        self.settle()
+        return member in self._members
+
+    def beat(self, member: str, *, beating: bool) -> None:
+        """Let the heartbeats of a member's process stop or go on."""
+        self.settle()
+        if member in self._members:
+            self._members[member].beating = beating
+
+    def settle(self) -> None:
+        """Do what time brought: heartbeats of those that live, eviction of those that were silent."""
+        now = self._clock.monotonic()
+        for name, member in list(self._members.items()):
+            if member.beating:
+                member.heard = now
+            is_silent = now - member.heard > self._session_timeout_s
+            if is_silent or now - member.polled > self._poll_interval_s_max:
+                self.leave(name)
+
+    # -- assignment ------------------------------------------------------------------------------------
+
+    def owned(self, member: str) -> list[int]:
+        """Return the partitions that are the member's."""
+        return [p for p in range(self._partitions) if self._owner.get(p) == member]
+
+    def owners(self) -> Mapping[int, str]:
+        """Return the owner of every partition that has one."""
+        return dict(self._owner)
+
+    def poll(self, member: str) -> tuple[list[int], list[int]]:
+        """Serve a member's poll: what it must give up, and what it gets; the latter is its own now.
+
+        It moves on to the group's epoch when it has nothing to give up.
+        """
+        self._members[member].polled = self._clock.monotonic()
+        target = self._target(member)
+        owned = self.owned(member)
+        gained = [p for p in target if p not in self._owner]
+        for partition in gained:
+            self._owner[partition] = member
+        revoked = [p for p in owned if p not in target]
+        if not revoked:
+            self._members[member].epoch = self.epoch
+        return revoked, gained
+
+    def release(self, member: str, partitions: Sequence[int]) -> None:
+        """Take partitions that a member has given up."""
+        for partition in partitions:
+            if self._owner.get(partition) == member:
+                del self._owner[partition]
+        if member in self._members:
+            self._members[member].epoch = self.epoch
+
+    def rebalance(self) -> None:
+        """Reach the next epoch for no reason; members that give up nothing learn it by a heartbeat."""
+        self.epoch += 1
+        for name, member in self._members.items():
+            if member.beating and set(self.owned(name)) <= set(self._target(name)):
+                member.epoch = self.epoch
+
+    def membership(self, member: str) -> Membership:
+        """Return the member's group metadata as of now."""
+        return Membership(member, self._members[member].epoch)
+
+    def check(self, membership: Membership | None) -> None:
+        """Check what came with transactional offsets; none is let through, as Kafka does.
+
+        Raises:
+            Abortable: not a member (any more), or of another epoch.
+        """
+        if membership is None:
+            return
+        self.settle()
+        member = self._members.get(membership.member)
+        if member is None or member.epoch != membership.epoch:
+            raise Abortable(f"{membership} is stale")
+
+    def _target(self, member: str) -> list[int]:
+        place = list(self._members).index(member)
+        return list(range(place, self._partitions, len(self._members)))
+
+    # -- offsets ---------------------------------------------------------------------------------------
+
+    def committed(self, partitions: Sequence[int]) -> Mapping[int, CommittedOffset | None]:
+        """Return stable committed offsets.
+
+        Raises:
+            Retriable: one of them is pending in a transaction (UNSTABLE_OFFSET_COMMIT).
+        """
+        for pending in self._pending.values():
+            if not pending.keys().isdisjoint(partitions):
+                raise Retriable("an offset commit is pending")
+        return self.unstable(partitions)
+
+    def unstable(self, partitions: Sequence[int]) -> Mapping[int, CommittedOffset | None]:
+        """Return committed offsets, whether or not others are pending."""
+        return {partition: self._committed.get(partition) for partition in partitions}
+
+    def commit(self, offsets: Mapping[int, CommittedOffset]) -> None:
+        """Set committed offsets outside any transaction, as an operator does."""
+        self._committed.update(offsets)
+
+    def forget_offset(self, partition: int) -> None:
+        """Drop a committed offset, as expiry does."""
+        self._committed.pop(partition, None)
+
+    def add_pending(self, transaction: object, offsets: Mapping[int, CommittedOffset]) -> None:
+        """Keep offsets until their transaction ends."""
+        self._pending.setdefault(id(transaction), {}).update(offsets)
+
+    def end_pending(self, transaction: object, *, commit: bool) -> None:
+        """Take the marker of a transaction."""
+        offsets = self._pending.pop(id(transaction))
+        if commit:
+            self._committed.update(offsets)

@@ -1,0 +1,179 @@
+"""The transaction coordinator: producer ids with epochs, open transactions, markers."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from stream.errors import Fenced, Retriable
+from stream.ports import Clock, CommittedOffset
+from stream.testing.group import FakeGroup, Membership
+from stream.testing.log import PartitionLog, Record, Share
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """The outcome of a decided transaction, on its way to one log.
+
+    Attributes:
+        due: when it arrives, on the cluster's clock.
+        write: writes it.
+    """
+
+    due: float
+    write: Callable[[], None]
+
+
+@dataclass(slots=True)
+class _Transaction:
+    """An open transaction: its share of each log, and the groups with offsets pending in it."""
+
+    began: float
+    shares: dict[PartitionLog, Share] = field(default_factory=dict)
+    groups: list[FakeGroup] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Id:
+    """What the coordinator knows of one transactional id.
+
+    Attributes:
+        epoch: of the one producer that may use it.
+        open: its open transaction.
+        markers: of its decided transaction, those not written yet.
+    """
+
+    epoch: int = -1
+    open: _Transaction | None = None
+    markers: list[Marker] = field(default_factory=list)
+
+
+class Coordinator:
+    """Decides transactions and sends their markers, each log's at its own time (KAFKA-10167).
+
+    Attributes:
+        timeout_s: an older transaction is aborted, and its producer's epoch bumped.
+        delay_s: asked for each marker, how long it takes.
+    """
+
+    def __init__(self, clock: Clock, timeout_s: float) -> None:
+        self._clock = clock
+        self.timeout_s = timeout_s
+        self.delay_s: Callable[[], float] = lambda: 0.0
+        self._ids: dict[str, _Id] = {}
+
+    def init(self, transactional_id: str) -> int:
+        """Fence the older producer of this id, end its transaction; return the new producer's epoch.
+
+        Raises:
+            Retriable: markers of the id's last transaction are still on their way.
+        """
+        self.settle()
+        found = self._ids.setdefault(transactional_id, _Id())
+        found.epoch += 1
+        if found.open is not None:
+            self._decide(found, commit=False)
+        if found.markers:
+            raise Retriable(f"{transactional_id}: its last transaction is still being ended")
+        return found.epoch
+
+    def append(self, transactional_id: str, epoch: int, log: PartitionLog, record: Record) -> int:
+        """Append a record in the id's transaction, which the first call begins; return its offset.
+
+        Raises:
+            Fenced: the epoch is an older one.
+        """
+        transaction = self._join(self._check(transactional_id, epoch))
+        if log not in transaction.shares:
+            transaction.shares[log] = log.share()
+        return log.append(record, transaction.shares[log])
+
+    def send_offsets(
+        self,
+        transactional_id: str,
+        epoch: int,
+        group: FakeGroup,
+        offsets: Mapping[int, CommittedOffset],
+        membership: Membership | None,
+    ) -> None:
+        """Keep offsets pending in the group until the transaction's marker reaches it.
+
+        Raises:
+            Fenced: the epoch is an older one.
+            Abortable: the membership is not, or no longer, the group's.
+        """
+        found = self._check(transactional_id, epoch)
+        group.check(membership)
+        transaction = self._join(found)
+        if group not in transaction.groups:
+            transaction.groups.append(group)
+        group.add_pending(transaction, offsets)
+
+    def end(self, transactional_id: str, epoch: int, *, commit: bool) -> None:
+        """Decide the id's open transaction, if there is one; its markers follow.
+
+        Raises:
+            Fenced: the epoch is an older one.
+        """
+        found = self._check(transactional_id, epoch)
+        if found.open is not None:
+            self._decide(found, commit=commit)
+        self.settle()
+
+    def settle(self) -> None:
+        """Do what time brought: abort what is open for too long, write the markers that are due."""
+        now = self._clock.monotonic()
+        for found in self._ids.values():
+            if found.open is not None and now - found.open.began > self.timeout_s:
+                found.epoch += 1
+                self._decide(found, commit=False)
+            if found.markers:
+                self._write(found, now)
+
+    def is_settled(self) -> bool:
+        """Whether no transaction is open and no marker on its way."""
+        return not any(found.open or found.markers for found in self._ids.values())
+
+    def _check(self, transactional_id: str, epoch: int) -> _Id:
+        self.settle()
+        found = self._ids[transactional_id]
+        assert epoch <= found.epoch
+        if self.is_fenced(epoch, found.epoch):
+            raise Fenced(f"{transactional_id}: epoch {epoch} is older than {found.epoch}")
+        return found
+
+    def is_fenced(self, epoch: int, current: int) -> bool:
+        """Whether a producer of this epoch may no longer use its id."""
+        return epoch < current
+
+    def _join(self, found: _Id) -> _Transaction:
+        if found.open is None:
+            self._write(found, float("inf"))  # the client waits until the last transaction is complete
+            found.open = _Transaction(self._clock.monotonic())
+        return found.open
+
+    def _decide(self, found: _Id, *, commit: bool) -> None:
+        transaction = found.open
+        assert transaction is not None
+        assert not found.markers
+        found.open = None
+        now = self._clock.monotonic()
+        for log, share in transaction.shares.items():
+            write = _mark(log, share, commit=commit)
+            found.markers.append(Marker(now + self.delay_s(), write))
+        for group in transaction.groups:
+            write = _end_pending(group, transaction, commit=commit)
+            found.markers.append(Marker(now + self.delay_s(), write))
+
+    @staticmethod
+    def _write(found: _Id, now: float) -> None:
+        for marker in found.markers:
+            if marker.due <= now:
+                marker.write()
+        found.markers = [marker for marker in found.markers if marker.due > now]
+
+
+def _mark(log: PartitionLog, share: Share, *, commit: bool) -> Callable[[], None]:
+    return lambda: log.mark(share, commit=commit)
+
+
+def _end_pending(group: FakeGroup, transaction: object, *, commit: bool) -> Callable[[], None]:
+    return lambda: group.end_pending(transaction, commit=commit)

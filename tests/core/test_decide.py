@@ -1,0 +1,99 @@
+import json
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream.core.counts import merge
+from stream.core.decide import Decider, Decision
+from stream.core.dictionary import AnagramIndex, build_index
+from stream.core.signature import signature
+from stream.core.text import words
+
+LETTERS = "abcAB"
+ENTRIES = st.lists(st.text("abc", min_size=1, max_size=3), max_size=12)
+TEXTS = st.text(LETTERS + "  -1,ä", max_size=40)
+
+
+def reference(text: str, entries: list[str]) -> dict[str, int]:
+    """Every token against every dictionary word."""
+    counts: Counter[str] = Counter()
+    for token in words(text):
+        for word in set(entries):
+            counts[word] += sorted(word) == sorted(token)
+    return dict(+counts)
+
+
+@given(TEXTS, ENTRIES)
+def test_every_dictionary_word_counts_once_per_token_of_its_signature(text: str, entries: list[str]) -> None:
+    decision = Decider(build_index(entries)).decide(text)
+    assert decision.anagram_counts == reference(text, entries)
+    assert decision.words == len(words(text))
+
+
+@given(TEXTS, ENTRIES)
+def test_counts_and_deltas_say_the_same(text: str, entries: list[str]) -> None:
+    index = build_index(entries)
+    decision = Decider(index).decide(text)
+    assert set(decision.deltas) <= set(index.anagrams)
+    assert all(grown > 0 for grown in decision.deltas.values())
+    assert decision.anagram_counts == {
+        word: grown for key, grown in decision.deltas.items() for word in index.anagrams[key]
+    }
+    assert sum(decision.deltas.values()) <= decision.words
+
+
+@given(TEXTS, TEXTS, ENTRIES)
+def test_deltas_of_a_text_are_those_of_its_parts(one: str, other: str, entries: list[str]) -> None:
+    decider = Decider(build_index(entries))
+    whole = decider.decide(f"{one} {other}")
+    assert whole.deltas == merge([decider.decide(one).deltas, decider.decide(other).deltas])
+
+
+@given(st.data(), TEXTS, ENTRIES)
+def test_counts_are_equal_to_the_byte_whatever_the_order_of_the_words(
+    data: st.DataObject, text: str, entries: list[str]
+) -> None:
+    decider = Decider(build_index(entries))
+    shuffled = " ".join(data.draw(st.permutations(words(text))))
+    assert json.dumps(decider.decide(shuffled).anagram_counts) == json.dumps(
+        decider.decide(text).anagram_counts
+    )
+
+
+@given(st.lists(TEXTS), ENTRIES)
+def test_decision_does_not_depend_on_what_was_decided_before(texts: list[str], entries: list[str]) -> None:
+    """A memo of two words starts anew all the time, and one that is never asked twice never does."""
+    index = build_index(entries)
+
+    class Forgetful(Decider):
+        MEMO_WORDS_MAX = 2
+
+    forgetful, lasting = Forgetful(index), Decider(index)
+    for text in texts:
+        fresh = Decider(index).decide(text)
+        assert forgetful.decide(text) == lasting.decide(text) == fresh
+        assert len(forgetful._memo) <= Forgetful.MEMO_WORDS_MAX
+
+
+@pytest.mark.parametrize(
+    ("text", "counts", "tokens"),
+    [
+        ("", {}, 0),
+        ("?!", {}, 0),
+        ("cat", {"act": 1, "cat": 1, "tac": 1}, 1),
+        ("CAT", {"act": 1, "cat": 1, "tac": 1}, 1),
+        ("tca", {"act": 1, "cat": 1, "tac": 1}, 1),
+        ("cat act", {"act": 2, "cat": 2, "tac": 2}, 2),
+        ("Cat-cat, cat!", {"act": 3, "cat": 3, "tac": 3}, 3),
+        ("cat5", {}, 1),
+        ("123 xqzv", {}, 2),
+    ],
+)
+def test_counts_with_the_default_dictionary(
+    default_index: AnagramIndex, text: str, counts: dict[str, int], tokens: int
+) -> None:
+    decision = Decider(default_index).decide(text)
+    deltas = {signature("cat"): counts["cat"]} if counts else {}
+    assert decision == Decision(counts, deltas, tokens)

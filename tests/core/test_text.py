@@ -1,0 +1,97 @@
+import string
+import sys
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from stream.core.text import words
+
+SURROGATES = range(0xD800, 0xE000)
+CODE_POINTS = [code for code in range(sys.maxunicode + 1) if code not in SURROGATES]
+LOWER = dict(
+    zip(string.ascii_letters + string.digits, string.ascii_lowercase * 2 + string.digits, strict=True)
+)
+SEPARATORS = frozenset(chr(code) for code in CODE_POINTS if not chr(code).split()) | {"-"}
+BLOCK = 0x4000
+
+# Characters in which the rule has its corners, much likelier than Unicode at large would have them.
+CORNERS = st.sampled_from(
+    "abzABZ019-- \t\n\r\x0b\x0c\x1c\x1f\x85\xa0\u2028\u3000\u200b\ufeff_'.K\u017fİÄßé\x00\u0301"
+)
+TEXTS = st.text(st.one_of(CORNERS, CORNERS, st.characters(codec="utf-8")))
+
+
+def reference(text: str) -> list[str]:
+    """One character after the other, with a table; nothing in common with the regular expression."""
+    found = [""]
+    for char in text:
+        if char in SEPARATORS:
+            found.append("")
+        else:
+            found[-1] += LOWER.get(char, "")
+    return [word for word in found if word]
+
+
+@given(TEXTS)
+@example("a-b\u2014c\u00add")
+@example("\u212aelvin 212\u212a \u0130stanbul \u017fet")
+def test_words_are_those_of_the_reference_over_all_of_unicode(text: str) -> None:
+    assert words(text) == reference(text)
+
+
+def test_every_code_point_is_dropped_kept_or_separates_as_the_reference_says() -> None:
+    """Every code point, alone and between letters; compared a block at a time."""
+    for start in range(0, len(CODE_POINTS), BLOCK):
+        chars = [chr(code) for code in CODE_POINTS[start : start + BLOCK]]
+        text = "\n".join(f"{c} x{c}Y" for c in chars)
+        assert words(text) == reference(text), f"in the block from U+{CODE_POINTS[start]:04X}"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", []),
+        (" \t\n", []),
+        ("-", []),
+        ("?!", []),
+        ("Cat", ["cat"]),
+        ("cat cat", ["cat", "cat"]),
+        ("well-known", ["well", "known"]),
+        ("--a--b--", ["a", "b"]),
+        ("don't", ["dont"]),
+        ("snake_case", ["snakecase"]),
+        ("a , b", ["a", "b"]),
+        ("a,b", ["ab"]),
+        ("4th of july", ["4th", "of", "july"]),
+        ("naïve", ["nave"]),
+        ("\u00c4\u00d6", []),
+        ("a\u2014b", ["ab"]),
+        ("a\u2010b", ["ab"]),
+        ("a\u00a0b\u2003c\u3000d", ["a", "b", "c", "d"]),
+        ("a\x1cb\x85c", ["a", "b", "c"]),
+        ("a\u200bb\ufeffc", ["abc"]),
+        ("\u212aat", ["at"]),
+        ("\uff43at \u0661\u0662", ["at"]),
+    ],
+    ids=ascii,
+)
+def test_words_of_a_text(text: str, expected: list[str]) -> None:
+    assert words(text) == expected
+
+
+@given(TEXTS)
+def test_words_of_words_are_the_same_words(text: str) -> None:
+    once = words(text)
+    assert words(" ".join(once)) == once
+    assert words("-".join(once).upper()) == once
+
+
+@given(TEXTS, TEXTS)
+def test_words_of_two_texts_apart_are_the_words_of_each(one: str, other: str) -> None:
+    assert words(f"{one}\n{other}") == words(one) + words(other)
+
+
+@given(TEXTS)
+def test_a_word_is_of_lower_case_ascii_letters_and_digits(text: str) -> None:
+    assert all(word and set(word) <= set(LOWER.values()) for word in words(text))
