@@ -1,8 +1,8 @@
 """Java's archive of loaded classes (class-data sharing): half the broker's start and a third of its CPU time.
 
-The first broker that stops in order records it, which makes that stop some 3 s longer; all later ones map it.
-It holds nothing but what the jars hold: Java checks that they, and itself, are unchanged, and otherwise goes on
-without it. So nothing here is an error: without an archive the broker starts all the same.
+The first broker that stops in order records it, which makes that stop some 3 s longer; all later ones map
+it. It holds nothing but what the jars hold: Java checks that they, and itself, are unchanged, and otherwise
+goes on without it. So nothing here is an error: without an archive the broker starts all the same.
 """
 
 import contextlib
@@ -25,9 +25,7 @@ def path(runtime: Runtime, cache: Path) -> Path:
 
 def keep(recorded: Path, archive: Path) -> None:
     """Move what was recorded into the cache, at once or not at all."""
-    with contextlib.suppress(
-        OSError
-    ):  # no space left, or nothing recorded: the next start is slower, no more
+    with contextlib.suppress(OSError):  # no space left, or nothing recorded: the next start is slower
         arriving = archive.with_suffix(f".{os.getpid()}")
         try:
             shutil.move(recorded, arriving)

@@ -5,15 +5,16 @@ import shutil
 import sys
 import tempfile
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
 from types import TracebackType
 from typing import Self
 
-from stream.broker import runtime, tcp
+from stream.broker import archive, runtime, tcp
 from stream.broker.failure import not_started, tail
+from stream.broker.fetch import cache_dir
 from stream.broker.jvm import Jvm
 from stream.broker.process import GuardedProcess
 from stream.broker.properties import CLIENT_LISTENER, Listener, broker_properties, render
@@ -60,9 +61,10 @@ class EmbeddedBroker:
         if self.port:
             tcp.check_free(self.port)
         self._listeners, self._controller_port = _with_ports(self.port, self.listeners)
-        self._held = _Held(None if self.data_dir else Path(tempfile.mkdtemp(prefix="anagram-stream-broker-")))
+        folder = self.data_dir or Path(tempfile.mkdtemp(prefix="anagram-stream-broker-"))
+        self._held = _Held(None if self.data_dir else folder)
         weakref.finalize(self, self._held.let_go)
-        self._storage = Storage(self.data_dir or self._held.scratch or Path())
+        self._storage = Storage(folder)
         self._settings(self._storage.log_dir)  # a wrong one is refused here, before anything is fetched
 
     @property
@@ -81,8 +83,8 @@ class EmbeddedBroker:
         return next(each.address for each in self._listeners if each.name == listener)
 
     def log_tail(self, lines: int = _TAIL_LINES) -> str:
-        """The last lines of its log, and of what the JVM itself printed."""
-        parts = tail(self._log, lines), tail(self._console, lines)
+        """The last lines that the JVM itself printed, then those of the broker's log."""
+        parts = tail(self._console, lines), tail(self._log, lines)
         return "\n".join(part for part in parts if part)
 
     def start(self) -> Self:
@@ -95,7 +97,10 @@ class EmbeddedBroker:
             Fatal: it did not start for any other cause.
         """
         assert self.pid is None, "it runs already"
-        jvm = Jvm(runtime.ready(self.java), self.heap_mib)
+        self.kill()  # what a crash has left of the last run
+        ready = runtime.ready(self.java)
+        self._archive = archive.path(ready, cache_dir())
+        jvm = Jvm(ready, self._archive)
         for port in (self._controller_port, *(listener.port for listener in self._listeners)):
             tcp.check_free(port)
         lock = self._storage.lock()
@@ -103,9 +108,10 @@ class EmbeddedBroker:
             self._storage.format(self._node_id, self._settings, jvm.storage_tool())
             settings = self._storage.run_dir / "server.properties"
             settings.write_text(render(self._settings(self._storage.log_dir)), "ascii")
+            self._recorded.unlink(missing_ok=True)
             logged_bytes = self._log.stat().st_size if self._log.exists() else 0
             self._held.process = GuardedProcess(
-                jvm.broker(settings, self._log),
+                jvm.broker(settings, self.heap_mib, self._log, self._recorded),
                 folder=self._storage.run_dir,
                 console=self._console,
                 scratch=self._held.scratch,
@@ -122,14 +128,21 @@ class EmbeddedBroker:
 
     def stop(self) -> None:
         """End it in order; its data stay for the next start."""
-        self._end(GuardedProcess.stop)
+        process, self._held.process = self._held.process, None
+        if process is not None:
+            process.stop()
+            if process.poll() == archive.STOPPED_IN_ORDER:
+                archive.keep(self._recorded, self._archive)
 
     def kill(self) -> None:
         """End it with SIGKILL, as a crash would; its data stay for the next start."""
-        self._end(GuardedProcess.kill)
+        process, self._held.process = self._held.process, None
+        if process is not None:
+            process.kill()
 
     def close(self) -> None:
         """End it in order and for good: a temporary folder goes with it."""
+        self.stop()
         self._held.let_go()
 
     def __enter__(self) -> Self:
@@ -149,29 +162,26 @@ class EmbeddedBroker:
         return self._storage.run_dir / "console.log"
 
     @property
+    def _recorded(self) -> Path:
+        return self._storage.run_dir / "classes.jsa"
+
+    @property
     def _node_id(self) -> str:
         return self._settings(self._storage.log_dir)["node.id"]
 
     def _settings(self, log_dir: Path) -> dict[str, str]:
         return broker_properties(self._listeners, self._controller_port, log_dir, self.properties)
 
-    def _end(self, how: Callable[[GuardedProcess], None]) -> None:
-        process, self._held.process = self._held.process, None
-        if process is not None:
-            how(process)
-
     def _await_start(self, process: GuardedProcess, logged_bytes: int) -> None:
         """Wait until it says that it started and takes a connection, or for its end, or for the time-out."""
         deadline = monotonic() + self.start_timeout_s
         while not (_has_started(self._log, logged_bytes) and tcp.answers(self._listeners[0].port)):
             if (status := process.poll()) is not None:
-                raise not_started(
-                    f"the broker ended with status {status} instead of starting", self.log_tail()
-                )
+                what = f"the broker ended with status {status} instead of starting"
+                raise not_started(what, self.log_tail())
             if monotonic() >= deadline:
-                raise not_started(
-                    f"the broker did not start within {self.start_timeout_s:.0f} s", self.log_tail()
-                )
+                what = f"the broker did not start within {self.start_timeout_s:.0f} s"
+                raise not_started(what, self.log_tail())
             sleep(_LOOK_AGAIN_S)
 
 

@@ -53,7 +53,12 @@ def _bars(downloads: Sequence[Download], console: Console) -> Iterator[list[Adva
 @contextmanager
 def _lines(downloads: Sequence[Download], console: Console) -> Iterator[list[Advance]]:
     named = " and ".join(f"{download.name} ({download.size_bytes / _MB:.0f} MB)" for download in downloads)
-    console.print(f"fetching {named}, once", soft_wrap=True, highlight=False)
+    say(f"fetching {named}, once", console)
     started = monotonic()
     yield [lambda _received: None for _ in downloads]
-    console.print(f"fetched in {monotonic() - started:.0f} s", soft_wrap=True, highlight=False)
+    say(f"fetched in {monotonic() - started:.0f} s", console)
+
+
+def say(line: str, console: Console | None = None) -> None:
+    """One line on standard error."""
+    (console or Console(stderr=True)).print(line, soft_wrap=True, highlight=False, markup=False)

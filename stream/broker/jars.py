@@ -131,10 +131,11 @@ def _download(jars: Sequence[Jar], repository: Path, advance: Advance) -> list[P
         try:
             return [future.result() for future in pending]
         except (OSError, RuntimeError) as error:  # requests raises OSErrors, jgo RuntimeErrors
-            pool.shutdown(wait=False, cancel_futures=True)
             raise Refused(
                 f"Kafka {KAFKA_VERSION} could not be fetched from Maven Central: {error}", _OTHERWISE
             ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)  # what waits still, after a failure or a Ctrl-C
 
 
 @contextmanager

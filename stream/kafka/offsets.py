@@ -1,13 +1,40 @@
 """Where the logs of a topic begin and end."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
+from stream.errors import Retriable
 from stream.kafka.failure import from_call, kafka_error
 
 ANSWER_S_MAX = 5.0
+
+
+class Offsets:
+    """Asks for offsets through an admin client that is thrown away when an answer fails.
+
+    librdkafka's goes on with the leader epochs that it knows: after a broker's crash it is answered
+    FENCED_LEADER_EPOCH or finds no leader, for minutes.
+    """
+
+    def __init__(self, make_admin: Callable[[], AdminClient]) -> None:
+        self._make_admin = make_admin
+        self._admin: AdminClient | None = None
+
+    def range(self, topic: str, partition: int) -> tuple[int, int]:
+        """Return first offset and high watermark.
+
+        Raises:
+            Retriable: the broker is away.
+        """
+        if self._admin is None:
+            self._admin = self._make_admin()
+        try:
+            return offset_ranges(self._admin, topic, [partition])[partition]
+        except Retriable:
+            self._admin = None
+            raise
 
 
 def offset_ranges(

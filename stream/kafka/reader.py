@@ -10,7 +10,7 @@ from stream.core.records import ChangelogRecord, Header
 from stream.errors import Fatal, Retriable
 from stream.kafka.clients import Options, make_consumer
 from stream.kafka.failure import describe, from_call, kafka_error
-from stream.kafka.offsets import offset_ranges
+from stream.kafka.offsets import Offsets, offset_ranges
 from stream.kafka.source import message_headers
 from stream.ports import ChangelogChunk
 
@@ -20,16 +20,16 @@ RECORDS_MAX = 20_000  # of one read: one bounded step
 class KafkaReader:
     """The changelog, of several partitions at once. A consumer exists only while there is something to read."""
 
-    def __init__(self, options: Options, admin: AdminClient, topic: str) -> None:
+    def __init__(self, options: Options, offsets: Offsets, topic: str) -> None:
         self._options = options
-        self._admin = admin
+        self._offsets = offsets
         self._topic = topic
         self._consumer: Consumer | None = None
         self._position: dict[int, int] = {}
 
     def offset_range(self, partition: int) -> tuple[int, int]:
         """Return first offset and high watermark."""
-        return offset_ranges(self._admin, self._topic, [partition])[partition]
+        return self._offsets.range(self._topic, partition)
 
     def start(self, partition: int, offset: int) -> None:
         """Read this partition, too, from `offset`."""

@@ -12,14 +12,13 @@ from confluent_kafka import (
     Message,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient
 
 from stream.core.records import Header, InputRecord
 from stream.core.resume import START_OVER
 from stream.errors import Fatal, Refused, Retriable, StreamError
 from stream.kafka.clients import Options, make_consumer
 from stream.kafka.failure import describe, from_call, kafka_error
-from stream.kafka.offsets import offset_ranges
+from stream.kafka.offsets import Offsets
 from stream.ports import AssignmentListener, Batch, CommittedOffset
 
 COUNTED = "counted"  # the metadata of a committed offset with totals behind it
@@ -41,7 +40,7 @@ class KafkaSource:
     def __init__(
         self,
         options: Options,
-        admin: AdminClient,
+        offsets: Offsets,
         topic: str,
         *,
         records_max: int,
@@ -49,7 +48,7 @@ class KafkaSource:
         interval_s: float,
     ) -> None:
         self._consumer: Consumer = make_consumer(options)
-        self._admin = admin
+        self._offsets = offsets
         self._topic = topic
         self._records_max = records_max
         self._bytes_max = bytes_max
@@ -117,7 +116,7 @@ class KafkaSource:
 
     def offset_range(self, partition: int) -> tuple[int, int]:
         """Return the first offset and the high watermark of the input partition."""
-        return offset_ranges(self._admin, self._topic, [partition])[partition]
+        return self._offsets.range(self._topic, partition)
 
     def start(self, partition: int, offset: int) -> None:
         """Begin or go on to deliver an assigned partition from `offset`."""

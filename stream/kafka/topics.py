@@ -1,5 +1,6 @@
 """The four topics: what they are, what they must be, and how they are made."""
 
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from stream.config import Settings
 from stream.core.dead_letter import OVERHEAD_BYTES_MAX
-from stream.errors import Misconfigured, Refused, StreamError
+from stream.errors import Misconfigured, Refused, Retriable, StreamError
 from stream.kafka.clients import FRAMING_BYTES_MAX
 from stream.kafka.failure import from_call, kafka_error
 
@@ -193,7 +194,28 @@ def create(
             done.append(f"grew {name} from {found[role].partitions} to {number} partitions")
         if repair:
             done += _repair(admin, found[role], wanted)
+    if done:
+        _await(admin, settings, number)
     return done
+
+
+def _await(admin: AdminClient, settings: Settings, partitions: int) -> None:
+    """Wait until brokers tell of what was made: they learn of it after the controller has said yes.
+
+    Raises:
+        Retriable: they have not within `ANSWER_S_MAX`.
+    """
+    deadline = time.monotonic() + ANSWER_S_MAX
+    while True:
+        found = look(admin, settings)
+        grown = [
+            topic for role, topic in found.items() if role == "dead-letter" or topic.partitions >= partitions
+        ]
+        if len(grown) == len(names(settings)):
+            return
+        if time.monotonic() >= deadline:
+            raise Retriable("the topics were made, but the brokers do not know of all yet")
+        time.sleep(0.1)
 
 
 def _repair(admin: AdminClient, topic: TopicFacts, wanted: Mapping[str, str]) -> list[str]:

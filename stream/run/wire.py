@@ -16,6 +16,7 @@ from stream.core.dictionary import AnagramIndex, build_index
 from stream.core.records import InputRecord
 from stream.errors import Misconfigured, Refused, Rejected, Retriable
 from stream.kafka import clients, topics
+from stream.kafka.offsets import Offsets
 from stream.kafka.reader import KafkaReader
 from stream.kafka.sink import KafkaSink
 from stream.kafka.source import KafkaSource
@@ -121,10 +122,10 @@ def _wire(  # noqa: PLR0913, PLR0917 - what a worker is made of
     clock: SystemClock,
     observer: WorkerObserver,
 ) -> Worker:
-    admin = clients.make_admin(settings)
+    offsets = Offsets(lambda: clients.make_admin(settings))
     source = KafkaSource(
         clients.member_options(settings, slot.instance_id),
-        admin,
+        offsets,
         settings.input_topic,
         records_max=settings.batch_records_max,
         bytes_max=settings.batch_bytes_max,
@@ -135,7 +136,7 @@ def _wire(  # noqa: PLR0913, PLR0917 - what a worker is made of
         topics.names(settings),
         settings.transaction_timeout_ms / 1000,
     )
-    reader = KafkaReader(clients.reader_options(settings), admin, settings.count_topic)
+    reader = KafkaReader(clients.reader_options(settings), offsets, settings.count_topic)
     identity = StoreIdentity(found.cluster_id, found.input.id, found.count.id, index.digest)
     stores = RocksStores(slot.folder, identity, clock, observer)
     retrier = Retrier(clock, observer, settings.retry_attempts_max, random.Random())  # noqa: S311 - jitter

@@ -28,6 +28,9 @@ class Moment(StrEnum):
     AFTER = "after"
 
 
+_MOMENTS = len(Moment)
+
+
 class FaultClass(StrEnum):
     """What may go wrong at a call."""
 
@@ -161,8 +164,9 @@ class SeededFaults(Faults):
 
     def at(self, call: str, moment: Moment) -> None:
         """Draw."""
-        super().at(call, moment)
-        if self._rng.random() >= self.rate / len(Moment):
+        if self._planned:
+            super().at(call, moment)
+        if self._rng.random() * _MOMENTS >= self.rate:
             return
         kind = self._rng.choices(self._classes, self._weights)[0]
         if kind is FaultClass.ERROR:

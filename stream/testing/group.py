@@ -45,8 +45,9 @@ class FakeGroup:
         self._members: dict[str, _Member] = {}
         self._owner: dict[int, str] = {}
         self._joined = 0
+        self._settled = clock.monotonic()
         self._committed: dict[int, CommittedOffset] = {}
-        self._pending: dict[int, dict[int, CommittedOffset]] = {}  # id of a transaction -> its offsets
+        self._pending: dict[object, dict[int, CommittedOffset]] = {}  # transaction -> its offsets
         self.epoch = 0
 
     # -- members ---------------------------------------------------------------------------------------
@@ -80,6 +81,9 @@ class FakeGroup:
     def settle(self) -> None:
         """Do what time brought: heartbeats of those that live, eviction of those that were silent."""
         now = self._clock.monotonic()
+        if now == self._settled:
+            return
+        self._settled = now
         for name, member in list(self._members.items()):
             if member.beating:
                 member.heard = now
@@ -176,10 +180,10 @@ class FakeGroup:
 
     def add_pending(self, transaction: object, offsets: Mapping[int, CommittedOffset]) -> None:
         """Keep offsets until their transaction ends."""
-        self._pending.setdefault(id(transaction), {}).update(offsets)
+        self._pending.setdefault(transaction, {}).update(offsets)
 
     def end_pending(self, transaction: object, *, commit: bool) -> None:
         """Take the marker of a transaction."""
-        offsets = self._pending.pop(id(transaction))
+        offsets = self._pending.pop(transaction)
         if commit:
             self._committed.update(offsets)

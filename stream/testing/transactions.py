@@ -22,7 +22,7 @@ class Marker:
     write: Callable[[], None]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Transaction:
     """An open transaction: its share of each log, and the groups with offsets pending in it."""
 
@@ -59,6 +59,7 @@ class Coordinator:
         self.timeout_s = timeout_s
         self.delay_s: Callable[[], float] = lambda: 0.0
         self._ids: dict[str, _Id] = {}
+        self._settled = clock.monotonic()
 
     def init(self, transactional_id: str) -> int:
         """Fence the older producer of this id, end its transaction; return the new producer's epoch.
@@ -116,11 +117,13 @@ class Coordinator:
         found = self._check(transactional_id, epoch)
         if found.open is not None:
             self._decide(found, commit=commit)
-        self.settle()
 
     def settle(self) -> None:
         """Do what time brought: abort what is open for too long, write the markers that are due."""
         now = self._clock.monotonic()
+        if now == self._settled:
+            return
+        self._settled = now
         for found in self._ids.values():
             if found.open is not None and now - found.open.began > self.timeout_s:
                 found.epoch += 1
@@ -162,6 +165,7 @@ class Coordinator:
         for group in transaction.groups:
             write = _end_pending(group, transaction, commit=commit)
             found.markers.append(Marker(now + self.delay_s(), write))
+        self._write(found, now)
 
     @staticmethod
     def _write(found: _Id, now: float) -> None:

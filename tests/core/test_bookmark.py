@@ -40,7 +40,7 @@ def test_bookmark_is_read_only_where_both_headers_are(
 
 @pytest.mark.parametrize("offset", [b"", b"x", b"1.5", b"0x10", b"\xff", b"1 2"])
 def test_offset_that_is_no_number_is_refused(offset: bytes) -> None:
-    with pytest.raises(ValueError, match="invalid literal"):
+    with pytest.raises(ValueError, match="invalid literal|not an offset"):
         read_bookmark([(INPUT_NEXT_OFFSET, offset), DIGEST])
 
 
@@ -63,4 +63,4 @@ def test_any_headers_give_a_bookmark_that_writes_the_same_none_or_a_value_error(
     except ValueError:
         return
     assert (bookmark is None) == (offset is None or dictionary is None)
-    assert bookmark is None or bookmark.headers() == headers
+    assert bookmark is None or (bookmark.input_offset >= 0 and bookmark.headers() == headers)

@@ -143,20 +143,12 @@ def test_message_is_the_beginning_of_the_detail_and_capped(detail: str) -> None:
     assert message == detail or len(message.encode()) > MESSAGE_BYTES_MAX - 4
 
 
-class Überlang(Exception):  # noqa: N818 - a name of many bytes
-    pass
-
-
-@pytest.mark.parametrize("cause", [KeyError("x"), Überlang()], ids=repr)
-def test_stacktrace_is_capped_and_ends_with_the_innermost(cause: Exception) -> None:
-    long = caused_by(cause)
-    assert isinstance(long.__cause__, Exception)
-    name = "ä" * STACKTRACE_BYTES_MAX
-    longer = caused_by(type(name, (Exception,), {})())
-    for why, end in ((long, type(cause).__name__), (longer, name[:100])):
-        trace = texts(bury(RECORD, why))["__streams.errors.stacktrace"]
-        assert len(trace.encode()) <= STACKTRACE_BYTES_MAX
-        assert trace.endswith(end)
+@pytest.mark.parametrize("name", ["KeyError", "E" * STACKTRACE_BYTES_MAX, "ä" * STACKTRACE_BYTES_MAX])
+def test_stacktrace_is_capped_and_ends_with_the_innermost(name: str) -> None:
+    cause = type(name, (Exception,), {})()
+    trace = texts(bury(RECORD, caused_by(cause)))["__streams.errors.stacktrace"]
+    assert len(trace.encode()) <= STACKTRACE_BYTES_MAX
+    assert trace.endswith(name[: STACKTRACE_BYTES_MAX // 4])
 
 
 @pytest.mark.xfail(
@@ -194,7 +186,6 @@ def test_dead_letter_with_a_value_is_within_the_limit(record: InputRecord, bytes
     assert (letter.value is None) == (record.value is None or VALUE_BYTES in texts(letter))
 
 
-@pytest.mark.xfail(reason="the length of a header's name is counted in characters, not in bytes")
 def test_names_of_headers_count_in_bytes() -> None:
     letter = bury(replace(RECORD, headers=[("ä" * 2_000, b"")]), bytes_max=4_000)
     assert letter.value is None

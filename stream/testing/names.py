@@ -1,0 +1,14 @@
+"""What a pipeline on the fake cluster is called."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Topics and group."""
+
+    input: str = "text-blobs"
+    results: str = "anagram-results"
+    counts: str = "signature-counts"
+    dead_letters: str = "dead-letters"
+    group: str = "anagram-counter"

@@ -1,0 +1,176 @@
+"""One worker process on the fake cluster: the real worker, wired to the fakes."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from stream.core.codec import decode_blob, encode_result
+from stream.core.dead_letter import dead_letter
+from stream.core.decide import Decider
+from stream.core.dictionary import AnagramIndex
+from stream.core.records import InputRecord
+from stream.errors import Rejected
+from stream.run.loop import Limits, Worker
+from stream.run.process import Count, Outcome, Processor
+from stream.run.restore import RestoreNames, Restorer
+from stream.run.retry import Retrier
+from stream.store.memory import MemoryDisk
+from stream.testing.cluster import FakeCluster
+from stream.testing.faults import Faults
+from stream.testing.names import Names
+from stream.testing.observer import FakeObserver
+from stream.testing.reader import FakeReader
+from stream.testing.sink import FakeSink
+from stream.testing.source import FakeSource
+from stream.testing.stores import FakeStores
+
+BYTES_MAX = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """How a fake worker works.
+
+    Attributes:
+        batch_records_max: of one transaction.
+        restore_records_max: of one step of restore, and partition.
+        text_bytes_max: a longer text is rejected.
+        retry_attempts_max: how often a failing stage is tried.
+        batch_deadline_s: how long the retries of one batch may take.
+        rejected_in_a_row_max: 0 is no limit.
+    """
+
+    batch_records_max: int = 100
+    restore_records_max: int = 100
+    text_bytes_max: int = 1000
+    retry_attempts_max: int = 3
+    batch_deadline_s: float = 30.0
+    rejected_in_a_row_max: int = 0
+
+
+class FakeProcess:
+    """A worker process.
+
+    Attributes:
+        instance: its stable name, and so its transactional id.
+        observer: what its worker told.
+        worker: the real one.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a process is given
+        self,
+        cluster: FakeCluster,
+        names: Names,
+        index: AnagramIndex,
+        *,
+        instance: str = "worker-0",
+        disks: dict[int, MemoryDisk] | None = None,
+        faults: Faults | None = None,
+        tuning: Tuning | None = None,
+        disturb: Callable[[InputRecord], None] = lambda _: None,
+        rng: random.Random | None = None,
+    ) -> None:
+        """`disturb` is called before each record is counted, and may raise StageFailed."""
+        tuning, clock = tuning or Tuning(), cluster.clock
+        rng = rng or random.Random(0)  # noqa: S311 - jitter, the same each time
+        self.instance = instance
+        self.faults = faults or Faults()
+        self.observer = FakeObserver()
+        self.stores = FakeStores(disks, self.faults)
+        self.source = FakeSource(
+            cluster, names.input, names.group, self.faults, records_max=tuning.batch_records_max
+        )
+        self.sink = FakeSink(cluster, names, f"{names.group}-{instance}", self.faults)
+        self.reader = FakeReader(
+            cluster, names.counts, self.faults, records_max=tuning.restore_records_max
+        )
+        retrier = Retrier(clock, self.observer, tuning.retry_attempts_max, rng)
+        count = counting(names, index, tuning.text_bytes_max, disturb)
+        bury = burying(names, clock.now)
+        self.restorer = Restorer(
+            self.source,
+            self.sink,
+            self.reader,
+            self.stores,
+            clock,
+            self.observer,
+            RestoreNames(names.input, names.counts, index.digest, "reset partition {partition}"),
+        )
+        self.worker = Worker(
+            self.source,
+            self.sink,
+            self.reader,
+            Processor(count, bury, retrier, clock, tuning.batch_deadline_s),
+            self.restorer,
+            clock,
+            self.observer,
+            Limits(tuning.rejected_in_a_row_max, index.digest),
+        )
+        self._group = cluster.group(names.group, names.input)
+        self._has_joined = False
+
+    def turn(self) -> None:
+        """Do what `Worker.run` does, one turn a call: get a producer, join the group, work."""
+        if not self._has_joined and self.sink.is_ready:
+            self.source.subscribe(self.worker.assignment)
+            self._has_joined = True
+        self.worker.turn()
+
+    def is_settled(self) -> bool:
+        """Whether it is a member of the group and all its partitions run."""
+        return (
+            self.source.member is not None
+            and self._group.has(self.source.member)
+            and self.source.assigned == self._group.owned(self.source.member)
+            and self.worker.assignment.settled()
+        )
+
+    def pause(self) -> None:
+        """Stop as SIGSTOP does: no heartbeats."""
+        self._beat(beating=False)
+
+    def resume(self) -> None:
+        """Go on; if the group has given us up, the next `gather` says so."""
+        self._beat(beating=True)
+
+    def crash(self) -> None:
+        """Die as kill -9 does: heartbeats end, locks go, an open transaction and the membership stay."""
+        self._beat(beating=False)
+        self.stores.crash()
+
+    def _beat(self, *, beating: bool) -> None:
+        if self.source.member is not None:
+            self._group.beat(self.source.member, beating=beating)
+
+
+def counting(
+    names: Names, index: AnagramIndex, text_bytes_max: int, disturb: Callable[[InputRecord], None]
+) -> Count:
+    """Return what the worker does with a record: decode, decide, encode."""
+    decide = Decider(index).decide
+
+    def count(record: InputRecord) -> Outcome:
+        disturb(record)
+        blob = decode_blob(record, "text", text_bytes_max)
+        decision = decide(blob.text)
+        result = encode_result(record, blob.blob_id, decision, names.results, BYTES_MAX, BYTES_MAX)
+        return Outcome(result, decision.deltas, decision.words)
+
+    return count
+
+
+def burying(names: Names, now: Callable[[], float]) -> Callable[[InputRecord, Rejected], Outcome]:
+    """Return what the worker does with a rejected record: a dead letter."""
+
+    def bury(record: InputRecord, why: Rejected) -> Outcome:
+        letter = dead_letter(
+            record,
+            why,
+            topic=names.dead_letters,
+            group=names.group,
+            failed_at=str(now()),
+            bytes_max=BYTES_MAX,
+        )
+        return Outcome(letter, rejected=why)
+
+    return bury

@@ -1,0 +1,70 @@
+"""The port `ChangelogReader` on the fake cluster."""
+
+from collections.abc import Sequence
+
+from stream.core.records import ChangelogRecord
+from stream.ports import ChangelogChunk
+from stream.testing.cluster import FakeCluster
+from stream.testing.faults import Faults, faulty
+from stream.testing.log import Entry
+
+RECORDS_MAX = 100
+
+
+class FakeReader:
+    """Committed records of the count topic; `records_max` a partition and read."""
+
+    def __init__(
+        self,
+        cluster: FakeCluster,
+        topic: str,
+        faults: Faults | None = None,
+        *,
+        records_max: int = RECORDS_MAX,
+    ) -> None:
+        self.faults = faults or Faults()
+        self._cluster = cluster
+        self._topic = topic
+        self._records_max = records_max
+        self._positions: dict[int, int] = {}
+
+    @faulty("reader.offset_range")
+    def offset_range(self, partition: int) -> tuple[int, int]:
+        """Return first offset and high watermark."""
+        log = self._cluster.log(self._topic, partition)
+        return log.first_offset, log.high_watermark
+
+    @faulty("reader.start")
+    def start(self, partition: int, offset: int) -> None:
+        """Read this partition, too, from `offset`."""
+        self._positions[partition] = offset
+
+    @faulty("reader.read")
+    def read(self, wait_s: float) -> Sequence[ChangelogChunk]:
+        """Return what came, a chunk a partition; without any the time passes."""
+        chunks: list[ChangelogChunk] = []
+        for partition, position in self._positions.items():
+            fetched = self._cluster.log(self._topic, partition).read(position, self._records_max)
+            if fetched.position > position:
+                self._positions[partition] = fetched.position
+                records = [_changelog_record(partition, entry) for entry in fetched.entries]
+                chunks.append(ChangelogChunk(partition, records, fetched.position))
+        if not chunks:
+            self._cluster.clock.sleep(wait_s)
+        return chunks
+
+    @faulty("reader.stop")
+    def stop(self, partition: int) -> None:
+        """Read this partition no more."""
+        self._positions.pop(partition, None)
+
+    @faulty("reader.close")
+    def close(self) -> None:
+        """Close; `start` opens again."""
+        self._positions.clear()
+
+
+def _changelog_record(partition: int, entry: Entry) -> ChangelogRecord:
+    record = entry.record
+    assert record is not None
+    return ChangelogRecord(partition, entry.offset, record.key or b"", record.value or b"", record.headers)

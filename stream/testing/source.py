@@ -1,0 +1,150 @@
+"""The port `Source` on the fake cluster."""
+
+from collections.abc import Mapping, Sequence
+
+from stream.core.records import InputRecord
+from stream.errors import Refused, Retriable
+from stream.ports import AssignmentListener, Batch, CommittedOffset
+from stream.testing.cluster import FakeCluster
+from stream.testing.faults import Faults, faulty
+
+RECORDS_MAX = 100
+
+
+class FakeSource:
+    """One member of the group.
+
+    Rebalances are served at the start of `gather` and once more when its records are in hand, as a real
+    consumer may do: what was taken from a partition that then went is not delivered.
+
+    Attributes:
+        member: the id that the group gave us; None before the first `gather`.
+        assigned: the partitions that this consumer believes to be its own.
+    """
+
+    def __init__(
+        self,
+        cluster: FakeCluster,
+        topic: str,
+        group_id: str,
+        faults: Faults | None = None,
+        *,
+        records_max: int = RECORDS_MAX,
+    ) -> None:
+        self.faults = faults or Faults()
+        self.member: str | None = None
+        self.assigned: list[int] = []
+        self._cluster = cluster
+        self._group = cluster.group(group_id, topic)
+        self._topic = topic
+        self._records_max = records_max
+        self._listener: AssignmentListener | None = None
+        self._positions: dict[int, int] = {}  # of the partitions that are started
+        self._turn = 0
+
+    @faulty("source.subscribe")
+    def subscribe(self, listener: AssignmentListener) -> None:
+        """Join the group with the next `gather`."""
+        self._listener = listener
+
+    @faulty("source.gather")
+    def gather(self, wait_s: float) -> Batch:
+        """Serve rebalances, then return what there is; without a record the time passes."""
+        self._cluster.settle()
+        if self._listener is None:
+            self._cluster.clock.sleep(wait_s)
+            return Batch()
+        self._rebalance(self._listener)
+        if self.member is None or not self._group.has(self.member):  # evicted within a callback
+            return Batch()
+        group = self._group.membership(self.member)
+        records = self._take()
+        if not records:
+            self._cluster.clock.sleep(wait_s)
+        self._rebalance(self._listener)
+        return Batch([record for record in records if record.partition in self._positions], group)
+
+    @faulty("source.committed")
+    def committed(self, partitions: Sequence[int]) -> Mapping[int, CommittedOffset | None]:
+        """Return the group's stable committed offsets."""
+        self._cluster.settle()
+        return self._group.committed(partitions)
+
+    @faulty("source.offset_range")
+    def offset_range(self, partition: int) -> tuple[int, int]:
+        """Return the first offset and the end offset of the input partition."""
+        log = self._cluster.log(self._topic, partition)
+        return log.first_offset, log.high_watermark
+
+    @faulty("source.start")
+    def start(self, partition: int, offset: int) -> None:
+        """Deliver an assigned partition from `offset`."""
+        if partition not in self.assigned:
+            raise Retriable(f"partition {partition} is not assigned")
+        self._positions[partition] = offset
+
+    @faulty("source.stop")
+    def stop(self, partition: int) -> None:
+        """Deliver nothing of this partition."""
+        self._positions.pop(partition, None)
+
+    @faulty("source.rewind")
+    def rewind(self, offsets: Mapping[int, int]) -> None:
+        """Deliver these partitions again from these offsets."""
+        self._positions.update((p, offset) for p, offset in offsets.items() if p in self._positions)
+
+    @faulty("source.close")
+    def close(self) -> None:
+        """Leave the group."""
+        self._listener = None
+        self._positions.clear()
+        self.assigned.clear()
+        if self.member is not None:
+            self._group.leave(self.member)
+            self.member = None
+
+    def _rebalance(self, listener: AssignmentListener) -> None:
+        if self.member is None or not self._group.has(self.member):
+            self._lose(listener)
+            self.member = self._group.join()
+        revoked, gained = self._group.poll(self.member)
+        if revoked:
+            self._drop(revoked)
+            listener.revoked(revoked)
+            self._group.release(self.member, revoked)
+        if gained:
+            self.assigned = sorted({*self.assigned, *gained})
+            listener.assigned(gained)
+
+    def _lose(self, listener: AssignmentListener) -> None:
+        lost = list(self.assigned)
+        self._drop(lost)
+        if lost:
+            listener.lost(lost)
+
+    def _drop(self, partitions: Sequence[int]) -> None:
+        self.assigned = [p for p in self.assigned if p not in partitions]
+        for partition in partitions:
+            self._positions.pop(partition, None)
+
+    @faulty("source.consume")
+    def _take(self) -> list[InputRecord]:
+        """Take what there is, another partition first each time; positions move on."""
+        records: list[InputRecord] = []
+        started = list(self._positions)
+        self._turn += 1
+        for number in range(len(started)):
+            partition = started[(self._turn + number) % len(started)]
+            log, position = self._cluster.log(self._topic, partition), self._positions[partition]
+            if position < log.first_offset:
+                raise Refused(f"{self._topic}, partition {partition}: offset {position} is gone", "reset")
+            fetched = log.read(position, self._records_max - len(records))
+            self._positions[partition] = fetched.position
+            for entry in fetched.entries:
+                assert entry.record is not None
+                key, value, headers = entry.record.key, entry.record.value, entry.record.headers
+                stamp = entry.record.timestamp_ms
+                records.append(
+                    InputRecord(self._topic, partition, entry.offset, key, value, headers, stamp)
+                )
+        return records

@@ -1,0 +1,56 @@
+"""The port `Stores` in memory: a disk that outlives its process, or not."""
+
+from collections.abc import Iterable, Mapping
+
+from stream.ports import Changes, Checkpoint
+from stream.store.memory import MemoryDisk, MemoryStore
+from stream.testing.faults import Faults, faulty
+
+
+class FakeStore(MemoryStore):
+    """A store whose calls may fail."""
+
+    def __init__(self, disk: MemoryDisk, faults: Faults) -> None:
+        super().__init__(disk)
+        self.faults = faults
+
+    @faulty("store.get")
+    def get(self, keys: Iterable[bytes]) -> Mapping[bytes, bytes]:
+        """Return the totals of those keys that have one."""
+        return super().get(keys)
+
+    @faulty("store.write")
+    def write(self, changes: Changes, checkpoint: Checkpoint) -> None:
+        """Write totals and checkpoint as one."""
+        super().write(changes, checkpoint)
+
+    @faulty("store.close")
+    def close(self) -> None:
+        """Close; closing twice is harmless."""
+        super().close()
+
+
+class FakeStores:
+    """The stores of one worker, on `disks` (partition -> disk), which the test keeps or throws away."""
+
+    def __init__(self, disks: dict[int, MemoryDisk] | None = None, faults: Faults | None = None) -> None:
+        self.faults = faults or Faults()
+        self.disks = {} if disks is None else disks
+        self.aside: list[tuple[int, MemoryDisk, str]] = []
+
+    @faulty("stores.open")
+    def open(self, partition: int) -> FakeStore:
+        """Open the partition's store."""
+        return FakeStore(self.disks.setdefault(partition, MemoryDisk()), self.faults)
+
+    @faulty("stores.set_aside")
+    def set_aside(self, partition: int, why: str) -> None:
+        """Put a closed store elsewhere, so that `open` begins anew."""
+        disk = self.disks.pop(partition)
+        assert not disk.in_use
+        self.aside.append((partition, disk, why))
+
+    def crash(self) -> None:
+        """Let the locks go, as the end of a process does."""
+        for disk in self.disks.values():
+            disk.in_use = False

@@ -1,0 +1,113 @@
+"""Killed, moved, bounced, deleted: exact all the same."""
+
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from support.load import Load, judge, texts
+from support.process import WorkerProcess
+from support.topics import make_topics, produce, read, totals, wait_until
+
+from conftest import SHORT_SESSIONS, own_env
+from stream.broker.embedded import EmbeddedBroker
+
+pytestmark = pytest.mark.broker
+PROTOCOLS = pytest.mark.parametrize("protocol", ["consumer", "classic"])
+
+
+def with_protocol(
+    env: dict[str, str], protocol: str, folder: Path, *, static: bool = False
+) -> dict[str, str]:
+    """Under `classic` the session is the client's to say: short, as the test broker's is under `consumer`."""
+    env = {**env, "STREAM_GROUP_PROTOCOL": protocol}
+    if protocol == "classic":
+        properties = folder / "kafka.properties"
+        properties.write_text("session.timeout.ms=6000\nheartbeat.interval.ms=500\n")
+        env |= {"STREAM_KAFKA_CONFIG": str(properties), "STREAM_STATIC_MEMBERSHIP": str(static).lower()}
+    return env
+
+
+@PROTOCOLS
+def test_kill_in_mid_stream_then_exact(stream_env: dict[str, str], tmp_path: Path, protocol: str) -> None:
+    env = with_protocol(stream_env, protocol, tmp_path)
+    blobs = texts(3000, 20)
+    with WorkerProcess(env, tmp_path / "log") as worker, Load(env, blobs, 6) as load:
+        worker.wait_for("partition running", times=2)
+        load.wait_for(0.5)
+        worker.kill()
+        worker.start()
+        judge(env, blobs)
+        assert worker.stop() == 0
+
+
+@PROTOCOLS
+def test_rebalance_in_mid_stream_then_exact(
+    stream_env: dict[str, str], tmp_path: Path, protocol: str
+) -> None:
+    env = with_protocol(stream_env, protocol, tmp_path)
+    blobs = texts(3000, 20)
+    second = WorkerProcess(env, tmp_path / "log-2")
+    with WorkerProcess(env, tmp_path / "log") as first, Load(env, blobs, 8) as load, second:
+        second.wait_for("partition running")
+        load.wait_for(0.6)
+        assert first.stop() == 0
+        judge(env, blobs)
+        assert {e["instance"] for e in second.events("worker started")} != {
+            e["instance"] for e in first.events("worker started")
+        }, "two workers on one state folder take two ids"
+
+
+def test_paused_past_its_session_a_worker_loses_its_partitions_and_does_no_harm(
+    stream_env: dict[str, str], tmp_path: Path
+) -> None:
+    blobs = texts(2000, 20)
+    second = WorkerProcess(stream_env, tmp_path / "log-2")
+    with WorkerProcess(stream_env, tmp_path / "log") as first, second, Load(stream_env, blobs, 10) as load:
+        second.wait_for("partition running")
+        load.wait_for(0.3)
+        first.signal(signal.SIGSTOP)
+        time.sleep(12)  # its session (6 s) and its transaction (5 s) end
+        first.signal(signal.SIGCONT)
+        judge(stream_env, blobs)
+
+
+def test_a_deleted_store_is_restored_and_a_kept_one_is_not_read_again(
+    stream_env: dict[str, str], tmp_path: Path
+) -> None:
+    blobs = texts(500, 20)
+    produce(stream_env, ((f"b{n}", text) for n, text in enumerate(blobs)))
+    with WorkerProcess(stream_env, tmp_path / "log") as worker:
+        judge(stream_env, blobs)
+        worker.kill()
+        worker.start()
+        worker.wait_for("partition running", times=4)
+        tails = [event["restored_records"] for event in worker.events("partition running")[2:]]
+        assert worker.stop() == 0
+        shutil.rmtree(stream_env["STREAM_STATE_DIR"])
+        worker.start()
+        worker.wait_for("partition running", times=6)
+        whole = [event["restored_records"] for event in worker.events("partition running")[4:]]
+        assert sum(tails) == 0, "all was in the store"
+        assert sum(whole) == len(read(stream_env, "count"))
+        produce(stream_env, [("more", blobs[0])])
+        wait_until(lambda: len(read(stream_env, "result")) == 501, 60)
+        assert sum(totals(stream_env).values()) > 0
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_a_bounced_broker_is_waited_for_with_one_line(tmp_path: Path, how: str) -> None:
+    with EmbeddedBroker(properties=SHORT_SESSIONS) as broker:
+        env = make_topics(own_env(broker.bootstrap_servers, tmp_path), partitions=2)
+        blobs = texts(2000, 20)
+        with WorkerProcess(env, tmp_path / "log") as worker:
+            worker.wait_for("partition running", times=2)
+            with Load(env, blobs, 8) as load:
+                load.wait_for(0.4)
+                getattr(broker, how)()
+                time.sleep(3)
+                broker.start()
+            judge(env, blobs, 180)
+            assert worker.stop() == 0
+            assert len(worker.log.read_text().splitlines()) < 60, worker.log.read_text()

@@ -1,0 +1,86 @@
+import time
+
+import pytest
+from support.topics import read, settings_of
+
+from stream.core.records import OutputRecord
+from stream.errors import Fenced, InDoubt
+from stream.kafka import clients, topics
+from stream.kafka.sink import KafkaSink
+
+pytestmark = pytest.mark.broker
+
+
+def sink_of(env: dict[str, str], instance: str = "one") -> KafkaSink:
+    settings = settings_of(env)
+    options = clients.transactional_options(settings, instance, 1_000_000)
+    sink = KafkaSink(options, topics.names(settings), settings.transaction_timeout_ms / 1000)
+    sink.renew()
+    return sink
+
+
+def result(env: dict[str, str], key: bytes) -> OutputRecord:
+    return OutputRecord(env["STREAM_RESULT_TOPIC"], 0, key, b"{}")
+
+
+def test_aborted_records_are_invisible_and_committed_ones_are_seen(stream_env: dict[str, str]) -> None:
+    sink = sink_of(stream_env)
+    sink.begin()
+    sink.produce(result(stream_env, b"aborted"))
+    sink.produce_changelog(0, {b"act": b"1"}, [])
+    sink._open().flush(5)  # else they are purged before they are sent
+    sink.abort()
+    sink.begin()
+    sink.produce(result(stream_env, b"committed"))
+    sink.produce_changelog(0, {b"act": b"1"}, [("h", b"1")])
+    restore_from = sink.commit()
+    sink.close()
+    assert [record.key for record in read(stream_env, "result")] == [b"committed"]
+    (counted,) = read(stream_env, "count")
+    assert restore_from == {0: counted.offset + 1}
+    assert counted.offset > 0  # the aborted record and its marker took offsets
+
+
+def test_an_open_transaction_is_invisible(stream_env: dict[str, str]) -> None:
+    sink = sink_of(stream_env)
+    sink.begin()
+    sink.produce(result(stream_env, b"open"))
+    time.sleep(0.5)
+    assert read(stream_env, "result") == []
+    sink.commit()
+    assert len(read(stream_env, "result")) == 1
+    sink.close()
+
+
+def test_a_zombie_is_fenced_and_what_it_had_open_is_aborted(stream_env: dict[str, str]) -> None:
+    zombie = sink_of(stream_env)
+    zombie.begin()
+    zombie.produce(result(stream_env, b"zombie"))
+    successor = sink_of(stream_env)
+    with pytest.raises(Fenced):
+        zombie.commit()
+    successor.begin()
+    successor.produce(result(stream_env, b"successor"))
+    successor.commit()
+    assert [record.key for record in read(stream_env, "result")] == [b"successor"]
+    successor.close()
+    zombie.close()
+
+
+def test_a_transaction_that_outlived_its_timeout_is_in_doubt_and_a_new_producer_goes_on(
+    stream_env: dict[str, str],
+) -> None:
+    env = {**stream_env, "STREAM_TRANSACTION_TIMEOUT_MS": "2000"}
+    sink = sink_of(env)
+    sink.begin()
+    sink.produce(result(env, b"late"))
+    sink._open().flush(2)  # so that the broker knows of the transaction
+    time.sleep(5)
+    with pytest.raises(InDoubt):
+        sink.commit()
+    sink.renew()
+    sink.begin()
+    sink.produce(result(env, b"new"))
+    sink.commit()
+    sink.close()
+    assert [record.key for record in read(env, "result")] == [b"new"]

