@@ -62,7 +62,7 @@ _CAUSES = tuple(
             True,
         ),
         (
-            "Inconsistent|doesn't match stored|Unexpected error when reading meta.properties",
+            "Inconsistent|doesn't match|Unexpected error when reading meta.properties",
             "its data belongs to another broker",
             "choose another data_dir",
             False,

@@ -13,6 +13,7 @@ from stream.errors import Misconfigured, Retriable, StreamError
 from stream.kafka import clients
 from stream.kafka.failure import from_call, kafka_error
 from stream.run.wire import unreachable
+from stream.telemetry.logs import configure_logs
 
 REACH_S_MAX = 10.0
 
@@ -28,8 +29,10 @@ def examples(*lines: str) -> str:
 
 
 def settings() -> Settings:
-    """Read the settings."""
-    return load_settings()
+    """Read the settings, and let log lines go where they say: clients have lines of their own."""
+    chosen = load_settings()
+    configure_logs(chosen.log_format, debug="debug" in chosen.client_config)
+    return chosen
 
 
 def admin_client(chosen: Settings) -> AdminClient:

@@ -39,9 +39,7 @@ def _columns(input_topic: str) -> tuple[Column, ...]:
 ))  # fmt: skip
 def list_(
     reason: Annotated[Reason | None, typer.Option(help="Only those.", show_default=False)] = None,
-    shape: Annotated[
-        Format, typer.Option("--format", help="`json` is an object per line.")
-    ] = Format.TABLE,
+    shape: Annotated[Format, typer.Option("--format", help="`json` is an object per line.")] = Format.TABLE,
     limit: Annotated[
         int | None, typer.Option("--limit", "-n", min=1, help="Stop after as many.", show_default=False)
     ] = None,
@@ -143,7 +141,9 @@ def _at(chosen: Settings, at: tuple[int, int]) -> Letter:
 def _by_input(chosen: Settings, at: tuple[int, int]) -> Letter:
     """Return the newest dead letter of an input record. All are read."""
     source = f"{chosen.input_topic}:{at[0]}:{at[1]}"
-    found = [(letter.record.timestamp_ms, letter.position) for letter in _letters(chosen) if letter.input == source]
+    found = [
+        (letter.record.timestamp_ms, letter.position) for letter in _letters(chosen) if letter.input == source
+    ]
     if not found:
         raise Fatal(f"there is no dead letter of {source} in {chosen.dead_letter_topic}")
     if found[1:]:

@@ -105,7 +105,10 @@ class Rows:
         for at, width in widths.items():
             column = self._columns[at]
             table.add_column(
-                cut(column.name, width), width=width, no_wrap=True, justify="right" if column.right else "left"
+                cut(column.name, width),
+                width=width,
+                no_wrap=True,
+                justify="right" if column.right else "left",
             )
         for row in self._rows:
             cells = {at: self._columns[at].shorten(row[at], width) for at, width in widths.items()}

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from stream import __version__
-from stream.cli import broker, topics, worker
+from stream.cli import broker, dead_letters, produce, results, schemas, topics, totals, worker
+from stream.cli import settings as settings_command
 from stream.cli.app import complain, examples, exit_code
 from stream.errors import StreamError
 
@@ -25,9 +26,43 @@ app.command(
     epilog=examples("anagram-stream broker", "anagram-stream broker --port 19092 --data ./kafka-data")
 )(broker.broker)
 app.add_typer(topics.app, name="topics")
+app.command(
+    epilog=examples(
+        "anagram-stream produce texts.txt",
+        "anagram-stream produce --whole --rate 50 ./articles",
+        "tail -f app.log | anagram-stream produce --id-prefix log-",
+    )
+)(produce.produce)
+app.command(
+    epilog=examples(
+        "anagram-stream results",
+        "anagram-stream results --follow --from-end",
+        "anagram-stream results --format json | jq .anagram_counts",
+    )
+)(results.results)
+app.command(
+    epilog=examples(
+        "anagram-stream totals --top 10",
+        "anagram-stream totals listen granite",
+        "anagram-stream totals --top 0 --format json",
+    )
+)(totals.totals)
+app.add_typer(dead_letters.app, name="dead-letters")
+app.command(
+    epilog=examples(
+        "anagram-stream schemas", "anagram-stream schemas --write", "anagram-stream schemas --check"
+    )
+)(schemas.schemas)
+app.command(
+    epilog=examples(
+        "anagram-stream settings",
+        "anagram-stream settings --current",
+        "anagram-stream settings --write README.md",
+    )
+)(settings_command.settings)
 
 
-def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's way
+def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(__version__)
         raise typer.Exit
@@ -37,7 +72,7 @@ def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's way
 def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
-    ] = False,  # noqa: FBT002
+    ] = False,
 ) -> None:
     """Hold what comes before a command."""
 

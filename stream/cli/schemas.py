@@ -16,7 +16,8 @@ from stream.errors import Misconfigured, Refused
 def schemas(
     write: Annotated[bool, typer.Option("--write", help="Write a file for each.")] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Compare the files with what they should hold; exit 1 if they differ.")
+        bool,
+        typer.Option("--check", help="Compare the files with what they should hold; exit 1 if they differ."),
     ] = False,
     folder: Annotated[Path, typer.Option("--dir", help="Where the files are.")] = Path("schemas"),
 ) -> None:
@@ -49,7 +50,9 @@ def _check(wanted: dict[str, str], folder: Path) -> None:
     extra = sorted(path.name for path in folder.glob("*.json") if path.name not in wanted)
     wrong = [name for name, text in wanted.items() if _read(folder / name) != text]
     if wrong:
-        raise Refused(f"not as they should be in {folder}: {', '.join(wrong)}", "anagram-stream schemas --write")
+        raise Refused(
+            f"not as they should be in {folder}: {', '.join(wrong)}", "anagram-stream schemas --write"
+        )
     if extra:
         raise Refused(f"no record has these schemas in {folder}: {', '.join(extra)}", "delete them")
     out.print(f"{len(wanted)} schemas in {folder} are up to date")

@@ -1,5 +1,6 @@
-"""A plain producer with a bounded queue: every delivery is counted, and a broker that stays away is given up on."""
+"""A plain producer: a bounded queue, every delivery counted, a broker that stays away given up on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
@@ -7,7 +8,6 @@ from time import monotonic
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from stream.config import Settings
-from stream.core.records import Header
 from stream.errors import Retriable, StreamError
 from stream.kafka import clients
 from stream.kafka.failure import describe, from_call, kafka_error
@@ -16,9 +16,12 @@ DELIVERY_S_MAX = 60.0  # how long a record waits for a broker that went away; on
 _QUEUE_RECORDS_MAX = 100_000
 _QUEUE_BYTES_MAX = 64 * 1024 * 1024
 _BATCH_BYTES = 1_000_000  # librdkafka's default
+_DROP_S_MAX = 5.0
 _STEP_S = 0.1  # between two looks at a full queue, so that Ctrl-C is heard
 _TIMED_OUT = {KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT}  # noqa: SLF001
-_RAISE_LIMIT = "raise STREAM_TEXT_BYTES_MAX, and the topic's limit with: anagram-stream topics create --repair"
+_RAISE_LIMIT = (
+    "raise STREAM_TEXT_BYTES_MAX, and the topic's limit with: anagram-stream topics create --repair"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class Sender:
     Attributes:
         delivered: records that the broker confirmed.
         delivered_bytes: their values.
-        undelivered: what did not arrive since `take_undelivered`.
+        record_bytes_max: the longest record that is tried.
     """
 
     def __init__(self, settings: Settings, bytes_max: int | None) -> None:
@@ -61,7 +64,7 @@ class Sender:
         self.delivered = 0
         self.delivered_bytes = 0
 
-    def send(self, where: str, key: str | None, value: bytes, headers: list[Header]) -> None:
+    def send(self, where: str, key: str | None, value: bytes, headers: Sequence[tuple[str, bytes]]) -> None:
         """Queue a record; waits while the queue is full.
 
         Raises:
@@ -73,7 +76,7 @@ class Sender:
             self._raise()
             try:
                 self._producer.produce(
-                    self._settings.input_topic, value, key, on_delivery=done, headers=headers
+                    self._settings.input_topic, value, key, on_delivery=done, headers=list(headers)
                 )
             except BufferError:
                 self._producer.poll(_STEP_S)
@@ -102,12 +105,12 @@ class Sender:
         self._raise()
         return left == 0
 
-    def drop(self) -> int:
-        """Forget what is queued; return how many records that were."""
-        left = len(self._producer)
+    def drop(self) -> None:
+        """Give up what is queued; it counts as undelivered."""
         self._producer.purge()
-        self._producer.flush(_STEP_S)
-        return left
+        deadline = monotonic() + _DROP_S_MAX
+        while self._producer.flush(_STEP_S) and monotonic() < deadline:
+            pass
 
     def take_undelivered(self) -> list[Undelivered]:
         """Return what did not arrive since the last call."""
@@ -128,7 +131,7 @@ class Sender:
     def _failed(self, where: str, size_bytes: int, error: KafkaError) -> None:
         if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
             limit = min(self.record_bytes_max, self._topic_bytes_max or self.record_bytes_max)
-            why = f"{size_bytes:,} bytes are too many for a record of {self._settings.input_topic}: {limit:,} with its key"
+            why = f"{size_bytes:,} bytes; a record of {self._settings.input_topic} has at most {limit:,}"
             self._undelivered.append(Undelivered(where, why, _RAISE_LIMIT))
             return
         self._undelivered.append(Undelivered(where, describe(error)))

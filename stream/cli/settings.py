@@ -45,7 +45,8 @@ def settings(
 def _show_current() -> None:
     chosen = chosen_settings()
     rows = Rows(_COLUMNS)
-    for name, value in chosen:
+    for name in type(chosen).model_fields:  # never what KAFKA_CONFIG holds
+        value = getattr(chosen, name)
         shown = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
         rows.add(PREFIX + name.upper(), shown, "set" if name in chosen.model_fields_set else "default")
     rows.flush()
@@ -59,7 +60,9 @@ def _compare(file: Path, *, write: bool) -> None:
     before, begin, rest = text.partition(_BEGIN)
     between, end, after = rest.partition(_END)
     if not begin or not end:
-        raise Misconfigured(f"{file} has no place for the settings", f"put {_BEGIN} and {_END} on lines of their own")
+        raise Misconfigured(
+            f"{file} has no place for the settings", f"put {_BEGIN} and {_END} on lines of their own"
+        )
     wanted = f"\n{settings_table()}\n"
     if between == wanted:
         out.print(f"the settings in {file} are up to date")

@@ -16,7 +16,7 @@ from stream.config import Settings
 from stream.core.counts import decode_total
 from stream.core.signature import signature
 from stream.core.text import words as words_of
-from stream.errors import Fatal
+from stream.errors import Fatal, Misconfigured
 from stream.run.wire import load_index
 
 _TOP = 20
@@ -38,7 +38,8 @@ class _Row:
 
 def totals(
     words: Annotated[
-        list[str] | None, typer.Argument(help="Show the totals of these words' signatures.", show_default=False)
+        list[str] | None,
+        typer.Argument(help="Show the totals of these words' signatures.", show_default=False),
     ] = None,
     top: Annotated[
         int | None,
@@ -46,19 +47,19 @@ def totals(
             "--top", "-n", min=0, help=f"The greatest N, 0 for all; {_TOP} by default.", show_default=False
         ),
     ] = None,
-    shape: Annotated[
-        Format, typer.Option("--format", help="`json` is an object per line.")
-    ] = Format.TABLE,
+    shape: Annotated[Format, typer.Option("--format", help="`json` is an object per line.")] = Format.TABLE,
 ) -> None:
     """Show how many words of each signature were counted so far, the greatest total first.
 
     Words are shown in the order given, unless --top sorts them. The total of a signature is the sum of
     the last values of all partitions in the count topic.
     """
+    asked = [word for given in words or () for word in words_of(given)]
+    if words and not asked:
+        raise Misconfigured(f"there is no word in {' '.join(words)}", "words are of a-z, A-Z and 0-9")
     chosen = settings()
     known = load_index(chosen.dictionary).anagrams
     summed = _summed(chosen)
-    asked = [word for given in words or () for word in words_of(given)]
     rows = (
         [_Row(key, summed[key], known.get(key, ()), word) for word in asked for key in [signature(word)]]
         if words

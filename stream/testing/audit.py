@@ -61,7 +61,9 @@ class Auditor:
         for (topic, partition), entries in self._seen.items():
             where = f"{topic}, partition {partition}"
             for entry in entries:
-                _hold(entry.share is None or entry.share.committed is True, f"{where}: aborted {entry} was seen")
+                _hold(
+                    entry.share is None or entry.share.committed is True, f"{where}: aborted {entry} was seen"
+                )
             if topic != self._names.counts:  # those are compacted: what was seen may be gone
                 final = [offset for offset, _ in self._cluster.committed(topic, partition)]
                 seen = [entry.offset for entry in entries]
@@ -103,8 +105,9 @@ class Auditor:
         for offset, record in self._cluster.committed(self._names.counts, partition):
             assert record.key is not None
             assert record.value is not None
-            grown = int(record.value) > int(last.get(record.key, b"0"))
-            _hold(grown, f"partition {partition}: total {record} at {offset} follows {last.get(record.key)}")
+            before = last.get(record.key, b"0")
+            has_grown = int(record.value) > int(before)
+            _hold(has_grown, f"partition {partition}: total {record} at {offset} follows {before!r}")
             last[record.key] = record.value
         _hold(last == expected, f"partition {partition}: count topic {last}, fold of the input {expected}")
         kept = dict(store.items())

@@ -139,24 +139,23 @@ ANSWER_LOST: Mapping[str, tuple[Failure, ...]] = {
 
 
 class SeededFaults(Faults):
-    """Faults drawn at random, the same ones for the same seed.
-
-    Attributes:
-        rate: of the calls that a fault meets, either moment counted; 0 ends the storm.
-    """
+    """Faults drawn at random, the same ones for the same seed."""
 
     def __init__(
         self,
         rng: random.Random,
-        rate: float,
+        rate: Callable[[], float],
         weights: Mapping[FaultClass, float],
         surroundings: Callable[[FaultClass], None],
         tell: Callable[[str, Moment, str], None],
     ) -> None:
-        """`surroundings` does what is not the call's own: PAUSE, SWITCH, REBALANCE; `tell` keeps the trace."""
+        """`rate` says how many of the calls a fault meets, either moment counted.
+
+        `surroundings` does what is not the call's own: PAUSE, SWITCH, REBALANCE. `tell` keeps the trace.
+        """
         super().__init__()
         self._rng = rng
-        self.rate = rate
+        self._rate = rate
         self._classes = list(weights)
         self._weights = list(weights.values())
         self._surroundings = surroundings
@@ -166,7 +165,7 @@ class SeededFaults(Faults):
         """Draw."""
         if self._planned:
             super().at(call, moment)
-        if self._rng.random() * _MOMENTS >= self.rate:
+        if self._rng.random() * _MOMENTS >= self._rate():
             return
         kind = self._rng.choices(self._classes, self._weights)[0]
         if kind is FaultClass.ERROR:

@@ -81,9 +81,7 @@ class FakeProcess:
             cluster, names.input, names.group, self.faults, records_max=tuning.batch_records_max
         )
         self.sink = FakeSink(cluster, names, f"{names.group}-{instance}", self.faults)
-        self.reader = FakeReader(
-            cluster, names.counts, self.faults, records_max=tuning.restore_records_max
-        )
+        self.reader = FakeReader(cluster, names.counts, self.faults, records_max=tuning.restore_records_max)
         retrier = Retrier(clock, self.observer, tuning.retry_attempts_max, rng)
         count = counting(names, index, tuning.text_bytes_max, disturb)
         bury = burying(names, clock.now)

@@ -144,7 +144,5 @@ class FakeSource:
                 assert entry.record is not None
                 key, value, headers = entry.record.key, entry.record.value, entry.record.headers
                 stamp = entry.record.timestamp_ms
-                records.append(
-                    InputRecord(self._topic, partition, entry.offset, key, value, headers, stamp)
-                )
+                records.append(InputRecord(self._topic, partition, entry.offset, key, value, headers, stamp))
         return records

@@ -9,8 +9,8 @@ from stream.core.decide import Decider, Decision
 from stream.core.dictionary import AnagramIndex
 from stream.core.records import Header, InputRecord
 from stream.errors import Reason, Rejected, StageFailed
+from stream.testing.pipeline import WORDS
 
-WORDS = ("listen", "silent", "enlist", "tea", "eat", "ate", "god", "dog", "act", "cat", "stop", "pots", "spot")
 _UNKNOWN = ("xyzzy", "plugh", "Don't", "top-spot", "TINSEL")
 _FLAKY, _STUBBORN = b"flaky", b"stubborn"
 _JSON: Header = ("content-type", b"application/json")

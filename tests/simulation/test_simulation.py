@@ -1,7 +1,10 @@
 """The commit protocol in a storm of faults. A seed is a complete replay."""
 
+from collections import Counter
+
 import pytest
 
+from stream.testing.faults import FaultClass
 from stream.testing.simulation import Simulation
 
 SEEDS = range(200)
@@ -9,4 +12,27 @@ SEEDS = range(200)
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_counts_are_exact_whatever_crashes(seed: int) -> None:
+    """Replay one seed with: pytest "tests/simulation/test_simulation.py::<the test's name>[<the seed>]"."""
     Simulation(seed).run()
+
+
+def test_seed_is_a_complete_replay() -> None:
+    once, again = Simulation(7), Simulation(7)
+    once.run()
+    again.run()
+    assert list(once.trace) == list(again.trace)
+    assert once.score == again.score
+
+
+def test_storm_reaches_every_step_of_the_commit() -> None:
+    score: Counter[str] = Counter()
+    for seed in range(40):
+        simulation = Simulation(seed)
+        simulation.run()
+        score += simulation.score
+    steps = ("begin", "produce", "produce_changelog", "send_offsets", "commit", "abort", "renew")
+    calls = [f"sink.{step}" for step in steps] + ["store.write", "source.gather", "reader.read"]
+    told = ["committed", "aborted", "in_doubt", "lost", "revoked", "retried", "blocked", "waiting", "resumed"]
+    died = ["DiskFull", "Fenced"]
+    moments = [f"{moment} {call}" for call in calls for moment in ("before", "after")]
+    assert not [what for what in (*FaultClass, *told, *died, *moments) if not score[what]]

@@ -1,0 +1,87 @@
+"""A cluster with the pipeline's topics, and what a test asks of it."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from stream.core.dictionary import AnagramIndex, build_index
+from stream.testing.cluster import FakeCluster
+from stream.testing.names import Names
+from stream.testing.process import FakeProcess
+
+WORDS = tuple(
+    ["listen", "silent", "enlist", "tea", "eat", "ate", "god", "dog", "act", "cat", "stop", "pots", "spot"]
+)
+TURNS_MAX = 1000
+
+
+class FakePipeline:
+    """Input, result, count and dead-letter topic on a fake cluster.
+
+        pipeline = FakePipeline(partitions=2)
+        pipeline.submit("Listen, silent cat", partition=1)
+        worker = FakeProcess(pipeline.cluster, pipeline.names, pipeline.index)
+        pipeline.drain(worker)
+        assert pipeline.totals(1) == {"eilnst": 2, "act": 1}
+
+    Attributes:
+        group: the workers' group.
+        index: of a small dictionary, unless another is given.
+    """
+
+    def __init__(
+        self,
+        partitions: int = 1,
+        *,
+        cluster: FakeCluster | None = None,
+        names: Names | None = None,
+        index: AnagramIndex | None = None,
+        dead_letter_partitions: int | None = None,
+    ) -> None:
+        self.cluster = cluster or FakeCluster()
+        self.names = names or Names()
+        self.index = index or build_index(WORDS)
+        self.partitions = partitions
+        for topic in (self.names.input, self.names.results, self.names.counts):
+            self.cluster.create(topic, partitions)
+        self.cluster.create(self.names.dead_letters, dead_letter_partitions or partitions)
+        self.group = self.cluster.group(self.names.group, self.names.input)
+
+    def submit(self, value: str | bytes | None, partition: int = 0) -> int:
+        """Append a blob to the input; return its offset."""
+        raw = value.encode() if isinstance(value, str) else value
+        return self.cluster.produce(self.names.input, partition, raw)
+
+    def committed(self) -> list[int]:
+        """Return the group's committed offset of every partition, 0 where there is none."""
+        found = self.group.unstable(range(self.partitions))
+        return [0 if at is None else at.offset for at in found.values()]
+
+    def ends(self) -> list[int]:
+        """Return the end offset of every input partition."""
+        logs = (self.cluster.log(self.names.input, p) for p in range(self.partitions))
+        return [log.high_watermark for log in logs]
+
+    def drain(self, *processes: FakeProcess) -> None:
+        """Let the processes take turns until all input is committed and they are settled."""
+        for _ in range(TURNS_MAX):
+            for process in processes:
+                process.turn()
+            if self.committed() == self.ends() and all(process.is_settled() for process in processes):
+                return
+        raise AssertionError(f"not drained: committed {self.committed()} of {self.ends()}")
+
+    def results(self, partition: int = 0) -> list[dict[str, Any]]:
+        """Return the committed results, decoded."""
+        found = self.cluster.committed(self.names.results, partition)
+        return [json.loads(record.value or b"") for _, record in found]
+
+    def dead_letters(self, partition: int = 0) -> list[dict[str, str]]:
+        """Return the headers of the committed dead letters."""
+        found = self.cluster.committed(self.names.dead_letters, partition)
+        return [{name: (value or b"").decode() for name, value in record.headers} for _, record in found]
+
+    def totals(self, partition: int = 0) -> Mapping[str, int]:
+        """Return the last committed total of each signature."""
+        found = self.cluster.committed(self.names.counts, partition)
+        return {(record.key or b"").decode(): int(record.value or b"") for _, record in found}

@@ -1,0 +1,140 @@
+import hashlib
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import sleep
+
+import pytest
+
+from stream.broker import jars, jre, runtime
+from stream.broker.fetch import Advance
+from stream.broker.jars import Jar
+from stream.errors import Refused
+
+CONTENT = {"org.example:one:1.0": b"first", "org.example:two_2.13:2.0": b"second"}
+LISTED = tuple(
+    Jar(coordinate, len(content), hashlib.sha256(content).hexdigest())
+    for coordinate, content in CONTENT.items()
+)
+Downloaded = Callable[[Sequence[Jar], Path, Advance], list[Path]]
+
+
+def downloading(content: dict[str, bytes]) -> Downloaded:
+    """What jgo would bring."""
+
+    def download(listed: Sequence[Jar], repository: Path, advance: Advance) -> list[Path]:
+        repository.mkdir()
+        paths = [repository / jar.filename for jar in listed]
+        for jar, path in zip(listed, paths, strict=True):
+            path.write_bytes(content[jar.coordinate])
+            advance(jar.size_bytes)
+        return paths
+
+    return download
+
+
+@pytest.fixture
+def fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(jars, "_download", downloading(CONTENT))
+    jars.fetch(LISTED, tmp_path, lambda _: None)
+    return jars.folder(tmp_path)
+
+
+def test_the_listing_is_whole() -> None:
+    listed = jars.listed()
+    assert {"kafka_2.13-4.3.1.jar", "kafka-clients-4.3.1.jar"} <= {jar.filename for jar in listed}
+    assert len({jar.filename for jar in listed}) == len(listed) == 46
+    assert all(len(jar.sha256) == 64 and jar.size_bytes > 0 for jar in listed)
+
+
+def test_every_module_of_kafka_is_of_the_one_version() -> None:
+    ours = [jar.coordinate for jar in jars.listed() if jar.coordinate.startswith("org.apache.kafka:")]
+    assert {coordinate.split(":")[2] for coordinate in ours} == {jars.KAFKA_VERSION}
+
+
+def test_fetched_jars_are_those_listed(fetched: Path) -> None:
+    assert {path.name: path.read_bytes() for path in fetched.iterdir()} == {
+        "one-1.0.jar": b"first",
+        "two_2.13-2.0.jar": b"second",
+    }
+    jars.check(LISTED, fetched, "mend")
+
+
+@pytest.mark.parametrize("wrong", [b"SECOND", b"longer than listed", b""])
+def test_a_wrong_jar_is_refused_and_nothing_of_it_left(
+    wrong: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jars, "_download", downloading({**CONTENT, "org.example:two_2.13:2.0": wrong}))
+    with pytest.raises(Refused, match=r"two_2.13-2.0.jar is not the jar that was listed"):
+        jars.fetch(LISTED, tmp_path, lambda _: None)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupted_fetch_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(jars, "_download", downloading(CONTENT))
+    with pytest.raises(KeyboardInterrupt):
+        jars.fetch(LISTED, tmp_path, interrupted)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"firsT")])
+def test_a_jar_that_changed_in_the_cache_is_refused(damage: Callable[[Path], None], fetched: Path) -> None:
+    damage(fetched / "one-1.0.jar")
+    with pytest.raises(Refused, match=r"one-1.0.jar") as caught:
+        jars.check(LISTED, fetched, "fetch it anew")
+    assert caught.value.mend == "fetch it anew"
+
+
+def test_a_later_run_needs_no_network_and_no_jgo(
+    fetched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "cache_dir", lambda: tmp_path)
+    monkeypatch.setattr(jars, "listed", lambda: LISTED)
+    monkeypatch.setattr(jre, "installed", lambda _: Path("java"))
+    monkeypatch.setattr(jars, "fetch", pytest.fail)
+    monkeypatch.setitem(sys.modules, "jgo", None)
+    assert runtime.ready().jars == tuple(fetched / jar.filename for jar in LISTED)
+
+
+def test_without_jgo_the_mend_is_its_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jgo", None)
+    with pytest.raises(Refused, match="jgo") as caught:
+        jars.fetch(LISTED, tmp_path, lambda _: None)
+    assert "pip install" in caught.value.mend
+
+
+def test_without_a_network_the_error_is_one_with_a_mend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jgo.constants.MAVEN_CENTRAL_URL", "http://127.0.0.1:1")
+    with pytest.raises(Refused, match="could not be fetched from Maven Central") as caught:
+        jars.fetch(LISTED, tmp_path, lambda _: None)
+    assert "STREAM_BOOTSTRAP_SERVERS" in caught.value.mend
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_first_runs_at_once_fetch_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetches: list[Path] = []
+    fetch = jars.fetch
+
+    def slowly(listed: Sequence[Jar], cache: Path, advance: Advance) -> None:
+        fetches.append(cache)
+        sleep(0.3)
+        fetch(listed, cache, advance)
+
+    monkeypatch.setattr(jars, "_download", downloading(CONTENT))
+    monkeypatch.setattr(jars, "fetch", slowly)
+    monkeypatch.setattr(jars, "listed", lambda: LISTED)
+    monkeypatch.setattr(runtime, "cache_dir", lambda: tmp_path)
+    monkeypatch.setattr(jre, "installed", lambda _: Path("java"))
+    runs = [threading.Thread(target=runtime.ready) for _ in range(2)]
+    for run in runs:
+        run.start()
+    for run in runs:
+        run.join(10)
+    jars.check(LISTED, jars.folder(tmp_path), "mend")
+    assert fetches == [tmp_path]

@@ -1,0 +1,80 @@
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream.broker.properties import Listener, broker_properties, render
+from stream.errors import Misconfigured
+
+LISTENERS = (Listener("PLAINTEXT", "PLAINTEXT", 20_001), Listener("SECURE", "SASL_SSL", 20_002))
+LOG_DIR = Path("/data/kafka")
+
+
+def of(**overrides: str) -> dict[str, str]:
+    named = {name.replace("_", "."): value for name, value in overrides.items()}
+    return broker_properties(LISTENERS, 20_003, LOG_DIR, named)
+
+
+def test_every_listener_stays_on_the_loopback() -> None:
+    hosts = re.findall(r"://([^:,]*):", of()["listeners"])
+    assert hosts == ["127.0.0.1"] * 3
+
+
+def test_clients_are_told_of_their_listeners_and_not_of_the_controllers() -> None:
+    assert of()["advertised.listeners"] == "PLAINTEXT://localhost:20001,SECURE://localhost:20002"
+    assert (
+        of()["listener.security.protocol.map"] == "PLAINTEXT:PLAINTEXT,SECURE:SASL_SSL,CONTROLLER:PLAINTEXT"
+    )
+
+
+def test_topics_are_not_made_by_accident() -> None:
+    assert of()["auto.create.topics.enable"] == "false"
+
+
+def test_bounds_are_lowered_and_defaults_stay_those_of_kafka() -> None:
+    assert of()["group.consumer.min.session.timeout.ms"] == "1000"
+    assert not {"group.consumer.session.timeout.ms", "message.max.bytes"} & set(of())
+
+
+def test_an_override_wins() -> None:
+    assert of(auto_create_topics_enable="true")["auto.create.topics.enable"] == "true"
+
+
+def test_the_quorum_is_of_the_node_that_was_asked_for() -> None:
+    assert of(node_id="7")["controller.quorum.voters"] == "7@localhost:20003"
+
+
+@pytest.mark.parametrize("name", ["log.dirs", "log.dir", "metadata.log.dir", "process.roles"])
+def test_a_property_that_is_ours_to_set_is_refused(name: str) -> None:
+    with pytest.raises(Misconfigured, match=re.escape(name)):
+        broker_properties(LISTENERS, 20_003, LOG_DIR, {name: "x"})
+
+
+def test_a_folder_with_a_comma_is_refused() -> None:
+    with pytest.raises(Misconfigured, match="comma"):
+        broker_properties(LISTENERS, 20_003, Path("/a,b"), {})
+
+
+@given(st.dictionaries(st.text(min_size=1), st.text()))
+def test_rendered_properties_are_read_back_as_they_were(properties: dict[str, str]) -> None:
+    assert read(render(properties)) == properties
+
+
+def read(text: str) -> dict[str, str]:
+    """As java.util.Properties reads a file of one property a line."""
+    assert text.isascii()
+    lines = (re.fullmatch(r"((?:[^\\=]|\\.)*)=(.*)", line) for line in text.split("\n")[:-1])
+    return {unescaped(line[1]): unescaped(line[2]) for line in lines if line}
+
+
+def unescaped(text: str) -> str:
+    def plain(found: re.Match[str]) -> str:
+        escaped = found[1]
+        if len(escaped) > 1:
+            return chr(int(escaped[1:], 16))
+        return {"n": "\n", "r": "\r", "t": "\t"}.get(escaped, escaped)
+
+    units = re.sub(r"\\(u[0-9a-f]{4}|.)", plain, text)
+    return units.encode("utf-16-be", "surrogatepass").decode("utf-16-be")
