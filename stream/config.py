@@ -24,7 +24,8 @@ _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 FORBIDDEN_KAFKA_CONFIG = frozenset(
     {
         "acks", "auto.commit.enable", "auto.commit.interval.ms", "auto.offset.reset", "bootstrap.servers",
-        "delivery.timeout.ms", "enable.auto.commit", "enable.auto.offset.store", "enable.idempotence",
+        "delivery.report.only.error", "delivery.timeout.ms",
+        "enable.auto.commit", "enable.auto.offset.store", "enable.idempotence",
         "enable.partition.eof", "group.id", "group.instance.id", "group.protocol", "isolation.level",
         "max.in.flight", "max.in.flight.requests.per.connection", "max.poll.interval.ms", "message.max.bytes",
         "message.send.max.retries", "message.timeout.ms", "metadata.broker.list",
@@ -32,6 +33,7 @@ FORBIDDEN_KAFKA_CONFIG = frozenset(
         "transaction.timeout.ms", "transactional.id",
     }
 )  # fmt: skip
+_FORBIDDEN_SUFFIX = "_cb"  # functions, not values
 _FORBIDDEN_PREFIXES = ("test.mock.", "default.topic.config", "plugin.library.paths")
 
 Positive = Annotated[int, Field(ge=1)]
@@ -44,6 +46,7 @@ class Settings(BaseSettings):
         env_prefix=PREFIX,
         env_file=".env",
         env_file_encoding="utf-8",
+        env_ignore_empty=True,
         frozen=True,
         extra="ignore",
         hide_input_in_errors=True,
@@ -80,7 +83,7 @@ class Settings(BaseSettings):
         description="A word list, a word per line; by default the list `gcide` of the package english-words.",
     )
     input_format: Literal["text", "json"] = Field(
-        "text", description="What a record without a `content-type` header holds."
+        "text", description="What a record holds that does not say `content-type: application/json`."
     )
     commit_interval_ms: Positive = Field(
         100, description="How long a batch is gathered before it is committed."
@@ -138,8 +141,8 @@ class Settings(BaseSettings):
     def _static_is_classic(self) -> Self:
         if self.static_membership and self.group_protocol != "classic":
             raise ValueError(
-                "STATIC_MEMBERSHIP=true needs GROUP_PROTOCOL=classic: under the consumer protocol the successor "
-                "of a killed static member is refused until its session times out"
+                "STATIC_MEMBERSHIP=true needs GROUP_PROTOCOL=classic: under the consumer protocol the "
+                "successor of a killed static member is refused until its session times out"
             )
         return self
 
@@ -152,8 +155,8 @@ class Settings(BaseSettings):
         if longest >= MAX_POLL_INTERVAL_MS * 8 // 10:
             raise ValueError(
                 "COMMIT_INTERVAL_MS + BATCH_DEADLINE_MS + TRANSACTION_TIMEOUT_MS must stay below "
-                f"{MAX_POLL_INTERVAL_MS * 8 // 10 - RESTORE_STEP_MS} (four fifths of the group's poll interval of "
-                f"{MAX_POLL_INTERVAL_MS}, less a step of restore)"
+                f"{MAX_POLL_INTERVAL_MS * 8 // 10 - RESTORE_STEP_MS} (four fifths of the group's poll "
+                f"interval of {MAX_POLL_INTERVAL_MS}, less a step of restore)"
             )
         if self.commit_interval_ms >= self.transaction_timeout_ms:
             raise ValueError("COMMIT_INTERVAL_MS must be below TRANSACTION_TIMEOUT_MS")
@@ -165,11 +168,11 @@ class Settings(BaseSettings):
         session_ms = self.client_config.get("session.timeout.ms")
         if session_ms is not None and self.group_protocol == "consumer":
             raise ValueError(
-                "session.timeout.ms in KAFKA_CONFIG needs GROUP_PROTOCOL=classic: under the consumer protocol "
-                "it is the broker's (group.consumer.session.timeout.ms)"
+                "session.timeout.ms in KAFKA_CONFIG needs GROUP_PROTOCOL=classic: under the consumer "
+                "protocol it is the broker's (group.consumer.session.timeout.ms)"
             )
         if session_ms is not None and not (
-            session_ms.isdigit() and int(session_ms) > self.transaction_timeout_ms
+            session_ms.isdecimal() and int(session_ms) > self.transaction_timeout_ms
         ):
             raise ValueError("session.timeout.ms in KAFKA_CONFIG must exceed TRANSACTION_TIMEOUT_MS")
         return self
@@ -199,7 +202,11 @@ def read_properties(path: Path) -> dict[str, str]:
         name = name.strip()
         if not equals or not name:
             raise ValueError(f"KAFKA_CONFIG: line {number} of {path} is not of the form name=value")
-        if name in FORBIDDEN_KAFKA_CONFIG or name.startswith(_FORBIDDEN_PREFIXES):
+        if (
+            name in FORBIDDEN_KAFKA_CONFIG
+            or name.startswith(_FORBIDDEN_PREFIXES)
+            or name.endswith(_FORBIDDEN_SUFFIX)
+        ):
             raise ValueError(
                 f"KAFKA_CONFIG: line {number} of {path}: {name} is set by the worker and may not be changed"
             )
@@ -214,7 +221,12 @@ def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - as wide as th
         Misconfigured: an unknown `STREAM_*` name, a bad value, or values that do not fit together.
     """
     known = {PREFIX + name.upper() for name in Settings.model_fields}
-    given = {name for name in (*os.environ, *dotenv_values(".env")) if name.upper().startswith(PREFIX)}
+    try:
+        in_file = dotenv_values(".env")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured(f"cannot read .env: {error}") from error
+    given = {name for name in (*os.environ, *in_file) if name.upper().startswith(PREFIX)}
+    given |= overrides.keys() - Settings.model_fields.keys()
     unknown = sorted(name for name in given if name.upper() not in known)
     if unknown:
         raise Misconfigured(

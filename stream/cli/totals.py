@@ -78,9 +78,8 @@ def _show(rows: Iterable[_Row], shape: Format, *, asked: bool) -> None:
     if shape is Format.JSON:
         for row in rows:
             word = {"word": row.asked} if asked else {}
-            write_line(
-                json.dumps({**word, "signature": row.signature, "total": row.total, "words": row.words})
-            )
+            facts = {**word, "signature": row.signature, "total": row.total, "words": row.words}
+            write_line(json.dumps(facts))
         return
     table = Rows((Column("word", least=12, flexible=True), *_COLUMNS) if asked else _COLUMNS)
     for row in rows:

@@ -1,5 +1,6 @@
 """The headers on the last changelog record of each transaction and partition: what its totals stand for."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ from stream.core.records import Header
 
 INPUT_NEXT_OFFSET = "input-next-offset"
 DICTIONARY = "dictionary"
+_OFFSET = re.compile(rb"0|[1-9][0-9]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,4 +40,6 @@ def read_bookmark(headers: Sequence[Header]) -> Bookmark | None:
     offset, dictionary = named.get(INPUT_NEXT_OFFSET), named.get(DICTIONARY)
     if offset is None or dictionary is None:
         return None
+    if not _OFFSET.fullmatch(offset):
+        raise ValueError(f"not an offset: {offset[:20]!r}")
     return Bookmark(int(offset), dictionary.decode())

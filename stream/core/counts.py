@@ -29,6 +29,6 @@ def decode_total(value: bytes) -> int:
     Raises:
         ValueError: the bytes are not ours.
     """
-    if not value.isdigit():
+    if not value.isdigit() or value.startswith(b"0"):
         raise ValueError(f"not a total: {value[:20]!r}")
     return int(value)

@@ -15,7 +15,7 @@ OVERHEAD_BYTES_MAX = 64 * 1024  # what our headers and Kafka's framing may add t
 _OURS = ("__streams.errors.", "dead-letter.")
 
 
-def dead_letter(
+def dead_letter(  # noqa: PLR0913 - a record, why, and what a dead letter says of us
     record: InputRecord, why: Rejected, *, topic: str, group: str, failed_at: str, bytes_max: int
 ) -> OutputRecord:
     """Return the dead letter of a rejected record.
@@ -50,12 +50,12 @@ def _headers(record: InputRecord, why: Rejected, group: str, failed_at: str) -> 
         "dead-letter.failed-at": failed_at,
         "dead-letter.version": __version__,
     }
-    return [(name, text.encode()) for name, text in texts.items()]
+    return [(name, text.encode(errors="replace")) for name, text in texts.items()]
 
 
 def _head(text: str, bytes_max: int) -> str:
-    return text.encode()[:bytes_max].decode(errors="ignore")
+    return text.encode(errors="replace")[:bytes_max].decode(errors="ignore")
 
 
 def _tail(text: str, bytes_max: int) -> str:
-    return text.encode()[-bytes_max:].decode(errors="ignore")
+    return text.encode(errors="replace")[-bytes_max:].decode(errors="ignore")

@@ -19,7 +19,8 @@ def rejected_in_a_row(before: int, rejected: Iterable[bool], in_a_row_max: int) 
         run = run + 1 if was_rejected else 0
         if in_a_row_max and run > in_a_row_max:
             raise Fatal(
-                f"{run} records in a row were rejected, more than STREAM_REJECTED_IN_A_ROW_MAX={in_a_row_max} allows; "
-                "nothing of this batch was committed. Look at them with: anagram-stream dead-letters list"
+                f"{run} records in a row were rejected, more than "
+                f"STREAM_REJECTED_IN_A_ROW_MAX={in_a_row_max} allows; nothing of this batch was committed. "
+                "Look at them with: anagram-stream dead-letters list"
             )
     return run

@@ -18,7 +18,7 @@ class _Frozen(BaseModel):
 class TextBlob(BaseModel):
     """The JSON form of a record of the input topic; unknown fields are ignored."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", hide_input_in_errors=True)
 
     id: str | None = Field(None, description="The blob's id; without one, the record's key is it.")
     text: str = Field(description="The text whose words are counted.")

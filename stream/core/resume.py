@@ -3,8 +3,8 @@
 from stream.errors import Refused
 
 START_OVER = (
-    "start over under new names: set STREAM_GROUP_ID, STREAM_RESULT_TOPIC and STREAM_COUNT_TOPIC to names not "
-    "used before, run `anagram-stream topics create`, then `anagram-stream worker`"
+    "start over under new names: set STREAM_GROUP_ID, STREAM_RESULT_TOPIC and STREAM_COUNT_TOPIC to names "
+    "not used before, run `anagram-stream topics create`, then `anagram-stream worker`"
 )
 
 
@@ -27,37 +27,33 @@ def resume_offset(  # noqa: PLR0913 - six facts, one rule
     Raises:
         Refused: going on would count input twice, leave some out, or continue totals that are gone.
     """
+    if committed is None and counted_to is None:
+        return first
+    refusal = None
     if committed is None:
-        if counted_to is None:
-            return first
-        raise Refused(
-            f"{where}: the totals stand for the input up to offset {counted_to}, but the group has no committed "
-            "offset (reset, expired, or another group); reading from the start would count twice",
-            START_OVER,
+        refusal = (
+            f"the totals stand for the input up to offset {counted_to}, but the group has no committed "
+            "offset (reset, expired, or another group); reading from the start would count twice"
         )
-    if counted_to is None and committed_counted:
-        raise Refused(
-            f"{where}: the group committed offset {committed} with totals behind it, but the count topic has none "
-            "(emptied, made anew, or another topic); going on would leave the earlier input out",
-            START_OVER,
+    elif counted_to is None and committed_counted:
+        refusal = (
+            f"the group committed offset {committed} with totals behind it, but the count topic has none "
+            "(emptied, made anew, or another topic); going on would leave the earlier input out"
         )
-    if counted_to is not None and committed < counted_to:
-        raise Refused(
-            f"{where}: the committed offset {committed} is below {counted_to}, up to which the totals stand "
-            "(reset, or another group); going on would count twice",
-            START_OVER,
+    elif counted_to is not None and committed < counted_to:
+        refusal = (
+            f"the committed offset {committed} is below {counted_to}, up to which the totals stand "
+            "(reset, or another group); going on would count twice"
         )
+    elif committed > end:
+        refusal = f"the committed offset {committed} is beyond the end of the log, {end} (made anew or cut)"
+    if refusal is not None or committed is None:
+        raise Refused(f"{where}: {refusal}", START_OVER)
     if committed < first:
         raise Refused(
             f"{where}: the committed offset {committed} is no longer in the log, which begins at {first} "
             f"(retention); {first - committed} offsets were never counted and are lost",
             f"accept the loss and go on with `{reset_command}`, or {START_OVER}",
-        )
-    if committed > end:
-        raise Refused(
-            f"{where}: the committed offset {committed} is beyond the end of the log, {end} (the topic was "
-            "made anew or truncated)",
-            START_OVER,
         )
     return committed
 

@@ -1,4 +1,4 @@
-"""The options of every Kafka client: those that exactness hangs on are written out, never left to a default."""
+"""The options of every Kafka client. What exactness hangs on is written out, never left to a default."""
 
 import logging
 from collections.abc import Mapping
@@ -74,7 +74,7 @@ def _reading(settings: Settings) -> Options:
 
 
 def transactional_options(settings: Settings, instance_id: str, batch_bytes_max: int) -> Options:
-    """Return the options of the transactional producer. Its timeouts nest: message <= transaction, socket below."""
+    """Return the transactional producer's options. Timeouts nest: message <= transaction, socket below."""
     timeout_ms = settings.transaction_timeout_ms
     return {
         **common_options(settings),
@@ -111,7 +111,7 @@ def make_consumer(options: Options) -> Consumer:
     """
     try:
         return Consumer(options)
-    except KafkaException as error:
+    except (KafkaException, TypeError, ValueError) as error:
         raise _bad_option(error) from error
 
 
@@ -123,7 +123,7 @@ def make_producer(options: Options) -> Producer:
     """
     try:
         return Producer(options)
-    except KafkaException as error:
+    except (KafkaException, TypeError, ValueError) as error:
         raise _bad_option(error) from error
 
 
@@ -135,14 +135,13 @@ def make_admin(settings: Settings) -> AdminClient:
     """
     try:
         return AdminClient(common_options(settings))
-    except KafkaException as error:
+    except (KafkaException, TypeError, ValueError) as error:
         raise _bad_option(error) from error
 
 
-def _bad_option(error: KafkaException) -> Misconfigured:
-    return Misconfigured(
-        f"librdkafka does not take the options: {describe(kafka_error(error))}", "mend STREAM_KAFKA_CONFIG"
-    )
+def _bad_option(error: Exception) -> Misconfigured:
+    why = describe(kafka_error(error)) if isinstance(error, KafkaException) else str(error)
+    return Misconfigured(f"librdkafka does not take the options: {why}", "mend STREAM_KAFKA_CONFIG")
 
 
 def _ignore(_: Mapping[str, Any] | object) -> None:

@@ -43,9 +43,9 @@ _AWAY = {
     KafkaError.KAFKA_STORAGE_ERROR,
 }
 ACCESS_MEND = (
-    "check user and ACLs: the worker needs READ and DESCRIBE on input and count topic, WRITE and DESCRIBE on result, "
-    "count and dead-letter topic, READ on the group, WRITE and DESCRIBE on its transactional id, DESCRIBE_CONFIGS on "
-    "the topics"
+    "check user and ACLs: the worker needs READ and DESCRIBE on input and count topic, WRITE and DESCRIBE on "
+    "result, count and dead-letter topic, READ on the group, WRITE and DESCRIBE on its transactional id, "
+    "DESCRIBE_CONFIGS on the topics"
 )
 
 
@@ -84,7 +84,7 @@ def from_call(error: KafkaError) -> StreamError:
     if error.code() in {KafkaError.UNSUPPORTED_VERSION, KafkaError._UNSUPPORTED_FEATURE}:  # noqa: SLF001
         return Refused(
             f"the broker does not know this request: {text}",
-            "Kafka 4.0 or later is needed for the consumer protocol; with an older one set STREAM_GROUP_PROTOCOL=classic",
+            "the consumer protocol needs Kafka 4.0 or later; before it set STREAM_GROUP_PROTOCOL=classic",
         )
     if error.code() in _AWAY or error.retriable():
         return Retriable(text)

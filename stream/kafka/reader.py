@@ -18,7 +18,7 @@ RECORDS_MAX = 20_000  # of one read: one bounded step
 
 
 class KafkaReader:
-    """The changelog, of several partitions at once. A consumer exists only while there is something to read."""
+    """The changelog, of several partitions at once. It has a consumer only while it has something to read."""
 
     def __init__(self, options: Options, offsets: Offsets, topic: str) -> None:
         self._options = options

@@ -40,7 +40,7 @@ class KafkaSink:
             self._partitions[topic] = self._ask_partitions(topic)
             if partition >= self._partitions[topic]:
                 raise Blocked(
-                    f"{topic} has {self._partitions[topic]} partitions, the input has more: partition {partition} waits",
+                    f"{topic} has {self._partitions[topic]} partitions, the input more: {partition} waits",
                     "anagram-stream topics create",
                 )
 

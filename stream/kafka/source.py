@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from confluent_kafka import (
     OFFSET_END,
@@ -26,6 +27,15 @@ COMMITTED_S_MAX = 0.25  # how long a turn may wait for offsets to become stable
 _TYPICAL_BYTES = 1024
 
 
+@dataclass(frozen=True, slots=True)
+class GatherLimits:
+    """How large a batch may grow, and how long it is gathered."""
+
+    records_max: int
+    bytes_max: int
+    interval_s: float
+
+
 class KafkaSource:
     """One member of the group.
 
@@ -37,22 +47,11 @@ class KafkaSource:
                     a record from before the seek does not.
     """
 
-    def __init__(
-        self,
-        options: Options,
-        offsets: Offsets,
-        topic: str,
-        *,
-        records_max: int,
-        bytes_max: int,
-        interval_s: float,
-    ) -> None:
+    def __init__(self, options: Options, offsets: Offsets, topic: str, limits: GatherLimits) -> None:
         self._consumer: Consumer = make_consumer(options)
         self._offsets = offsets
         self._topic = topic
-        self._records_max = records_max
-        self._bytes_max = bytes_max
-        self._interval_s = interval_s
+        self._limits = limits
         self._listener: AssignmentListener | None = None
         self._position: dict[int, int] = {}
         self._seek: dict[int, int] = {}
@@ -83,13 +82,13 @@ class KafkaSource:
             return Batch()
         size = self._take([first], records)
         now = time.monotonic()
-        due = max(now, self._gathered + self._interval_s)
+        due = max(now, self._gathered + self._limits.interval_s)
         self._gathered = due
-        while len(records) < self._records_max and size < self._bytes_max:
-            room = max(1, (self._bytes_max - size) // self._record_bytes)
+        while len(records) < self._limits.records_max and size < self._limits.bytes_max:
+            room = max(1, (self._limits.bytes_max - size) // self._record_bytes)
             group = self._consumer.consumer_group_metadata()
             messages = self._consume(
-                min(room, self._records_max - len(records)), max(0.0, due - time.monotonic())
+                min(room, self._limits.records_max - len(records)), max(0.0, due - time.monotonic())
             )
             size += self._take(messages, records)
             if time.monotonic() >= due:
@@ -204,8 +203,8 @@ class KafkaSource:
             if partition not in self._position:
                 return
             raise Refused(
-                f"{self._topic}, partition {partition}: offset {self._position[partition]} is no longer in the log "
-                f"(retention, or the topic was made anew): {describe(error)}",
+                f"{self._topic}, partition {partition}: offset {self._position[partition]} is not in the log "
+                f"any more (retention, or the topic was made anew): {describe(error)}",
                 f"restart the worker to see what is lost and how to go on, or {START_OVER}",
             )
         if code == KafkaError._MAX_POLL_EXCEEDED:  # noqa: SLF001 - `lost` follows
@@ -217,7 +216,7 @@ class KafkaSource:
             )
         failure: StreamError = from_call(error)
         if isinstance(failure, Retriable):
-            return  # librdkafka goes on by itself; a broker that stays away shows in the calls that need it
+            return  # librdkafka goes on by itself; a broker that stays away shows elsewhere
         raise failure
 
     def _seek_all(self) -> None:

@@ -129,13 +129,13 @@ def check(admin: AdminClient, settings: Settings) -> Topics:
     policy = count.configs.get("cleanup.policy", "")
     if policy != "compact":
         raise Refused(
-            f"{count.name} has cleanup.policy={policy}, but totals live in it for ever: it must be compact alone",
+            f"{count.name} has cleanup.policy={policy}; totals live in it for ever: it must be compact alone",
             f"{REPAIR} (or set STREAM_COUNT_TOPIC to a topic of its own)",
         )
     for topic in (count, found["result"]):
         if topic.partitions < source.partitions:
             raise Refused(
-                f"{topic.name} has {topic.partitions} partitions, the input {source.name} has {source.partitions}",
+                f"{topic.name} has {topic.partitions} partitions, the input has {source.partitions}",
                 CREATE,
             )
     cluster_id = _result(admin.describe_cluster(request_timeout=ANSWER_S_MAX)).cluster_id
@@ -160,9 +160,14 @@ def _warnings(found: Mapping[str, TopicFacts], settings: Settings) -> list[str]:
 
 
 def create(
-    admin: AdminClient, settings: Settings, partitions: int | None, replication: int | None, *, repair: bool
+    admin: AdminClient,
+    settings: Settings,
+    partitions: int | None,
+    replication: int | None,
+    *,
+    repair: bool,
 ) -> list[str]:
-    """Make what is missing, grow what is too small; with `repair`, set configurations right. Return what was done.
+    """Make what is missing, grow what is too small; return what was done. `repair` sets configurations right.
 
     Partitions never shrink. The input keeps its number unless `partitions` is greater; result and
     count topic follow the input.

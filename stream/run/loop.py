@@ -108,11 +108,11 @@ class Worker:
     def _gather(self, wait_s: float) -> Batch:
         try:
             batch = self._source.gather(wait_s)
-            self._polled = self._clock.monotonic()
-            return batch
         except Retriable as why:
             self._wait(why)
             return Batch()
+        self._polled = self._clock.monotonic()
+        return batch
 
     def _work(self, batch: Batch) -> None:
         try:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stream.core.bookmark import Bookmark, read_bookmark
+from stream.core.counts import decode_total
 from stream.core.resume import START_OVER, check_dictionary, resume_offset
 from stream.errors import Blocked, Refused
 from stream.ports import (
@@ -164,8 +165,8 @@ class Restorer:
 
     def _last_bookmark(self, number: int, chunk: ChangelogChunk) -> Bookmark | None:
         try:
-            if not all(record.value.isdigit() for record in chunk.records):
-                raise ValueError("a value is not a total")
+            for record in chunk.records:
+                decode_total(record.value)
             found: Bookmark | None = None
             for record in reversed(chunk.records):
                 found = read_bookmark(record.headers)
@@ -213,10 +214,10 @@ class Restorer:
         progress.moved = self._clock.monotonic()
         self._reader.offset_range(number)  # the broker may be what is away: that is Retriable
         raise Refused(
-            f"{self._where(number)} did not move past offset {progress.position} of {progress.end} for "
-            f"{stalled_s:.0f} s: a transaction hangs open in it",
-            "find and end it with `kafka-transactions.sh --bootstrap-server … find-hanging --broker-id …` and "
-            "`kafka-transactions.sh … abort`",
+            f"{self._where(number)} stays at offset {progress.position} of {progress.end} "
+            f"for {stalled_s:.0f} s: a transaction hangs open in it",
+            "find and end it with `kafka-transactions.sh --bootstrap-server … find-hanging --broker-id …` "
+            "and `kafka-transactions.sh … abort`",
         )
 
     def _unblock(self, assignment: Assignment) -> None:

@@ -19,7 +19,7 @@ from stream.kafka import clients, topics
 from stream.kafka.offsets import Offsets
 from stream.kafka.reader import KafkaReader
 from stream.kafka.sink import KafkaSink
-from stream.kafka.source import KafkaSource
+from stream.kafka.source import GatherLimits, KafkaSource
 from stream.kafka.topics import Topics
 from stream.ports import Clock
 from stream.run.clock import SystemClock
@@ -127,9 +127,9 @@ def _wire(  # noqa: PLR0913, PLR0917 - what a worker is made of
         clients.member_options(settings, slot.instance_id),
         offsets,
         settings.input_topic,
-        records_max=settings.batch_records_max,
-        bytes_max=settings.batch_bytes_max,
-        interval_s=settings.commit_interval_ms / 1000,
+        GatherLimits(
+            settings.batch_records_max, settings.batch_bytes_max, settings.commit_interval_ms / 1000
+        ),
     )
     sink = KafkaSink(
         clients.transactional_options(settings, slot.instance_id, found.batch_bytes_max),
@@ -181,6 +181,7 @@ def _burying(settings: Settings, found: Topics, clock: Clock) -> Bury:
 def _reset_command(settings: Settings) -> str:
     """Kafka's own tool moves a group's offset; the partition is filled in later."""
     return (
-        f"kafka-consumer-groups.sh --bootstrap-server {settings.bootstrap_servers} --group {settings.group_id} "
-        f"--topic {settings.input_topic}:{{partition}} --reset-offsets --to-earliest --execute"
+        f"kafka-consumer-groups.sh --bootstrap-server {settings.bootstrap_servers} "
+        f"--group {settings.group_id} --topic {settings.input_topic}:{{partition}} "
+        "--reset-offsets --to-earliest --execute"
     )

@@ -1,4 +1,4 @@
-"""Every metric of the worker, in one class. Names: `stream_<what>_<unit>[_total]`; labels of a bounded set."""
+"""Every metric of the worker, in one class: `stream_<what>_<unit>[_total]`, labels of a bounded set."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 

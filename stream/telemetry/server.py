@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import orjson
@@ -62,7 +62,7 @@ class TelemetryServer:
     def _serve(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "/")
         if path == "/metrics":
-            return self._metrics_app(environ, start_response)
+            return cast("Iterable[bytes]", self._metrics_app(environ, start_response))
         probes: dict[str, Callable[[], Answer]] = {
             "/healthz/started": self._started,
             "/healthz/ready": self._ready,

@@ -97,6 +97,11 @@ class FakeGroup:
         """Return the partitions that are the member's."""
         return [p for p in range(self._partitions) if self._owner.get(p) == member]
 
+    def target(self, member: str) -> list[int]:
+        """Return the partitions that are to be the member's."""
+        place = list(self._members).index(member)
+        return list(range(place, self._partitions, len(self._members)))
+
     def owners(self) -> Mapping[int, str]:
         """Return the owner of every partition that has one."""
         return dict(self._owner)
@@ -107,7 +112,7 @@ class FakeGroup:
         It moves on to the group's epoch when it has nothing to give up.
         """
         self._members[member].polled = self._clock.monotonic()
-        target = self._target(member)
+        target = self.target(member)
         owned = self.owned(member)
         gained = [p for p in target if p not in self._owner]
         for partition in gained:
@@ -129,7 +134,7 @@ class FakeGroup:
         """Reach the next epoch for no reason; members that give up nothing learn it by a heartbeat."""
         self.epoch += 1
         for name, member in self._members.items():
-            if member.beating and set(self.owned(name)) <= set(self._target(name)):
+            if member.beating and set(self.owned(name)) <= set(self.target(name)):
                 member.epoch = self.epoch
 
     def membership(self, member: str) -> Membership:
@@ -148,10 +153,6 @@ class FakeGroup:
         member = self._members.get(membership.member)
         if member is None or member.epoch != membership.epoch:
             raise Abortable(f"{membership} is stale")
-
-    def _target(self, member: str) -> list[int]:
-        place = list(self._members).index(member)
-        return list(range(place, self._partitions, len(self._members)))
 
     # -- offsets ---------------------------------------------------------------------------------------
 

@@ -9,8 +9,9 @@ from stream.testing.cluster import FakeCluster
 from stream.testing.names import Names
 from stream.testing.process import FakeProcess
 
-WORDS = tuple(
-    ["listen", "silent", "enlist", "tea", "eat", "ate", "god", "dog", "act", "cat", "stop", "pots", "spot"]
+WORDS = (
+    *("listen", "silent", "enlist", "tea", "eat", "ate", "god", "dog"),
+    *("act", "cat", "stop", "pots", "spot"),
 )
 TURNS_MAX = 1000
 

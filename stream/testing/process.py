@@ -115,11 +115,11 @@ class FakeProcess:
         self.worker.turn()
 
     def is_settled(self) -> bool:
-        """Whether it is a member of the group and all its partitions run."""
+        """Whether it is a member of the group, has its share of the partitions, and they all run."""
         return (
             self.source.member is not None
             and self._group.has(self.source.member)
-            and self.source.assigned == self._group.owned(self.source.member)
+            and self.source.assigned == self._group.target(self.source.member)
             and self.worker.assignment.settled()
         )
 

@@ -38,8 +38,8 @@ class Scale:
         marker_delayed: of the transaction markers; None: drawn.
     """
 
-    blobs: int = 150
-    turns: int = 150
+    blobs: int = 120
+    turns: int = 100
     fault_rate: float = 0.05
     weights: Mapping[FaultClass, float] = field(
         default_factory=lambda: {

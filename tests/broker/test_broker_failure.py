@@ -36,6 +36,19 @@ def test_the_log_gives_the_cause_away(log: str, cause: str, kind: type[Refused |
     assert error.mend
 
 
+def test_the_cause_is_shown_though_an_orderly_shutdown_follows_it() -> None:
+    shutdown = "".join(
+        f"2026-11-23T17:00:54,487 INFO part {number} shut down (kafka)\n" for number in range(500)
+    )
+    trouble = "2026-11-23T17:00:54,480 ERROR Exiting Kafka\njava.net.BindException: Address already in use\n"
+    stack = "".join(f"\tat kafka.server.Part.start(Part.java:{number})\n" for number in range(50))
+    shown = str(not_started("the broker did not start", shutdown + trouble + stack + shutdown)).splitlines()
+    assert "a port was taken" in shown[0]
+    assert shown[1:3] == [f"  | {line}" for line in trouble.splitlines()]
+    assert "part 499" in shown[-1]
+    assert len(shown) < 25
+
+
 def test_without_a_known_cause_the_log_speaks() -> None:
     error = not_started("the broker did not start", "ERROR out of luck")
     assert type(error) is Fatal
@@ -47,3 +60,11 @@ def test_the_tail_of_a_log_is_bounded_and_of_none_is_empty(tmp_path: Path) -> No
     assert tail(log, 3) == ""
     log.write_bytes(b"".join(b"line %d \xff\n" % number for number in range(100_000)))
     assert [line.split()[1] for line in tail(log, 3).splitlines()] == ["99997", "99998", "99999"]
+
+
+def test_the_tail_is_of_this_run(tmp_path: Path) -> None:
+    log = tmp_path / "server.log"
+    log.write_text("before\nafter\n", "utf-8")
+    assert tail(log, 10, since_byte=7) == "after"
+    assert tail(log, 10, since_byte=13) == ""
+    assert tail(log, 10, since_byte=1000) == "before\nafter", "it was rolled over"

@@ -19,14 +19,20 @@ from stream.errors import Fatal, Misconfigured, Refused
 
 TIMEOUT_S = 30
 PASSWORD = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_reader="pa=ss: word";'
-SASL = {"sasl.enabled.mechanisms": "PLAIN", "listener.name.secure.plain.sasl.jaas.config": PASSWORD}
+PROPERTIES = {
+    "sasl.enabled.mechanisms": "PLAIN",
+    "listener.name.secure.plain.sasl.jaas.config": PASSWORD,
+    "broker.session.timeout.ms": "3000",  # what a start after a kill has to wait for
+}
 
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
     """One broker for the tests here, on a folder of its own."""
     folder = tmp_path_factory.mktemp("broker") / "with space, no: \u00fc".replace(",", "")
-    with EmbeddedBroker(data_dir=folder, listeners={"SECURE": "SASL_PLAINTEXT"}, properties=SASL) as broker:
+    with EmbeddedBroker(
+        data_dir=folder, listeners={"SECURE": "SASL_PLAINTEXT"}, properties=PROPERTIES
+    ) as broker:
         yield broker
     assert (folder / "kafka" / "meta.properties").exists(), "a folder that was given stays"
 

@@ -6,7 +6,7 @@ from hypothesis import settings
 
 from stream.core.dictionary import AnagramIndex, build_index
 
-settings.register_profile("core", deadline=None)
+settings.register_profile("core", deadline=None, max_examples=60)
 settings.load_profile("core")
 
 

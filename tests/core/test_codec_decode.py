@@ -235,7 +235,6 @@ def test_rejection_says_nothing_of_the_text(secret: str) -> None:
         assert secret.encode() not in said
 
 
-@pytest.mark.xfail(reason="TextBlob shows its input in pydantic's error, the rejection's cause")
 def test_traceback_of_a_rejection_says_nothing_of_the_text() -> None:
     """As a log with `exc_info` would print it, causes and all."""
     for value in _bad_values("☂Zq7☂Zq7"):

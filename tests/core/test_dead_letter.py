@@ -151,9 +151,6 @@ def test_stacktrace_is_capped_and_ends_with_the_innermost(name: str) -> None:
     assert trace.endswith(name[: STACKTRACE_BYTES_MAX // 4])
 
 
-@pytest.mark.xfail(
-    reason="the detail is encoded strictly, and a rejection that cannot be buried ends the worker"
-)
 def test_detail_that_is_not_unicode_is_no_obstacle() -> None:
     """A message with a file name may hold what `surrogateescape` left there."""
     assert texts(bury(RECORD, Rejected(Reason.RETRIES_EXHAUSTED, "decide", "no file a\udcff.txt")))

@@ -1,0 +1,165 @@
+"""When a worker must not start or go on, it says why, and what mends it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import NewPartitions, NewTopic
+from support.process import WorkerProcess
+from support.topics import admin_of, make_topics, produce, read, settings_of, totals, wait_until
+
+from stream.kafka import topics
+
+pytestmark = pytest.mark.broker
+
+
+def run(env: dict[str, str], *command: str) -> subprocess.CompletedProcess[str]:
+    base = {name: value for name, value in os.environ.items() if not name.startswith("STREAM_")}
+    return subprocess.run(
+        [sys.executable, "-m", "stream", *command], env={**base, **env}, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def commit(env: dict[str, str], offset: int) -> None:
+    """Move the group's committed offset of partition 0, as a reset would."""
+    consumer = Consumer({"bootstrap.servers": env["STREAM_BOOTSTRAP_SERVERS"], "group.id": env["STREAM_GROUP_ID"]})
+    consumer.commit(offsets=[TopicPartition(env["STREAM_INPUT_TOPIC"], 0, offset)], asynchronous=False)
+    consumer.close()
+
+
+def count_some(env: dict[str, str], folder: Path) -> None:
+    """Three blobs on partition 0, counted by a worker that then left."""
+    produce(env, [(None, "cat")] * 3, partition=0)
+    with WorkerProcess(env, folder / "first") as worker:
+        wait_until(lambda: len(read(env, "result")) >= 3, 60)
+        assert worker.stop() == 0
+
+
+def refused(env: dict[str, str], folder: Path) -> str:
+    """Start a worker that must refuse; return what it says."""
+    with WorkerProcess(env, folder / "refused") as worker:
+        assert worker.wait() == 1, worker.log.read_text()
+        text = worker.log.read_text()
+    assert "Traceback" not in text
+    assert "mend:" in text
+    (failed,) = worker.events("worker failed")
+    return str(failed["error"]) + str(failed["mend"])
+
+
+def test_missing_topics(bare_env: dict[str, str], tmp_path: Path) -> None:
+    said = refused(bare_env, tmp_path)
+    assert "missing topics" in said
+    assert "anagram-stream topics create" in said
+    assert run(bare_env, "topics", "check").returncode == 1
+    made = run(bare_env, "topics", "create", "--partitions", "3")
+    assert made.returncode == 0, made.stderr
+    assert run(bare_env, "topics", "check").returncode == 0
+    assert "nothing to do" in run(bare_env, "topics", "create").stdout
+
+
+def test_a_count_topic_that_is_not_compacted(bare_env: dict[str, str], tmp_path: Path) -> None:
+    admin = admin_of(bare_env)
+    admin.create_topics([NewTopic(bare_env["STREAM_COUNT_TOPIC"], 2, 1)])[bare_env["STREAM_COUNT_TOPIC"]].result()
+    wait_until(lambda: "count" in topics.look(admin_of(bare_env), settings_of(bare_env)), 20)
+    make_topics(bare_env, 2)
+    assert "compact" in refused(bare_env, tmp_path)
+    assert run(bare_env, "topics", "create", "--repair").returncode == 0
+    wait_until(lambda: run(bare_env, "topics", "check").returncode == 0, 20)
+
+
+def test_a_count_topic_with_fewer_partitions_than_the_input(stream_env: dict[str, str], tmp_path: Path) -> None:
+    grow_input(stream_env, 3)
+    assert "partitions" in refused(stream_env, tmp_path)
+
+
+def test_offsets_that_were_reset(stream_env: dict[str, str], tmp_path: Path) -> None:
+    count_some(stream_env, tmp_path)
+    commit(stream_env, 1)
+    assert "would count twice" in refused(stream_env, tmp_path)
+
+
+def test_a_renamed_group(stream_env: dict[str, str], tmp_path: Path) -> None:
+    count_some(stream_env, tmp_path)
+    said = refused({**stream_env, "STREAM_GROUP_ID": "another-" + stream_env["STREAM_GROUP_ID"]}, tmp_path)
+    assert "STREAM_COUNT_TOPIC" in said
+
+
+def test_another_dictionary_with_and_without_the_store(stream_env: dict[str, str], tmp_path: Path) -> None:
+    count_some(stream_env, tmp_path)
+    words = tmp_path / "words"
+    words.write_text("cat\nact\n")
+    env = {**stream_env, "STREAM_DICTIONARY": str(words)}
+    assert "another dictionary" in refused(env, tmp_path)
+    assert "another dictionary" in refused({**env, "STREAM_STATE_DIR": str(tmp_path / "new")}, tmp_path / "..")
+
+
+def test_a_count_topic_that_was_replaced(stream_env: dict[str, str], tmp_path: Path) -> None:
+    count_some(stream_env, tmp_path)
+    env = {**stream_env, "STREAM_COUNT_TOPIC": stream_env["STREAM_COUNT_TOPIC"] + "-new"}
+    make_topics(env, 2)
+    assert "leave the earlier input out" in refused(env, tmp_path)
+
+
+def test_a_committed_offset_that_retention_cut_off(stream_env: dict[str, str], tmp_path: Path) -> None:
+    count_some(stream_env, tmp_path)
+    produce(stream_env, [(None, "cat")] * 3, partition=0)
+    at = TopicPartition(stream_env["STREAM_INPUT_TOPIC"], 0, 5)
+    admin = admin_of(stream_env)
+    next(iter(admin.delete_records([at]).values())).result()
+    said = refused(stream_env, tmp_path)
+    assert "no longer in the log" in said
+    assert "--reset-offsets --to-earliest" in said
+    commit(stream_env, 5)  # what the command does: the loss is accepted
+    with WorkerProcess(stream_env, tmp_path / "again"):
+        wait_until(lambda: len(read(stream_env, "result")) == 4, 60)
+    assert totals(stream_env)["act"] == 4
+
+
+def test_an_added_partition_waits_until_the_topics_are_grown_and_nothing_is_lost(
+    stream_env: dict[str, str], tmp_path: Path
+) -> None:
+    with WorkerProcess({**stream_env, "STREAM_KAFKA_CONFIG": str(fast_metadata(tmp_path))}, tmp_path / "log") as worker:
+        worker.wait_for("partition running", times=2)
+        grow_input(stream_env, 3)
+        worker.wait_for("partition blocked", 90)
+        assert worker.events("partition blocked")[0]["mend"] == "anagram-stream topics create"
+        produce(stream_env, [(None, "cat")], partition=0)
+        produce(stream_env, [(None, "cat")], partition=2)
+        wait_until(lambda: len(read(stream_env, "result")) == 1, 30)
+        assert run(stream_env, "topics", "create").returncode == 0
+        wait_until(lambda: len(read(stream_env, "result")) == 2, 60)
+        assert totals(stream_env)["act"] == 2
+
+
+def fast_metadata(folder: Path) -> Path:
+    """New partitions are found within a second, not within five minutes."""
+    path = folder / "kafka.properties"
+    path.write_text("topic.metadata.refresh.interval.ms=1000\nmetadata.max.age.ms=1000\n")
+    return path
+
+
+def grow_input(env: dict[str, str], partitions: int) -> None:
+    topic = env["STREAM_INPUT_TOPIC"]
+    admin = admin_of(env)
+    admin.create_partitions([NewPartitions(topic, partitions)])[topic].result()
+    wait_until(lambda: topics.look(admin, settings_of(env))["input"].partitions == partitions, 20)
+
+
+def test_no_broker_is_one_clear_error(bare_env: dict[str, str], tmp_path: Path) -> None:
+    env = {**bare_env, "STREAM_BOOTSTRAP_SERVERS": "localhost:1"}
+    said = run(env, "topics", "check")
+    assert said.returncode == 1
+    assert "anagram-stream broker" in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+def test_a_second_worker_of_the_same_instance_id_is_told_so(stream_env: dict[str, str], tmp_path: Path) -> None:
+    env = {**stream_env, "STREAM_INSTANCE_ID": "one"}
+    with WorkerProcess(env, tmp_path / "first") as first:
+        first.wait_for("worker started")
+        with WorkerProcess(env, tmp_path / "second") as second:
+            assert second.wait() == 2
+            assert "STREAM_INSTANCE_ID" in second.log.read_text()

@@ -1,0 +1,204 @@
+"""The promises of Kafka that the fake cluster keeps."""
+
+import pytest
+
+from stream.core.records import OutputRecord
+from stream.errors import Abortable, Fenced, InDoubt, Retriable
+from stream.ports import CommittedOffset
+from stream.testing.cluster import FakeCluster
+from stream.testing.log import PartitionLog, Record
+from stream.testing.names import Names
+from stream.testing.pipeline import FakePipeline
+from stream.testing.process import FakeProcess
+from stream.testing.sink import FakeSink
+
+ALL = 100
+FIVE = {0: CommittedOffset(5, counted=True)}
+
+
+def append(log: PartitionLog, *values: bytes, commit: bool | None) -> None:
+    share = log.share()
+    for value in values:
+        log.append(Record(value[:1], value), share)
+    if commit is not None:
+        log.mark(share, commit=commit)
+
+
+def values(log: PartitionLog, *, committed: bool = True) -> list[bytes | None]:
+    return [entry.record.value for entry in log.read(0, ALL, committed=committed).entries if entry.record]
+
+
+class Producer:
+    """A sink and what it sends."""
+
+    def __init__(self, pipeline: FakePipeline, transactional_id: str = "id") -> None:
+        self.sink = FakeSink(pipeline.cluster, pipeline.names, transactional_id)
+        self.sink.renew()
+
+    def begin(self, value: bytes) -> None:
+        self.sink.begin()
+        self.sink.produce(OutputRecord(Names().results, 0, None, value))
+
+
+def results(pipeline: FakePipeline) -> list[bytes | None]:
+    return [record.value for _, record in pipeline.cluster.committed(pipeline.names.results, 0)]
+
+
+def test_markers_take_offsets() -> None:
+    log = PartitionLog()
+    append(log, b"a1", commit=True)
+    append(log, b"b1", commit=True)
+    assert [entry.offset for entry in log.read(0, ALL).entries] == [0, 2]
+    assert log.read(0, ALL).position == log.high_watermark == 4
+
+
+def test_reader_sees_neither_open_nor_aborted_nor_what_follows_the_open() -> None:
+    log = PartitionLog()
+    append(log, b"a1", commit=True)
+    append(log, b"b1", commit=False)
+    append(log, b"c1", commit=None)
+    append(log, b"d1", commit=True)
+    assert values(log) == [b"a1"]
+    assert log.read(0, ALL).position == log.last_stable_offset == 4
+    assert values(log, committed=False) == [b"a1", b"b1", b"c1", b"d1"]
+
+
+def test_reader_stops_at_its_limit_and_goes_on_from_there() -> None:
+    log = PartitionLog()
+    append(log, b"a1", b"b1", b"c1", commit=True)
+    first = log.read(0, 2)
+    assert [entry.offset for entry in first.entries] == [0, 1]
+    assert [entry.offset for entry in log.read(first.position, 2).entries] == [2]
+
+
+def test_compaction_keeps_the_last_of_each_key_and_every_offset() -> None:
+    log = PartitionLog()
+    append(log, b"a1", b"b1", commit=True)
+    append(log, b"a9", commit=False)
+    append(log, b"a2", commit=True)
+    before = log.high_watermark
+    log.compact()
+    assert [(entry.offset, entry.record is None) for entry in log] == [(1, False), (5, False), (6, True)]
+    assert log.high_watermark == before
+    log.compact(rolled=True)
+    assert [entry.offset for entry in log] == [1, 5]
+    assert log.read(0, ALL).position == before
+
+
+def test_compaction_does_not_touch_what_is_open() -> None:
+    log = PartitionLog()
+    append(log, b"a1", commit=True)
+    append(log, b"a2", commit=None)
+    append(log, b"a3", commit=True)
+    log.compact(rolled=True)
+    assert values(log, committed=False) == [b"a1", b"a2", b"a3"]
+
+
+def test_new_producer_of_an_id_fences_the_old_and_aborts_what_it_left_open() -> None:
+    pipeline = FakePipeline()
+    old = Producer(pipeline)
+    old.begin(b"old")
+    new = Producer(pipeline)
+    with pytest.raises(Fenced):
+        old.sink.commit()
+    new.begin(b"new")
+    new.sink.commit()
+    assert results(pipeline) == [b"new"]
+
+
+def test_transaction_that_is_open_too_long_is_aborted() -> None:
+    pipeline = FakePipeline()
+    producer = Producer(pipeline)
+    producer.begin(b"late")
+    pipeline.cluster.clock.advance(pipeline.cluster.coordinator.timeout_s + 0.1)
+    assert pipeline.cluster.coordinator.is_settled() is False
+    pipeline.cluster.settle()
+    assert pipeline.cluster.coordinator.is_settled()
+    with pytest.raises(InDoubt):
+        producer.sink.commit()
+    assert results(pipeline) == []
+
+
+def test_new_producer_waits_until_the_old_transaction_is_complete() -> None:
+    pipeline = FakePipeline()
+    producer = Producer(pipeline)
+    pipeline.cluster.coordinator.delay_s = lambda: 2.0
+    producer.begin(b"decided")
+    producer.sink.commit()
+    assert results(pipeline) == []
+    with pytest.raises(Retriable):
+        producer.sink.renew()
+    pipeline.cluster.clock.advance(2.0)
+    producer.sink.renew()
+    assert results(pipeline) == [b"decided"]
+
+
+def test_pending_offsets_are_not_stable() -> None:
+    pipeline = FakePipeline(partitions=2)
+    producer = Producer(pipeline)
+    producer.sink.begin()
+    producer.sink.send_offsets(FIVE, None)
+    with pytest.raises(Retriable):
+        pipeline.group.committed([0, 1])
+    assert pipeline.group.committed([1]) == {1: None}
+    producer.sink.commit()
+    assert pipeline.group.committed([0]) == FIVE
+
+
+def test_aborted_offsets_are_dropped() -> None:
+    pipeline = FakePipeline()
+    producer = Producer(pipeline)
+    producer.sink.begin()
+    producer.sink.send_offsets(FIVE, None)
+    producer.sink.abort()
+    assert pipeline.group.committed([0]) == {0: None}
+
+
+def test_offsets_of_a_stale_or_unknown_member_are_refused() -> None:
+    group = FakePipeline().group
+    membership = group.membership(group.join())
+    group.check(membership)
+    group.rebalance()
+    with pytest.raises(Abortable):
+        group.check(membership)
+    group.leave(membership.member)
+    with pytest.raises(Abortable):
+        group.check(membership)
+
+
+def test_partition_has_no_new_owner_before_the_old_has_given_it_up() -> None:
+    group = FakePipeline(partitions=2).group
+    first = group.join()
+    assert group.poll(first) == ([], [0, 1])
+    second = group.join()
+    assert group.poll(second) == ([], [])
+    assert group.poll(first) == ([1], [])
+    assert group.poll(second) == ([], [])
+    group.release(first, [1])
+    assert group.poll(second) == ([], [1])
+
+
+def test_silent_member_loses_its_partitions_after_its_session() -> None:
+    cluster = FakeCluster(session_timeout_s=5.0)
+    pipeline = FakePipeline(cluster=cluster)
+    worker = FakeProcess(cluster, pipeline.names, pipeline.index)
+    pipeline.drain(worker)
+    worker.pause()
+    cluster.clock.advance(4.0)
+    cluster.settle()
+    assert pipeline.group.owners() == {0: worker.source.member}
+    cluster.clock.advance(2.0)
+    cluster.settle()
+    assert not pipeline.group.owners()
+    worker.resume()
+    worker.turn()
+    assert worker.observer.of("lost") == [[0]]
+
+
+def test_member_that_does_not_poll_loses_its_partitions() -> None:
+    cluster = FakeCluster(poll_interval_s_max=300.0)
+    pipeline = FakePipeline(cluster=cluster)
+    pipeline.drain(FakeProcess(cluster, pipeline.names, pipeline.index))
+    cluster.clock.advance(301.0)
+    cluster.settle()
+    assert not pipeline.group.owners()
