@@ -234,8 +234,10 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What one transaction did: input records (rejected ones among them), words in the others' texts, dead
-    letters by reason, changelog records, the input's next offsets by partition, and seconds by phase.
+    """What one transaction did.
+
+    `records` are input records, rejected ones among them; `words` are those of the others; `rejected` is dead
+    letters by reason, `changes` changelog records, `offsets` the input's next, `seconds` the time by phase.
     """
 
     records: int

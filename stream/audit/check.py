@@ -104,7 +104,9 @@ class Audit:
         self.verdict.records += 1
         results, letters = self._results.pop(at, []), self._dead_letters.pop(at, 0)
         if len(results) + letters != 1:
-            self.verdict.differ(f"{_where(at)} has {len(results)} results and {letters} dead letters, not one outcome")
+            self.verdict.differ(
+                f"{_where(at)} has {len(results)} results and {letters} dead letters, not one"
+            )
         expected = self._expected(record)
         for result in results:
             if expected is None or not _equal(result, expected):
@@ -123,11 +125,12 @@ class Audit:
             for partition, deltas in self._deltas.items()
             for key, total in deltas.items()
         }
-        for at in sorted({*expected, *self._last_totals}):
-            has, wants = self._last_totals.get(at, 0), expected.get(at, 0)
+        for partition, key in sorted({*expected, *self._last_totals}):
+            has, wants = self._last_totals.get((partition, key), 0), expected.get((partition, key), 0)
             if has != wants:
-                partition, key = at
-                self.verdict.differ(f"total of {key.decode()} on partition {partition} is {has}, the input gives {wants}")
+                self.verdict.differ(
+                    f"total of {key.decode()} on partition {partition} is {has}, the input gives {wants}"
+                )
         return self.verdict
 
     def _expected(self, record: InputRecord) -> Decision | None:
@@ -138,7 +141,7 @@ class Audit:
 
 
 def _equal(result: Mapping[str, Any], expected: Decision) -> bool:
-    return result["anagram_counts"] == expected.anagram_counts and result["words"] == expected.words
+    return bool(result["anagram_counts"] == expected.anagram_counts and result["words"] == expected.words)
 
 
 def _where(at: At) -> str:

@@ -1,10 +1,10 @@
-"""The broker's process, seen through its guard."""
+"""A child process, seen through its guard."""
 
 import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stream.broker import guard
@@ -21,8 +21,15 @@ class GuardedProcess:
         pid: the child's, not the guard's.
     """
 
-    def __init__(
-        self, command: Sequence[str], *, folder: Path, console: Path, scratch: Path | None, lock: int
+    def __init__(  # noqa: PLR0913 - what a child is given
+        self,
+        command: Sequence[str],
+        *,
+        folder: Path,
+        console: Path,
+        scratch: Path | None = None,
+        lock: int | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         """Start it.
 
@@ -32,6 +39,7 @@ class GuardedProcess:
             console: takes what it prints.
             scratch: deleted should this process end first.
             lock: a descriptor that stays open as long as the child runs.
+            env: its environment; ours where there is none.
         """
         arguments = [str(os.getpid()), str(_STOP_TIMEOUT_S), str(scratch or "")]
         # -I -S: no site-packages, no PYTHON* settings: quick, and nothing gets in the way.
@@ -45,14 +53,15 @@ class GuardedProcess:
                 stdout=subprocess.PIPE,
                 stderr=printed,
                 start_new_session=True,  # a Ctrl-C in the terminal is ours to handle
-                pass_fds=(lock,),
+                pass_fds=() if lock is None else (lock,),
+                env=env,
             )
         assert self._guard.stdout is not None
         line = self._guard.stdout.readline()  # ends: the guard writes it, or ends and so closes the pipe
         if not line:
             self._guard.wait()
             self.close()
-            raise Fatal(f"the broker could not be run: {console.read_text(errors='replace')[-2000:]}")
+            raise Fatal(f"{command[0]} could not be run: {console.read_text(errors='replace')[-2000:]}")
         self.pid = int(line)
 
     def poll(self) -> int | None:

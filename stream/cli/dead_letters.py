@@ -45,9 +45,10 @@ def list_(
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
 ) -> None:
-    """List the dead letters, each partition's in its order, and how many there are of each reason.
+    """List the dead letters, each partition's in its order, and count them by reason.
 
-    Texts are never listed. The position is what `show` takes; the input is where the record lay.
+    The position is what `show` takes; the input is where the record lay. Texts are never listed.
+
     A narrow terminal leaves columns out, a pipe gets them all, with tabs in between.
     """
     chosen = settings()

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from stream import __version__
-from stream.cli import broker, dead_letters, produce, results, schemas, topics, totals, worker
+from stream.cli import broker, dead_letters, demo, produce, results, schemas, topics, totals, worker
 from stream.cli import settings as settings_command
 from stream.cli.app import complain, examples, exit_code
 from stream.errors import StreamError
@@ -19,6 +19,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Counts anagrams of text blobs on Kafka, exactly once.",
 )
+app.command(
+    epilog=examples(
+        "anagram-stream demo", "anagram-stream demo --file my-text.txt", "anagram-stream demo --keep"
+    )
+)(demo.demo)
 app.command(epilog=examples("anagram-stream worker", "STREAM_GROUP_PROTOCOL=classic anagram-stream worker"))(
     worker.worker
 )

@@ -33,7 +33,7 @@ _JSON = (("content-type", b"application/json"),)
 _Paths = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="[PATH]...",
+        metavar="PATH",
         help="Files and folders; `-` or none is standard input. Hidden files in folders are left out.",
         show_default=False,
     ),
@@ -65,11 +65,15 @@ def produce(  # noqa: PLR0913, PLR0917 - one for each option
 ) -> None:
     """Send text blobs to the input topic.
 
-    Each line is a blob; blank lines are skipped. With --whole each file is one, even an empty one.
+    Each line is a blob, blank lines are skipped. With --whole each file is one, even an empty file.
 
-    The key of a line is `file name:line number`, of a whole file its name; within a folder that was
-    given, names are paths from there. Standard input has keys only with --id-prefix, which the line
-    number follows. Texts are sent as they are: one that is not UTF-8 ends among the dead letters.
+    The key of a line is `file name:line number`, of a whole file its name.
+
+    In a folder that was given, names are paths from there: `sub/a.txt:1`.
+
+    Standard input has no keys but with --id-prefix, which line numbers follow.
+
+    Texts are sent as they are; one that is not UTF-8 ends among the dead letters.
     """
     if rate is not None and not rate > 0:
         raise Misconfigured("--rate must be above 0")
@@ -79,9 +83,10 @@ def produce(  # noqa: PLR0913, PLR0917 - one for each option
     files = sources(paths or [])
     sender = _open_sender(chosen)
     how = Cut(whole, sender.record_bytes_max, key, id_prefix)
-    if sys.stdin.isatty() and any(file.path is None for file in files):
+    typed = sys.stdin.isatty() and any(file.path is None for file in files)
+    if typed:
         err.print("reading standard input; Ctrl-D ends it")
-    run = _Run(sender, sum(file.size_bytes for file in files))
+    run = _Run(sender, sum(file.size_bytes for file in files), silent=typed)
     try:
         with _terminated_as_interrupted():
             run.send(blobs(files, how), rate, as_json=chosen.input_format == "json" if json is None else json)
@@ -92,13 +97,13 @@ def produce(  # noqa: PLR0913, PLR0917 - one for each option
 class _Run:
     """What is sent: seen while it goes, summed up at its end."""
 
-    def __init__(self, sender: Sender, bytes_all: int) -> None:
+    def __init__(self, sender: Sender, bytes_all: int, *, silent: bool) -> None:
         self._sender = sender
         self._undelivered = 0
         self._mend = ""
         self._read_bytes = 0
         self._shown_at = 0.0
-        self._progress = _progress(known=bytes_all > 0)
+        self._progress = _progress(known=bytes_all > 0, silent=silent)
         self._task = self._progress.add_task("", total=bytes_all or None, delivered=0)
 
     def send(self, found: Iterator[Blob], rate: float | None, *, as_json: bool) -> None:
@@ -189,11 +194,11 @@ class _Run:
         err.print(f"{delivered:,} {noun} delivered ({size}){failed} in {took_s:.1f} s{speed}")
 
 
-def _progress(*, known: bool) -> Progress:
+def _progress(*, known: bool, silent: bool) -> Progress:
     count = TextColumn("{task.fields[delivered]:,} blobs delivered")
     amount = DownloadColumn() if known else TextColumn("")
     columns = (count, BarColumn(), amount, TimeRemainingColumn()) if known else (count,)
-    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+    return Progress(*columns, console=err, transient=True, disable=silent or not err.is_terminal)
 
 
 def _open_sender(chosen: Settings) -> Sender:

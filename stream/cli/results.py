@@ -32,8 +32,9 @@ def results(
 ) -> None:
     """Show committed results, each partition's in its order.
 
-    On a terminal the table shrinks to its width; in a pipe nothing is shortened and tabs are between
-    the fields. The position is `partition:offset` in the result topic.
+    The position is `partition:offset` in the result topic.
+
+    The table shrinks to its terminal; in a pipe nothing is shortened, with tabs in between.
     """
     if from_end and not follow:
         raise Misconfigured("--from-end shows what comes from now on", "add --follow")

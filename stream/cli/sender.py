@@ -20,9 +20,7 @@ _DROP_S_MAX = 5.0
 _STEP_S = 0.1  # between two looks at a full queue, so that Ctrl-C is heard
 _NAP_S = 0.001
 _TIMED_OUT = {KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT}  # noqa: SLF001
-RAISE_LIMIT = (
-    "raise STREAM_TEXT_BYTES_MAX, and the topic's limit with: anagram-stream topics create --repair"
-)
+RAISE_LIMIT = "raise STREAM_TEXT_BYTES_MAX, and the topic's limit with: anagram-stream topics create --repair"
 
 
 @dataclass(frozen=True, slots=True)

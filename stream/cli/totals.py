@@ -51,8 +51,9 @@ def totals(
 ) -> None:
     """Show how many words of each signature were counted so far, the greatest total first.
 
-    Words are shown in the order given, unless --top sorts them. The total of a signature is the sum of
-    the last values of all partitions in the count topic.
+    Words are shown in the order given, unless --top sorts them.
+
+    A total is the sum of the last values of all partitions in the count topic.
     """
     asked = [word for given in words or () for word in words_of(given)]
     if words and not asked:

@@ -14,6 +14,8 @@ from stream.kafka.failure import describe, kafka_error
 _LOG = logging.getLogger(
     "librdkafka"
 )  # silent unless STREAM_KAFKA_CONFIG sets `debug`: what matters reaches us as errors
+_LOG.addHandler(logging.NullHandler())
+_LOG.propagate = False
 FRAMING_BYTES_MAX = 64 * 1024  # what key, headers and framing may add to a text or a result
 _PREFETCH_KIB = 64 * 1024
 

@@ -204,6 +204,16 @@ def create(
     return done
 
 
+def delete(admin: AdminClient, settings: Settings) -> None:
+    """Delete the four topics, all that is in them, and the group's offsets with them.
+
+    Raises:
+        Retriable: the broker is away.
+        Refused: no access.
+    """
+    _answers(admin.delete_topics(list(names(settings).values()), request_timeout=ANSWER_S_MAX))
+
+
 def _await(admin: AdminClient, settings: Settings, partitions: int) -> None:
     """Wait until brokers tell of what was made: they learn of it after the controller has said yes.
 

@@ -208,7 +208,7 @@ def _stage(processed: Processed, stores: Mapping[int, Store]) -> dict[int, Chang
             continue
         keys = {key: key.encode() for key in changed}
         stored = stores[partition].get(keys.values())
-        totals = {key: decode_total(stored.get(raw, b"0")) for key, raw in keys.items()}
+        totals = {key: decode_total(stored[raw]) if raw in stored else 0 for key, raw in keys.items()}
         staged[partition] = {keys[key]: encode_total(total) for key, total in fold(totals, [changed]).items()}
     return staged
 

@@ -1,0 +1,115 @@
+"""Commands as users call them, with their exit status, in this process or in one of their own."""
+
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+import structlog
+from confluent_kafka import Producer
+
+from stream.cli import main as command_line
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command did."""
+
+    status: int
+    out: str
+    err: str
+    out_bytes: bytes = b""
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.splitlines()
+
+    @property
+    def rows(self) -> list[list[str]]:
+        return [line.split("\t") for line in self.lines]
+
+
+class Cli(Protocol):
+    """Runs a command in this process."""
+
+    def __call__(self, *args: str, env: Mapping[str, str] | None = None, typed: bytes = b"") -> Outcome: ...
+
+
+@pytest.fixture
+def cli(
+    monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes], tmp_path: Path
+) -> Iterator[Cli]:
+    for name in [name for name in os.environ if name.startswith("STREAM_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)  # its `.env`, or rather none
+
+    def run(*args: str, env: Mapping[str, str] | None = None, typed: bytes = b"") -> Outcome:
+        with monkeypatch.context() as patch:
+            for name, value in (env or {}).items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "argv", ["anagram-stream", *args])
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(typed)))
+            try:
+                command_line.main()
+                status: object = 0
+            except SystemExit as end:
+                status = end.code
+        out, err = capsysbinary.readouterr()
+        assert isinstance(status, int)
+        assert b"Traceback" not in err
+        return Outcome(status, out.decode(errors="replace"), err.decode(), out)
+
+    yield run
+    structlog.reset_defaults()
+
+
+Spawn = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def spawn(tmp_path: Path) -> Iterator[Spawn]:
+    """Start a command as a process of its own, with pipes; whatever still runs is killed at the end."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*args: str, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        base = {name: value for name, value in os.environ.items() if not name.startswith("STREAM_")}
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(
+            [sys.executable, "-m", "stream", *args],
+            env={**base, **env}, cwd=tmp_path, stdin=pipe, stdout=pipe, stderr=pipe,
+        )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate(timeout=10)
+
+
+Put = Callable[..., None]
+Stored = tuple[int, str | bytes | None, str | bytes | None, Sequence[tuple[str, bytes | None]]]
+
+
+@pytest.fixture
+def put(kafka: str) -> Put:
+    """Put (partition, key, value, headers) into a topic in one transaction, committed or not."""
+
+    def all_of(topic: str, records: Iterable[Stored], *, abort: bool = False) -> None:
+        producer = Producer({"bootstrap.servers": kafka, "transactional.id": f"put-{topic}"})
+        producer.init_transactions(30)
+        producer.begin_transaction()
+        for partition, key, value, headers in records:
+            producer.produce(topic, value, key, partition=partition, headers=list(headers))
+        if abort:
+            producer.flush(30)
+            producer.abort_transaction(30)
+        else:
+            producer.commit_transaction(30)
+
+    return all_of

@@ -1,0 +1,80 @@
+import re
+
+import pytest
+from conftest import Cli
+
+from stream.cli import app
+
+AWAY = {"STREAM_BOOTSTRAP_SERVERS": "localhost:1"}
+COMMANDS = (
+    ("produce",),
+    ("results",),
+    ("results", "--follow", "--from-end"),
+    ("totals",),
+    ("dead-letters", "list"),
+    ("dead-letters", "show", "0:0"),
+    ("dead-letters", "show", "--input", "0:0"),
+)
+
+
+@pytest.mark.parametrize("args", COMMANDS, ids=" ".join)
+def test_broker_that_is_away_is_one_error_with_its_mend(
+    args: tuple[str, ...], cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "REACH_S_MAX", 0.2)
+    done = cli(*args, env=AWAY)
+    assert done.status == 1
+    assert not done.out
+    assert done.err.startswith("error: no Kafka broker answers at localhost:1")
+    assert "mend: set STREAM_BOOTSTRAP_SERVERS" in done.err
+    assert len(done.err.splitlines()) == 2
+
+
+@pytest.mark.parametrize("args", [*COMMANDS, ("settings", "--current")], ids=" ".join)
+def test_unknown_setting_is_refused(args: tuple[str, ...], cli: Cli) -> None:
+    done = cli(*args, env={"STREAM_BOOTSTRAP_SERVER": "x"})
+    assert done.status == 2
+    assert "unknown setting STREAM_BOOTSTRAP_SERVER" in done.err
+
+
+@pytest.mark.parametrize(
+    ("args", "complaint"),
+    [
+        (("produce", "missing.txt"), "no file missing.txt"),
+        (("produce", "."), "no files in ."),
+        (("produce", "--rate", "0"), "--rate"),
+        (("produce", "--rate", "nan"), "--rate"),
+        (("produce", "--rate", "x"), "--rate"),
+        (("produce", "--no-key", "--id-prefix", "x"), "--id-prefix and --no-key"),
+        (("results", "--from-end"), "--from-end"),
+        (("results", "--limit", "0"), "--limit"),
+        (("results", "--format", "xml"), "xml"),
+        (("totals", "--top", "-1"), "--top"),
+        (("totals", "?!"), "no word in ?!"),
+        (("dead-letters", "list", "--reason", "bad-luck"), "bad-luck"),
+        (("dead-letters", "show"), "PARTITION:OFFSET"),
+        (("dead-letters", "show", "1"), "1 is no position"),
+        (("dead-letters", "show", "1:x"), "1:x is no position"),
+        (("dead-letters", "show", "topic:1:2"), "topic:1:2 is no position"),
+        (("schemas", "--write", "--check"), "exclude each other"),
+        (("settings", "--write", "--check"), "exclude each other"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_wrong_usage_is_status_2_and_says_what_is_wrong(
+    args: tuple[str, ...], complaint: str, cli: Cli
+) -> None:
+    done = cli(*args, env=AWAY)
+    assert done.status == 2
+    assert not done.out
+    assert complaint in re.sub(r"[\s│]+", " ", done.err)
+
+
+@pytest.mark.parametrize(
+    "args", [("produce",), ("results",), ("totals",), ("dead-letters", "list"), ("dead-letters", "show"),
+             ("schemas",), ("settings",)], ids=" ".join
+)  # fmt: skip
+def test_help_has_examples(args: tuple[str, ...], cli: Cli) -> None:
+    done = cli(*args, "--help")
+    assert done.status == 0
+    assert f"anagram-stream {' '.join(args)}" in done.out.partition("Examples")[2]
