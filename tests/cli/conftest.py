@@ -4,40 +4,15 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 import structlog
+from cli.running import Cli, Outcome, Put, Spawn, Stored
 from confluent_kafka import Producer
 
 from stream.cli import main as command_line
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a command did."""
-
-    status: int
-    out: str
-    err: str
-    out_bytes: bytes = b""
-
-    @property
-    def lines(self) -> list[str]:
-        return self.out.splitlines()
-
-    @property
-    def rows(self) -> list[list[str]]:
-        return [line.split("\t") for line in self.lines]
-
-
-class Cli(Protocol):
-    """Runs a command in this process."""
-
-    def __call__(self, *args: str, env: Mapping[str, str] | None = None, typed: bytes = b"") -> Outcome: ...
 
 
 @pytest.fixture
@@ -68,9 +43,6 @@ def cli(
     structlog.reset_defaults()
 
 
-Spawn = Callable[..., "subprocess.Popen[bytes]"]
-
-
 @pytest.fixture
 def spawn(tmp_path: Path) -> Iterator[Spawn]:
     """Start a command as a process of its own, with pipes; whatever still runs is killed at the end."""
@@ -90,10 +62,6 @@ def spawn(tmp_path: Path) -> Iterator[Spawn]:
     for process in started:
         process.kill()
         process.communicate(timeout=10)
-
-
-Put = Callable[..., None]
-Stored = tuple[int, str | bytes | None, str | bytes | None, Sequence[tuple[str, bytes | None]]]
 
 
 @pytest.fixture

@@ -104,7 +104,7 @@ def test_name_that_is_not_utf_8_can_be_a_key(tmp_path: Path) -> None:
     assert [b.key for b in cut(path, LINES)] == ["\ufffd.txt:1"]
 
 
-def test_pipe_in_the_file_system_is_read(tmp_path: Path) -> None:
+def test_pipe_in_the_file_system_is_read() -> None:
     reading, writing = os.pipe()
     os.write(writing, b"one\n")
     os.close(writing)
@@ -115,7 +115,7 @@ def test_pipe_in_the_file_system_is_read(tmp_path: Path) -> None:
 
 
 def test_missing_file_and_folder_without_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(Misconfigured, match="no file .*missing"):
+    with pytest.raises(Misconfigured, match=r"no file .*missing"):
         sources([tmp_path / "missing"])
     with pytest.raises(Misconfigured, match="no files in"):
         sources([tmp_path])

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import Cli
+from cli.running import Cli
 
 from stream.config import Settings, settings_table
 from stream.core.schemas import schemas

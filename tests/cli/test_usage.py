@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from conftest import Cli
+from cli.running import Cli
 
 from stream.cli import app
 

@@ -96,6 +96,7 @@ def test_a_deleted_store_is_restored_and_a_kept_one_is_not_read_again(
         assert sum(totals(stream_env).values()) > 0
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("how", ["stop", "kill"])
 def test_a_bounced_broker_is_waited_for_with_one_line(tmp_path: Path, how: str) -> None:
     with EmbeddedBroker(properties=SHORT_SESSIONS) as broker:

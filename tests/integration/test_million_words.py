@@ -19,6 +19,7 @@ SECONDS = 45
 
 
 @pytest.mark.broker
+@pytest.mark.embedded
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("protocol", ["consumer", "classic"])
 def test_million_words_are_counted_exactly_once_through_kills_and_a_bounce(tmp_path: Path, protocol: str) -> None:

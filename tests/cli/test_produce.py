@@ -1,0 +1,125 @@
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from cli.running import Cli, Spawn
+from support.topics import make_topics, read
+
+from stream.kafka.reader import StoredRecord
+
+pytestmark = pytest.mark.broker
+
+
+def sent(env: dict[str, str]) -> dict[tuple[bytes | None, bytes | None], StoredRecord]:
+    return {(record.key, record.value): record for record in read(env, "input")}
+
+
+def test_lines_of_files_and_folders_arrive_with_keys_that_find_them(
+    cli: Cli, stream_env: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "folder/sub").mkdir(parents=True)
+    (tmp_path / "folder/sub/b.txt").write_text("two\n")
+    (tmp_path / "a.txt").write_bytes(b"one\n\n\xff not UTF-8\n")
+    done = cli("produce", "a.txt", "folder", env=stream_env)
+    assert (done.status, done.out) == (0, "")
+    assert done.err.startswith("3 blobs delivered (17 bytes) in ")
+    assert set(sent(stream_env)) == {
+        (b"a.txt:1", b"one"),
+        (b"a.txt:3", b"\xff not UTF-8"),
+        (b"sub/b.txt:1", b"two"),
+    }
+    assert not any(record.headers for record in sent(stream_env).values())
+
+
+def test_whole_files_and_standard_input(cli: Cli, stream_env: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"one\n\ntwo\n")
+    (tmp_path / "empty.txt").touch()
+    assert cli("produce", "--whole", "a.txt", "empty.txt", env=stream_env).status == 0
+    assert cli("produce", env=stream_env, typed=b"three\nfour").status == 0
+    assert cli("produce", "--id-prefix", "web-", "-", env=stream_env, typed=b"five\n").status == 0
+    assert cli("produce", "--no-key", "a.txt", env=stream_env).status == 0
+    assert set(sent(stream_env)) == {
+        (b"a.txt", b"one\n\ntwo\n"), (b"empty.txt", b""), (None, b"three"), (None, b"four"),
+        (b"web-1", b"five"), (None, b"one"), (None, b"two"),
+    }  # fmt: skip
+
+
+def test_envelope_is_sent_on_demand_and_by_the_input_format(cli: Cli, stream_env: dict[str, str]) -> None:
+    assert cli("produce", "--json", "--id-prefix", "x", env=stream_env, typed=b"one\n").status == 0
+    as_json = {**stream_env, "STREAM_INPUT_FORMAT": "json"}
+    assert cli("produce", env=as_json, typed=b"two\n").status == 0
+    assert cli("produce", "--no-json", env=as_json, typed=b'{"text":"three"}\n').status == 0
+    found = sent(stream_env)
+    assert set(found) == {
+        (b"x1", b'{"id":"x1","text":"one"}'),
+        (None, b'{"text":"two"}'),
+        (None, b'{"text":"three"}'),
+    }
+    assert found[b"x1", b'{"id":"x1","text":"one"}'].headers == [("content-type", b"application/json")]
+    assert not found[None, b'{"text":"three"}'].headers
+
+
+def test_bytes_that_json_cannot_hold_are_not_sent(cli: Cli, stream_env: dict[str, str]) -> None:
+    done = cli("produce", "--json", env=stream_env, typed=b"\xff\none\n")
+    assert done.status == 1
+    assert "standard input:1: not UTF-8" in done.err
+    assert "1 of 2 blobs not delivered" in done.err
+    assert len(sent(stream_env)) == 1
+
+
+def test_text_beyond_its_limit_is_still_sent_but_not_beyond_that_of_the_topic(
+    cli: Cli, bare_env: dict[str, str]
+) -> None:
+    small = {"STREAM_TEXT_BYTES_MAX": "1000", "STREAM_RESULT_BYTES_MAX": "1000"}
+    env = make_topics(bare_env | small, partitions=1)
+    typed = b"\n".join([b"x" * 2_000, b"x" * 70_000, b"x" * 300_000, *[b"y" * 100] * 2_000])
+    done = cli("produce", env=env, typed=typed)
+    assert done.status == 1
+    assert "standard input:2: 70,000 bytes" in done.err
+    assert "standard input:3: longer than" in done.err
+    assert "2 of 2,003 blobs not delivered" in done.err
+    assert "mend: raise STREAM_TEXT_BYTES_MAX" in done.err
+    assert sorted(len(record.value or b"") for record in read(env, "input")) == [100] * 2_000 + [2_000]
+
+
+def test_missing_topic_is_one_error(cli: Cli, bare_env: dict[str, str]) -> None:
+    done = cli("produce", env=bare_env, typed=b"one\n")
+    assert done.status == 1
+    assert "anagram-stream topics create" in done.err
+
+
+def test_nothing_to_send_is_no_fault(cli: Cli, stream_env: dict[str, str]) -> None:
+    done = cli("produce", env=stream_env, typed=b"\n")
+    assert done.status == 0
+    assert done.err.startswith("0 blobs delivered")
+
+
+def test_rate_is_kept(cli: Cli, stream_env: dict[str, str]) -> None:
+    began = time.monotonic()
+    assert cli("produce", "--rate", "100", env=stream_env, typed=b"x\n" * 101).status == 0
+    assert time.monotonic() - began >= 1
+    stamps = sorted(record.timestamp_ms for record in read(stream_env, "input"))
+    assert 800 <= stamps[-1] - stamps[0] <= 2500
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_sends_what_was_read_and_says_how_much(
+    number: signal.Signals, spawn: Spawn, stream_env: dict[str, str]
+) -> None:
+    process = spawn("produce", env=stream_env)
+    assert process.stdin is not None
+    process.stdin.write(b"one\ntwo\nthree\n")
+    process.stdin.flush()
+    deadline = time.monotonic() + 30
+    while len(read(stream_env, "input")) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(number)
+    threading.Timer(0.5, process.stdin.close).start()
+    assert process.wait(20) == 130
+    assert process.stderr is not None
+    said = process.stderr.read().decode()
+    assert said.startswith("3 blobs delivered (11 bytes)")
+    assert len(said.splitlines()) == 1

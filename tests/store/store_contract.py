@@ -1,0 +1,59 @@
+"""What every store promises: a suite that each passes."""
+
+from abc import ABC, abstractmethod
+
+import pytest
+
+from stream.ports import Checkpoint, Store
+
+AT = Checkpoint(changelog_offset=7, input_offset=3)
+
+
+class StoreContract(ABC):
+    """Subclasses say how a store is opened; opening again sees what the last one left."""
+
+    @abstractmethod
+    def open(self) -> Store: ...
+
+    def test_a_new_store_is_empty_and_has_no_checkpoint(self) -> None:
+        store = self.open()
+        assert store.checkpoint is None
+        assert dict(store.items()) == {}
+        assert store.get([b"act"]) == {}
+
+    def test_totals_and_checkpoint_are_written_together(self) -> None:
+        store = self.open()
+        store.write({b"act": b"1", b"eilnst": b"2"}, AT)
+        assert store.get([b"act", b"zzz", b"eilnst"]) == {b"act": b"1", b"eilnst": b"2"}
+        assert store.checkpoint == AT
+
+    def test_a_reopened_store_has_the_last_write_and_its_checkpoint(self) -> None:
+        store = self.open()
+        store.write({b"act": b"1"}, AT)
+        store.write({b"act": b"2", b"b": b"1"}, Checkpoint(9, 5))
+        store.close()
+        reopened = self.open()
+        assert dict(reopened.items()) == {b"act": b"2", b"b": b"1"}
+        assert reopened.checkpoint == Checkpoint(9, 5)
+
+    def test_a_checkpoint_may_lack_an_input_offset(self) -> None:
+        store = self.open()
+        store.write({}, Checkpoint(4, None))
+        store.close()
+        assert self.open().checkpoint == Checkpoint(4, None)
+
+    def test_a_checkpoint_never_goes_back(self) -> None:
+        store = self.open()
+        store.write({}, AT)
+        with pytest.raises(AssertionError):
+            store.write({}, Checkpoint(6, 3))
+
+    def test_items_are_totals_alone_in_the_order_of_their_keys(self) -> None:
+        store = self.open()
+        store.write({b"b": b"2", b"a": b"1", b"zz": b"3"}, AT)
+        assert list(store.items()) == [(b"a", b"1"), (b"b", b"2"), (b"zz", b"3")]
+
+    def test_closing_twice_is_harmless(self) -> None:
+        store = self.open()
+        store.close()
+        store.close()

@@ -1,0 +1,129 @@
+import multiprocessing
+import os
+import signal
+import stat
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from store_contract import AT, StoreContract
+
+from stream.errors import Fatal, Retriable
+from stream.ports import Checkpoint, Store
+from stream.run.clock import SystemClock
+from stream.store.rocks import RocksStore, RocksStores, StoreIdentity
+
+IDENTITY = StoreIdentity("cluster", "input", "count", "dictionary")
+
+
+class TestRocksStore(StoreContract):
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path) -> None:
+        self.path = tmp_path / "store"
+
+    def open(self) -> Store:
+        return RocksStore(self.path)
+
+
+class Watching:
+    """Stands in for the observer: only `set_aside` is called."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[int, str]] = []
+
+    def set_aside(self, partition: int, why: str) -> None:
+        self.said.append((partition, why))
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(name)
+
+
+def stores(folder: Path, watching: Watching, identity: StoreIdentity = IDENTITY) -> RocksStores:
+    return RocksStores(folder, identity, SystemClock(), watching)
+
+
+@pytest.mark.parametrize("field", ["cluster_id", "input_topic_id", "count_topic_id", "dictionary", "format"])
+def test_a_store_of_another_identity_is_set_aside_and_kept(tmp_path: Path, field: str) -> None:
+    watching = Watching()
+    first = stores(tmp_path, watching).open(3)
+    first.write({b"act": b"1"}, AT)
+    first.close()
+    again = stores(tmp_path, watching).open(3)
+    assert again.checkpoint == AT
+    again.close()
+    assert watching.said == []
+    other = stores(tmp_path, watching, replace(IDENTITY, **{field: 2 if field == "format" else "other"})).open(3)
+    assert other.checkpoint is None
+    assert [partition for partition, _ in watching.said] == [3]
+    (aside,) = tmp_path.glob("partition-3.aside-*")
+    kept = RocksStore(aside)
+    assert dict(kept.items()) == {b"act": b"1"}
+
+
+@pytest.mark.parametrize("victim", ["MANIFEST-*", "CURRENT"])
+def test_a_damaged_store_is_set_aside(tmp_path: Path, victim: str) -> None:
+    watching = Watching()
+    first = stores(tmp_path, watching).open(0)
+    first.write({b"act": b"1"}, AT)
+    first.close()
+    (file,) = (tmp_path / "partition-0").glob(victim)
+    file.write_bytes(b"\xff" * 64)
+    assert stores(tmp_path, watching).open(0).checkpoint is None
+    assert "damaged" in watching.said[0][1]
+
+
+def test_a_store_in_use_is_waited_for(tmp_path: Path) -> None:
+    held = RocksStore(tmp_path / "store")
+    with pytest.raises(Retriable):
+        RocksStore(tmp_path / "store")
+    held.close()
+
+
+def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Fatal):
+        RocksStore(tmp_path / "file" / "store")
+
+
+def _write_for_ever(path: Path) -> None:
+    store = RocksStore(path)
+    for n in range(1, 1_000_000):
+        store.write({b"a": b"%d" % n, b"b": b"%d" % n, b"c%d" % (n % 50): b"%d" % n}, Checkpoint(n, n))
+
+
+def test_after_kill_9_totals_and_checkpoint_are_of_the_same_write(tmp_path: Path) -> None:
+    child = multiprocessing.get_context("spawn").Process(target=_write_for_ever, args=(tmp_path / "store",))
+    child.start()
+    child.join(2.5)
+    assert child.pid is not None
+    os.kill(child.pid, signal.SIGKILL)
+    child.join()
+    store = RocksStore(tmp_path / "store")
+    assert store.checkpoint is not None
+    n = store.checkpoint.changelog_offset
+    assert n > 10
+    assert store.get([b"a", b"b", b"c%d" % (n % 50)]) == dict.fromkeys([b"a", b"b", b"c%d" % (n % 50)], b"%d" % n)
+
+
+def test_two_hundred_openings_leave_no_handle_open(tmp_path: Path) -> None:
+    def handles() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("needs /proc")
+    RocksStore(tmp_path / "store").close()
+    before = handles()
+    for n in range(200):
+        store = RocksStore(tmp_path / "store")
+        store.write({b"a": b"%d" % n}, Checkpoint(n, n))
+        store.close()
+    assert handles() <= before + 3
+
+
+def test_the_state_folder_is_its_owners_alone(tmp_path: Path) -> None:
+    from stream.store.slots import claim_slot  # noqa: PLC0415
+
+    with claim_slot(tmp_path / "state", "group", None) as slot:
+        assert stat.S_IMODE(slot.folder.stat().st_mode) == 0o700
+        assert stat.S_IMODE(slot.folder.parent.stat().st_mode) == 0o700
