@@ -1,7 +1,8 @@
 """Brokers, topics and environments for tests.
 
-A real broker comes from STREAM_BOOTSTRAP_SERVERS if set, from `--broker=docker` (apache/kafka in a container), else
-one embedded broker serves the whole run. Each test has topics, group and state folder of its own.
+A real broker comes from STREAM_BOOTSTRAP_SERVERS if set, from `--broker=docker` (apache/kafka in a
+container), else one embedded broker serves the whole run. Each test has topics, group and state folder of
+its own.
 """
 
 import os

@@ -11,7 +11,7 @@ import typer
 from stream.cli.app import err, examples, settings
 from stream.cli.letter import Letter, describe_letter
 from stream.cli.listing import Column, Format, Rows, quiet_pipe, write_line
-from stream.cli.reading import committed, offsets
+from stream.cli.reading import committed, offsets, say_following
 from stream.config import Settings
 from stream.errors import Fatal, Misconfigured, Reason
 
@@ -60,6 +60,8 @@ def list_(
         flush()
         return True
 
+    if follow:
+        say_following()
     with quiet_pipe():
         try:
             for letter in _letters(chosen, follow=go_on if follow else None):
@@ -142,15 +144,12 @@ def _at(chosen: Settings, at: tuple[int, int]) -> Letter:
 def _by_input(chosen: Settings, at: tuple[int, int]) -> Letter:
     """Return the newest dead letter of an input record. All are read."""
     source = f"{chosen.input_topic}:{at[0]}:{at[1]}"
-    found = [
-        (letter.record.timestamp_ms, letter.position) for letter in _letters(chosen) if letter.input == source
-    ]
+    found = [letter.position for letter in _letters(chosen) if letter.input == source]
     if not found:
         raise Fatal(f"there is no dead letter of {source} in {chosen.dead_letter_topic}")
     if found[1:]:
-        others = ", ".join(position for _, position in found[:-1])
-        err.print(f"there are {len(found)} of that record; the others: {others}")
-    return _at(chosen, _position(found[-1][1]))
+        err.print(f"there are {len(found)} of that record; the others: {', '.join(found[:-1])}")
+    return _at(chosen, _position(found[-1]))
 
 
 def _summarise(found: Counter[str], topic: str) -> None:

@@ -90,8 +90,8 @@ def _create_topics(settings: Settings) -> None:
 
 def _run(settings: Settings, folder: Path, files: list[Path], rounds: int, *, keep: bool) -> bool:
     own, samples = gather_blobs(settings, files)
-    chosen: list[tuple[str | None, bytes]] = [(blob.key or blob.where, blob.text) for blob in own]
-    chosen += [(f"{blob.key} #{n}", blob.text) for n in range(1, rounds + 1) for blob in samples]
+    chosen = [(blob.key or blob.where, blob.text) for blob in own]
+    chosen += [(f"{blob.where} #{n}", blob.text) for n in range(1, rounds + 1) for blob in samples]
     if not chosen:
         raise Fatal("there is nothing to send: give --rounds at least 1, or --file")
     worker = DemoWorker(settings, folder)
@@ -101,7 +101,7 @@ def _run(settings: Settings, folder: Path, files: list[Path], rounds: int, *, ke
     try:
         worker.wait_ready()
         feeder = Feeder(settings, chosen)
-        with make_view(len(chosen), len(own) + len(samples)) as view:
+        with make_view(len(chosen), {key for key, _ in chosen[: len(own) + len(samples)]}) as view:
             watched = _watch(settings, worker, feeder, follower, view, len(chosen))
         follower.close()
         if not keep:

@@ -137,7 +137,7 @@ def _stdin_has_text() -> bool:
 class Feeder(threading.Thread):
     """Sends blobs at a rate and remembers when."""
 
-    def __init__(self, settings: Settings, chosen: Sequence[tuple[str | None, bytes]]) -> None:
+    def __init__(self, settings: Settings, chosen: Sequence[tuple[str, bytes]]) -> None:
         super().__init__(daemon=True, name="feeder")
         self._producer = make_producer(producer_options(settings))
         self._topic = settings.input_topic
@@ -157,7 +157,7 @@ class Feeder(threading.Thread):
         if self._producer.flush(30):
             self.failed = "the broker did not take all blobs within 30 s"
 
-    def _send(self, key: str | None, text: bytes) -> None:
+    def _send(self, key: str, text: bytes) -> None:
         at = time.monotonic()
 
         def delivered(error: object, message: object) -> None:

@@ -2,7 +2,7 @@
 
 import heapq
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -35,8 +35,8 @@ class View(Protocol):
     ) -> None: ...
 
 
-def make_view(blobs: int, shown: int) -> View:
-    """Return the view that fits standard output. In a pipe the first `shown` results are shown one by one."""
+def make_view(blobs: int, shown: Set[str]) -> View:
+    """Return the view that fits standard output. In a pipe the results of the ids `shown` are lines."""
     return LiveView(blobs) if out.is_terminal else PlainView(blobs, shown)
 
 
@@ -53,17 +53,16 @@ def top_totals(totals: Mapping[str, int]) -> list[tuple[str, int]]:
 
 
 class PlainView:
-    """Lines: the first results, then how far it is."""
+    """Lines: the results of some ids, and how far it is."""
 
-    def __init__(self, blobs: int, shown: int) -> None:
+    def __init__(self, blobs: int, shown: Set[str]) -> None:
         self._blobs = blobs
-        self._left = shown
+        self._shown = shown
         self._said = 0
 
     def result(self, result: Mapping[str, Any]) -> None:
         """One more result."""
-        if self._left > 0:
-            self._left -= 1
+        if result["blob_id"] in self._shown:
             out.print(
                 f"{result['blob_id']}  {result['words']} words: {shortened(result['anagram_counts'])}",
                 markup=False,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from stream.cli.app import reach, reachable_admin
+from stream.cli.app import err, reach, reachable_admin
 from stream.config import Settings
 from stream.errors import Retriable
 from stream.kafka.clients import reader_options
@@ -40,3 +40,9 @@ def offsets(chosen: Settings, topic: str) -> dict[int, tuple[int, int]]:
     """
     admin = reachable_admin(chosen, topic)
     return reach(chosen, lambda: offset_ranges(admin, topic, partitions_of(admin, topic), stable=True))
+
+
+def say_following() -> None:
+    """Tell a person why nothing may happen for a while."""
+    if err.is_terminal:
+        err.print("following; Ctrl-C ends it")

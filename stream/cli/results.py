@@ -7,7 +7,7 @@ import typer
 
 from stream.cli.app import err, settings
 from stream.cli.listing import Column, Format, Rows, cut_list, quiet_pipe, write_line
-from stream.cli.reading import committed, offsets
+from stream.cli.reading import committed, offsets, say_following
 from stream.core.records import AnagramResult
 from stream.errors import Misconfigured
 from stream.kafka.reader import StoredRecord
@@ -46,6 +46,8 @@ def results(
         shown.flush()
         return True
 
+    if follow:
+        say_following()
     with quiet_pipe():
         try:
             start = {p: end for p, (_, end) in offsets(chosen, topic).items()} if from_end else None

@@ -22,6 +22,9 @@ def cli(
     for name in [name for name in os.environ if name.startswith("STREAM_")]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)  # its `.env`, or rather none
+    (tmp_path / "words").mkdir()
+    (tmp_path / "words/few.txt").write_text("listen\nsilent\ncat\nact\nmoor\n")
+    monkeypatch.setenv("STREAM_DICTIONARY", "words/few.txt")
 
     def run(*args: str, env: Mapping[str, str] | None = None, typed: bytes = b"") -> Outcome:
         with monkeypatch.context() as patch:
@@ -47,10 +50,10 @@ def cli(
 def spawn(tmp_path: Path) -> Iterator[Spawn]:
     """Start a command as a process of its own, with pipes; whatever still runs is killed at the end."""
     started: list[subprocess.Popen[bytes]] = []
+    pipe = subprocess.PIPE
 
     def start(*args: str, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
         base = {name: value for name, value in os.environ.items() if not name.startswith("STREAM_")}
-        pipe = subprocess.PIPE
         process = subprocess.Popen(
             [sys.executable, "-m", "stream", *args],
             env={**base, **env}, cwd=tmp_path, stdin=pipe, stdout=pipe, stderr=pipe,
@@ -61,7 +64,10 @@ def spawn(tmp_path: Path) -> Iterator[Spawn]:
     yield start
     for process in started:
         process.kill()
-        process.communicate(timeout=10)
+        process.wait(10)
+        for end in (process.stdin, process.stdout, process.stderr):
+            if end is not None:
+                end.close()
 
 
 @pytest.fixture

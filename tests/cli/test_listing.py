@@ -1,4 +1,5 @@
 import io
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ COLUMNS = (
 )
 
 
-def shown(rows: list[tuple[str, ...]], width: int) -> list[str]:
+def shown(rows: Sequence[tuple[str, ...]], width: int) -> list[str]:
     file = io.StringIO()
     table = Rows(COLUMNS, Console(file=file, width=width, force_terminal=True, no_color=True))
     for row in rows:

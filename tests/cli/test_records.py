@@ -100,7 +100,7 @@ def test_followed_results_appear_when_committed_until_ctrl_c(
 def test_reader_that_leaves_ends_a_listing_in_silence(
     spawn: Spawn, stream_env: dict[str, str], put: Put
 ) -> None:
-    put(stream_env["STREAM_RESULT_TOPIC"], [result(f"blob {n}", {"cat": n + 1}) for n in range(3_000)])
+    put(stream_env["STREAM_RESULT_TOPIC"], [result(f"blob {n}", {"cat": n + 1}) for n in range(10_000)])
     process = spawn("results", env=stream_env)
     assert process.stdout is not None
     assert process.stdout.readline() == b"blob id\twords\tanagram counts\tposition\n"
@@ -121,27 +121,20 @@ def counted(stream_env: dict[str, str], put: Put) -> dict[str, str]:
     return stream_env
 
 
-@pytest.fixture
-def word_list(counted: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    path = tmp_path_factory.mktemp("words") / "words.txt"
-    path.write_text("listen\nsilent\ncat\nact\nmoor\n")
-    return {**counted, "STREAM_DICTIONARY": str(path)}
-
-
-def test_totals_are_the_sum_of_the_last_values_of_the_partitions(cli: Cli, word_list: dict[str, str]) -> None:
-    done = cli("totals", env=word_list)
+def test_totals_are_the_sum_of_the_last_values_of_the_partitions(cli: Cli, counted: dict[str, str]) -> None:
+    done = cli("totals", env=counted)
     assert done.rows == [
         ["signature", "total", "dictionary words"],
         ["act", "20", "act cat"],
         ["eilnst", "17", "listen silent"],
         ["dgo", "1", "(not in this dictionary)"],
     ]
-    assert len(cli("totals", "--top", "2", env=word_list).rows) == 3
-    assert len(cli("totals", "--top", "0", env=word_list).rows) == 4
+    assert len(cli("totals", "--top", "2", env=counted).rows) == 3
+    assert len(cli("totals", "--top", "0", env=counted).rows) == 4
 
 
-def test_totals_of_words_are_those_of_their_signatures(cli: Cli, word_list: dict[str, str]) -> None:
-    done = cli("totals", "Tinsel", "room", "zz-cat", env=word_list)
+def test_totals_of_words_are_those_of_their_signatures(cli: Cli, counted: dict[str, str]) -> None:
+    done = cli("totals", "Tinsel", "room", "zz-cat", env=counted)
     assert done.rows == [
         ["word", "signature", "total", "dictionary words"],
         ["tinsel", "eilnst", "17", "listen silent"],
@@ -149,25 +142,25 @@ def test_totals_of_words_are_those_of_their_signatures(cli: Cli, word_list: dict
         ["zz", "zz", "0", "(not in the dictionary)"],
         ["cat", "act", "20", "act cat"],
     ]
-    assert [row[0] for row in cli("totals", "--top", "2", "tinsel", "room", "cat", env=word_list).rows] == [
+    assert [row[0] for row in cli("totals", "--top", "2", "tinsel", "room", "cat", env=counted).rows] == [
         "word",
         "cat",
         "tinsel",
     ]
 
 
-def test_totals_as_json(cli: Cli, word_list: dict[str, str]) -> None:
-    done = cli("totals", "--format", "json", "--top", "1", env=word_list)
+def test_totals_as_json(cli: Cli, counted: dict[str, str]) -> None:
+    done = cli("totals", "--format", "json", "--top", "1", env=counted)
     assert [json.loads(line) for line in done.lines] == [
         {"signature": "act", "total": 20, "words": ["act", "cat"]}
     ]
-    of_word = cli("totals", "--format", "json", "god", env=word_list)
+    of_word = cli("totals", "--format", "json", "god", env=counted)
     assert json.loads(of_word.out) == {"word": "god", "signature": "dgo", "total": 1, "words": []}
 
 
-def test_topic_that_holds_no_totals_is_a_fault(cli: Cli, word_list: dict[str, str], put: Put) -> None:
-    put(word_list["STREAM_COUNT_TOPIC"], [(0, "act", "many", ())])
-    done = cli("totals", env=word_list)
+def test_topic_that_holds_no_totals_is_a_fault(cli: Cli, counted: dict[str, str], put: Put) -> None:
+    put(counted["STREAM_COUNT_TOPIC"], [(0, "act", "many", ())])
+    done = cli("totals", env=counted)
     assert done.status == 1
     assert "holds no total" in done.err
 

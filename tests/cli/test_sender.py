@@ -1,7 +1,6 @@
-"""What becomes of records when the broker is away: librdkafka's own producer, at a port where nobody listens."""
+"""What becomes of records when the broker is away: the real producer, at a port where nobody listens."""
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,19 +13,26 @@ NOBODY = Settings(_env_file=None, bootstrap_servers="localhost:1")
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sender, "DELIVERY_S_MAX", 0.3)
     monkeypatch.setattr(sender, "_QUEUE_RECORDS_MAX", 10)
-    yield
+
+
+def send(sending: Sender, number: int) -> None:
+    for one in range(number):
+        sending.send(f"a:{one}", None, b"text", ())
+
+
+def flush(sending: Sender) -> None:
+    while not sending.flush():
+        pass
 
 
 def test_broker_that_stays_away_is_given_up_on_and_every_record_is_accounted_for() -> None:
     sending = Sender(NOBODY, None)
-    for number in range(10):
-        sending.send(f"a:{number}", None, b"text", ())
+    send(sending, 10)
     with pytest.raises(Retriable):
-        while not sending.flush():
-            pass
+        flush(sending)
     sending.drop()
     assert sending.delivered == 0
     assert sorted(one.where for one in sending.take_undelivered()) == [f"a:{number}" for number in range(10)]
@@ -37,8 +43,7 @@ def test_full_queue_waits_and_ends_with_the_time_limit_of_its_records() -> None:
     sending = Sender(NOBODY, None)
     began = time.monotonic()
     with pytest.raises(Retriable):
-        for number in range(1000):
-            sending.send(f"a:{number}", None, b"text", ())
+        send(sending, 1000)
     assert time.monotonic() - began < 5
 
 

@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import pytest
 from cli.running import Cli
@@ -41,7 +42,7 @@ def test_unknown_setting_is_refused(args: tuple[str, ...], cli: Cli) -> None:
     ("args", "complaint"),
     [
         (("produce", "missing.txt"), "no file missing.txt"),
-        (("produce", "."), "no files in ."),
+        (("produce", "empty"), "no files in empty"),
         (("produce", "--rate", "0"), "--rate"),
         (("produce", "--rate", "nan"), "--rate"),
         (("produce", "--rate", "x"), "--rate"),
@@ -62,8 +63,9 @@ def test_unknown_setting_is_refused(args: tuple[str, ...], cli: Cli) -> None:
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_wrong_usage_is_status_2_and_says_what_is_wrong(
-    args: tuple[str, ...], complaint: str, cli: Cli
+    args: tuple[str, ...], complaint: str, cli: Cli, tmp_path: Path
 ) -> None:
+    (tmp_path / "empty").mkdir()
     done = cli(*args, env=AWAY)
     assert done.status == 2
     assert not done.out

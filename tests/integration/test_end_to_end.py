@@ -46,7 +46,7 @@ def test_result_is_on_the_partition_of_its_input_and_passes_the_trace_on(
 def test_what_cannot_be_processed_goes_to_the_dead_letters_untouched(
     stream_env: dict[str, str], tmp_path: Path
 ) -> None:
-    poison = [
+    poison: list[tuple[bytes, bytes | None, list[tuple[str, bytes | None]]]] = [
         (b"\xff", b"\xff\xfe", [("h", b"1"), ("h", None)]),
         (b"j", b"{", [("content-type", b"application/json; charset=utf-8")]),
         (b"s", b'{"text": 1}', [("content-type", b"Application/JSON")]),

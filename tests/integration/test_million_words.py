@@ -22,7 +22,9 @@ SECONDS = 45
 @pytest.mark.embedded
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("protocol", ["consumer", "classic"])
-def test_million_words_are_counted_exactly_once_through_kills_and_a_bounce(tmp_path: Path, protocol: str) -> None:
+def test_million_words_are_counted_exactly_once_through_kills_and_a_bounce(
+    tmp_path: Path, protocol: str
+) -> None:
     blobs = texts(BLOBS, WORDS)
     with EmbeddedBroker(properties=SHORT_SESSIONS, heap_mib=768) as broker:
         env = make_topics(own_env(broker.bootstrap_servers, tmp_path), partitions=4)

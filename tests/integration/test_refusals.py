@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import NewPartitions, NewTopic
+from confluent_kafka.admin import NewPartitions, NewTopic  # type: ignore[attr-defined]
 from support.process import WorkerProcess
 from support.topics import admin_of, make_topics, produce, read, settings_of, totals, wait_until
 
@@ -19,13 +19,20 @@ pytestmark = pytest.mark.broker
 def run(env: dict[str, str], *command: str) -> subprocess.CompletedProcess[str]:
     base = {name: value for name, value in os.environ.items() if not name.startswith("STREAM_")}
     return subprocess.run(
-        [sys.executable, "-m", "stream", *command], env={**base, **env}, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "stream", *command],
+        env={**base, **env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 
 def commit(env: dict[str, str], offset: int) -> None:
     """Move the group's committed offset of partition 0, as a reset would."""
-    consumer = Consumer({"bootstrap.servers": env["STREAM_BOOTSTRAP_SERVERS"], "group.id": env["STREAM_GROUP_ID"]})
+    consumer = Consumer(
+        {"bootstrap.servers": env["STREAM_BOOTSTRAP_SERVERS"], "group.id": env["STREAM_GROUP_ID"]}
+    )
     consumer.commit(offsets=[TopicPartition(env["STREAM_INPUT_TOPIC"], 0, offset)], asynchronous=False)
     consumer.close()
 
@@ -62,7 +69,9 @@ def test_missing_topics(bare_env: dict[str, str], tmp_path: Path) -> None:
 
 def test_a_count_topic_that_is_not_compacted(bare_env: dict[str, str], tmp_path: Path) -> None:
     admin = admin_of(bare_env)
-    admin.create_topics([NewTopic(bare_env["STREAM_COUNT_TOPIC"], 2, 1)])[bare_env["STREAM_COUNT_TOPIC"]].result()
+    admin.create_topics([NewTopic(bare_env["STREAM_COUNT_TOPIC"], 2, 1)])[
+        bare_env["STREAM_COUNT_TOPIC"]
+    ].result()
     wait_until(lambda: "count" in topics.look(admin_of(bare_env), settings_of(bare_env)), 20)
     make_topics(bare_env, 2)
     assert "compact" in refused(bare_env, tmp_path)
@@ -70,7 +79,9 @@ def test_a_count_topic_that_is_not_compacted(bare_env: dict[str, str], tmp_path:
     wait_until(lambda: run(bare_env, "topics", "check").returncode == 0, 20)
 
 
-def test_a_count_topic_with_fewer_partitions_than_the_input(stream_env: dict[str, str], tmp_path: Path) -> None:
+def test_a_count_topic_with_fewer_partitions_than_the_input(
+    stream_env: dict[str, str], tmp_path: Path
+) -> None:
     grow_input(stream_env, 3)
     assert "partitions" in refused(stream_env, tmp_path)
 
@@ -93,7 +104,9 @@ def test_another_dictionary_with_and_without_the_store(stream_env: dict[str, str
     words.write_text("cat\nact\n")
     env = {**stream_env, "STREAM_DICTIONARY": str(words)}
     assert "another dictionary" in refused(env, tmp_path)
-    assert "another dictionary" in refused({**env, "STREAM_STATE_DIR": str(tmp_path / "new")}, tmp_path / "..")
+    assert "another dictionary" in refused(
+        {**env, "STREAM_STATE_DIR": str(tmp_path / "new")}, tmp_path / ".."
+    )
 
 
 def test_a_count_topic_that_was_replaced(stream_env: dict[str, str], tmp_path: Path) -> None:
@@ -121,7 +134,9 @@ def test_a_committed_offset_that_retention_cut_off(stream_env: dict[str, str], t
 def test_an_added_partition_waits_until_the_topics_are_grown_and_nothing_is_lost(
     stream_env: dict[str, str], tmp_path: Path
 ) -> None:
-    with WorkerProcess({**stream_env, "STREAM_KAFKA_CONFIG": str(fast_metadata(tmp_path))}, tmp_path / "log") as worker:
+    with WorkerProcess(
+        {**stream_env, "STREAM_KAFKA_CONFIG": str(fast_metadata(tmp_path))}, tmp_path / "log"
+    ) as worker:
         worker.wait_for("partition running", times=2)
         grow_input(stream_env, 3)
         worker.wait_for("partition blocked", 90)
@@ -148,7 +163,7 @@ def grow_input(env: dict[str, str], partitions: int) -> None:
     wait_until(lambda: topics.look(admin, settings_of(env))["input"].partitions == partitions, 20)
 
 
-def test_no_broker_is_one_clear_error(bare_env: dict[str, str], tmp_path: Path) -> None:
+def test_no_broker_is_one_clear_error(bare_env: dict[str, str]) -> None:
     env = {**bare_env, "STREAM_BOOTSTRAP_SERVERS": "localhost:1"}
     said = run(env, "topics", "check")
     assert said.returncode == 1
@@ -156,7 +171,9 @@ def test_no_broker_is_one_clear_error(bare_env: dict[str, str], tmp_path: Path) 
     assert "Traceback" not in said.stderr
 
 
-def test_a_second_worker_of_the_same_instance_id_is_told_so(stream_env: dict[str, str], tmp_path: Path) -> None:
+def test_a_second_worker_of_the_same_instance_id_is_told_so(
+    stream_env: dict[str, str], tmp_path: Path
+) -> None:
     env = {**stream_env, "STREAM_INSTANCE_ID": "one"}
     with WorkerProcess(env, tmp_path / "first") as first:
         first.wait_for("worker started")

@@ -2,7 +2,7 @@ import multiprocessing
 import os
 import signal
 import stat
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,11 @@ class TestRocksStore(StoreContract):
 
     def open(self) -> Store:
         return RocksStore(self.path)
+
+
+def changed(field: str) -> StoreIdentity:
+    values: dict[str, Any] = asdict(IDENTITY)
+    return StoreIdentity(**{**values, field: 2 if field == "format" else "other"})
 
 
 class Watching:
@@ -53,7 +58,7 @@ def test_a_store_of_another_identity_is_set_aside_and_kept(tmp_path: Path, field
     assert again.checkpoint == AT
     again.close()
     assert watching.said == []
-    other = stores(tmp_path, watching, replace(IDENTITY, **{field: 2 if field == "format" else "other"})).open(3)
+    other = stores(tmp_path, watching, changed(field)).open(3)
     assert other.checkpoint is None
     assert [partition for partition, _ in watching.said] == [3]
     (aside,) = tmp_path.glob("partition-3.aside-*")
@@ -103,12 +108,14 @@ def test_after_kill_9_totals_and_checkpoint_are_of_the_same_write(tmp_path: Path
     assert store.checkpoint is not None
     n = store.checkpoint.changelog_offset
     assert n > 10
-    assert store.get([b"a", b"b", b"c%d" % (n % 50)]) == dict.fromkeys([b"a", b"b", b"c%d" % (n % 50)], b"%d" % n)
+    assert store.get([b"a", b"b", b"c%d" % (n % 50)]) == dict.fromkeys(
+        [b"a", b"b", b"c%d" % (n % 50)], b"%d" % n
+    )
 
 
 def test_two_hundred_openings_leave_no_handle_open(tmp_path: Path) -> None:
     def handles() -> int:
-        return len(os.listdir("/proc/self/fd"))
+        return len(list(Path("/proc/self/fd").iterdir()))
 
     if not Path("/proc/self/fd").exists():
         pytest.skip("needs /proc")

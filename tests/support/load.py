@@ -67,7 +67,7 @@ class Load(threading.Thread):
 
 
 def judge(env: dict[str, str], blobs: Sequence[str], seconds: float = 120) -> None:
-    """Wait for all results; then: one for each blob, each right, in order, and totals equal to a plain count."""
+    """Wait for all results; then: one for each blob, in order, and totals equal to a plain count."""
     wait_until(lambda: len(read(env, "result")) >= len(blobs), seconds, every=1)
     time.sleep(1)  # for one too many
     found = results(env)

@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import pytest
+from support.topics import settings_of
+
+from stream.config import FORBIDDEN_KAFKA_CONFIG
+from stream.errors import Misconfigured
+from stream.kafka import clients
+
+
+def with_config(tmp_path: Path, *lines: str) -> dict[str, str]:
+    path = tmp_path / "kafka.properties"
+    path.write_text("\n".join(lines))
+    return {"STREAM_KAFKA_CONFIG": str(path)}
+
+
+def test_the_timeouts_of_the_transactional_producer_nest() -> None:
+    options = clients.transactional_options(settings_of({}), "one", 1_000_000)
+    assert options["message.timeout.ms"] <= options["transaction.timeout.ms"]
+    assert options["socket.timeout.ms"] <= options["transaction.timeout.ms"] - 100
+
+
+def test_what_exactness_hangs_on_is_written_out() -> None:
+    settings = settings_of({"STREAM_GROUP_PROTOCOL": "classic"})
+    member = clients.member_options(settings, "one")
+    assert member["isolation.level"] == "read_committed"
+    assert member["enable.auto.commit"] is False
+    assert member["auto.offset.reset"] == "error"
+    assert clients.transactional_options(settings, "one", 1)["enable.idempotence"] is True
+    written = {*member, *clients.reader_options(settings), *clients.transactional_options(settings, "one", 1)}
+    assert {
+        "acks",
+        "transactional.id",
+        "max.poll.interval.ms",
+        "group.protocol",
+    } <= written & FORBIDDEN_KAFKA_CONFIG
+
+
+def test_a_config_file_reaches_every_client(tmp_path: Path) -> None:
+    settings = settings_of(with_config(tmp_path, "client.rack=r1"))
+    for options in (
+        clients.member_options(settings, "one"),
+        clients.reader_options(settings),
+        clients.transactional_options(settings, "one", 1),
+        clients.producer_options(settings),
+        clients.common_options(settings),
+    ):
+        assert options["client.rack"] == "r1"
+
+
+def test_static_membership_names_the_member_and_only_then() -> None:
+    plain = clients.member_options(settings_of({"STREAM_GROUP_PROTOCOL": "classic"}), "one")
+    static = {"STREAM_GROUP_PROTOCOL": "classic", "STREAM_STATIC_MEMBERSHIP": "true"}
+    assert "group.instance.id" not in plain
+    assert clients.member_options(settings_of(static), "one")["group.instance.id"] == "anagram-counter-one"
+
+
+@pytest.mark.parametrize("line", ["no.such.option=1", "fetch.min.bytes=many"])
+def test_an_option_that_librdkafka_does_not_take_is_a_clear_error(tmp_path: Path, line: str) -> None:
+    options = clients.reader_options(settings_of(with_config(tmp_path, line)))
+    with pytest.raises(Misconfigured, match=line.partition("=")[0].replace(".", r"\.")):
+        clients.make_consumer(options)
