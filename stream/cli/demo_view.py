@@ -2,7 +2,7 @@
 
 import heapq
 from collections import deque
-from collections.abc import Mapping, Set
+from collections.abc import Container, Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -35,7 +35,7 @@ class View(Protocol):
     ) -> None: ...
 
 
-def make_view(blobs: int, shown: Set[str]) -> View:
+def make_view(blobs: int, shown: Container[str]) -> View:
     """Return the view that fits standard output. In a pipe the results of the ids `shown` are lines."""
     return LiveView(blobs) if out.is_terminal else PlainView(blobs, shown)
 
@@ -55,7 +55,7 @@ def top_totals(totals: Mapping[str, int]) -> list[tuple[str, int]]:
 class PlainView:
     """Lines: the results of some ids, and how far it is."""
 
-    def __init__(self, blobs: int, shown: Set[str]) -> None:
+    def __init__(self, blobs: int, shown: Container[str]) -> None:
         self._blobs = blobs
         self._shown = shown
         self._said = 0

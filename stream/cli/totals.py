@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -94,32 +94,27 @@ def _summed(chosen: Settings) -> Counter[str]:
     """Return the totals by signature. What is held of each partition is bounded by the dictionary."""
     topic = chosen.count_topic
     ranges = offsets(chosen, topic)
-    last: dict[int, dict[bytes, int]] = {partition: {} for partition in ranges}
+    last: dict[int, dict[bytes, bytes]] = {partition: {} for partition in ranges}
     position = {partition: first for partition, (first, _) in ranges.items()}
     begin, end = sum(position.values()), sum(to for _, to in ranges.values())
     with _progress() as progress:
         task = progress.add_task(topic, total=end - begin)
         for number, record in enumerate(committed(chosen, topic)):
-            totals_of = last.setdefault(record.partition, {})
+            of_partition = last.setdefault(record.partition, {})
             if record.value is None:
-                totals_of.pop(record.key or b"", None)
+                of_partition.pop(record.key or b"", None)
             else:
-                try:
-                    totals_of[record.key or b""] = decode_total(record.value)
-                except ValueError as error:
-                    at = f"{record.partition}:{record.offset}"
-                    raise Fatal(f"{topic} {at} holds no total; is it the count topic? {error}") from error
+                of_partition[record.key or b""] = record.value
             position[record.partition] = record.offset + 1
             if number % _STEP_RECORDS == 0:
                 progress.update(task, completed=sum(position.values()) - begin)
-    return _sum(last)
-
-
-def _sum(by_partition: Mapping[int, Mapping[bytes, int]]) -> Counter[str]:
     summed: Counter[str] = Counter()
-    for one in by_partition.values():
-        for key, total in one.items():
-            summed[key.decode(errors="replace")] += total
+    for partition, of_partition in last.items():
+        for key, value in of_partition.items():
+            try:
+                summed[key.decode("ascii")] += decode_total(value)
+            except ValueError as error:
+                raise Fatal(f"partition {partition} of {topic} holds what is no total: {error}") from error
     return summed
 
 

@@ -1,5 +1,6 @@
 """The input topic, as one member of the consumer group: batches, positions, rewind."""
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -130,11 +131,9 @@ class KafkaSource:
 
     def stop(self, partition: int) -> None:
         """Deliver nothing of this partition until `start`."""
-        self._drop(partition)
-        try:
+        self._drop(partition)  # which is what counts; the pause only saves the fetching
+        with contextlib.suppress(KafkaException):
             self._consumer.pause([TopicPartition(self._topic, partition)])
-        except KafkaException as error:
-            raise from_call(kafka_error(error)) from error
 
     def rewind(self, offsets: Mapping[int, int]) -> None:
         """Deliver these partitions again from these offsets."""
@@ -238,8 +237,11 @@ class KafkaSource:
         # From the end, and paused: nothing is fetched until restore has said where to begin.
         for at in partitions:
             at.offset = OFFSET_END
-        consumer.incremental_assign(partitions)
-        consumer.pause(partitions)
+        try:
+            consumer.incremental_assign(partitions)
+            consumer.pause(partitions)
+        except KafkaException as error:
+            raise Fatal(f"the assignment could not be taken: {describe(kafka_error(error))}") from error
         for at in partitions:
             self._drop(at.partition)
         if self._listener is not None:

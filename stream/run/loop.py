@@ -7,7 +7,7 @@ from stream.config import MAX_POLL_INTERVAL_MS
 from stream.core.counts import decode_total, encode_total, fold
 from stream.core.limits import rejected_in_a_row
 from stream.core.records import InputRecord
-from stream.errors import Abortable, InDoubt, Retriable
+from stream.errors import Abortable, Fatal, InDoubt, Retriable
 from stream.ports import (
     Batch,
     ChangelogReader,
@@ -31,6 +31,11 @@ RESTORE_WAIT_S = 0.1
 LOST_AFTER_S = (
     MAX_POLL_INTERVAL_MS / 1000 * 0.8
 )  # without a poll: the group may have given us up (librdkafka#5604)
+ABORTS_IN_A_ROW_MAX = (
+    25  # with their waits, a minute and a half: what aborts that long does not heal by itself
+)
+ABORT_WAIT_S = 0.01
+ABORT_WAIT_S_MAX = 5.0
 AWAY_WAIT_S = 0.5  # between attempts at surroundings that are away
 
 
@@ -67,6 +72,7 @@ class Worker:
         self._in_doubt = True  # no producer yet; its making ends what a predecessor of the same id left open
         self._waiting = False
         self._polled = 0.0
+        self._aborts = 0  # in a row
         self.assignment = Assignment(observer, self._forget)
 
     def run(self, stopping: Callable[[], bool]) -> None:
@@ -120,10 +126,18 @@ class Worker:
         except Abortable as why:
             self._source.rewind(_first_offsets(batch.records))
             self._observer.aborted(why)
+            self._aborts += 1
+            if self._aborts >= ABORTS_IN_A_ROW_MAX:
+                raise Fatal(
+                    f"{self._aborts} transactions in a row were aborted, the last for: {why}"
+                ) from why
+            self._clock.sleep(min(ABORT_WAIT_S_MAX, ABORT_WAIT_S * 2 ** (self._aborts - 1)))
         except InDoubt as why:
             self._in_doubt = True
             restart(list(self.assignment), self._source)
             self._observer.in_doubt(why)
+        else:
+            self._aborts = 0
 
     def _commit(self, batch: Batch) -> None:
         started = self._clock.monotonic()

@@ -6,13 +6,13 @@ offset, because the markers of one transaction reach the offsets topic and the c
 Positions are compared, never a record's offset: markers take offsets, and compaction takes records.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from stream.core.bookmark import Bookmark, read_bookmark
 from stream.core.counts import decode_total
 from stream.core.resume import START_OVER, check_dictionary, resume_offset
-from stream.errors import Blocked, Refused
+from stream.errors import Blocked, Refused, Retriable
 from stream.ports import (
     ChangelogChunk,
     ChangelogReader,
@@ -94,17 +94,26 @@ class Restorer:
             now = self._clock.monotonic()
             for number, committed in self._source.committed(new).items():
                 self._progress[number] = _Progress(committed, now, now)
-        for partition in restoring:
-            self._begin(partition)
+        away = self._each(restoring, self._begin)
         reading = {p.number: p for p in restoring if self._is_reading(p.number)}
         if reading:
             for chunk in self._reader.read(wait_s):
                 if chunk.partition in reading:
                     self._apply(reading[chunk.partition], chunk)
-        for partition in restoring:
-            progress = self._progress.get(partition.number)
-            if progress is not None and progress.end is not None:
-                self._finish(partition, progress)
+        away = self._each(restoring, self._finish) or away
+        if away is not None:
+            raise away
+
+    @staticmethod
+    def _each(partitions: Sequence[Partition], step: Callable[[Partition], None]) -> Retriable | None:
+        """Make the step for each; a leader that is away does not hold up the other partitions."""
+        away: Retriable | None = None
+        for partition in partitions:
+            try:
+                step(partition)
+            except Retriable as why:
+                away = why
+        return away
 
     def forget(self, partition: int) -> None:
         """Stop restoring a partition that is no longer ours, or begin anew with one that is."""
@@ -178,8 +187,10 @@ class Restorer:
             ) from error
         return found
 
-    def _finish(self, partition: Partition, progress: _Progress) -> None:
-        assert progress.end is not None
+    def _finish(self, partition: Partition) -> None:
+        progress = self._progress.get(partition.number)
+        if progress is None or progress.end is None:
+            return
         if progress.position < progress.end:
             self._check_stalled(partition.number, progress)
             return

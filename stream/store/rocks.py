@@ -8,6 +8,7 @@
 A signature is of the letters a-z, so no key of ours can meet one.
 """
 
+import contextlib
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -93,8 +94,9 @@ class RocksStore:
     def close(self) -> None:
         """Close; closing twice is harmless."""
         if self._db is not None:
-            self._db.close()
-            self._db = None
+            database, self._db = self._db, None
+            with contextlib.suppress(Exception):  # a full disk; the changelog holds what is not in it
+                database.close()
 
     def _write(self, entries: Mapping[bytes, bytes]) -> None:
         batch = WriteBatch(raw_mode=True)

@@ -63,8 +63,8 @@ def test_each_way_to_be_wrong_is_a_difference() -> None:
         a = audit()
         for kind, record in seen:
             getattr(a, kind)(record)
-        for record in blobs:
-            a.input(record)
+        for each in blobs:
+            a.input(each)
         return a.finish().differences
 
     good = (("result", result(0)), ("total", total(1)))
