@@ -118,6 +118,8 @@ class Worker:
             self._wait(why)
             return Batch()
         self._polled = self._clock.monotonic()
+        if not self._in_doubt and self.assignment.settled():
+            self._resume()  # else the producer or restore may be what is waited for
         return batch
 
     def _work(self, batch: Batch) -> None:
@@ -187,9 +189,12 @@ class Worker:
         except Retriable as why:
             self._wait(why)
         else:
-            if self._waiting:
-                self._waiting = False
-                self._observer.resumed()
+            self._resume()
+
+    def _resume(self) -> None:
+        if self._waiting:
+            self._waiting = False
+            self._observer.resumed()
 
     def _wait(self, why: Exception) -> None:
         if not self._waiting:

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from stream.core.records import InputRecord, OutputRecord
-from stream.errors import Rejected, StageFailed
+from stream.errors import Rejected
 from stream.ports import Clock
 from stream.run.retry import DeadlineMet, Retrier
 
@@ -66,12 +67,9 @@ class Processor:
         return done
 
     def _outcome(self, record: InputRecord, deadline: float) -> Outcome:
+        at = (record.partition, record.offset)
         try:
-            try:
-                return self._count(record)
-            except StageFailed:
-                at = (record.partition, record.offset)
-                return self._retrier.call(at, lambda: self._count(record), deadline)
+            return self._retrier.call(at, partial(self._count, record), deadline)
         except Rejected as why:
             return self._bury(record, why)
 

@@ -27,6 +27,7 @@ from stream.ports import (
 from stream.run.assignment import Assignment, Partition, PartitionState
 
 STALLED_S_MAX = 120.0  # an open transaction of a dead worker ends within its timeout, 10 s by default
+STALL_STEP_S_MAX = 1.0
 BLOCKED_RETRY_S = 5.0
 
 
@@ -39,7 +40,8 @@ class _Progress:
 
     committed: CommittedOffset | None
     started: float
-    moved: float
+    looked: float
+    stalled_s: float = 0.0
     end: int | None = None
     position: int = 0
     input_offset: int | None = None
@@ -166,7 +168,7 @@ class Restorer:
             progress.input_offset = bookmark.input_offset
             progress.dictionary = bookmark.dictionary
         progress.position = chunk.position
-        progress.moved = self._clock.monotonic()
+        progress.stalled_s = 0.0
         progress.records += len(chunk.records)
         changes = {record.key: record.value for record in chunk.records}
         partition.store.write(changes, Checkpoint(chunk.position, progress.input_offset))
@@ -195,38 +197,50 @@ class Restorer:
             self._check_stalled(partition.number, progress)
             return
         assert partition.store is not None
-        where = f"{self._names.input_topic}, partition {partition.number}"
-        if progress.input_offset is None and progress.records:
-            raise Refused(
-                f"{self._where(partition.number)} holds totals that no worker of this kind wrote", START_OVER
-            )
-        check_dictionary(where, progress.dictionary, self._names.dictionary)
-        first, end = self._source.offset_range(partition.number)
-        offset = resume_offset(
-            where,
-            committed=progress.committed.offset if progress.committed else None,
-            committed_counted=bool(progress.committed and progress.committed.counted),
-            counted_to=progress.input_offset,
-            first=first,
-            end=end,
-            reset_command=self._names.reset_command.format(partition=partition.number),
-        )
+        try:
+            offset = self._resume_offset(partition.number, progress)
+        except Refused:
+            if self._source.committed([partition.number])[partition.number] == progress.committed:
+                raise
+            # We stood still, and another worker had the partition meanwhile: what we read is of two times.
+            # `lost` comes with the next gather; if it does not, restore begins anew.
+            self.forget(partition.number)
+            return
         self._source.start(partition.number, offset)
         seconds = self._clock.monotonic() - progress.started
         self.forget(partition.number)
         partition.move(PartitionState.RUNNING)
         self._observer.restored(partition.number, progress.records, seconds, offset)
 
+    def _resume_offset(self, number: int, progress: _Progress) -> int:
+        if progress.input_offset is None and progress.records:
+            raise Refused(f"{self._where(number)} holds totals that no worker of this kind wrote", START_OVER)
+        where = f"{self._names.input_topic}, partition {number}"
+        check_dictionary(where, progress.dictionary, self._names.dictionary)
+        first, end = self._source.offset_range(number)
+        return resume_offset(
+            where,
+            committed=progress.committed.offset if progress.committed else None,
+            committed_counted=bool(progress.committed and progress.committed.counted),
+            counted_to=progress.input_offset,
+            first=first,
+            end=end,
+            reset_command=self._names.reset_command.format(partition=number),
+        )
+
     def _check_stalled(self, number: int, progress: _Progress) -> None:
         """An open transaction is waited for; one that never ends hangs, and somebody must end it."""
-        stalled_s = self._clock.monotonic() - progress.moved
-        if stalled_s < STALLED_S_MAX:
+        now = self._clock.monotonic()
+        progress.stalled_s += min(
+            STALL_STEP_S_MAX, now - progress.looked
+        )  # a suspended machine stalls nothing
+        progress.looked = now
+        if progress.stalled_s < STALLED_S_MAX:
             return
-        progress.moved = self._clock.monotonic()
         self._reader.offset_range(number)  # the broker may be what is away: that is Retriable
         raise Refused(
             f"{self._where(number)} stays at offset {progress.position} of {progress.end} "
-            f"for {stalled_s:.0f} s: a transaction hangs open in it",
+            f"for {progress.stalled_s:.0f} s: a transaction hangs open in it",
             "find and end it with `kafka-transactions.sh --bootstrap-server … find-hanging --broker-id …` "
             "and `kafka-transactions.sh … abort`",
         )

@@ -37,7 +37,22 @@ class Retrier:
             Rejected: the attempts are spent.
             DeadlineMet: the time is; the attempts are remembered for the next batch.
         """
-        spent = self._before.pop(at, 0)
+        spent = self._before.pop(at, 0) if self._before else 0
+        try:
+            return step()
+        except StageFailed as failed:
+            return self._again(at, step, deadline, spent, failed)
+
+    def _again(
+        self, at: tuple[int, int], step: Callable[[], T], deadline: float, spent: int, first: StageFailed
+    ) -> T:
+        firsts = [first]  # the first attempt is made already; it counts, and is waited for
+
+        def attempt() -> T:
+            if firsts:
+                raise firsts.pop()
+            return step()
+
         attempts = Retrying(
             retry=retry_if_exception_type(StageFailed),
             stop=_OutOfAttempts(self._attempts_max - spent) | _OutOfTime(self._clock, deadline),
@@ -47,7 +62,7 @@ class Retrier:
             reraise=True,
         )
         try:
-            return attempts(step)
+            return attempts(attempt)
         except StageFailed as failed:
             tried = spent + int(attempts.statistics["attempt_number"])
             self._observer.retried(failed.stage, tried, failed)

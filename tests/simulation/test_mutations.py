@@ -14,7 +14,7 @@ from stream.errors import Abortable, InDoubt
 from stream.ports import Batch, ChangelogChunk, Checkpoint, CommittedOffset, Sink, Store
 from stream.run.assignment import Partition
 from stream.run.loop import Worker
-from stream.run.restore import Restorer, _Progress
+from stream.run.restore import Restorer
 from stream.run.transaction import Work, transact
 from stream.testing.faults import FaultClass
 from stream.testing.reader import FakeReader
@@ -114,9 +114,11 @@ def doubt_is_taken_for_an_abort(patch: pytest.MonkeyPatch) -> None:
 def committed_offsets_are_read_after_the_changelog(patch: pytest.MonkeyPatch) -> None:
     finish = Restorer._finish
 
-    def late(self: Restorer, partition: Partition, progress: _Progress) -> None:
-        progress.committed = self._source.committed([partition.number])[partition.number]
-        finish(self, partition, progress)
+    def late(self: Restorer, partition: Partition) -> None:
+        progress = self._progress.get(partition.number)
+        if progress is not None:
+            progress.committed = self._source.committed([partition.number])[partition.number]
+        finish(self, partition)
 
     patch.setattr(Restorer, "_finish", late)
 
