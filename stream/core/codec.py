@@ -7,6 +7,7 @@ import orjson
 from pydantic import ValidationError
 
 from stream.core.decide import Decision
+from stream.core.engine import Counted
 from stream.core.records import RESULT_SCHEMA, Header, InputRecord, OutputRecord, TextBlob, record_bytes
 from stream.errors import Reason, Rejected
 
@@ -42,7 +43,7 @@ def decode_blob(record: InputRecord, input_format: Literal["text", "json"], text
 def encode_result(  # noqa: PLR0913, PLR0917 - a record, what it says, where it goes, what may fit
     record: InputRecord,
     blob_id: str,
-    decision: Decision,
+    decision: Decision | Counted,
     topic: str,
     result_bytes_max: int,
     record_bytes_max: int,
@@ -53,13 +54,11 @@ def encode_result(  # noqa: PLR0913, PLR0917 - a record, what it says, where it 
         Rejected: the JSON is longer than `result_bytes_max`, or with key and headers longer than the
             result topic takes, `record_bytes_max`.
     """
-    value = orjson.dumps(
-        {
-            "blob_id": blob_id,
-            "anagram_counts": decision.anagram_counts,
-            "words": decision.words,
-            "source": {"topic": record.topic, "partition": record.partition, "offset": record.offset},
-        }
+    value = b'{"blob_id":%b,"anagram_counts":%b,"words":%d,"source":%b}' % (
+        orjson.dumps(blob_id),
+        decision.counts_json,
+        decision.words,
+        orjson.dumps({"topic": record.topic, "partition": record.partition, "offset": record.offset}),
     )
     key = blob_id.encode()
     headers: list[Header] = [("content-type", _JSON.encode()), ("schema", RESULT_SCHEMA.encode())]

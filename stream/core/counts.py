@@ -1,18 +1,22 @@
 """Counts + deltas -> changed totals: the fold that the store's state is."""
 
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+Key = TypeVar("Key", str, bytes)
 
 
-def merge(deltas: Iterable[Mapping[str, int]]) -> dict[str, int]:
+def merge(deltas: Iterable[Mapping[Key, int]]) -> dict[Key, int]:
     """Add deltas up: signature -> by how much its total grows over all of them."""
-    merged: dict[str, int] = {}
+    merged: dict[Key, int] = {}
+    so_far = merged.get
     for delta in deltas:
         for key, grown in delta.items():
-            merged[key] = merged.get(key, 0) + grown
+            merged[key] = so_far(key, 0) + grown
     return merged
 
 
-def fold(counts: Mapping[str, int], deltas: Iterable[Mapping[str, int]]) -> dict[str, int]:
+def fold(counts: Mapping[Key, int], deltas: Iterable[Mapping[Key, int]]) -> dict[Key, int]:
     """Return the new totals, only of the signatures touched."""
     return {key: counts.get(key, 0) + grown for key, grown in merge(deltas).items()}
 

@@ -78,12 +78,14 @@ class KafkaSink:
 
         One is enough: an idempotent producer keeps the order within a partition.
         """
-        topic, last = self._count_topic, len(changes) - 1
-        for number, (key, value) in enumerate(changes.items()):
-            if number < last:
-                self._send(topic, partition, key, value)
-            else:
-                self._send(topic, partition, key, value, headers, on_delivery=self._on_delivery)
+        *others, (last_key, last_total) = changes.items()
+        topic, produce = self._count_topic, self._open().produce
+        for key, total in others:  # the hot one of all calls to librdkafka: a record for each changed total
+            try:
+                produce(topic, total, key, partition)
+            except (BufferError, KafkaException):
+                self._send(topic, partition, key, total)
+        self._send(topic, partition, last_key, last_total, headers, on_delivery=self._on_delivery)
 
     def send_offsets(self, offsets: Mapping[int, CommittedOffset], group: object) -> None:
         """Add the group's new committed offsets."""

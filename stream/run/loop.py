@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from stream.config import MAX_POLL_INTERVAL_MS
-from stream.core.counts import decode_total, encode_total, fold
+from stream.core.counts import decode_total, encode_total, fold, merge
 from stream.core.limits import rejected_in_a_row
 from stream.core.records import InputRecord
 from stream.errors import Abortable, Fatal, InDoubt, Retriable
@@ -222,13 +222,11 @@ def _stage(processed: Processed, stores: Mapping[int, Store]) -> dict[int, Chang
     """Totals in the store plus the batch's deltas: partition -> changed totals, where there are any."""
     staged: dict[int, Changes] = {}
     for partition, outcomes in processed.outcomes.items():
-        changed = {key: n for key, n in fold({}, (outcome.deltas for outcome in outcomes)).items() if n}
-        if not changed:
-            continue
-        keys = {key: key.encode() for key in changed}
-        stored = stores[partition].get(keys.values())
-        totals = {key: decode_total(stored[raw]) if raw in stored else 0 for key, raw in keys.items()}
-        staged[partition] = {keys[key]: encode_total(total) for key, total in fold(totals, [changed]).items()}
+        grown = {key.encode(): n for key, n in merge(outcome.deltas for outcome in outcomes).items()}
+        if grown:
+            stored = stores[partition].get(grown)
+            totals = {key: decode_total(total) for key, total in stored.items()}
+            staged[partition] = {key: encode_total(total) for key, total in fold(totals, [grown]).items()}
     return staged
 
 

@@ -11,8 +11,8 @@ from english_words import get_english_words_set
 from stream.config import Settings
 from stream.core.codec import decode_blob, encode_result
 from stream.core.dead_letter import dead_letter
-from stream.core.decide import Decider
 from stream.core.dictionary import AnagramIndex, build_index
+from stream.core.engine import Engine
 from stream.core.records import InputRecord
 from stream.errors import Misconfigured, Refused, Rejected, Retriable
 from stream.kafka import clients, topics
@@ -149,12 +149,12 @@ def _wire(  # noqa: PLR0913, PLR0917 - what a worker is made of
 
 
 def _counting(settings: Settings, found: Topics, index: AnagramIndex) -> Count:
-    decide = Decider(index).decide
+    engine = Engine(index)
     topic, record_bytes_max = settings.result_topic, found.result.record_bytes_max
 
     def count(record: InputRecord) -> Outcome:
         blob = decode_blob(record, settings.input_format, settings.text_bytes_max)
-        decision = decide(blob.text)
+        decision = engine.count(blob.text)
         result = encode_result(
             record, blob.blob_id, decision, topic, settings.result_bytes_max, record_bytes_max
         )
