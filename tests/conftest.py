@@ -6,21 +6,15 @@ its own.
 """
 
 import os
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.docker import docker_kafka
+from support.environment import SHORT_SESSIONS, own_env
 from support.topics import make_topics
 
 from stream.broker.embedded import EmbeddedBroker
-
-# Short sessions, so that the successor of a killed worker does not wait 45 s.
-SHORT_SESSIONS = {
-    "group.consumer.session.timeout.ms": "6000",
-    "group.consumer.heartbeat.interval.ms": "500",
-}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -53,18 +47,3 @@ def stream_env(kafka: str, tmp_path: Path) -> dict[str, str]:
 def bare_env(kafka: str, tmp_path: Path) -> dict[str, str]:
     """The same without topics."""
     return own_env(kafka, tmp_path)
-
-
-def own_env(kafka: str, folder: Path) -> dict[str, str]:
-    own = uuid.uuid4().hex[:8]
-    return {
-        "STREAM_BOOTSTRAP_SERVERS": kafka,
-        "STREAM_INPUT_TOPIC": f"text-blobs-{own}",
-        "STREAM_RESULT_TOPIC": f"anagram-results-{own}",
-        "STREAM_COUNT_TOPIC": f"signature-counts-{own}",
-        "STREAM_DEAD_LETTER_TOPIC": f"dead-letters-{own}",
-        "STREAM_GROUP_ID": f"anagram-counter-{own}",
-        "STREAM_STATE_DIR": str(folder / "state"),
-        "STREAM_TRANSACTION_TIMEOUT_MS": "5000",
-        "STREAM_LOG_FORMAT": "json",
-    }

@@ -41,7 +41,11 @@ MAY_IMPORT = {
 FUNCTION_LINES_MAX = 50
 MODULE_LINES_MAX = 300
 CATCHES_ALL = ("cli/main", "store/rocks")  # rocksdict raises no narrower class
-READS_ENVIRONMENT = ("config", "broker/jre", "cli/demo_run")  # JAVA_HOME in jre, a child's environment in demo
+READS_ENVIRONMENT = (
+    "config",
+    "broker/jre",
+    "cli/demo_run",
+)  # JAVA_HOME in jre, a child's environment in demo
 PRINTS = ("cli", "broker/guard")
 VAGUE = {"utils", "util", "helpers", "helper", "manager", "managers", "data"}
 IMPURE = {

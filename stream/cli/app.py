@@ -4,14 +4,12 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TypeVar
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 from rich.console import Console
 
 from stream.config import Settings, load_settings
 from stream.errors import Misconfigured, Retriable, StreamError
 from stream.kafka import clients
-from stream.kafka.failure import from_call, kafka_error
+from stream.kafka.reader import partitions_of
 from stream.run.wire import unreachable
 from stream.telemetry.logs import configure_logs
 
@@ -35,26 +33,20 @@ def settings() -> Settings:
     return chosen
 
 
-def admin_client(chosen: Settings) -> AdminClient:
+def admin_client(chosen: Settings) -> clients.Admin:
     """Return an admin client for the chosen cluster."""
     return clients.make_admin(chosen)
 
 
-def reachable_admin(chosen: Settings, topic: str) -> AdminClient:
+def reachable_admin(chosen: Settings, topic: str) -> clients.Admin:
     """Return an admin client of a cluster that has answered, for readers, which would wait for it for ever.
 
     Raises:
         Refused: it stays away.
+        Fatal: it has no such topic.
     """
     admin = admin_client(chosen)
-
-    def ask() -> None:
-        try:
-            admin.list_topics(topic, REACH_S_MAX)
-        except KafkaException as error:
-            raise from_call(kafka_error(error)) from error
-
-    reach(chosen, ask)
+    reach(chosen, lambda: partitions_of(admin, topic))
     return admin
 
 

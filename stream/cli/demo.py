@@ -159,8 +159,8 @@ def _report(verdict: Verdict, watched: Watched, feeder: Feeder) -> None:
         for sentence in verdict.differences:
             out.print("  " + sentence, markup=False)
     out.print(
-        f"  {verdict.records:,} blobs in, {verdict.results:,} results, {verdict.dead_letters:,} dead letters, "
-        f"{verdict.different} differences"
+        f"  {verdict.records:,} blobs in, {verdict.results:,} results, {verdict.dead_letters:,} dead letters"
+        f", {verdict.different} differences"
     )
     out.print(
         f"  {verdict.words:,} words in {seconds:.1f} s: {verdict.words / max(seconds, 0.001):,.0f} words/s "

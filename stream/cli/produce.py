@@ -16,12 +16,12 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from stream.cli.app import err, reach, reachable_admin, settings
 from stream.cli.blobs import Blob, Cut, blobs, sources
 from stream.cli.listing import printable
-from stream.cli.sender import RAISE_LIMIT, Sender
 from stream.config import Settings
 from stream.core.records import TextBlob
 from stream.errors import Misconfigured, Refused, Retriable, StreamError
 from stream.kafka import topics
 from stream.kafka.reader import partitions_of
+from stream.kafka.sender import RAISE_LIMIT, Sender
 from stream.run.wire import unreachable
 
 _SAID_MAX = 10  # undelivered blobs that are named

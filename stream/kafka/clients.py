@@ -19,6 +19,7 @@ _LOG.propagate = False
 FRAMING_BYTES_MAX = 64 * 1024  # what key, headers and framing may add to a text or a result
 _PREFETCH_KIB = 64 * 1024
 
+Admin = AdminClient  # so that others need not import the client library
 Options = dict[str, Any]  # librdkafka's own names and values, callbacks among them
 
 

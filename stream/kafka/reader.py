@@ -1,7 +1,8 @@
 """Committed records: of the count topic, for restore; of any topic, for results, totals and checks."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -14,6 +15,7 @@ from stream.kafka.offsets import Offsets, offset_ranges
 from stream.kafka.source import message_headers
 from stream.ports import ChangelogChunk
 
+SILENCE_S_MAX = 30.0  # before the end of a topic: the broker went away
 RECORDS_MAX = 20_000  # of one read: one bounded step
 
 
@@ -77,8 +79,7 @@ class KafkaReader:
         self._position.clear()
 
 
-@dataclass(frozen=True, slots=True)
-class StoredRecord:
+class StoredRecord(NamedTuple):
     """A committed record of any topic."""
 
     topic: str
@@ -116,8 +117,13 @@ def read_topic(
     consumer = make_consumer(options)
     try:
         consumer.assign([TopicPartition(topic, p, begin[p]) for p in left])
+        heard = time.monotonic()
         while left if follow is None else follow():
-            for message in _read(consumer, RECORDS_MAX, 0.2):
+            messages = _read(consumer, RECORDS_MAX, 0.2)
+            heard = time.monotonic() if messages else heard
+            if follow is None and time.monotonic() - heard > SILENCE_S_MAX:
+                raise Retriable(f"{topic}: nothing came for {SILENCE_S_MAX:.0f} s")
+            for message in messages:
                 partition, position = _position_after(message)
                 if message.error() is None and partition in left:
                     yield _stored(message)

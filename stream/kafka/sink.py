@@ -90,7 +90,7 @@ class KafkaSink:
     def send_offsets(self, offsets: Mapping[int, CommittedOffset], group: object) -> None:
         """Add the group's new committed offsets."""
         entries = [
-            TopicPartition(self._input_topic, partition, at.offset, metadata=COUNTED if at.counted else None)
+            TopicPartition(self._input_topic, partition, at.offset, metadata=COUNTED if at.counted else "")
             for partition, at in offsets.items()
         ]
         self._call(lambda: self._open().send_offsets_to_transaction(entries, group, max(0.1, self._left_s())))

@@ -67,7 +67,7 @@ def test_partition_goes_on_where_the_group_committed_else_at_the_first(  # noqa:
         (4, True, 4, 6, 9, "2 offsets were never counted", RESET),
         (4, False, None, 6, 9, "begins at 6", RESET),
         (10, True, 10, 0, 9, "beyond the end of the log, 9", START_OVER),
-        (10, False, None, 0, 9, "made anew or truncated", START_OVER),
+        (10, False, None, 0, 9, "made anew or cut", START_OVER),
         (1, True, 1, 0, 0, "beyond the end of the log, 0", START_OVER),
     ],
 )

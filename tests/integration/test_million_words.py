@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import SHORT_SESSIONS, own_env
+from support.environment import SHORT_SESSIONS, own_env
 from support.load import Load, judge, texts
 from support.process import WorkerProcess
 from support.topics import make_topics, wait_until

@@ -4,10 +4,10 @@ import time
 
 import pytest
 
-from stream.cli import sender
-from stream.cli.sender import Sender
 from stream.config import Settings
 from stream.errors import Retriable
+from stream.kafka import sender
+from stream.kafka.sender import Sender
 
 NOBODY = Settings(_env_file=None, bootstrap_servers="localhost:1")
 
