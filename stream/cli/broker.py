@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from stream.broker.embedded import EmbeddedBroker
 from stream.cli.app import admin_client, out, reach, settings
 from stream.config import load_settings
 from stream.errors import Fatal
@@ -21,6 +20,8 @@ def broker(
     ] = None,
 ) -> None:
     """Run Apache Kafka on this machine until Ctrl-C, with the topics of the settings."""
+    from stream.broker.embedded import EmbeddedBroker  # noqa: PLC0415 - slow to load, and workers do without
+
     chosen = settings()
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -14,7 +14,6 @@ import orjson
 import typer
 
 from stream.audit.check import Verdict
-from stream.broker.embedded import EmbeddedBroker
 from stream.cli.app import admin_client, err, out, reach
 from stream.cli.demo_run import (
     SILENT_S_MAX,
@@ -75,6 +74,8 @@ def _cluster(folder: Path, *, keep: bool) -> Iterator[Settings]:
             if not keep:
                 reach(settings, lambda: topics.delete(admin_client(settings), settings))
         return
+    from stream.broker.embedded import EmbeddedBroker  # noqa: PLC0415 - slow to load, and workers do without
+
     err.print("starting Apache Kafka …")
     began = time.monotonic()
     with EmbeddedBroker(java=chosen.java) as broker:

@@ -1,6 +1,5 @@
 """Words -> index: which dictionary words share a signature."""
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -8,7 +7,6 @@ from types import MappingProxyType
 
 from stream.core.signature import signature
 
-_WORD = re.compile(r"[a-z]+")
 _DIGEST_CHARS = 32
 
 
@@ -35,13 +33,14 @@ def build_index(entries: Iterable[str]) -> AnagramIndex:
     dropped: set[str] = set()
     for entry in entries:
         lowered = entry.lower()
-        (kept if _WORD.fullmatch(lowered) else dropped).add(lowered)
+        (kept if lowered.isascii() and lowered.isalpha() else dropped).add(lowered)  # [a-z]+
     by_signature: dict[str, list[str]] = {}
-    for word in sorted(kept):
+    words = sorted(kept)
+    for word in words:
         by_signature.setdefault(signature(word), []).append(word)
     return AnagramIndex(
         anagrams=MappingProxyType({key: tuple(same) for key, same in by_signature.items()}),
-        digest=sha256("\n".join(sorted(kept)).encode()).hexdigest()[:_DIGEST_CHARS],
+        digest=sha256("\n".join(words).encode()).hexdigest()[:_DIGEST_CHARS],
         words=len(kept),
         dropped=len(dropped),
     )

@@ -15,6 +15,7 @@ from stream.kafka.offsets import Offsets, offset_ranges
 from stream.kafka.source import message_headers
 from stream.ports import ChangelogChunk
 
+FETCH_WAIT_MS = 20
 SILENCE_S_MAX = 30.0  # before the end of a topic: the broker went away
 RECORDS_MAX = 20_000  # of one read: one bounded step
 
@@ -36,7 +37,8 @@ class KafkaReader:
     def start(self, partition: int, offset: int) -> None:
         """Read this partition, too, from `offset`."""
         if self._consumer is None:
-            self._consumer = make_consumer(self._options)
+            # A fetch waits for all its partitions; one at its end would hold up those that start meanwhile.
+            self._consumer = make_consumer({**self._options, "fetch.wait.max.ms": FETCH_WAIT_MS})
         self._position[partition] = offset
         self._consumer.incremental_assign([TopicPartition(self._topic, partition, offset)])
 

@@ -26,7 +26,7 @@ from stream.run.restore import Restorer, restart
 from stream.run.transaction import Work, transact
 
 IDLE_WAIT_S = 0.5  # how long a turn without records takes, and so the answer to SIGTERM
-BUSY_WAIT_S = 0.05  # the same while partitions restore, block, or the producer is replaced
+BUSY_WAIT_S = 0.05  # the same without partitions, while some restore or block, or the producer is replaced
 RESTORE_WAIT_S = 0.1
 LOST_AFTER_S = (
     MAX_POLL_INTERVAL_MS / 1000 * 0.8
@@ -94,7 +94,7 @@ class Worker:
 
     def turn(self) -> None:
         """Gather one batch and commit it; make one step of restore."""
-        busy = self._in_doubt or not self.assignment.settled()
+        busy = self._in_doubt or not self.assignment.settled() or not self.assignment.running()
         batch = self._gather(BUSY_WAIT_S if busy else IDLE_WAIT_S)
         if batch.records:
             self._work(batch)

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -66,19 +67,21 @@ def run_worker(settings: Settings, clock: SystemClock, tell: Callable[[str], Non
     Raises:
         Fatal: it could not start or go on.
     """
-    index = load_index(settings.dictionary)
-    _log.info("dictionary loaded", words=index.words, dropped=index.dropped, digest=index.digest)
     metrics, health = Metrics(), Health()
     with (
+        ThreadPoolExecutor(1, "dictionary") as aside,  # loaded while Kafka is reached
         TelemetryServer(settings.http_host, settings.http_port, metrics, health, clock) as server,
         claim_slot(settings.state_dir, settings.group_id, settings.instance_id) as slot,
     ):
+        loading = aside.submit(load_index, settings.dictionary)
         address = f"http://{settings.http_host}:{server.port}"
         _log.info("telemetry listens", address=address)
         tell(address)
         found = reach(settings, clock)
         for warning in found.warnings:
             _log.warning("topics", warning=warning)
+        index = loading.result()
+        _log.info("dictionary loaded", words=index.words, dropped=index.dropped, digest=index.digest)
         observer = WorkerObserver(metrics, health, clock, group=settings.group_id, instance=slot.instance_id)
         worker = _wire(settings, found, slot, index, clock, observer)
         worker.run(lambda: clock.stopped)

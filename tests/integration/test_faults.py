@@ -9,6 +9,7 @@ import pytest
 from support.environment import SHORT_SESSIONS, own_env
 from support.load import Load, judge, texts
 from support.process import WorkerProcess
+from support.stall import stall_s
 from support.topics import make_topics, produce, read, totals, wait_until
 
 from stream.broker.embedded import EmbeddedBroker
@@ -112,3 +113,11 @@ def test_a_bounced_broker_is_waited_for_with_one_line(tmp_path: Path, how: str) 
             judge(env, blobs, 180)
             assert worker.stop() == 0
             assert len(worker.log.read_text().splitlines()) < 60, worker.log.read_text()
+
+
+def test_a_static_member_goes_on_without_waiting_for_its_session(
+    stream_env: dict[str, str], tmp_path: Path
+) -> None:
+    """The session is Kafka's default of 45 s, so anything well below is no wait for it."""
+    env = {**stream_env, "STREAM_GROUP_PROTOCOL": "classic", "STREAM_STATIC_MEMBERSHIP": "true"}
+    assert stall_s(env, tmp_path, 40) < 20
