@@ -50,7 +50,7 @@ class KafkaSink:
             self._discard()
             self._producer = make_producer(self._options)
         try:
-            # Connected first: without a broker at hand librdkafka looks for the coordinator again after 500 ms.
+            # Connected first: with no broker at hand librdkafka looks for the coordinator again after 500 ms.
             self._producer.list_topics(self._result_topic, RENEW_S_MAX)
             self._producer.init_transactions(RENEW_S_MAX)
         except KafkaException as error:

@@ -13,7 +13,7 @@ WORDS = (
     *("listen", "silent", "enlist", "tea", "eat", "ate", "god", "dog"),
     *("act", "cat", "stop", "pots", "spot"),
 )
-TURNS_MAX = 1000
+TURNS_MAX = 5_000
 
 
 class FakePipeline:
