@@ -29,6 +29,7 @@ from stream.cli.demo_view import View, make_view
 from stream.config import Settings, load_settings
 from stream.errors import Fatal
 from stream.kafka import topics
+from stream.run.wire import load_index
 
 
 def demo(
@@ -95,6 +96,7 @@ def _run(settings: Settings, folder: Path, files: list[Path], rounds: int, *, ke
     chosen += [(f"{blob.where} #{n}", blob.text) for n in range(1, rounds + 1) for blob in samples]
     if not chosen:
         raise Fatal("there is nothing to send: give --rounds at least 1, or --file")
+    index = load_index(settings.dictionary)
     worker = DemoWorker(settings, folder)
     worker.start()
     follower = Follower(settings)
@@ -102,12 +104,14 @@ def _run(settings: Settings, folder: Path, files: list[Path], rounds: int, *, ke
     try:
         worker.wait_ready()
         feeder = Feeder(settings, chosen)
-        with make_view(len(chosen), {key for key, _ in chosen[: len(own) + len(samples)]}) as view:
+        with make_view(
+            len(chosen), {key for key, _ in chosen[: len(own) + len(samples)]}, index.anagrams
+        ) as view:
             watched = _watch(settings, worker, feeder, follower, view, len(chosen))
         follower.close()
         if not keep:
             worker.stop()  # drained: whatever would come out twice has come out
-        verdict = judge(settings)
+        verdict = judge(settings, index)
         _report(verdict, watched, feeder)
         if keep:
             _wait(settings, worker)

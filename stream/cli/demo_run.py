@@ -19,11 +19,11 @@ from stream.broker.process import GuardedProcess
 from stream.cli.app import admin_client
 from stream.cli.blobs import Blob, Cut, blobs, sources
 from stream.config import PREFIX, Settings
+from stream.core.dictionary import AnagramIndex
 from stream.core.records import InputRecord
 from stream.errors import Fatal, StreamError
 from stream.kafka.clients import make_producer, producer_options, reader_options
 from stream.kafka.reader import StoredRecord, read_topic
-from stream.run.wire import load_index
 
 RATE = 1_000.0  # blobs a second: the worker keeps up with far more; the latency shown is then not a queue's
 SILENT_S_MAX = 90.0  # without anything new the demo gives up; a group's session ends within 45 s
@@ -229,10 +229,10 @@ class Follower:
             self._queue.put(error)
 
 
-def judge(settings: Settings) -> Verdict:
+def judge(settings: Settings, index: AnagramIndex) -> Verdict:
     """Hold everything that is committed against the whole input."""
     admin, options = admin_client(settings), reader_options(settings)
-    audit = Audit(load_index(settings.dictionary), settings.input_format, settings.text_bytes_max)
+    audit = Audit(index, settings.input_format, settings.text_bytes_max)
     for record in read_topic(options, admin, settings.result_topic):
         audit.result(record)
     for record in read_topic(options, admin, settings.dead_letter_topic):

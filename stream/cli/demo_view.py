@@ -2,7 +2,7 @@
 
 import heapq
 from collections import deque
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -35,9 +35,12 @@ class View(Protocol):
     ) -> None: ...
 
 
-def make_view(blobs: int, shown: Container[str]) -> View:
-    """Return the view that fits standard output. In a pipe the results of the ids `shown` are lines."""
-    return LiveView(blobs) if out.is_terminal else PlainView(blobs, shown)
+def make_view(blobs: int, shown: Container[str], words: Mapping[str, Sequence[str]]) -> View:
+    """Return the view that fits standard output. In a pipe the results of the ids `shown` are lines.
+
+    `words` are the dictionary's, by signature.
+    """
+    return LiveView(blobs, words) if out.is_terminal else PlainView(blobs, shown)
 
 
 def shortened(counts: Mapping[str, int]) -> str:
@@ -88,7 +91,8 @@ class PlainView:
 class LiveView:
     """The last results and the greatest totals, redrawn as they change."""
 
-    def __init__(self, blobs: int) -> None:
+    def __init__(self, blobs: int, words: Mapping[str, Sequence[str]]) -> None:
+        self._words = words
         self._blobs = blobs
         self._results: deque[Mapping[str, Any]] = deque(maxlen=RESULTS_SHOWN)
         self._state = (0, 0, dict[str, int]())
@@ -123,11 +127,12 @@ class LiveView:
             )
         table = Table(box=None, padding=(0, 1))
         table.add_column("signature", style="green")
+        table.add_column("word")
         table.add_column("total", justify="right")
         for key, total in totals.items():
-            table.add_row(key, f"{total:,}")
+            table.add_row(key, self._words[key][0], f"{total:,}")
         panels = Table.grid(expand=True)
-        panels.add_column(ratio=3)
+        panels.add_column(ratio=2)
         panels.add_column(ratio=1)
         panels.add_row(Panel(results, title="committed results"), Panel(table, title="running totals"))
         progress = Table.grid(expand=True, padding=(0, 1))

@@ -3,9 +3,9 @@
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from stream.cli.app import admin_client, out, reach, settings
+from stream.cli.listing import Column, Rows
 from stream.kafka import topics as kafka_topics
 
 app = typer.Typer(no_args_is_help=True, help="Create and check the four topics.", rich_markup_mode="rich")
@@ -37,17 +37,19 @@ def check() -> None:
     chosen = settings()
     admin = admin_client(chosen)
     found = reach(chosen, lambda: kafka_topics.check(admin, chosen))
-    table = Table("topic", "partitions", "cleanup.policy", "max.message.bytes", "id", box=None)
-    for topic in (found.input, found.result, found.count, found.dead_letter):
-        configs = topic.configs
-        table.add_row(
-            topic.name,
-            str(topic.partitions),
-            configs.get("cleanup.policy"),
-            configs.get("max.message.bytes"),
-            topic.id,
+    table = Rows(
+        (
+            Column("topic", flexible=True),
+            Column("partitions", right=True),
+            Column("cleanup.policy"),
+            Column("max.message.bytes", right=True),
+            Column("id", optional=1),
         )
-    out.print(table)
+    )
+    for topic in (found.input, found.result, found.count, found.dead_letter):
+        policy, bytes_max = (topic.configs.get(name, "?") for name in ("cleanup.policy", "max.message.bytes"))
+        table.add(topic.name, str(topic.partitions), policy, bytes_max, topic.id)
+    table.flush()
     for warning in found.warnings:
         out.print(f"[yellow]warning:[/yellow] {warning}")
     out.print("[green]ok[/green]")

@@ -1,0 +1,115 @@
+import json
+import socket
+from collections.abc import Iterator
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from stream.errors import Misconfigured
+from stream.ports import Committed
+from stream.run.clock import SystemClock
+from stream.telemetry.metrics import Metrics
+from stream.telemetry.observer import LIVE_S_MAX, Health, WorkerObserver
+from stream.telemetry.server import TelemetryServer
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.health, metrics, clock = Health(), Metrics(), SystemClock()
+        self.observer = WorkerObserver(metrics, self.health, clock, group="g")
+        self.server = TelemetryServer("127.0.0.1", 0, metrics, self.health, clock)
+
+    def get(self, path: str) -> tuple[int, Any]:
+        try:
+            with urlopen(f"http://127.0.0.1:{self.server.port}{path}") as answer:
+                return answer.status, json.loads(answer.read())
+        except HTTPError as error:
+            with error:
+                return error.code, json.loads(error.read())
+
+    def metric(self, name: str) -> dict[str, float]:
+        with urlopen(f"http://127.0.0.1:{self.server.port}/metrics") as answer:
+            families = text_string_to_metric_families(answer.read().decode())
+        samples = [sample for family in families for sample in family.samples if sample.name == name]
+        return {",".join(sample.labels.values()): sample.value for sample in samples}
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    bench.server.close()
+
+
+def test_ready_says_why_not_until_every_partition_runs(bench: Bench) -> None:
+    assert bench.get("/healthz/ready") == (503, {"ready": False, "reasons": ["not joined yet"]})
+    bench.observer.started()
+    assert bench.get("/healthz/ready")[1]["reasons"] == ["no partition assigned"]
+    bench.observer.assigned([0, 1])
+    bench.observer.restoring(0, 5, 20)
+    assert bench.get("/healthz/ready")[1]["reasons"][0] == "partition 0 restoring, 15 offsets remain"
+    assert bench.get("/healthz/started")[1] == {"started": False, "restore_remaining_offsets": 15}
+    bench.observer.restored(0, 20, 0.1, 3)
+    bench.observer.blocked(1, "counts has 1 partition", "anagram-stream topics create")
+    assert bench.get("/healthz/ready")[1]["reasons"] == ["partition 1 blocked: counts has 1 partition"]
+    bench.observer.restored(1, 0, 0.1, 0)
+    assert bench.get("/healthz/ready") == (200, {"ready": True, "reasons": []})
+    assert bench.get("/healthz/started")[0] == 200
+
+
+def test_a_broker_that_is_away_is_not_ready_until_it_is_back(bench: Bench) -> None:
+    bench.observer.started()
+    bench.observer.assigned([0])
+    bench.observer.restored(0, 0, 0.1, 0)
+    bench.observer.waiting(OSError("away"))
+    assert bench.get("/healthz/ready")[1]["reasons"] == ["waiting: away"]
+    assert bench.metric("stream_broker_away") == {"": 1.0}
+    bench.observer.resumed()
+    assert bench.get("/healthz/ready")[0] == 200
+
+
+def test_in_doubt_partitions_restore_again(bench: Bench) -> None:
+    bench.observer.started()
+    bench.observer.assigned([0])
+    bench.observer.restored(0, 0, 0.1, 0)
+    bench.observer.in_doubt(OSError("lost answer"))
+    assert bench.get("/healthz/ready")[0] == 503
+    assert bench.metric("stream_paused_partitions")["restoring"] == 1.0
+
+
+def test_live_is_a_loop_that_turns(bench: Bench) -> None:
+    bench.observer.turned()
+    assert bench.get("/healthz/live")[0] == 200
+    bench.health.turned -= LIVE_S_MAX + 1
+    assert bench.get("/healthz/live")[0] == 503
+
+
+def test_a_commit_is_counted_in_every_metric_of_it(bench: Bench) -> None:
+    bench.observer.committed(
+        Committed(5, 40, 3, {"bad-json": 2}, 7, {0: 5}, {"process": 0.1, "transaction": 0.2})
+    )
+    assert bench.metric("stream_records_total") == {"": 5.0}
+    assert bench.metric("stream_words_total") == {"": 40.0}
+    assert bench.metric("stream_results_total") == {"": 3.0}
+    assert bench.metric("stream_dead_letters_total")["bad-json"] == 2.0
+    assert bench.metric("stream_changelog_records_total") == {"": 7.0}
+    assert bench.metric("stream_transactions_total")["committed"] == 1.0
+    assert bench.metric("stream_batch_phase_seconds_count") == {"process": 1.0, "transaction": 1.0}
+
+
+def test_unknown_path_says_which_there_are(bench: Bench) -> None:
+    status, body = bench.get("/")
+    assert status == 404
+    assert "/healthz/ready" in body["paths"]
+
+
+def test_a_given_port_that_is_taken_is_a_clear_error() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(Misconfigured, match=f"cannot listen on 127.0.0.1:{port}"):
+            TelemetryServer("127.0.0.1", port, Metrics(), Health(), SystemClock())
