@@ -94,6 +94,19 @@ def test_a_blob_of_ten_mebibytes_passes(stream_env: dict[str, str], tmp_path: Pa
     assert result["anagram_counts"]["cat"] == result["words"] == len(text.split())
 
 
+def test_blobs_without_a_known_word_are_committed_and_not_read_again(
+    stream_env: dict[str, str], tmp_path: Path
+) -> None:
+    produce(stream_env, [("a", "zzqzz 42"), ("b", ""), ("c", None)], partition=0)
+    with WorkerProcess(stream_env, tmp_path / "log") as worker:
+        wait_until(lambda: len(read(stream_env, "result")) == 2, 60)
+        assert worker.stop() == 0
+        assert read(stream_env, "count") == []
+        worker.start()
+        worker.wait_for("partition running", times=4)
+        assert {event["input_offset"] for event in worker.events("partition running")[2:]} == {0, 3}
+
+
 def test_second_signal_stops_at_once_and_first_drains(stream_env: dict[str, str], tmp_path: Path) -> None:
     with WorkerProcess(stream_env, tmp_path / "log") as worker:
         worker.wait_for("worker started")
