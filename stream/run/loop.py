@@ -36,6 +36,7 @@ ABORTS_IN_A_ROW_MAX = (
 )
 ABORT_WAIT_S = 0.01
 ABORT_WAIT_S_MAX = 5.0
+TELL_S = 10.0  # another reason to wait is told no sooner
 AWAY_WAIT_S = 0.5  # between attempts at surroundings that are away
 
 
@@ -70,7 +71,7 @@ class Worker:
         self._observer = observer
         self._limits = limits
         self._in_doubt = True  # no producer yet; its making ends what a predecessor of the same id left open
-        self._waiting = False
+        self._waiting, self._why, self._told = False, "", 0.0
         self._polled = 0.0
         self._aborts = 0  # in a row
         self.assignment = Assignment(observer, self._forget)
@@ -197,8 +198,9 @@ class Worker:
             self._observer.resumed()
 
     def _wait(self, why: Exception) -> None:
-        if not self._waiting:
-            self._waiting = True
+        now = self._clock.monotonic()
+        if not self._waiting or (str(why) != self._why and now - self._told >= TELL_S):
+            self._waiting, self._why, self._told = True, str(why), now
             self._observer.waiting(why)
         self._clock.sleep(AWAY_WAIT_S)
 

@@ -6,7 +6,7 @@ offset, because the markers of one transaction reach the offsets topic and the c
 Positions are compared, never a record's offset: markers take offsets, and compaction takes records.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from stream.core.bookmark import Bookmark, read_bookmark
@@ -29,6 +29,10 @@ from stream.run.assignment import Assignment, Partition, PartitionState
 STALLED_S_MAX = 120.0  # an open transaction of a dead worker ends within its timeout, 10 s by default
 STALL_STEP_S_MAX = 1.0
 BLOCKED_RETRY_S = 5.0
+HANGING = (
+    "find and end it with `kafka-transactions.sh --bootstrap-server … find-hanging --broker-id …` "
+    "and `kafka-transactions.sh … abort`"
+)
 
 
 @dataclass(slots=True)
@@ -81,6 +85,7 @@ class Restorer:
         self._names = names
         self._progress: dict[int, _Progress] = {}
         self._blocked_until = 0.0
+        self._unstable_since = 0.0
 
     def step(self, assignment: Assignment, wait_s: float) -> None:
         """Make one bounded step for all partitions that are not running.
@@ -94,7 +99,7 @@ class Restorer:
         new = [p.number for p in restoring if p.number not in self._progress]
         if new:
             now = self._clock.monotonic()
-            for number, committed in self._source.committed(new).items():
+            for number, committed in self._committed(new).items():
                 self._progress[number] = _Progress(committed, now, now)
         away = self._each(restoring, self._begin)
         reading = {p.number: p for p in restoring if self._is_reading(p.number)}
@@ -105,6 +110,21 @@ class Restorer:
         away = self._each(restoring, self._finish) or away
         if away is not None:
             raise away
+
+    def _committed(self, partitions: Sequence[int]) -> Mapping[int, CommittedOffset | None]:
+        """Ask for stable offsets; say after a while what may keep them from being so."""
+        now = self._clock.monotonic()
+        try:
+            found = self._source.committed(partitions)
+        except Retriable as why:
+            self._unstable_since = self._unstable_since or now
+            if now - self._unstable_since < STALLED_S_MAX:
+                raise
+            raise Retriable(
+                f"{why}; a transaction that never ended may hold the group's offsets: {HANGING}"
+            ) from why
+        self._unstable_since = 0.0
+        return found
 
     @staticmethod
     def _each(partitions: Sequence[Partition], step: Callable[[Partition], None]) -> Retriable | None:
@@ -241,8 +261,7 @@ class Restorer:
         raise Refused(
             f"{self._where(number)} stays at offset {progress.position} of {progress.end} "
             f"for {progress.stalled_s:.0f} s: a transaction hangs open in it",
-            "find and end it with `kafka-transactions.sh --bootstrap-server … find-hanging --broker-id …` "
-            "and `kafka-transactions.sh … abort`",
+            HANGING,
         )
 
     def _unblock(self, assignment: Assignment) -> None:
