@@ -171,10 +171,15 @@ class Settings(BaseSettings):
                 "session.timeout.ms in KAFKA_CONFIG needs GROUP_PROTOCOL=classic: under the consumer "
                 "protocol it is the broker's (group.consumer.session.timeout.ms)"
             )
+        if session_ms is None and self.group_protocol == "classic":
+            session_ms = str(SESSION_TIMEOUT_MS)
         if session_ms is not None and not (
             session_ms.isdecimal() and int(session_ms) > self.transaction_timeout_ms
         ):
-            raise ValueError("session.timeout.ms in KAFKA_CONFIG must exceed TRANSACTION_TIMEOUT_MS")
+            raise ValueError(
+                f"session.timeout.ms in KAFKA_CONFIG ({SESSION_TIMEOUT_MS} by default) must exceed "
+                "TRANSACTION_TIMEOUT_MS"
+            )
         return self
 
     @cached_property

@@ -60,6 +60,7 @@ class Blocked(StreamError):
 class Reason(StrEnum):
     """Why a record was rejected: the closed list behind the header `dead-letter.reason`."""
 
+    BAD_HEADERS = "bad-headers"
     NULL_VALUE = "null-value"
     UNDECODABLE = "undecodable"
     BAD_JSON = "bad-json"

@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import signal
 import tempfile
 import time
 import uuid
@@ -47,6 +48,7 @@ def demo(
     Starts Apache Kafka itself unless STREAM_BOOTSTRAP_SERVERS is set; there, topics of its own are used and
     deleted at the end.
     """
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # as Ctrl-C: what was started is stopped
     folder = Path(tempfile.mkdtemp(prefix="anagram-stream-demo-"))
     try:
         with _cluster(folder, keep=keep) as settings:
@@ -147,6 +149,7 @@ def _watch(  # noqa: PLR0913, PLR0917 - what is watched
                 f"nothing was committed for {SILENT_S_MAX:.0f} s; {watched.done} of {blobs} blobs are done"
             )
     view.tick(watched.done, feeder.sent, watched.totals)
+    feeder.join()
     return watched
 
 

@@ -13,8 +13,6 @@ from stream.run.clock import SystemClock
 from stream.run.wire import run_worker
 from stream.telemetry.logs import configure_logs
 
-_FIRST = "stopping: the batch in hand is finished first; a second signal stops at once"
-
 
 def worker() -> None:
     """Count anagrams, exactly once, until SIGTERM or Ctrl-C; a second signal stops at once."""
@@ -26,8 +24,7 @@ def worker() -> None:
     def stop(number: int, _: FrameType | None) -> None:
         if clock.stopped:
             os._exit(128 + number)  # whatever is open is aborted by the next worker or the broker
-        clock.stop()
-        log.info(_FIRST, signal=signal.Signals(number).name)
+        clock.stop()  # and no more: a log line here could wait for a lock that the interrupted one holds
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)

@@ -8,7 +8,15 @@ from pydantic import ValidationError
 
 from stream.core.decide import Decision
 from stream.core.engine import Counted
-from stream.core.records import RESULT_SCHEMA, Header, InputRecord, OutputRecord, TextBlob, record_bytes
+from stream.core.records import (
+    RESULT_SCHEMA,
+    UNREADABLE_HEADERS,
+    Header,
+    InputRecord,
+    OutputRecord,
+    TextBlob,
+    record_bytes,
+)
 from stream.errors import Reason, Rejected
 
 _JSON = "application/json"
@@ -29,6 +37,10 @@ def decode_blob(record: InputRecord, input_format: Literal["text", "json"], text
     Raises:
         Rejected: null value, not UTF-8, bad JSON, wrong shape, or a text of too many bytes.
     """
+    if record.headers is UNREADABLE_HEADERS:
+        raise Rejected(
+            Reason.BAD_HEADERS, "decode", "the name of a header is not UTF-8; none of them could be read"
+        )
     value = record.value
     if value is None:
         raise Rejected(Reason.NULL_VALUE, "decode", "the record has no value")

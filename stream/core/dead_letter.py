@@ -22,15 +22,24 @@ def dead_letter(  # noqa: PLR0913 - a record, why, and what a dead letter says o
 
     Key, value, timestamp and foreign headers stay as they came, byte for byte; headers of ours, left
     by an earlier rejection, are replaced. Where the whole would exceed `bytes_max`, the value is null
-    and `dead-letter.value-bytes` says how long it was: the original lies at topic, partition, offset.
+    and `dead-letter.value-bytes` says how long it was: the original lies at topic, partition, offset. Foreign
+    headers, then the key, go the same way where even that does not fit.
     """
     kept: list[Header] = [header for header in record.headers if not header[0].startswith(_OURS)]
     headers = kept + _headers(record, why, group, failed_at)
-    value = record.value
-    if value is not None and record_bytes(record.key, value, headers) > bytes_max:
+    key, value = record.key, record.value
+    if value is not None and record_bytes(key, value, headers) > bytes_max:
         headers.append(("dead-letter.value-bytes", b"%d" % len(value)))
         value = None
-    return OutputRecord(topic, record.partition, record.key, value, headers, record.timestamp_ms)
+    if record_bytes(key, value, headers) > bytes_max:  # foreign headers are too long by themselves
+        headers = [
+            *headers[len(kept) :],
+            ("dead-letter.headers-bytes", b"%d" % record_bytes(None, None, kept)),
+        ]
+    if key is not None and record_bytes(key, value, headers) > bytes_max:
+        headers.append(("dead-letter.key-bytes", b"%d" % len(key)))
+        key = None
+    return OutputRecord(topic, record.partition, key, value, headers, record.timestamp_ms)
 
 
 def _headers(record: InputRecord, why: Rejected, group: str, failed_at: str) -> list[Header]:

@@ -20,7 +20,6 @@ def rejected_in_a_row(before: int, rejected: Iterable[bool], in_a_row_max: int) 
         if in_a_row_max and run > in_a_row_max:
             raise Fatal(
                 f"{run} records in a row were rejected, more than "
-                f"STREAM_REJECTED_IN_A_ROW_MAX={in_a_row_max} allows; nothing of this batch was committed. "
-                "Look at them with: anagram-stream dead-letters list"
+                f"STREAM_REJECTED_IN_A_ROW_MAX={in_a_row_max} allows; nothing of this batch was committed"
             )
     return run

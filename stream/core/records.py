@@ -69,6 +69,10 @@ class DeadLetterHeaders(_Frozen):
     version: str = Field(alias="dead-letter.version")
 
 
+UNREADABLE_HEADERS: Sequence[Header] = (("dead-letter.unreadable", None),)
+"""Stands for headers that the client library could not decode."""
+
+
 @dataclass(frozen=True, slots=True)
 class InputRecord:
     """A record as it came from the input topic."""

@@ -96,12 +96,17 @@ def producer_options(settings: Settings) -> Options:
     return {**common_options(settings), **_producing(settings)}
 
 
+def message_bytes_max(settings: Settings) -> int:
+    """Return the longest record that our producers send, key, headers and framing counted."""
+    return max(settings.text_bytes_max, settings.result_bytes_max) + 2 * FRAMING_BYTES_MAX
+
+
 def _producing(settings: Settings) -> Options:
     return {
         "enable.idempotence": True,
         "acks": "all",
         "linger.ms": 5,
-        "message.max.bytes": max(settings.text_bytes_max, settings.result_bytes_max) + 2 * FRAMING_BYTES_MAX,
+        "message.max.bytes": message_bytes_max(settings),
         "queue.buffering.max.messages": 1_000_000,
     }
 

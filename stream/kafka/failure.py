@@ -41,6 +41,16 @@ _AWAY = {
     KafkaError.FENCED_LEADER_EPOCH,
     KafkaError.UNKNOWN_LEADER_EPOCH,
     KafkaError.KAFKA_STORAGE_ERROR,
+    KafkaError.OFFSET_NOT_AVAILABLE,  # a new leader, KIP-207
+    KafkaError.REPLICA_NOT_AVAILABLE,
+    KafkaError.PREFERRED_LEADER_NOT_AVAILABLE,
+    KafkaError.LISTENER_NOT_FOUND,
+    KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - metadata is still spreading
+    # The group goes on without us: the next poll says which partitions are lost.
+    KafkaError.ILLEGAL_GENERATION,
+    KafkaError.UNKNOWN_MEMBER_ID,
+    KafkaError.STALE_MEMBER_EPOCH,
+    KafkaError.FENCED_MEMBER_EPOCH,
 }
 ACCESS_MEND = (
     "check user and ACLs: the worker needs READ and DESCRIBE on input and count topic, WRITE and DESCRIBE on "

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
-from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from stream.errors import Retriable
-from stream.kafka.failure import from_call, kafka_error
+from stream.kafka.failure import describe, from_call, kafka_error
 
 ANSWER_S_MAX = 5.0
 
@@ -67,4 +67,7 @@ def _ask(
         )
         return {at.partition: answer.result().offset for at, answer in answers.items()}
     except KafkaException as error:
-        raise from_call(kafka_error(error)) from error
+        cause = kafka_error(error)
+        if cause.code() in {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.UNKNOWN_TOPIC_ID}:
+            raise Retriable(describe(cause)) from error  # the brokers learn of partitions one by one
+        raise from_call(cause) from error

@@ -157,9 +157,14 @@ def _read(consumer: Consumer, records_max: int, wait_s: float) -> list[Message]:
     """Wait for one record, then take what is there: `consume` alone waits until the whole number came."""
     try:
         first = consumer.poll(wait_s)
-        return [] if first is None else [first, *consumer.consume(records_max - 1, 0)]
     except KafkaException as error:
         raise from_call(kafka_error(error)) from error
+    if first is None:
+        return []
+    try:
+        return [first, *consumer.consume(records_max - 1, 0)]
+    except KafkaException:  # it comes again; the first is not lost
+        return [first]
 
 
 def _position_after(message: Message) -> tuple[int, int | None]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from stream.core.records import Header, OutputRecord
-from stream.errors import Abortable, Blocked, InDoubt, Retriable
+from stream.errors import Abortable, Blocked, Fatal, InDoubt, Retriable
 from stream.kafka.clients import Options, make_producer
 from stream.kafka.failure import describe, from_call, from_transaction, kafka_error
 from stream.kafka.source import COUNTED
@@ -30,6 +30,7 @@ class KafkaSink:
         self._ready = False
         self._partitions: dict[str, int] = {}
         self._began = 0.0
+        self._awaited: set[int] = set()  # partitions with changes
         self._delivered: dict[int, int] = {}  # partition -> offset of the transaction's last changelog record
 
     def check(self, partition: int) -> None:
@@ -66,6 +67,7 @@ class KafkaSink:
         """Begin a transaction."""
         self._began = time.monotonic()
         self._delivered = {}
+        self._awaited = set()
         self._call(self._open().begin_transaction)
 
     def produce(self, record: OutputRecord) -> None:
@@ -87,6 +89,7 @@ class KafkaSink:
                 produce(topic, total, key, partition)
             except (BufferError, KafkaException):
                 self._send(topic, partition, key, total)
+        self._awaited.add(partition)
         self._send(topic, partition, last_key, last_total, headers, on_delivery=self._on_delivery)
 
     def send_offsets(self, offsets: Mapping[int, CommittedOffset], group: object) -> None:
@@ -103,6 +106,8 @@ class KafkaSink:
         The call flushes first, so the delivery reports are in when it returns.
         """
         self._call(lambda: self._open().commit_transaction(max(0.1, self._left_s())))
+        if self._awaited - self._delivered.keys():
+            raise InDoubt("committed, but the broker did not say where")
         return {partition: offset + 1 for partition, offset in self._delivered.items()}
 
     def abort(self) -> None:
@@ -196,6 +201,8 @@ class KafkaSink:
 
 def _from_produce(error: KafkaError, *, timed_out: bool) -> Exception:
     """Map what `produce` itself refuses: it sets no flags, and nothing of the record was sent."""
+    if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:  # no try again makes it shorter
+        return Fatal(f"a record is too long to be produced, and may not be left out: {describe(error)}")
     if error.fatal():
         return from_transaction(error, timed_out=timed_out)
     return Abortable(describe(error))

@@ -15,7 +15,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from stream.core.records import Header, InputRecord
+from stream.core.records import UNREADABLE_HEADERS, Header, InputRecord
 from stream.core.resume import START_OVER
 from stream.errors import Fatal, Refused, Retriable, StreamError
 from stream.kafka.clients import Options, make_consumer
@@ -24,7 +24,8 @@ from stream.kafka.offsets import Offsets
 from stream.ports import AssignmentListener, Batch, CommittedOffset
 
 COUNTED = "counted"  # the metadata of a committed offset with totals behind it
-COMMITTED_S_MAX = 0.25  # how long a turn may wait for offsets to become stable
+COMMITTED_S = 0.25  # how long a turn waits for offsets to become stable; longer each time, up to
+COMMITTED_S_MAX = 4.0
 _TYPICAL_BYTES = 1024
 
 
@@ -57,6 +58,7 @@ class KafkaSource:
         self._position: dict[int, int] = {}
         self._seek: dict[int, int] = {}
         self._unconfirmed: dict[int, int | None] = {}
+        self._committed_s = COMMITTED_S
         self._gathered = 0.0  # when the last batch began
         self._record_bytes = _TYPICAL_BYTES
 
@@ -102,10 +104,14 @@ class KafkaSource:
         """Return the group's stable committed offsets: a read_committed consumer is given no others."""
         try:
             found = self._consumer.committed(
-                [TopicPartition(self._topic, partition) for partition in partitions], COMMITTED_S_MAX
+                [TopicPartition(self._topic, partition) for partition in partitions], self._committed_s
             )
         except KafkaException as error:
+            self._committed_s = min(
+                COMMITTED_S_MAX, 2 * self._committed_s
+            )  # the broker may be slow, not away
             raise from_call(kafka_error(error)) from error
+        self._committed_s = COMMITTED_S
         offsets: dict[int, CommittedOffset | None] = {}
         for at in found:
             if at.error is not None:
@@ -265,7 +271,10 @@ class KafkaSource:
 
 def message_headers(message: Message) -> Sequence[Header]:
     """Return a message's headers, in order, as bytes."""
-    found = message.headers()
+    try:
+        found = message.headers()
+    except (SystemError, UnicodeDecodeError):  # a name that is not UTF-8
+        return UNREADABLE_HEADERS
     if not found:
         return ()
     pairs = found.items() if isinstance(found, dict) else found

@@ -82,7 +82,8 @@ def wanted_configs(settings: Settings) -> dict[str, dict[str, str]]:
         "dead-letter": {
             "cleanup.policy": "delete",
             "max.message.bytes": str(text_bytes + OVERHEAD_BYTES_MAX),
-            "message.timestamp.before.max.ms": str(2**63 - 1),  # a dead letter keeps its record's timestamp
+            "message.timestamp.before.max.ms": str(2**63 - 1),  # a dead letter keeps its record's timestamp,
+            "message.timestamp.after.max.ms": str(2**63 - 1),  # however wrong the clock that set it
         },
     }
 

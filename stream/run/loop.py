@@ -1,6 +1,7 @@
 """The worker: gather, decide, apply, until stopped."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from stream.config import MAX_POLL_INTERVAL_MS
@@ -31,11 +32,9 @@ RESTORE_WAIT_S = 0.1
 LOST_AFTER_S = (
     MAX_POLL_INTERVAL_MS / 1000 * 0.8
 )  # without a poll: the group may have given us up (librdkafka#5604)
-ABORTS_IN_A_ROW_MAX = (
-    25  # with their waits, a minute and a half: what aborts that long does not heal by itself
-)
-ABORT_WAIT_S = 0.01
-ABORT_WAIT_S_MAX = 5.0
+FAILURES_IN_A_ROW_MAX = 25  # with their waits a minute and a half: what fails that long does not heal
+FAILURE_WAIT_S = 0.01
+FAILURE_WAIT_S_MAX = 5.0
 TELL_S = 10.0  # another reason to wait is told no sooner
 AWAY_WAIT_S = 0.5  # between attempts at surroundings that are away
 
@@ -73,7 +72,7 @@ class Worker:
         self._in_doubt = True  # no producer yet; its making ends what a predecessor of the same id left open
         self._waiting, self._why, self._told = False, "", 0.0
         self._polled = 0.0
-        self._aborts = 0  # in a row
+        self._failures = 0  # transactions in a row that did not commit
         self.assignment = Assignment(observer, self._forget)
 
     def run(self, stopping: Callable[[], bool]) -> None:
@@ -107,10 +106,11 @@ class Worker:
 
     def close(self) -> None:
         """Close stores, leave the group, close the producer."""
-        self.assignment.close()
-        self._reader.close()
-        self._source.close()
-        self._sink.close()
+        with ExitStack() as closing:  # one that fails does not keep the others open; in reverse order
+            closing.callback(self._sink.close)
+            closing.callback(self._source.close)
+            closing.callback(self._reader.close)
+            closing.callback(self.assignment.close)
 
     def _gather(self, wait_s: float) -> Batch:
         try:
@@ -129,18 +129,20 @@ class Worker:
         except Abortable as why:
             self._source.rewind(_first_offsets(batch.records))
             self._observer.aborted(why)
-            self._aborts += 1
-            if self._aborts >= ABORTS_IN_A_ROW_MAX:
-                raise Fatal(
-                    f"{self._aborts} transactions in a row were aborted, the last for: {why}"
-                ) from why
-            self._clock.sleep(min(ABORT_WAIT_S_MAX, ABORT_WAIT_S * 2 ** (self._aborts - 1)))
+            self._failed(why)
         except InDoubt as why:
             self._in_doubt = True
             restart(list(self.assignment), self._source)
             self._observer.in_doubt(why)
+            self._failed(why)
         else:
-            self._aborts = 0
+            self._failures = 0
+
+    def _failed(self, why: Exception) -> None:
+        self._failures += 1
+        if self._failures >= FAILURES_IN_A_ROW_MAX:
+            raise Fatal(f"{self._failures} transactions in a row failed, the last for: {why}") from why
+        self._clock.sleep(min(FAILURE_WAIT_S_MAX, FAILURE_WAIT_S * 2 ** (self._failures - 1)))
 
     def _commit(self, batch: Batch) -> None:
         started = self._clock.monotonic()
@@ -171,14 +173,19 @@ class Worker:
             self._source.rewind(processed.undone)
 
     def _count_rejections(self, processed: Processed) -> dict[int, int]:
-        return {
-            partition: rejected_in_a_row(
-                self.assignment[partition].rejected_in_a_row,
-                (outcome.rejected is not None for outcome in outcomes),
-                self._limits.rejected_in_a_row_max,
-            )
-            for partition, outcomes in processed.outcomes.items()
-        }
+        runs = {}
+        for partition, outcomes in processed.outcomes.items():
+            before = self.assignment[partition].rejected_in_a_row
+            rejected = (outcome.rejected is not None for outcome in outcomes)
+            try:
+                runs[partition] = rejected_in_a_row(before, rejected, self._limits.rejected_in_a_row_max)
+            except Fatal as error:
+                last = next(outcome.rejected for outcome in reversed(outcomes) if outcome.rejected)
+                end = processed.next_offsets[partition]
+                raise Fatal(
+                    f"{error}; the last on partition {partition}, before offset {end}: {last}"
+                ) from error
+        return runs
 
     def _renew(self) -> None:
         self._sink.renew()

@@ -28,6 +28,7 @@ from stream.run.assignment import Assignment, Partition, PartitionState
 
 STALLED_S_MAX = 120.0  # an open transaction of a dead worker ends within its timeout, 10 s by default
 STALL_STEP_S_MAX = 1.0
+OPEN_S_MAX = 2.0  # without progress before it is said that an open transaction is waited for
 BLOCKED_RETRY_S = 5.0
 HANGING = (
     "find and end it with `kafka-transactions.sh --bootstrap-server … find-hanging --broker-id …` "
@@ -61,6 +62,7 @@ class RestoreNames:
     count_topic: str
     dictionary: str
     reset_command: str
+    stalled_s_max: float = STALLED_S_MAX
 
 
 class Restorer:
@@ -118,7 +120,7 @@ class Restorer:
             found = self._source.committed(partitions)
         except Retriable as why:
             self._unstable_since = self._unstable_since or now
-            if now - self._unstable_since < STALLED_S_MAX:
+            if now - self._unstable_since < self._names.stalled_s_max:
                 raise
             raise Retriable(
                 f"{why}; a transaction that never ended may hold the group's offsets: {HANGING}"
@@ -255,8 +257,12 @@ class Restorer:
             STALL_STEP_S_MAX, now - progress.looked
         )  # a suspended machine stalls nothing
         progress.looked = now
-        if progress.stalled_s < STALLED_S_MAX:
+        if progress.stalled_s < OPEN_S_MAX:
             return
+        if progress.stalled_s < self._names.stalled_s_max:
+            raise Retriable(
+                f"{self._where(number)}: an open transaction is waited for at {progress.position}"
+            )
         self._reader.offset_range(number)  # the broker may be what is away: that is Retriable
         raise Refused(
             f"{self._where(number)} stays at offset {progress.position} of {progress.end} "

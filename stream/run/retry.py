@@ -23,7 +23,15 @@ class DeadlineMet(Exception):
 class Retrier:
     """Tries steps again; remembers, over batches, how often those of a rewound record were tried."""
 
-    def __init__(self, clock: Clock, observer: Observer, attempts_max: int, rng: random.Random) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        observer: Observer,
+        attempts_max: int,
+        rng: random.Random,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._stopping = stopping
         self._clock = clock
         self._observer = observer
         self._attempts_max = attempts_max
@@ -55,7 +63,8 @@ class Retrier:
 
         attempts = Retrying(
             retry=retry_if_exception_type(StageFailed),
-            stop=_OutOfAttempts(self._attempts_max - spent) | _OutOfTime(self._clock, deadline),
+            stop=_OutOfAttempts(self._attempts_max - spent)
+            | _OutOfTime(self._clock, deadline, self._stopping),
             wait=lambda state: self._wait_s(spent + state.attempt_number),
             sleep=self._clock.sleep,
             before_sleep=lambda state: self._tell(spent, state),
@@ -94,9 +103,10 @@ class _OutOfAttempts(stop_base):
 
 
 class _OutOfTime(stop_base):
-    def __init__(self, clock: Clock, deadline: float) -> None:
+    def __init__(self, clock: Clock, deadline: float, stopping: Callable[[], bool]) -> None:
         self._clock = clock
+        self._stopping = stopping
         self._deadline = deadline
 
     def __call__(self, retry_state: RetryCallState) -> bool:
-        return self._clock.monotonic() + retry_state.upcoming_sleep >= self._deadline
+        return self._stopping() or self._clock.monotonic() + retry_state.upcoming_sleep >= self._deadline

@@ -21,12 +21,12 @@ from stream.kafka.offsets import Offsets
 from stream.kafka.reader import KafkaReader
 from stream.kafka.sink import KafkaSink
 from stream.kafka.source import GatherLimits, KafkaSource
-from stream.kafka.topics import Topics
+from stream.kafka.topics import TopicFacts, Topics
 from stream.ports import Clock
 from stream.run.clock import SystemClock
 from stream.run.loop import Limits, Worker
 from stream.run.process import Bury, Count, Outcome, Processor
-from stream.run.restore import RestoreNames, Restorer
+from stream.run.restore import STALLED_S_MAX, RestoreNames, Restorer
 from stream.run.retry import Retrier
 from stream.store.rocks import RocksStores, StoreIdentity
 from stream.store.slots import Slot, claim_slot
@@ -34,6 +34,7 @@ from stream.telemetry.metrics import Metrics
 from stream.telemetry.observer import Health, WorkerObserver
 from stream.telemetry.server import TelemetryServer
 
+CLIENT_FRAMING_BYTES = 1024  # what librdkafka may count besides
 REACH_S_MAX = 30.0  # how long a start waits for a broker that does not answer
 
 _log = structlog.get_logger()
@@ -70,7 +71,9 @@ def run_worker(settings: Settings, clock: SystemClock, tell: Callable[[str], Non
     metrics, health = Metrics(), Health()
     with (
         ThreadPoolExecutor(1, "dictionary") as aside,  # loaded while Kafka is reached
-        TelemetryServer(settings.http_host, settings.http_port, metrics, health, clock) as server,
+        TelemetryServer(
+            settings.http_host, settings.http_port, metrics, health, clock, _turn_s_max(settings)
+        ) as server,
         claim_slot(settings.state_dir, settings.group_id, settings.instance_id) as slot,
     ):
         loading = aside.submit(load_index, settings.dictionary)
@@ -78,6 +81,8 @@ def run_worker(settings: Settings, clock: SystemClock, tell: Callable[[str], Non
         _log.info("telemetry listens", address=address)
         tell(address)
         found = reach(settings, clock)
+        if found is None:
+            return
         for warning in found.warnings:
             _log.warning("topics", warning=warning)
         index = loading.result()
@@ -88,8 +93,8 @@ def run_worker(settings: Settings, clock: SystemClock, tell: Callable[[str], Non
         observer.stopping("drained")
 
 
-def reach(settings: Settings, clock: SystemClock) -> Topics:
-    """Check the topics, waiting a while for a broker that does not answer.
+def reach(settings: Settings, clock: SystemClock) -> Topics | None:
+    """Check the topics, waiting a while for a broker that does not answer; None when stopped meanwhile.
 
     Raises:
         Refused: the broker stays away, or a worker must not start on these topics.
@@ -101,7 +106,9 @@ def reach(settings: Settings, clock: SystemClock) -> Topics:
         try:
             return topics.check(admin, settings)
         except Retriable as why:
-            if clock.monotonic() >= deadline or clock.stopped:
+            if clock.stopped:
+                return None
+            if clock.monotonic() >= deadline:
                 raise unreachable(settings, why) from why
             if not said:
                 _log.warning("waiting for Kafka", bootstrap_servers=settings.bootstrap_servers, why=str(why))
@@ -142,10 +149,17 @@ def _wire(  # noqa: PLR0913, PLR0917 - what a worker is made of
     reader = KafkaReader(clients.reader_options(settings), offsets, settings.count_topic)
     identity = StoreIdentity(found.cluster_id, found.input.id, found.count.id, index.digest)
     stores = RocksStores(slot.folder, identity, clock, observer)
-    retrier = Retrier(clock, observer, settings.retry_attempts_max, random.Random())  # noqa: S311 - jitter
+    jitter = random.Random()  # noqa: S311
+    retrier = Retrier(clock, observer, settings.retry_attempts_max, jitter, lambda: clock.stopped)
     count, bury = _counting(settings, found, index), _burying(settings, found, clock)
     processor = Processor(count, bury, retrier, clock, settings.batch_deadline_ms / 1000)
-    names = RestoreNames(settings.input_topic, settings.count_topic, index.digest, _reset_command(settings))
+    names = RestoreNames(
+        settings.input_topic,
+        settings.count_topic,
+        index.digest,
+        _reset_command(settings),
+        max(STALLED_S_MAX, 2 * settings.transaction_timeout_ms / 1000 + 30),
+    )
     restorer = Restorer(source, sink, reader, stores, clock, observer, names)
     limits = Limits(settings.rejected_in_a_row_max, index.digest)
     return Worker(source, sink, reader, processor, restorer, clock, observer, limits)
@@ -153,7 +167,7 @@ def _wire(  # noqa: PLR0913, PLR0917 - what a worker is made of
 
 def _counting(settings: Settings, found: Topics, index: AnagramIndex) -> Count:
     engine = Engine(index)
-    topic, record_bytes_max = settings.result_topic, found.result.record_bytes_max
+    topic, record_bytes_max = settings.result_topic, _fits(settings, found.result)
 
     def count(record: InputRecord) -> Outcome:
         blob = decode_blob(record, settings.input_format, settings.text_bytes_max)
@@ -174,11 +188,21 @@ def _burying(settings: Settings, found: Topics, clock: Clock) -> Bury:
             topic=settings.dead_letter_topic,
             group=settings.group_id,
             failed_at=datetime.fromtimestamp(clock.now(), UTC).isoformat(timespec="milliseconds"),
-            bytes_max=found.dead_letter.record_bytes_max,
+            bytes_max=_fits(settings, found.dead_letter),
         )
         return Outcome(letter, rejected=why)
 
     return bury
+
+
+def _turn_s_max(settings: Settings) -> float:
+    """Return how long a turn of the loop may take: a batch's retries, transaction and abort, and slack."""
+    return (settings.batch_deadline_ms + 2 * settings.transaction_timeout_ms) / 1000 + 20
+
+
+def _fits(settings: Settings, topic: TopicFacts) -> int:
+    """Return the longest record that both the topic and our producer take."""
+    return min(topic.record_bytes_max, clients.message_bytes_max(settings) - CLIENT_FRAMING_BYTES)
 
 
 def _reset_command(settings: Settings) -> str:

@@ -25,6 +25,7 @@ FORMAT = 1
 _CHECKPOINT = b"\x00checkpoint"
 _IDENTITY = b"\x00identity"
 _FIRST_SIGNATURE = b"a"
+_DAMAGED = "DAMAGED"
 _MIB = 1024 * 1024
 _BLOCK_CACHE = Cache(32 * _MIB)  # shared by all partitions of the process
 
@@ -132,6 +133,8 @@ class RocksStores:
             Fatal: it is in use, or the disk will not have it.
         """
         path = self._path(partition)
+        if (path / _DAMAGED).exists():
+            self._replace(partition, "its files are damaged (found while it was in use)")
         try:
             store = RocksStore(path)
         except Corrupt as why:
@@ -184,6 +187,10 @@ def _options() -> Options:
 def _fail(path: Path, error: Exception) -> NoReturn:
     text = str(error)
     if text.startswith(("Corruption", "Invalid argument", "Not implemented")) or "No such file" in text:
+        with contextlib.suppress(
+            OSError
+        ):  # a damaged block shows only when it is read: the next start sets it aside
+            (path / _DAMAGED).touch()
         raise Corrupt(text) from error
     if "lock hold" in text or "LOCK" in text:
         raise Retriable(f"the store {path} is in use by another process") from error

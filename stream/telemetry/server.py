@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable
+from socketserver import ThreadingMixIn
 from types import TracebackType
 from typing import Any, Self, cast
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -18,21 +19,33 @@ Answer = tuple[str, dict[str, object]]
 
 
 class _QuietHandler(WSGIRequestHandler):
+    timeout = 5  # seconds; a connection that says nothing holds a thread no longer
+
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401 - the name is the base's
         """A scrape is no event."""
 
 
-class _Server(WSGIServer):
+class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+    block_on_close = False
 
 
 class TelemetryServer:
     """Serves until closed, in a thread of its own."""
 
-    def __init__(self, host: str, port: int, metrics: Metrics, health: Health, clock: Clock) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - where it listens, and what it tells of
+        self,
+        host: str,
+        port: int,
+        metrics: Metrics,
+        health: Health,
+        clock: Clock,
+        turn_s_max: float = LIVE_S_MAX,
+    ) -> None:
         self._metrics_app = make_wsgi_app(metrics.registry)
         self._health = health
         self._clock = clock
+        self._turn_s_max = turn_s_max
         try:
             self._server = make_server(
                 host, port, self._serve, server_class=_Server, handler_class=_QuietHandler
@@ -87,7 +100,7 @@ class TelemetryServer:
     def _live(self) -> Answer:
         turned = self._health.turned
         ago_s = self._clock.monotonic() - turned if turned else 0.0
-        ok = ago_s < LIVE_S_MAX
+        ok = ago_s < self._turn_s_max
         return _status(ok=ok), {"live": ok, "last_turn_seconds_ago": round(ago_s, 3)}
 
 

@@ -98,8 +98,8 @@ def test_a_deleted_store_is_restored_and_a_kept_one_is_not_read_again(
 
 
 @pytest.mark.embedded
-@pytest.mark.parametrize("how", ["stop", "kill"])
-def test_a_bounced_broker_is_waited_for_with_one_line(tmp_path: Path, how: str) -> None:
+def test_a_bounced_broker_is_waited_for_with_one_line(tmp_path: Path) -> None:
+    """Bounced hard: an orderly end of a single node may skip transaction markers, see `EmbeddedBroker.stop`."""
     with EmbeddedBroker(properties=SHORT_SESSIONS) as broker:
         env = make_topics(own_env(broker.bootstrap_servers, tmp_path), partitions=2)
         blobs = texts(2000, 20)
@@ -107,7 +107,7 @@ def test_a_bounced_broker_is_waited_for_with_one_line(tmp_path: Path, how: str) 
             worker.wait_for("partition running", times=2)
             with Load(env, blobs, 8) as load:
                 load.wait_for(0.4)
-                getattr(broker, how)()
+                broker.kill()
                 time.sleep(3)
                 broker.start()
             judge(env, blobs, 180)

@@ -19,10 +19,12 @@ def docker_kafka(properties: Mapping[str, str]) -> Iterator[str]:
     defaults = {
         "node.id": "1",
         "process.roles": "broker,controller",
-        "listeners": "PLAINTEXT://:9092,CONTROLLER://:9093",
-        "advertised.listeners": f"PLAINTEXT://localhost:{port}",
+        # The broker speaks to itself, too (transaction markers), and cannot by the host's port.
+        "listeners": "HOST://:9092,PLAINTEXT://:19092,CONTROLLER://:9093",
+        "advertised.listeners": f"HOST://localhost:{port},PLAINTEXT://localhost:19092",
+        "inter.broker.listener.name": "PLAINTEXT",
         "controller.listener.names": "CONTROLLER",
-        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,HOST:PLAINTEXT,PLAINTEXT:PLAINTEXT",
         "controller.quorum.voters": "1@localhost:9093",
         "auto.create.topics.enable": "false",
         "offsets.topic.replication.factor": "1",
