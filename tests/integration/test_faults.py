@@ -99,7 +99,7 @@ def test_a_deleted_store_is_restored_and_a_kept_one_is_not_read_again(
 
 @pytest.mark.embedded
 def test_a_bounced_broker_is_waited_for_with_one_line(tmp_path: Path) -> None:
-    """Bounced hard: an orderly end of a single node may skip transaction markers, see `EmbeddedBroker.stop`."""
+    """Bounced hard: an orderly end of a single node may skip markers, see `EmbeddedBroker.stop`."""
     with EmbeddedBroker(properties=SHORT_SESSIONS) as broker:
         env = make_topics(own_env(broker.bootstrap_servers, tmp_path), partitions=2)
         blobs = texts(2000, 20)
