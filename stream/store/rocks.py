@@ -46,10 +46,12 @@ class RocksStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._db: Rdict | None = None
         try:
-            self._db: Rdict | None = Rdict(str(path), _options())
+            self._db = Rdict(str(path), _options())
             self._checkpoint = _decode_checkpoint(self._db.get(_CHECKPOINT))
         except Exception as error:  # noqa: BLE001 - rocksdict raises no narrower class
+            self.close()  # it may be open, and only its blocks damaged
             _fail(path, error)
 
     @property
@@ -187,9 +189,8 @@ def _options() -> Options:
 def _fail(path: Path, error: Exception) -> NoReturn:
     text = str(error)
     if text.startswith(("Corruption", "Invalid argument", "Not implemented")) or "No such file" in text:
-        with contextlib.suppress(
-            OSError
-        ):  # a damaged block shows only when it is read: the next start sets it aside
+        # A damaged block shows only when it is read: the next start sets the store aside.
+        with contextlib.suppress(OSError):
             (path / _DAMAGED).touch()
         raise Corrupt(text) from error
     if "lock hold" in text or "LOCK" in text:

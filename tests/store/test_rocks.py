@@ -12,7 +12,7 @@ from store_contract import AT, StoreContract
 from stream.errors import Fatal, Retriable
 from stream.ports import Checkpoint, Store
 from stream.run.clock import SystemClock
-from stream.store.rocks import RocksStore, RocksStores, StoreIdentity
+from stream.store.rocks import Corrupt, RocksStore, RocksStores, StoreIdentity
 
 IDENTITY = StoreIdentity("cluster", "input", "count", "dictionary")
 
@@ -75,6 +75,25 @@ def test_a_damaged_store_is_set_aside(tmp_path: Path, victim: str) -> None:
     (file,) = (tmp_path / "partition-0").glob(victim)
     file.write_bytes(b"\xff" * 64)
     assert stores(tmp_path, watching).open(0).checkpoint is None
+    assert "damaged" in watching.said[0][1]
+
+
+def test_a_store_found_damaged_in_use_is_set_aside_by_the_next_start(tmp_path: Path) -> None:
+    watching = Watching()
+    first = stores(tmp_path, watching).open(0)
+    first.write({b"act": b"1"}, AT)
+    first._open().flush()
+    first.close()
+    for sst in (tmp_path / "partition-0").glob("*.sst"):
+        whole = sst.read_bytes()
+        sst.write_bytes(b"\xff" * 40 + whole[40:])
+    damaged = stores(tmp_path, watching).open(0)
+    if watching.said == []:  # found when it was read, not when it was opened
+        with pytest.raises(Corrupt):
+            damaged.get([b"act"])
+        damaged.close()
+        damaged = stores(tmp_path, watching).open(0)
+    assert damaged.checkpoint is None
     assert "damaged" in watching.said[0][1]
 
 

@@ -113,3 +113,9 @@ def test_a_given_port_that_is_taken_is_a_clear_error() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(Misconfigured, match=f"cannot listen on 127.0.0.1:{port}"):
             TelemetryServer("127.0.0.1", port, Metrics(), Health(), SystemClock())
+
+
+def test_a_connection_that_says_nothing_holds_up_nobody(bench: Bench) -> None:
+    with socket.create_connection(("127.0.0.1", bench.server.port)):
+        assert bench.get("/healthz/live")[0] == 200
+        bench.server.close()

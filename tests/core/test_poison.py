@@ -1,0 +1,49 @@
+"""Records that nothing can be made of still have one outcome, and a dead letter always fits."""
+
+import pytest
+
+from stream.core.codec import decode_blob
+from stream.core.dead_letter import dead_letter
+from stream.core.records import UNREADABLE_HEADERS, Header, InputRecord, OutputRecord, record_bytes
+from stream.errors import Reason, Rejected
+
+WHY = Rejected(Reason.TEXT_TOO_LARGE, "decode", "too long")
+LIMIT = 3000
+
+
+def letter(key: bytes | None, value: bytes | None, headers: list[Header]) -> OutputRecord:
+    record = InputRecord("in", 0, 7, key, value, headers)
+    return dead_letter(record, WHY, topic="dead", group="g", failed_at="now", bytes_max=LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "headers", "gone"),
+    [
+        (b"k", b"v", [("h", b"1")], set()),
+        (b"k", b"v" * 5000, [("h", b"1")], {"value"}),
+        (b"k", b"v", [("h", b"1" * 5000)], {"value", "headers"}),
+        (b"k" * 5000, b"v", [("h", b"1")], {"value", "headers", "key"}),
+        (b"k" * 5000, None, [], {"headers", "key"}),
+    ],
+)
+def test_a_dead_letter_fits_whatever_is_too_long(
+    key: bytes, value: bytes | None, headers: list[Header], gone: set[str]
+) -> None:
+    made = letter(key, value, headers)
+    assert record_bytes(made.key, made.value, made.headers) <= LIMIT
+    assert (made.key is None) == ("key" in gone)
+    assert (made.value is None) == ("value" in gone or value is None)
+    assert ("h" in dict(made.headers)) == (bool(headers) and "headers" not in gone)
+    assert dict(made.headers)["__streams.errors.offset"] == b"7"
+    for part in gone:
+        assert f"dead-letter.{part}-bytes" in dict(made.headers)
+
+
+def test_headers_that_could_not_be_read_are_a_rejection_and_leave_no_trace() -> None:
+    record = InputRecord("in", 0, 7, b"k", b"cat", UNREADABLE_HEADERS)
+    with pytest.raises(Rejected) as caught:
+        decode_blob(record, "text", 100)
+    assert caught.value.reason is Reason.BAD_HEADERS
+    made = dead_letter(record, caught.value, topic="dead", group="g", failed_at="now", bytes_max=LIMIT)
+    assert (made.key, made.value) == (b"k", b"cat")
+    assert "dead-letter.unreadable" not in dict(made.headers)
