@@ -4,14 +4,18 @@ from typing import Annotated
 
 import typer
 
-from stream.cli.app import admin_client, out, reach, settings
+from stream.cli.app import admin_client, examples, out, reach, settings
 from stream.cli.listing import Column, Rows
 from stream.kafka import topics as kafka_topics
 
 app = typer.Typer(no_args_is_help=True, help="Create and check the four topics.", rich_markup_mode="rich")
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "anagram-stream topics create", "anagram-stream topics create --partitions 12 --replication 3"
+    )
+)
 def create(
     partitions: Annotated[
         int | None, typer.Option(min=1, help="Of the input; by default what it has, or 4.")
@@ -31,7 +35,7 @@ def create(
         out.print(line)
 
 
-@app.command()
+@app.command(epilog=examples("anagram-stream topics check && anagram-stream worker"))
 def check() -> None:
     """Say whether a worker may start on the topics; exit 1 if not."""
     chosen = settings()
