@@ -15,6 +15,7 @@ from stream.kafka.offsets import Offsets, offset_ranges
 from stream.kafka.source import message_headers
 from stream.ports import ChangelogChunk
 
+METADATA_S_MAX = 2.0
 FETCH_WAIT_MS = 20
 SILENCE_S_MAX = 30.0  # before the end of a topic: the broker went away
 RECORDS_MAX = 20_000  # of one read: one bounded step
@@ -143,7 +144,7 @@ def partitions_of(admin: AdminClient, topic: str) -> list[int]:
         Fatal: the topic is missing.
     """
     try:
-        found = admin.list_topics(topic, 10.0).topics[topic]
+        found = admin.list_topics(topic, METADATA_S_MAX).topics[topic]
     except KafkaException as error:
         raise from_call(kafka_error(error)) from error
     if found.error is not None:
