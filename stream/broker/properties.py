@@ -54,15 +54,22 @@ class Listener:
         name: upper case, unique in a broker.
         security: `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`.
         port: on this machine's loopback.
+        advertised_port: that clients are told instead, of a proxy.
     """
 
     name: str
     security: str
     port: int
+    advertised_port: int | None = None
 
     @property
     def address(self) -> str:
         """What a client's `bootstrap.servers` takes."""
+        return f"{HOST}:{self.advertised_port or self.port}"
+
+    @property
+    def bound(self) -> str:
+        """Where the broker itself listens."""
         return f"{HOST}:{self.port}"
 
 

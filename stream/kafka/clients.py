@@ -30,6 +30,9 @@ def common_options(settings: Settings) -> Options:
         "log.connection.close": False,
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 1_000,
+        # A broker that is stopped in order is else thrown away, and a transactional call that was under way
+        # to it never returns, whatever its timeout (librdkafka#5511).
+        "metadata.recovery.strategy": "none",
         **settings.client_config,
         "bootstrap.servers": settings.bootstrap_servers,
         "logger": _LOG,

@@ -1,0 +1,186 @@
+"""`chaos`: faults on a real Kafka, and the scorecard."""
+
+import secrets
+import shutil
+import signal
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated, Self
+
+import orjson
+import typer
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+
+from stream.chaos.campaign import Campaign, Order
+from stream.chaos.load import Size
+from stream.chaos.plan import Kind, bounces, draw
+from stream.chaos.score import Score
+from stream.cli.app import err, out
+from stream.cli.listing import Format
+from stream.config import load_settings
+
+SEEDS = 1_000_000
+WORDS_PER_BLOB = 50
+KAFKA_SIZE, KAFKA_BATCH = Size(blobs=100_000, words_per_blob=5), 750
+
+
+class Plan(StrEnum):
+    """Where the faults come from."""
+
+    DRAWN = "drawn"
+    KAFKA = "kafka"
+
+
+class GroupProtocol(StrEnum):
+    """Kafka's group protocols."""
+
+    CONSUMER = "consumer"
+    CLASSIC = "classic"
+
+
+def chaos(  # noqa: PLR0913 - a command's options
+    *,
+    plan: Annotated[
+        Plan,
+        typer.Option(
+            help="`drawn` from the seed over all classes; or those of Kafka's own transactions test: 100,000 "
+            "records, 750 a transaction, each worker bounced three times, the broker killed."
+        ),
+    ] = Plan.DRAWN,
+    words: Annotated[int, typer.Option(min=1_000, help="Words of the whole input.")] = 1_000_000,
+    faults: Annotated[int, typer.Option(min=0, help="How many faults, over all classes.")] = 26,
+    duration: Annotated[
+        float, typer.Option(min=0, help="Seconds that the faults are spread over, at least.")
+    ] = 0.0,
+    protocol: Annotated[GroupProtocol, typer.Option(help="The group protocol.")] = GroupProtocol.CONSUMER,
+    static: Annotated[
+        bool | None,
+        typer.Option(
+            "--static/--dynamic", help="Static members; under `classic` the default.", show_default=False
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Draws faults, texts and pace.", show_default="drawn, and said")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=16)] = 3,
+    partitions: Annotated[int, typer.Option(min=1, max=64)] = 6,
+    output: Annotated[Format, typer.Option("--format", help="What is printed at the end.")] = Format.TABLE,
+) -> None:
+    """Break everything on a real Kafka while records flow, then show that nothing was lost or counted twice.
+
+    Starts Apache Kafka and workers of its own; kills, stops, replaces and cuts them off; a reader runs
+    throughout. Then a second reader and `verify` judge. Exit status 1 when a promise was broken.
+    """
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # as Ctrl-C: what was started is stopped
+    is_static = protocol is GroupProtocol.CLASSIC if static is None else static
+    drawn_from = secrets.randbelow(SEEDS) if seed is None else seed
+    is_drawn = plan is Plan.DRAWN
+    order = Order(
+        seed=drawn_from,
+        protocol=protocol.value,
+        static=is_static,
+        size=Size(max(1, words // WORDS_PER_BLOB), WORDS_PER_BLOB) if is_drawn else KAFKA_SIZE,
+        faults=draw(drawn_from, faults, protocol.value) if is_drawn else bounces(workers),
+        batch_records_max=10_000 if is_drawn else KAFKA_BATCH,
+        seconds=duration,
+        workers=workers,
+        partitions=partitions,
+        java=load_settings(group_protocol=protocol.value, static_membership=is_static).java,
+    )
+    folder = Path(tempfile.mkdtemp(prefix="anagram-stream-chaos-"))
+    with _Board(order) as board:
+        score = Campaign(order, folder, board.show).run()
+    if score.holds:
+        shutil.rmtree(folder, ignore_errors=True)
+    if output is Format.JSON:
+        out.print_json(orjson.dumps(score.as_json()).decode(), indent=None)
+    else:
+        out.print(_drawn(score))
+        out.print(_verdict(score))
+    if not score.holds:
+        err.print(f"what the workers kept lies in {folder}", markup=False)
+        raise typer.Exit(1)
+
+
+class _Board:
+    """The score as it grows: redrawn on a terminal, silent in a pipe."""
+
+    def __init__(self, order: Order) -> None:
+        self._score = Score(order.seed, order.protocol, order.static)
+        self._live = Live(get_renderable=lambda: _drawn(self._score), console=err, refresh_per_second=4)
+
+    def show(self, score: Score) -> None:
+        """Take the score so far."""
+        self._score = score
+
+    def __enter__(self) -> Self:
+        if err.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+
+def _drawn(score: Score) -> RenderableType:
+    faults = Table(box=None, padding=(0, 2))
+    faults.add_column("fault", style="cyan")
+    faults.add_column("times", justify="right")
+    faults.add_column("worst stall, s", justify="right")
+    for kind in Kind:
+        if score.faults[kind]:
+            stalls = score.stalls_s.get(kind)
+            faults.add_row(kind, str(score.faults[kind]), f"{max(stalls):.1f}" if stalls else "")
+    membership = "static" if score.static else "dynamic"
+    head = (
+        f"[bold]seed {score.seed}, {score.protocol} protocol, {membership} members[/bold]: {score.phase}\n"
+        f"{score.sent:,} of {score.blobs:,} blobs sent, {score.outcomes:,} outcomes seen, "
+        f"{score.unseen:,} unseen"
+    )
+    return Group(head, faults, _facts(score))
+
+
+def _facts(score: Score) -> RenderableType:
+    facts = Table(box=None, padding=(0, 2), show_header=False)
+    facts.add_column(style="cyan")
+    facts.add_column()
+    aborted = ", ".join(f"{n} {outcome}" for outcome, n in sorted(score.aborts.items())) or "none"
+    facts.add_row("transactions", f"{score.commits:,} committed (at least); {aborted}")
+    if score.wire:
+        facts.add_row("requests met", ", ".join(f"{n} {what}" for what, n in sorted(score.wire.items())))
+    if score.restored:
+        facts.add_row(
+            "records restored",
+            f"{score.restored_max(same=True)} at most where the partition came back "
+            f"({score.restores(same=True)} times; a transaction has {score.transaction_records_max}), "
+            f"{score.restored_max(same=False):,} where it moved ({score.restores(same=False)} times)",
+        )
+    if score.exits:
+        facts.add_row(
+            "workers ended",
+            ", ".join(f"{n} with status {status}" for status, n in sorted(score.exits.items())),
+        )
+    return facts
+
+
+def _verdict(score: Score) -> str:
+    figures = (
+        f"lost {score.lost}, duplicated {score.duplicated}, torn {score.torn}, "
+        f"mismatched {score.mismatched}, out of order {score.disordered}, aborted seen {score.aborted_seen} "
+        f"(of {score.records_aborted:,} aborted), unseen {score.unseen}"
+    )
+    sentences = "".join(f"\n[red]![/red] {_plain(sentence)}" for sentence in score.differences)
+    words = f"{score.words:,} words, {score.faults.total()} faults, {score.seconds:.0f} s"
+    if score.holds:
+        return f"[bold green]exactly once[/bold green]: {words}; {figures}"
+    return f"[bold red]broken[/bold red]: {words}; {figures}{sentences}"
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")

@@ -1,0 +1,53 @@
+from collections import Counter
+
+import pytest
+
+from stream.chaos.plan import Kind, bounces, draw, variants
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_seed_gives_the_same_faults(protocol: str) -> None:
+    assert draw(7, 60, protocol) == draw(7, 60, protocol)
+    assert draw(7, 60, protocol) != draw(8, 60, protocol)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_class_comes_before_any_comes_again(seed: int) -> None:
+    first = draw(seed, len(Kind), "consumer")
+    assert Counter(fault.kind for fault in first) == Counter(Kind)
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_every_variant_comes_before_any_comes_again(protocol: str) -> None:
+    all_of_them = list(variants(protocol))
+
+    def steps(faults: object) -> Counter[object]:
+        assert isinstance(faults, list)
+        return Counter((fault.kind, fault.api, fault.after, fault.code) for fault in faults)
+
+    assert steps(draw(3, len(all_of_them), protocol)) == steps(all_of_them)
+
+
+def test_kills_wait_for_every_step_of_the_commit_on_both_sides() -> None:
+    at = {(f.api.name, f.after) for f in variants("consumer") if f.kind is Kind.KILL_AT_STEP and f.api}
+    steps = {"PRODUCE", "ADD_OFFSETS_TO_TXN", "TXN_OFFSET_COMMIT", "END_TXN"}
+    assert at == {(step, after) for step in steps for after in (False, True)}
+
+
+def test_heartbeat_is_that_of_the_protocol() -> None:
+    names = {
+        protocol: {fault.api.name for fault in variants(protocol) if fault.api}
+        for protocol in ("classic", "consumer")
+    }
+    assert names["classic"] - names["consumer"] == {"HEARTBEAT"}
+    assert names["consumer"] - names["classic"] == {"CONSUMER_GROUP_HEARTBEAT"}
+
+
+def test_bounces_hit_each_worker_three_times_and_the_broker_once() -> None:
+    faults = bounces(3)
+    assert Counter(fault.worker for fault in faults if fault.kind is not Kind.BROKER_KILL) == {
+        0: 3,
+        1: 3,
+        2: 3,
+    }
+    assert Counter(fault.kind for fault in faults) == {Kind.KILL: 6, Kind.TERM: 3, Kind.BROKER_KILL: 1}
