@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.docker import docker_kafka
-from support.environment import SHORT_SESSIONS, own_env
+from support.environment import SHORT_SESSIONS, SOON_ABORTED, own_env
 from support.topics import make_topics
 
 from stream.broker.embedded import EmbeddedBroker
@@ -33,7 +33,7 @@ def kafka(pytestconfig: pytest.Config) -> Iterator[str]:
         with docker_kafka(SHORT_SESSIONS) as address:
             yield address
     else:
-        with EmbeddedBroker(properties=SHORT_SESSIONS, heap_mib=768) as broker:
+        with EmbeddedBroker(properties=SHORT_SESSIONS | SOON_ABORTED, heap_mib=768) as broker:
             yield broker.bootstrap_servers
 
 

@@ -39,7 +39,7 @@ MAY_IMPORT = {
         "orjson",
     ),
     "cli": (
-        "errors core config ports kafka store telemetry run run/wire broker testing testing/proxy audit chaos",
+        "errors core config ports kafka store telemetry run run/wire broker audit chaos",
         "typer rich orjson structlog",
     ),
 }

@@ -1,235 +1,311 @@
-"""Input and outcomes of one partition, side by side, in bounded memory. Pure: records in, differences out.
+"""One partition's input against its outcomes, side by side, and its totals against their fold. Pure.
 
-Outcomes lie in the order of their input. A window of them is held, so that one that is out of order is
-found and does not make all after it look lost.
+Results lie on the partition of their input and in its order, so that a merge is enough: in memory are the
+totals, which the dictionary bounds, and input records whose outcome has not come yet.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
-from stream.audit.findings import Verdict
-from stream.audit.judge import Judge
-from stream.audit.outcome import Outcome
+import orjson
+
+from stream.audit.verdict import Verdict
+from stream.core.codec import decode_blob
+from stream.core.decide import Decider, Decision
+from stream.core.dictionary import AnagramIndex
 from stream.core.records import InputRecord
-from stream.errors import Rejected
+from stream.errors import Reason, Rejected
 
-WINDOW_RECORDS = 2_000
-WINDOW_BYTES = 64 * 1024 * 1024
-MISSING_MAX = 100_000  # lost records that a late outcome may still explain
+MISSING_MAX = 1_000_000  # input records without an outcome that are kept in mind, of a partition
+TEXTS_KEPT = 4_096
+TEXT_KEPT_CHARS = 4_096
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """One input partition, and how much of it is there and committed.
+class Result:
+    """A committed result: where it lies and what it says. `source` is its input's partition and offset."""
+
+    at: int
+    source: tuple[int, int]
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A committed dead letter of this partition's input.
 
     Attributes:
-        first: of the input's log; what was before is gone.
-        committed: below it each record has exactly one outcome.
-        end: below it each record has at most one; no outcome is of one beyond.
-        results_cut: retention took results; before the first that is left none can be missed.
-        letters_cut: the same of dead letters.
+        content: `content_of` its key and value; None where they were shortened.
     """
 
-    topic: str
-    partition: int
+    offset: int
+    reason: str
+    content: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCopy:
+    """What a store holds, and the input offset that it stands for."""
+
+    name: str
+    input_offset: int
+    totals: Mapping[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How far a partition is looked at.
+
+    Attributes:
+        first: where its input begins.
+        committed: up to here every input record has an outcome among those given.
+        end: outcomes speak of input before this.
+        counted_to: up to here the totals stand.
+    """
+
     first: int
     committed: int
     end: int
-    results_cut: bool = False
-    letters_cut: bool = False
-
-    def at(self, offset: int) -> str:
-        """Name an input record, for people."""
-        return f"{self.topic}, partition {self.partition}, offset {offset}"
+    counted_to: int
 
 
-class _Window:
-    """Outcomes of one kind ahead of the input, by the offset that they are of."""
-
-    def __init__(self, outcomes: Iterator[Outcome], span: Span, verdict: Verdict) -> None:
-        self._outcomes = outcomes
-        self._span = span
-        self._verdict = verdict
-        self._held: dict[int, list[Outcome]] = {}
-        self._records = self._bytes = 0
-        self._last = -1
-        self.first: int | None = None  # the first offset that an outcome is of
-        self.behind: list[tuple[int, Outcome]] = []  # of input that was passed already
-        self.before = 0  # of input that is gone
-
-    def take(self, offset: int) -> list[Outcome]:
-        """Return the outcomes of an input record, reading on as far as the window goes."""
-        while offset not in self._held and self._records < WINDOW_RECORDS and self._bytes < WINDOW_BYTES:
-            if not self._pull(offset):
-                break
-        found = self._held.pop(offset, [])
-        for outcome in found:
-            self._records -= 1
-            self._bytes -= len(outcome.record.value or b"")
-        return found
-
-    def rest(self) -> Iterator[tuple[int, Outcome]]:
-        """Return what is left when the input is at its end."""
-        while self._held or self._pull(self._span.end):
-            for offset in sorted(self._held):
-                yield from ((offset, outcome) for outcome in self.take(offset))
-            yield from self.behind
-            self.behind.clear()
-        yield from self.behind
-        self.behind.clear()
-
-    def _pull(self, position: int) -> bool:
-        outcome = next(self._outcomes, None)
-        if outcome is None:
-            return False
-        span = self._span
-        if outcome.source is None or outcome.source[0] != span.topic:
-            self._verdict.differ("unknown", f"{outcome.where} names no record of {span.topic}")
-            return True
-        _, partition, offset = outcome.source
-        if partition != span.partition:
-            self._verdict.differ("misplaced", f"{outcome.where} is of partition {partition}, offset {offset}")
-        elif offset >= span.end or offset < 0:
-            self._verdict.differ(
-                "unknown", f"{outcome.where} is of {span.at(offset)}, which is not committed or absent"
-            )
-        elif offset < span.first:
-            self.before += 1
-        else:
-            outcome.late, self._last = offset < self._last, offset
-            self.first = offset if self.first is None else self.first
-            if offset < position:
-                self.behind.append((offset, outcome))
-            else:
-                self._held.setdefault(offset, []).append(outcome)
-                self._records += 1
-                self._bytes += len(outcome.record.value or b"")
-        return True
-
-
-class Join:
-    """Goes through the input of a partition and holds its outcomes against it; folds as it goes."""
+class Judge:
+    """What the core makes of a record: counts, or the reason why not. Equal texts are counted once."""
 
     def __init__(
-        self, span: Span, judge: Judge, results: Iterable[Outcome], letters: Iterable[Outcome]
+        self, index: AnagramIndex, input_format: Literal["text", "json"], text_bytes_max: int
     ) -> None:
-        self.verdict = Verdict()
-        self.fold: dict[str, int] = {}
-        self._span = span
+        self._decide = Decider(index).decide
+        self._input_format = input_format
+        self._text_bytes_max = text_bytes_max
+        self._known: dict[str, Decision] = {}
+
+    def of(self, record: InputRecord) -> tuple[str, Decision] | Reason:
+        """Return blob id and counts, or why the record is rejected."""
+        try:
+            blob = decode_blob(record, self._input_format, self._text_bytes_max)
+        except Rejected as why:
+            return why.reason
+        known = self._known.get(blob.text)
+        if known is None:
+            known = self._decide(blob.text)
+            if len(blob.text) <= TEXT_KEPT_CHARS:
+                if len(self._known) >= TEXTS_KEPT:
+                    self._known.clear()
+                self._known[blob.text] = known
+        return blob.blob_id, known
+
+
+class PartitionJoin:
+    """One partition, looked at further and further."""
+
+    def __init__(self, partition: int, judge: Judge, verdict: Verdict) -> None:
+        self._partition = partition
         self._judge = judge
-        self._results = _Window(self._counted(results, "results"), span, self.verdict)
-        self._letters = _Window(self._counted(letters, "dead_letters"), span, self.verdict)
+        self._verdict = verdict
         self._missing: dict[int, InputRecord] = {}
-        self._gaps: list[tuple[int, int]] = []  # offsets without a record: markers, compaction
-        self._next = span.first
-        self._unseen = 0
+        self._ahead: deque[tuple[int, Mapping[str, int]]] = (
+            deque()
+        )  # of input that the totals do not stand for yet
+        self._last_source = -1
+        self.fold: dict[str, int] = {}
 
-    def _counted(self, outcomes: Iterable[Outcome], name: str) -> Iterator[Outcome]:
-        for outcome in outcomes:
-            setattr(self.verdict, name, getattr(self.verdict, name) + 1)
-            yield outcome
+    def advance(
+        self,
+        bounds: Bounds,
+        inputs: Iterable[InputRecord],
+        results: Iterator[Result],
+        letters: Iterator[Letter],
+        stores: Sequence[StoreCopy] = (),
+    ) -> None:
+        """Look at the next input records and outcomes, each in the order of their offsets.
 
-    def input(self, record: InputRecord) -> None:
-        """Take the next input record."""
-        self._skip_to(record.offset)
-        self._next = record.offset + 1
-        outcomes = self._results.take(record.offset) + self._letters.take(record.offset)
-        self._settle_behind()
-        self.verdict.records += record.offset < self._span.committed
-        expected = self._judge.expected(record)
-        for extra in outcomes[1:]:
-            self.verdict.differ(
-                "duplicated", f"{extra.where} is one more outcome of {self._span.at(record.offset)}"
+        `letters` are in the order of their input. `stores` stand for input before `bounds.counted_to`.
+        """
+        waiting = deque(sorted(stores, key=lambda store: store.input_offset))
+        result, letter = next(results, None), next(letters, None)
+        for record in inputs:
+            self._verdict.records += 1
+            while result is not None and self._is_due(result, record.offset, bounds):
+                self._late(result, bounds)
+                result = next(results, None)
+            while letter is not None and letter.offset < record.offset:
+                self._late_letter(letter, bounds)
+                letter = next(letters, None)
+            outcomes = 0
+            while result is not None and result.source == (self._partition, record.offset):
+                outcomes += 1
+                self._take(record, result, outcomes)
+                result = next(results, None)
+            while letter is not None and letter.offset == record.offset:
+                outcomes += 1
+                self._take_letter(record, letter, outcomes)
+                letter = next(letters, None)
+            if not outcomes and len(self._missing) < MISSING_MAX:
+                self._missing[record.offset] = record
+            self._fold(bounds.counted_to, waiting)
+        while result is not None:
+            self._late(result, bounds)
+            result = next(results, None)
+        while letter is not None:
+            self._late_letter(letter, bounds)
+            letter = next(letters, None)
+        self._ahead = deque(sorted(self._ahead, key=lambda each: each[0]))
+        self._fold(bounds.counted_to, waiting)
+        self._compare_stores(waiting, bounds.counted_to)
+        for store in waiting:
+            self._verdict.differ(
+                "stores",
+                f"{store.name} stands for input before {store.input_offset}, the count topic for input "
+                f"before {bounds.counted_to}",
             )
-        if outcomes:
-            self._one(record, outcomes[0])
-        elif record.offset < self._span.committed:
-            self._none(record, rejected=isinstance(expected, Rejected))
-        with_result = any(not outcome.letter for outcome in outcomes)
-        if not isinstance(expected, Rejected) and (with_result or self._is_gone(record.offset, outcomes)):
-            for key, grown in expected[1].deltas.items():
-                self.fold[key] = self.fold.get(key, 0) + grown
-            self.verdict.words += expected[1].words
+        self._lose(bounds)
 
-    def finish(self) -> Verdict:
-        """Settle what is left."""
-        self._skip_to(self._span.end)
-        self._next = self._span.end
-        for window in (self._results, self._letters):
-            for offset, outcome in window.rest():
-                self._late(offset, outcome)
-        for offset in self._missing:
-            self.verdict.differ("lost", f"{self._span.at(offset)} is committed and has no outcome")
-        for window, name in ((self._results, "results"), (self._letters, "dead letters")):
-            if window.before:
-                self.verdict.unchecked.append(
-                    f"{window.before} {name} of {self._span.topic}, partition {self._span.partition}: "
-                    f"their input, below offset {self._span.first}, is gone (retention)"
+    def compare(self, name: str, kind: str, totals: Mapping[bytes, bytes]) -> list[bytes]:
+        """Compare totals with the fold; return the signatures that differ."""
+        differ = []
+        for key in sorted(self.fold.keys() | {key.decode(errors="replace") for key in totals}):
+            found, expected = totals.get(key.encode(), b"0"), b"%d" % self.fold.get(key, 0)
+            if found != expected:
+                differ.append(key.encode())
+                by = f", {int(found) - int(expected):+d}" if found.isdigit() else ""
+                self._verdict.differ(
+                    kind,
+                    f"{name}: the total of {key} on partition {self._partition} is {found.decode()}, "
+                    f"the input gives {expected.decode()}{by}",
                 )
-        if self._unseen:
-            self.verdict.unchecked.append(
-                f"{self._unseen} records of {self._span.topic}, partition {self._span.partition}: their "
-                "outcomes are gone (retention of the result or dead-letter topic)"
+        return differ
+
+    def _is_due(self, result: Result, offset: int, bounds: Bounds) -> bool:
+        """Whether it speaks of nothing that is still to come."""
+        partition, source = result.source
+        return partition != self._partition or source < offset or source >= bounds.end
+
+    def _take(self, record: InputRecord, result: Result, outcomes: int) -> None:
+        self._verdict.results += 1
+        if outcomes > 1:
+            self._verdict.differ(
+                "duplicated", f"{self._where(record.offset)} has {outcomes} outcomes, not one"
             )
-        return self.verdict
-
-    def _one(self, record: InputRecord, outcome: Outcome) -> None:
-        if outcome.late:
-            self.verdict.differ(
-                "misplaced", f"{outcome.where} is out of order, of {self._span.at(record.offset)}"
+            return
+        self._in_order(result)
+        expected = self._judge.of(record)
+        if isinstance(expected, Reason):
+            self._verdict.differ(
+                "wrong",
+                f"{self._where(record.offset)} has a result; it is to be rejected as {expected.value}",
             )
-        complaint = self._judge.complaint(record, outcome, self._judge.expected(record))
-        if complaint is not None:
-            self.verdict.differ("wrong", f"{self._span.at(record.offset)}: {complaint} ({outcome.where})")
+            return
+        blob_id, decision = expected
+        body = result.body
+        if (
+            body.get("anagram_counts") != decision.anagram_counts
+            or body.get("words") != decision.words
+            or body.get("blob_id") != blob_id
+        ):
+            self._verdict.differ(
+                "wrong", f"{self._where(record.offset)}: the result at {result.at} is not what its text gives"
+            )
+        self._verdict.words += decision.words
+        self._ahead.append((record.offset, decision.deltas))
 
-    def _none(self, record: InputRecord, *, rejected: bool) -> None:
-        window, cut = (
-            (self._letters, self._span.letters_cut) if rejected else (self._results, self._span.results_cut)
-        )
-        if cut and (window.first is None or record.offset < window.first):
-            self._unseen += 1
-        elif len(self._missing) < MISSING_MAX:
-            self._missing[record.offset] = record
-        else:
-            self.verdict.differ("lost", f"{self._span.at(record.offset)} is committed and has no outcome")
-
-    def _is_gone(self, offset: int, outcomes: list[Outcome]) -> bool:
-        first = self._results.first
-        return not outcomes and self._span.results_cut and (first is None or offset < first)
-
-    def _settle_behind(self) -> None:
-        for window in (self._results, self._letters):
-            for offset, outcome in window.behind:
-                self._late(offset, outcome)
-            window.behind.clear()
-
-    def _late(self, offset: int, outcome: Outcome) -> None:
-        record = self._missing.pop(offset, None)
-        if record is not None:
-            outcome.late = True
-            self._one(record, outcome)
-            self._add_late(record, outcome)
-        elif any(begin <= offset < end for begin, end in self._gaps):
-            self.verdict.differ("unknown", f"{outcome.where} is of {self._span.at(offset)}, which is absent")
-        else:
-            self.verdict.differ(
-                "duplicated", f"{outcome.where} is one more outcome of {self._span.at(offset)}"
+    def _take_letter(self, record: InputRecord, letter: Letter, outcomes: int) -> None:
+        self._verdict.dead_letters += 1
+        if outcomes > 1:
+            self._verdict.differ(
+                "duplicated", f"{self._where(record.offset)} has {outcomes} outcomes, not one"
+            )
+            return
+        if letter.content not in {None, content_of(record.key, record.value)}:
+            self._verdict.differ(
+                "wrong", f"{self._where(record.offset)}: key or value of its dead letter are not the record's"
+            )
+            return
+        if letter.reason in {Reason.RETRIES_EXHAUSTED.value, Reason.RESULT_TOO_LARGE.value}:
+            return  # of the moment, or of the topic's limit at that time
+        expected = self._judge.of(record)
+        reason = expected.value if isinstance(expected, Reason) else "a result"
+        if reason != letter.reason:
+            self._verdict.differ(
+                "wrong",
+                f"{self._where(record.offset)} was rejected as {letter.reason}; to be expected is {reason}",
             )
 
-    def _add_late(self, record: InputRecord, outcome: Outcome) -> None:
-        expected = self._judge.expected(record)
-        if not outcome.letter and not isinstance(expected, Rejected):
-            for key, grown in expected[1].deltas.items():
+    def _late(self, result: Result, bounds: Bounds) -> None:
+        """Take a result whose input was passed already, or that speaks of none of ours."""
+        partition, source = result.source
+        if partition == self._partition and (record := self._missing.pop(source, None)) is not None:
+            self._take(record, result, 1)
+            return
+        self._verdict.results += 1
+        if partition != self._partition:
+            self._verdict.differ(
+                "misplaced",
+                f"the result at {result.at} on partition {self._partition} is of partition {partition}",
+            )
+        elif bounds.first <= source < bounds.end and self._last_source >= source:
+            self._verdict.differ("duplicated", f"{self._where(source)} has one more result, at {result.at}")
+        elif source >= bounds.first:
+            self._verdict.differ(
+                "unknown",
+                f"the result at {result.at} is of {self._where(source)}, which is not there or not committed",
+            )
+
+    def _late_letter(self, letter: Letter, bounds: Bounds) -> None:
+        if (record := self._missing.pop(letter.offset, None)) is not None:
+            self._take_letter(record, letter, 1)
+            return
+        self._verdict.dead_letters += 1
+        if letter.offset >= bounds.first:
+            self._verdict.differ(
+                "unknown",
+                f"a dead letter is of {self._where(letter.offset)}, which has another outcome, is not there "
+                "or not committed",
+            )
+
+    def _in_order(self, result: Result) -> None:
+        if result.source[1] < self._last_source:
+            self._verdict.differ(
+                "misplaced",
+                f"the result at {result.at} of {self._where(result.source[1])} follows one of a later record",
+            )
+        self._last_source = max(self._last_source, result.source[1])
+
+    def _fold(self, counted_to: int, stores: deque[StoreCopy]) -> None:
+        """Add what the totals stand for, and compare stores on the way."""
+        while self._ahead and self._ahead[0][0] < counted_to:
+            offset, deltas = self._ahead.popleft()
+            self._compare_stores(stores, offset)
+            for key, grown in deltas.items():
                 self.fold[key] = self.fold.get(key, 0) + grown
-            self.verdict.words += expected[1].words
 
-    def _skip_to(self, offset: int) -> None:
-        if offset > self._next and len(self._gaps) < MISSING_MAX:
-            self._gaps.append((self._next, offset))
+    def _compare_stores(self, stores: deque[StoreCopy], offset: int) -> None:
+        """Compare those that stand for no input from `offset` on."""
+        while stores and stores[0].input_offset <= offset:
+            store = stores.popleft()
+            self.compare(store.name, "stores", store.totals)
+
+    def _lose(self, bounds: Bounds) -> None:
+        for offset in [offset for offset in self._missing if offset < bounds.committed]:
+            del self._missing[offset]
+            self._verdict.differ("lost", f"{self._where(offset)} has no outcome")
+
+    def _where(self, offset: int) -> str:
+        return f"input record {self._partition}:{offset}"
 
 
-def compare_totals(fold: Mapping[str, int], has: Mapping[str, int]) -> Iterator[tuple[str, int, int]]:
-    """Yield signature, what it has, what the fold gives, where they differ."""
-    for key in sorted({*fold, *has}):
-        if has.get(key, 0) != fold.get(key, 0):
-            yield key, has.get(key, 0), fold.get(key, 0)
+def content_of(key: bytes | None, value: bytes | None) -> int:
+    """Return a number for a record's key and value: equal ones have the same, within this process."""
+    return hash((key, value))
+
+
+def read_result(at: int, value: bytes | None) -> Result | None:
+    """Read a result; None where it is not one."""
+    try:
+        body = orjson.loads(value or b"")
+        source = body["source"]
+        return Result(at, (int(source["partition"]), int(source["offset"])), body)
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        return None

@@ -35,8 +35,9 @@ _ALWAYS: Mapping[str, str] = {
     "group.min.session.timeout.ms": "1000",
     "group.consumer.min.session.timeout.ms": "1000",
     "group.consumer.min.heartbeat.interval.ms": "200",
-    # 10 s by default: how long a timed-out transaction of a dead producer may go unnoticed.
-    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
+    # Longer than this node is fenced after a kill: a transaction that the coordinator ends meanwhile never
+    # gets its markers ("Couldn't find leader endpoint" in the log), and offsets are pending for ever.
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "12000",
     # After a kill the controller lets the broker in again only when its last session is over, and it asks at
     # this interval. The session stays at Kafka's 9 s: with 3 s a busy machine fenced brokers that were alive.
     "broker.heartbeat.interval.ms": "500",

@@ -132,12 +132,12 @@ class Campaign:
         self._say(f"fault {number + 1} of {len(self._order.faults)}: {fault}")
         self._stalls.reset()
         injector.inject(fault)
-        self.score.faults[fault.kind] += 1
+        self.score.faults[str(fault.kind)] += 1
         if fault.crowded:
             return
         ends = dict(self._load.ends)
         if self.until(lambda: self._has_passed(ends), HEAL_S_MAX):
-            self.score.stall(fault.kind, self._stalls.reset())
+            self.score.stall(str(fault.kind), self._stalls.reset())
         else:
             self.score.differ(
                 f"no healing within {HEAL_S_MAX:.0f} s after fault {number + 1}, {fault}; last lines:\n"

@@ -92,8 +92,9 @@ class Injector:
         self._wait(2.0 + fault.seconds)
         if fault.worker % 2:
             guest.kill()
-        else:
-            guest.stop()
+            guest.start()  # else its transaction is open until its timeout
+            self._wait(2.0)
+        guest.stop()
 
     def _fill_disk(self, _: Fault, worker: WorkerProcess) -> None:
         started = worker.started
@@ -113,11 +114,11 @@ class Injector:
 
     def _wire(self, fault: Fault, worker: WorkerProcess) -> None:
         assert fault.api is not None
-        action = {
-            Kind.WIRE_ERROR: Error(fault.code),
-            Kind.WIRE_CUT: Disconnect(after=fault.after),
-            Kind.WIRE_DELAY: Delay(DELAY_S, after=fault.after),
-        }[fault.kind]
+        action: Error | Disconnect | Delay = Error(fault.code)
+        if fault.kind is Kind.WIRE_CUT:
+            action = Disconnect(after=fault.after)
+        elif fault.kind is Kind.WIRE_DELAY:
+            action = Delay(DELAY_S, after=fault.after)
         often = When.probability(fault.chance, CHANCE_SEED) if fault.chance else When.on_call(fault.nth)
         rule = self._cluster.proxy.add(Rule(fault.api, action, often))
         self._until(lambda: not fault.chance and rule.injected > 0, WIRE_S if fault.chance else STEP_S_MAX)

@@ -53,7 +53,7 @@ class Fault:
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        where = f" {'after' if self.after else 'before'} {self.api.name}" if self.api else ""
+        where = f" {'after' if self.after else 'before'} {self.api.name}" if self.api is not None else ""
         code = f" {self.code}" if self.code else ""
         often = f" with {self.chance:.0%}" if self.chance else f" on call {self.nth}" if self.nth > 1 else ""
         return f"{self.kind}{code}{where}{often}"

@@ -7,7 +7,7 @@ import tempfile
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 import orjson
 import typer
@@ -15,17 +15,16 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 
-from stream.chaos.campaign import Campaign, Order
-from stream.chaos.load import Size
-from stream.chaos.plan import Kind, bounces, draw
-from stream.chaos.score import Score
 from stream.cli.app import err, out
 from stream.cli.listing import Format
 from stream.config import load_settings
 
+if TYPE_CHECKING:
+    from stream.chaos.score import Score
+
 SEEDS = 1_000_000
 WORDS_PER_BLOB = 50
-KAFKA_SIZE, KAFKA_BATCH = Size(blobs=100_000, words_per_blob=5), 750
+KAFKA_BLOBS, KAFKA_WORDS, KAFKA_BATCH = 100_000, 5, 750
 
 
 class Plan(StrEnum):
@@ -75,6 +74,11 @@ def chaos(  # noqa: PLR0913 - a command's options
     Starts Apache Kafka and workers of its own; kills, stops, replaces and cuts them off; a reader runs
     throughout. Then a second reader and `verify` judge. Exit status 1 when a promise was broken.
     """
+    # Slow to load, and workers do without.
+    from stream.chaos.campaign import Campaign, Order  # noqa: PLC0415
+    from stream.chaos.load import Size  # noqa: PLC0415
+    from stream.chaos.plan import bounces, draw  # noqa: PLC0415
+
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # as Ctrl-C: what was started is stopped
     is_static = protocol is GroupProtocol.CLASSIC if static is None else static
     drawn_from = secrets.randbelow(SEEDS) if seed is None else seed
@@ -83,7 +87,9 @@ def chaos(  # noqa: PLR0913 - a command's options
         seed=drawn_from,
         protocol=protocol.value,
         static=is_static,
-        size=Size(max(1, words // WORDS_PER_BLOB), WORDS_PER_BLOB) if is_drawn else KAFKA_SIZE,
+        size=Size(max(1, words // WORDS_PER_BLOB), WORDS_PER_BLOB)
+        if is_drawn
+        else Size(KAFKA_BLOBS, KAFKA_WORDS),
         faults=draw(drawn_from, faults, protocol.value) if is_drawn else bounces(workers),
         batch_records_max=10_000 if is_drawn else KAFKA_BATCH,
         seconds=duration,
@@ -92,7 +98,7 @@ def chaos(  # noqa: PLR0913 - a command's options
         java=load_settings(group_protocol=protocol.value, static_membership=is_static).java,
     )
     folder = Path(tempfile.mkdtemp(prefix="anagram-stream-chaos-"))
-    with _Board(order) as board:
+    with _Board() as board:
         score = Campaign(order, folder, board.show).run()
     if score.holds:
         shutil.rmtree(folder, ignore_errors=True)
@@ -109,11 +115,14 @@ def chaos(  # noqa: PLR0913 - a command's options
 class _Board:
     """The score as it grows: redrawn on a terminal, silent in a pipe."""
 
-    def __init__(self, order: Order) -> None:
-        self._score = Score(order.seed, order.protocol, order.static)
-        self._live = Live(get_renderable=lambda: _drawn(self._score), console=err, refresh_per_second=4)
+    def __init__(self) -> None:
+        self._score: Score | None = None
+        self._live = Live(get_renderable=self._draw, console=err, refresh_per_second=4)
 
-    def show(self, score: Score) -> None:
+    def _draw(self) -> RenderableType:
+        return "" if self._score is None else _drawn(self._score)
+
+    def show(self, score: "Score") -> None:
         """Take the score so far."""
         self._score = score
 
@@ -128,15 +137,14 @@ class _Board:
         self._live.stop()
 
 
-def _drawn(score: Score) -> RenderableType:
+def _drawn(score: "Score") -> RenderableType:
     faults = Table(box=None, padding=(0, 2))
     faults.add_column("fault", style="cyan")
     faults.add_column("times", justify="right")
     faults.add_column("worst stall, s", justify="right")
-    for kind in Kind:
-        if score.faults[kind]:
-            stalls = score.stalls_s.get(kind)
-            faults.add_row(kind, str(score.faults[kind]), f"{max(stalls):.1f}" if stalls else "")
+    for kind, times in sorted(score.faults.items()):
+        stalls = score.stalls_s.get(kind)
+        faults.add_row(kind, str(times), f"{max(stalls):.1f}" if stalls else "")
     membership = "static" if score.static else "dynamic"
     head = (
         f"[bold]seed {score.seed}, {score.protocol} protocol, {membership} members[/bold]: {score.phase}\n"
@@ -146,7 +154,7 @@ def _drawn(score: Score) -> RenderableType:
     return Group(head, faults, _facts(score))
 
 
-def _facts(score: Score) -> RenderableType:
+def _facts(score: "Score") -> RenderableType:
     facts = Table(box=None, padding=(0, 2), show_header=False)
     facts.add_column(style="cyan")
     facts.add_column()
@@ -169,7 +177,7 @@ def _facts(score: Score) -> RenderableType:
     return facts
 
 
-def _verdict(score: Score) -> str:
+def _verdict(score: "Score") -> str:
     figures = (
         f"lost {score.lost}, duplicated {score.duplicated}, torn {score.torn}, "
         f"mismatched {score.mismatched}, out of order {score.disordered}, aborted seen {score.aborted_seen} "

@@ -14,7 +14,8 @@ from typing import Annotated
 import orjson
 import typer
 
-from stream.audit.check import Verdict
+from stream.audit.verdict import Verdict
+from stream.audit.verify import verify
 from stream.cli.app import admin_client, err, out, reach
 from stream.cli.demo_run import (
     SILENT_S_MAX,
@@ -23,7 +24,6 @@ from stream.cli.demo_run import (
     Follower,
     Watched,
     gather_blobs,
-    judge,
     source_of,
 )
 from stream.cli.demo_view import View, make_view
@@ -113,7 +113,7 @@ def _run(settings: Settings, folder: Path, files: list[Path], rounds: int, *, ke
         follower.close()
         if not keep:
             worker.stop()  # drained: whatever would come out twice has come out
-        verdict = judge(settings, index)
+        verdict = verify(settings, index)
         _report(verdict, watched, feeder)
         if keep:
             _wait(settings, worker)

@@ -14,13 +14,10 @@ from urllib.request import urlopen
 
 import orjson
 
-from stream.audit.check import Audit, Verdict
 from stream.broker.process import GuardedProcess
 from stream.cli.app import admin_client
 from stream.cli.blobs import Blob, Cut, blobs, sources
 from stream.config import PREFIX, Settings
-from stream.core.dictionary import AnagramIndex
-from stream.core.records import InputRecord
 from stream.errors import Fatal, StreamError
 from stream.kafka.clients import make_producer, producer_options, reader_options
 from stream.kafka.reader import StoredRecord, read_topic
@@ -227,25 +224,6 @@ class Follower:
                 self._queue.put(record)
         except StreamError as error:  # raised again where it is taken
             self._queue.put(error)
-
-
-def judge(settings: Settings, index: AnagramIndex) -> Verdict:
-    """Hold everything that is committed against the whole input."""
-    admin, options = admin_client(settings), reader_options(settings)
-    audit = Audit(index, settings.input_format, settings.text_bytes_max)
-    for record in read_topic(options, admin, settings.result_topic):
-        audit.result(record)
-    for record in read_topic(options, admin, settings.dead_letter_topic):
-        audit.dead_letter(record)
-    for record in read_topic(options, admin, settings.count_topic):
-        audit.total(record)
-    for record in read_topic(options, admin, settings.input_topic):
-        audit.input(
-            InputRecord(
-                record.topic, record.partition, record.offset, record.key, record.value, record.headers
-            )
-        )
-    return audit.finish()
 
 
 def source_of(record: StoredRecord) -> tuple[int, int]:

@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 from stream import __version__
-from stream.cli import broker, dead_letters, demo, produce, results, schemas, topics, totals, worker
+from stream.cli import (
+    broker,
+    chaos,
+    dead_letters,
+    demo,
+    produce,
+    results,
+    schemas,
+    topics,
+    totals,
+    verify,
+    worker,
+)
 from stream.cli import settings as settings_command
 from stream.cli.app import complain, examples, exit_code
 from stream.errors import StreamError
@@ -65,6 +77,22 @@ app.command(
         "anagram-stream settings --write README.md",
     )
 )(settings_command.settings)
+
+
+app.command(
+    epilog=examples(
+        "anagram-stream verify",
+        "anagram-stream verify --state-dir ./state --format json",
+        "anagram-stream verify --follow --interval 60",
+    )
+)(verify.verify)
+app.command(
+    epilog=examples(
+        "anagram-stream chaos",
+        "anagram-stream chaos --words 10000000 --faults 110 --protocol classic --seed 1",
+        "anagram-stream chaos --plan kafka --format json",
+    )
+)(chaos.chaos)
 
 
 def _version(wanted: bool) -> None:

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_INVALID, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from stream.errors import Retriable
+from stream.kafka.clients import Options, make_consumer
 from stream.kafka.failure import describe, from_call, kafka_error
 
 ANSWER_S_MAX = 5.0
@@ -35,6 +36,27 @@ class Offsets:
         except Retriable:
             self._admin = None
             raise
+
+
+def committed_offsets(
+    options: Options, topic: str, partitions: Sequence[int], wait_s: float
+) -> dict[int, int | None]:
+    """Return the group's stable committed offsets, by partition: of no open transaction. None: none.
+
+    Raises:
+        Retriable: the broker is away, or a transaction stays open.
+    """
+    consumer = make_consumer(options)
+    try:
+        found = consumer.committed([TopicPartition(topic, partition) for partition in partitions], wait_s)
+    except KafkaException as error:
+        raise from_call(kafka_error(error)) from error
+    finally:
+        consumer.close()
+    for at in found:
+        if at.error is not None:
+            raise from_call(at.error)
+    return {at.partition: None if at.offset == OFFSET_INVALID else at.offset for at in found}
 
 
 def offset_ranges(

@@ -1,7 +1,7 @@
 """Committed records: of the count topic, for restore; of any topic, for results, totals and checks."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -94,25 +94,28 @@ class StoredRecord(NamedTuple):
     timestamp_ms: int
 
 
-def read_topic(
+def read_topic(  # noqa: PLR0913 - what is read, from where to where
     options: Options,
     admin: AdminClient,
     topic: str,
     *,
     start: dict[int, int] | None = None,
     follow: Callable[[], bool] | None = None,
+    ends: Mapping[int, int] | None = None,
 ) -> Iterator[StoredRecord]:
     """Yield the committed records of a topic from its beginning, or from `start` (partition -> offset).
 
-    It ends at what was the end when it began, or with `follow`, when that returns false. Partitions
-    are read side by side; within each the order is the log's.
+    It ends at what was the end when it began, or with `follow`, when that returns false, or at `ends`,
+    and reads only the partitions named there. Partitions are read side by side; within each the order is
+    the log's.
 
     Raises:
         Retriable: the broker is away.
         Fatal: the topic is missing.
     """
-    partitions = partitions_of(admin, topic)
-    ends = {p: end for p, (_, end) in offset_ranges(admin, topic, partitions, stable=True).items()}
+    partitions = partitions_of(admin, topic) if ends is None else sorted(ends)
+    if ends is None:
+        ends = {p: end for p, (_, end) in offset_ranges(admin, topic, partitions, stable=True).items()}
     begin = dict.fromkeys(partitions, OFFSET_BEGINNING) | (start or {})
     left = {p for p in partitions if ends[p] > begin[p]} if follow is None else set(partitions)
     if not left:
@@ -128,12 +131,58 @@ def read_topic(
                 raise Retriable(f"{topic}: nothing came for {SILENCE_S_MAX:.0f} s")
             for message in messages:
                 partition, position = _position_after(message)
-                if message.error() is None and partition in left:
+                is_within = follow is not None or (position or 0) <= ends.get(partition, 0)
+                if message.error() is None and partition in left and is_within:
                     yield _stored(message)
                 if follow is None and position is not None and position >= ends[partition]:
                     left.discard(partition)
     finally:
         consumer.close()
+
+
+def read_range(options: Options, topic: str, partition: int, start: int, end: int) -> Iterator[StoredRecord]:
+    """Yield the committed records of one partition from `start` to below `end`, which is stable already.
+
+    Raises:
+        Retriable: the broker is away.
+        Fatal: the log was cut meanwhile.
+    """
+    if start >= end:
+        return
+    consumer = make_consumer(options)
+    try:
+        consumer.assign([TopicPartition(topic, partition, start)])
+        heard, at = time.monotonic(), start
+        while at < end:
+            messages = _read(consumer, RECORDS_MAX, 0.2)
+            heard = time.monotonic() if messages else heard
+            if time.monotonic() - heard > SILENCE_S_MAX:
+                raise Retriable(f"{topic}: nothing came for {SILENCE_S_MAX:.0f} s")
+            for message in messages:
+                _, position = _position_after(message)
+                if message.error() is None and position is not None and position <= end:
+                    yield _stored(message)
+                at = max(at, position or 0)
+    finally:
+        consumer.close()
+
+
+def stable_committed(options: Options, topic: str, partition: int, wait_s: float) -> int | None:
+    """Return the group's committed offset of no open transaction; None: none.
+
+    Raises:
+        Retriable: not known (yet), or the broker is away.
+    """
+    consumer = make_consumer(options)
+    try:
+        (at,) = consumer.committed([TopicPartition(topic, partition)], wait_s)
+    except KafkaException as error:
+        raise from_call(kafka_error(error)) from error
+    finally:
+        consumer.close()
+    if at.error is not None:
+        raise from_call(at.error)
+    return None if at.offset < 0 else at.offset
 
 
 def partitions_of(admin: AdminClient, topic: str) -> list[int]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import orjson
-from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch
+from rocksdict import AccessType, BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch
 
 from stream.errors import Fatal, Retriable
 from stream.ports import Changes, Checkpoint, Clock, Observer
@@ -164,6 +164,33 @@ class RocksStores:
 
     def _path(self, partition: int) -> Path:
         return self._folder / f"partition-{partition}"
+
+
+def identity_of(value: bytes | None) -> StoreIdentity | None:
+    """Return whose totals a store holds, as it was written; None where that cannot be told."""
+    try:
+        return StoreIdentity(**orjson.loads(value or b""))
+    except (orjson.JSONDecodeError, TypeError):
+        return None
+
+
+def read_copy(path: Path) -> tuple[StoreIdentity | None, Checkpoint | None, dict[bytes, bytes]]:
+    """Read a store as it is now, without its lock: its worker may go on meanwhile.
+
+    Raises:
+        Fatal: it cannot be read, or not while its worker changes it.
+    """
+    database: Rdict | None = None
+    try:
+        database = Rdict(str(path), _options(), access_type=AccessType.read_only())
+        identity, checkpoint = database.get(_IDENTITY), database.get(_CHECKPOINT)
+        totals: dict[bytes, bytes] = dict(database.items(from_key=_FIRST_SIGNATURE))  # type: ignore[arg-type]
+    except Exception as error:  # as above
+        raise Fatal(f"the store {path} cannot be read: {error}") from error
+    finally:
+        if database is not None:
+            database.close()
+    return identity_of(identity), _decode_checkpoint(checkpoint), totals
 
 
 def _options() -> Options:

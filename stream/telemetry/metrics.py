@@ -61,3 +61,18 @@ class Metrics:
         self.stores_set_aside = Counter(
             "stream_stores_set_aside_total", "Stores put aside.", registry=registry
         )
+
+
+class AuditMetrics:
+    """What `verify --follow` exports."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        self.differences = Gauge(
+            "stream_audit_differences", "Differences found so far, by kind.", ["kind"], registry=registry
+        )
+        self.records = Gauge("stream_audit_records", "Input records looked at so far.", registry=registry)
+        self.unchecked = Gauge("stream_audit_unchecked", "What could not be looked at.", registry=registry)
+        self.last = Gauge(
+            "stream_audit_last_round_timestamp_seconds", "When the last round ended.", registry=registry
+        )

@@ -8,7 +8,7 @@ from typing import Any, Self, cast
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import orjson
-from prometheus_client import make_wsgi_app
+from prometheus_client import CollectorRegistry, make_wsgi_app, start_http_server
 
 from stream.errors import Misconfigured
 from stream.ports import Clock
@@ -51,10 +51,7 @@ class TelemetryServer:
                 host, port, self._serve, server_class=_Server, handler_class=_QuietHandler
             )
         except OSError as error:
-            raise Misconfigured(
-                f"cannot listen on {host}:{port}: {error.strerror}",
-                "set STREAM_HTTP_PORT=0 for any free port",
-            ) from error
+            raise _not_listening(host, port, error) from error
         self.port = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, name="telemetry", daemon=True)
         self._thread.start()
@@ -106,3 +103,22 @@ class TelemetryServer:
 
 def _status(*, ok: bool) -> str:
     return "200 OK" if ok else "503 Service Unavailable"
+
+
+def serve(host: str, port: int, registry: CollectorRegistry) -> int:
+    """Serve the metrics of a registry, as long as the process lives; return the port.
+
+    Raises:
+        Misconfigured: the port is taken.
+    """
+    try:
+        server, _ = start_http_server(port, host, registry)
+    except OSError as error:
+        raise _not_listening(host, port, error) from error
+    return server.server_port
+
+
+def _not_listening(host: str, port: int, error: OSError) -> Misconfigured:
+    return Misconfigured(
+        f"cannot listen on {host}:{port}: {error.strerror}", "set STREAM_HTTP_PORT=0 for any free port"
+    )

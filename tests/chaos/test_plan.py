@@ -29,14 +29,18 @@ def test_every_variant_comes_before_any_comes_again(protocol: str) -> None:
 
 
 def test_kills_wait_for_every_step_of_the_commit_on_both_sides() -> None:
-    at = {(f.api.name, f.after) for f in variants("consumer") if f.kind is Kind.KILL_AT_STEP and f.api}
+    at = {
+        (f.api.name, f.after)
+        for f in variants("consumer")
+        if f.kind is Kind.KILL_AT_STEP and f.api is not None
+    }
     steps = {"PRODUCE", "ADD_OFFSETS_TO_TXN", "TXN_OFFSET_COMMIT", "END_TXN"}
     assert at == {(step, after) for step in steps for after in (False, True)}
 
 
 def test_heartbeat_is_that_of_the_protocol() -> None:
     names = {
-        protocol: {fault.api.name for fault in variants(protocol) if fault.api}
+        protocol: {fault.api.name for fault in variants(protocol) if fault.api is not None}
         for protocol in ("classic", "consumer")
     }
     assert names["classic"] - names["consumer"] == {"HEARTBEAT"}

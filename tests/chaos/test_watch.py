@@ -1,7 +1,8 @@
+import time
+
 import orjson
 import pytest
 
-import stream.chaos.watch
 from stream.chaos.watch import Seen, Stalls
 from stream.kafka.reader import StoredRecord
 
@@ -51,7 +52,7 @@ def test_results_follow_their_input(sources: tuple[int, ...], disordered: int) -
 
 def test_partition_with_input_and_no_outcome_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(stream.chaos.watch.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     stalls = Stalls()
 
     def look(at: float, inputs: int, outcomes: int) -> None:

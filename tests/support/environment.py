@@ -9,6 +9,9 @@ SHORT_SESSIONS = {
     "group.consumer.heartbeat.interval.ms": "500",
 }
 
+# For a broker that is never killed: a dead worker's transaction ends soon after its timeout.
+SOON_ABORTED = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000"}
+
 
 def own_env(kafka: str, folder: Path) -> dict[str, str]:
     own = uuid.uuid4().hex[:8]

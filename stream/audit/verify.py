@@ -1,0 +1,257 @@
+"""The audit: committed input, results, dead letters, totals and stores, held against each other."""
+
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stream.audit.cut import Cut, make_cut
+from stream.audit.join import Bounds, Judge, PartitionJoin, Result, StoreCopy, read_result
+from stream.audit.letters import LetterIndex
+from stream.audit.verdict import DIFFERENCES_MAX, Verdict
+from stream.config import Settings
+from stream.core.bookmark import Bookmark, read_bookmark
+from stream.core.dictionary import AnagramIndex
+from stream.core.records import InputRecord
+from stream.errors import Fatal, Refused
+from stream.kafka import topics
+from stream.kafka.clients import Admin, make_admin, reader_options
+from stream.kafka.reader import StoredRecord, read_topic
+from stream.store.rocks import StoreIdentity, read_copy
+
+TELL_EVERY = 5_000  # input records
+_STORE = re.compile(r"partition-([0-9]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a round has come, in offsets of the input."""
+
+    done: int
+    total: int
+
+
+def ignore(_: Progress) -> None:
+    """Tell nobody."""
+
+
+@dataclass(slots=True)
+class _Partition:
+    """What is kept of a partition from round to round.
+
+    Attributes:
+        totals: last total of each signature, as the count topic says.
+    """
+
+    join: PartitionJoin
+    input: int
+    results: int
+    counts: int
+    totals: dict[bytes, bytes] = field(default_factory=dict)
+    bookmark: Bookmark | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Passed:
+    """Tells how far a partition has come: its offsets, after those `before`."""
+
+    tell: Callable[[Progress], None]
+    before: int
+    total: int
+
+
+def verify(
+    settings: Settings,
+    index: AnagramIndex,
+    *,
+    state_dirs: Sequence[Path] = (),
+    tell: Callable[[Progress], None] = ignore,
+    differences_max: int = DIFFERENCES_MAX,
+) -> Verdict:
+    """Look at everything that is committed, once.
+
+    Raises:
+        Refused: a topic is missing or cut in a way that leaves nothing to say, or the totals were counted
+            with another dictionary.
+        Fatal: a transaction stays open.
+    """
+    auditor = Auditor(settings, index, differences_max)
+    auditor.round(state_dirs, tell)
+    return auditor.verdict
+
+
+class Auditor:
+    """An audit that goes on, round by round: what was looked at is not read again.
+
+    Attributes:
+        verdict: of all rounds; totals and stores are counted anew in each.
+    """
+
+    def __init__(
+        self, settings: Settings, index: AnagramIndex, differences_max: int = DIFFERENCES_MAX
+    ) -> None:
+        self._settings = settings
+        self._index = index
+        self._admin: Admin = make_admin(settings)
+        self._options = reader_options(settings)
+        self._judge = Judge(index, settings.input_format, settings.text_bytes_max)
+        self._partitions: dict[int, _Partition] = {}
+        self._letters_at: dict[int, int] = {}
+        self.verdict = Verdict(differences_max=differences_max)
+
+    def round(self, state_dirs: Sequence[Path] = (), tell: Callable[[Progress], None] = ignore) -> None:
+        """Look at what came since the last round."""
+        found = topics.check(self._admin, self._settings)
+        identity = StoreIdentity(found.cluster_id, found.input.id, found.count.id, self._index.digest)
+        self.verdict.unchecked.clear()
+        self.verdict.totals = self.verdict.stores = 0
+        stores = self._stores(state_dirs, identity)  # before the cut: what they stand for lies below it
+        cut = make_cut(self._settings, self._admin)
+        self._note_cuts(cut)
+        done, total = 0, sum(end - first for first, end in cut.input.values())
+        with (
+            tempfile.TemporaryDirectory(prefix="anagram-stream-verify-") as folder,
+            LetterIndex(Path(folder)) as letters,
+        ):
+            self._index_letters(letters, cut)
+            for partition, (first, end) in cut.input.items():
+                copies = stores.get(partition, ()) if first == 0 else ()
+                self._advance(partition, cut, letters, copies, _Passed(tell, done - first, total))
+                done += end - first
+        tell(Progress(total, total))
+
+    def _advance(
+        self,
+        partition: int,
+        cut: Cut,
+        letters: LetterIndex,
+        stores: Sequence[StoreCopy],
+        passed: _Passed,
+    ) -> None:
+        first, end = cut.input[partition]
+        kept = self._partitions.get(partition)
+        if kept is None:
+            join = PartitionJoin(partition, self._judge, self.verdict)
+            kept = self._partitions[partition] = _Partition(
+                join, first, cut.results[partition][0], cut.counts[partition][0]
+            )
+        self._read_totals(partition, kept, cut.counts[partition][1])
+        bookmark = kept.bookmark
+        bounds = Bounds(
+            first=first,
+            committed=cut.committed[partition],
+            end=end,
+            counted_to=bookmark.input_offset if bookmark else first,
+        )
+        kept.join.advance(
+            bounds,
+            self._inputs(partition, kept.input, end, passed),
+            self._results(partition, kept.results, cut.results[partition][1]),
+            letters.take(partition),
+            stores,
+        )
+        kept.input, kept.results = end, cut.results[partition][1]
+        if first == 0:
+            kept.join.compare(self._settings.count_topic, "totals", kept.totals)
+
+    def _read_totals(self, partition: int, kept: _Partition, end: int) -> None:
+        for record in self._read(self._settings.count_topic, partition, kept.counts, end):
+            kept.totals[record.key or b""] = record.value or b""
+            with suppress(ValueError):  # a foreign record: its total shows
+                kept.bookmark = read_bookmark(record.headers) or kept.bookmark
+        kept.counts = end
+        digest = kept.bookmark.dictionary if kept.bookmark else self._index.digest
+        if digest != self._index.digest:
+            raise Refused(
+                f"the totals were counted with another dictionary (digest {digest}, "
+                f"ours {self._index.digest})",
+                "set STREAM_DICTIONARY to the one that the workers use",
+            )
+
+    def _inputs(self, partition: int, begin: int, end: int, passed: _Passed) -> Iterator[InputRecord]:
+        for number, record in enumerate(self._read(self._settings.input_topic, partition, begin, end)):
+            if number % TELL_EVERY == 0:
+                passed.tell(Progress(passed.before + record.offset, passed.total))
+            yield InputRecord(
+                record.topic, partition, record.offset, record.key, record.value, record.headers
+            )
+
+    def _results(self, partition: int, begin: int, end: int) -> Iterator[Result]:
+        for record in self._read(self._settings.result_topic, partition, begin, end):
+            result = read_result(record.offset, record.value)
+            if result is None:
+                self.verdict.differ(
+                    "unknown",
+                    f"the record at {record.offset} of {record.topic}, partition {partition}, is no result",
+                )
+            else:
+                yield result
+
+    def _index_letters(self, letters: LetterIndex, cut: Cut) -> None:
+        topic = self._settings.dead_letter_topic
+        for partition, (first, end) in cut.dead_letters.items():
+            begin = self._letters_at.get(partition, first)
+            nameless = letters.add(self._read(topic, partition, begin, end))
+            self._letters_at[partition] = end
+            if nameless:
+                self.verdict.unchecked.append(f"{nameless} records of {topic} do not say what they are of")
+
+    def _read(self, topic: str, partition: int, begin: int, end: int) -> Iterator[StoredRecord]:
+        if begin < end:
+            yield from read_topic(
+                self._options, self._admin, topic, start={partition: begin}, ends={partition: end}
+            )
+
+    def _note_cuts(self, cut: Cut) -> None:
+        settings, say = self._settings, self.verdict.unchecked.append
+        for partition, (first, _) in cut.input.items():
+            if first > 0:
+                say(
+                    f"{settings.input_topic}, partition {partition}, begins at {first} (retention): "
+                    "outcomes of what was before, and the totals of this partition, cannot be checked"
+                )
+        for topic, ranges in (
+            (settings.result_topic, cut.results),
+            (settings.dead_letter_topic, cut.dead_letters),
+        ):
+            gone = {p: first for p, (first, _) in ranges.items() if first > 0}
+            if gone:
+                raise Refused(
+                    f"{topic} was cut by retention (partition {min(gone)} begins at {gone[min(gone)]}): "
+                    "which outcomes there were cannot be told",
+                    "raise its retention.ms, or verify before it cuts",
+                )
+
+    def _stores(
+        self, state_dirs: Sequence[Path], identity: StoreIdentity
+    ) -> Mapping[int, Sequence[StoreCopy]]:
+        copies: dict[int, list[StoreCopy]] = {}
+        for path in sorted(path for folder in state_dirs for path in store_folders(folder)):
+            try:
+                found, checkpoint, totals = read_copy(path)
+            except Fatal as why:
+                self.verdict.unchecked.append(str(why))
+                continue
+            if found != identity:
+                self.verdict.unchecked.append(
+                    f"the store {path} is of another cluster, topic or dictionary, or new"
+                )
+            elif checkpoint is not None and checkpoint.input_offset is not None:
+                partition = int(path.name.removeprefix("partition-"))
+                copies.setdefault(partition, []).append(StoreCopy(str(path), checkpoint.input_offset, totals))
+        return copies
+
+
+def store_folders(folder: Path) -> Iterator[Path]:
+    """Yield the stores below a state folder; those that were set aside are not among them.
+
+    Raises:
+        Refused: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise Refused(f"there is no folder {folder}", "name the workers' STREAM_STATE_DIR")
+    for path in folder.rglob("partition-*"):
+        if _STORE.fullmatch(path.name) and path.is_dir():
+            yield path
