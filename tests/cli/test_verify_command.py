@@ -1,0 +1,96 @@
+"""`verify`: what it prints, and its exit status."""
+
+import json
+import re
+import signal
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+from cli.running import Cli, Put, Spawn
+
+pytestmark = pytest.mark.broker
+
+
+def forged(offset: int = 0) -> Any:
+    source = {"topic": "text-blobs", "partition": 0, "offset": offset}
+    body = {"blob_id": "a", "anagram_counts": {"cat": 1}, "words": 1, "source": source}
+    return 0, "a", json.dumps(body), ()
+
+
+def test_nothing_is_exactly_once_too(cli: Cli, stream_env: dict[str, str]) -> None:
+    done = cli("verify", env=stream_env)
+    assert done.status == 0
+    assert "exactly once: 0 input records, no difference" in done.out
+
+
+def test_input_that_no_group_committed_is_no_difference(
+    cli: Cli, stream_env: dict[str, str], put: Put
+) -> None:
+    put(stream_env["STREAM_INPUT_TOPIC"], [(0, "a", "cat", ())])
+    assert cli("verify", env=stream_env).status == 0
+
+
+def test_result_without_input_is_named(cli: Cli, stream_env: dict[str, str], put: Put) -> None:
+    put(stream_env["STREAM_RESULT_TOPIC"], [forged(7)])
+    done = cli("verify", "--format", "json", env=stream_env)
+    found = json.loads(done.out)
+    assert (done.status, found["holds"], found["unknown"]) == (1, False, 1)
+    assert "0:7" in found["differences"][0]
+    done = cli("verify", "--differences", "0", env=stream_env)
+    assert done.status == 1
+    assert "1 differences" in done.out
+
+
+def test_aborted_records_are_not_there(cli: Cli, stream_env: dict[str, str], put: Put) -> None:
+    put(stream_env["STREAM_RESULT_TOPIC"], [forged(7)], abort=True)
+    assert cli("verify", env=stream_env).status == 0
+
+
+def test_total_that_nobody_counted_is_named(cli: Cli, stream_env: dict[str, str], put: Put) -> None:
+    put(stream_env["STREAM_COUNT_TOPIC"], [(1, b"act", b"3", ())])
+    done = cli("verify", env=stream_env)
+    assert done.status == 1
+    assert "the total of act on partition 1 is 3, the input gives 0, +3" in done.out
+
+
+def test_totals_of_another_dictionary_are_refused(cli: Cli, stream_env: dict[str, str], put: Put) -> None:
+    bookmark = (("input-next-offset", b"1"), ("dictionary", b"another"))
+    put(stream_env["STREAM_COUNT_TOPIC"], [(0, b"act", b"3", bookmark)])
+    done = cli("verify", env=stream_env)
+    assert done.status == 1
+    assert "another dictionary" in done.err
+    assert "STREAM_DICTIONARY" in done.err
+
+
+@pytest.mark.parametrize("arguments", [(), ("--follow",)])
+def test_missing_topics_are_one_error(arguments: tuple[str, ...], cli: Cli, bare_env: dict[str, str]) -> None:
+    done = cli("verify", *arguments, env=bare_env)
+    assert done.status == 1
+    assert "anagram-stream topics create" in done.err
+
+
+def test_missing_folder_is_one_error(cli: Cli, stream_env: dict[str, str]) -> None:
+    done = cli("verify", "--state-dir", "nowhere", env=stream_env)
+    assert done.status == 1
+    assert "there is no folder nowhere" in done.err
+
+
+def test_follow_exports_what_it_finds(spawn: Spawn, stream_env: dict[str, str], put: Put) -> None:
+    put(stream_env["STREAM_RESULT_TOPIC"], [forged(7)])
+    process = spawn("verify", "--follow", "--interval", "1", env={**stream_env, "STREAM_LOG_FORMAT": "json"})
+    assert process.stdout is not None
+    assert process.stderr is not None
+    address = ""
+    for line in process.stderr:
+        entry = json.loads(line)
+        address = entry.get("address", address)
+        if entry["event"] == "audited":
+            break
+    metrics = urlopen(f"{address}/metrics", timeout=5).read().decode()
+    assert 'stream_audit_differences{kind="unknown"} 1.0' in metrics
+    assert 'stream_audit_differences{kind="lost"} 0.0' in metrics
+    assert re.search(r"stream_audit_last_round_timestamp_seconds [1-9]", metrics)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 1
+    assert b"1 differences" in process.stdout.read()
