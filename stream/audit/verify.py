@@ -2,6 +2,8 @@
 
 import re
 import tempfile
+from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,6 +24,8 @@ from stream.kafka.reader import StoredRecord, read_topic
 from stream.store.rocks import StoreIdentity, read_copy
 
 TELL_EVERY = 5_000  # input records
+_Copied = tuple[int, StoreCopy]
+"""A store's changelog position, and the store."""
 _STORE = re.compile(r"partition-([0-9]+)")
 
 
@@ -43,6 +47,7 @@ class _Partition:
 
     Attributes:
         totals: last total of each signature, as the count topic says.
+        begins: of each transaction in the count topic, its first offset; ends: the same, its last.
     """
 
     join: PartitionJoin
@@ -51,6 +56,26 @@ class _Partition:
     counts: int
     totals: dict[bytes, bytes] = field(default_factory=dict)
     bookmark: Bookmark | None = None
+    begins: "array[int]" = field(default_factory=lambda: array("q"))
+    ends: "array[int]" = field(default_factory=lambda: array("q"))
+    begin: int | None = None
+
+    def total(self, record: StoredRecord) -> None:
+        """Take a record of the count topic."""
+        self.totals[record.key or b""] = record.value or b""
+        self.begin = record.offset if self.begin is None else self.begin
+        with suppress(ValueError):  # a foreign record: its total shows
+            found = read_bookmark(record.headers)
+            if found is not None:
+                self.bookmark = found
+                self.begins.append(self.begin)
+                self.ends.append(record.offset)
+                self.begin = None
+
+    def is_midway(self, position: int) -> bool:
+        """Whether a changelog position lies within a transaction: restore was interrupted there."""
+        number = bisect_left(self.ends, position)
+        return number < len(self.ends) and self.begins[number] < position
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +152,7 @@ class Auditor:
         partition: int,
         cut: Cut,
         letters: LetterIndex,
-        stores: Sequence[StoreCopy],
+        stores: Sequence[_Copied],
         passed: _Passed,
     ) -> None:
         first, end = cut.input[partition]
@@ -150,17 +175,22 @@ class Auditor:
             self._inputs(partition, kept.input, end, passed),
             self._results(partition, kept.results, cut.results[partition][1]),
             letters.take(partition),
-            stores,
+            self._whole(kept, stores),
         )
         kept.input, kept.results = end, cut.results[partition][1]
         if first == 0:
             kept.join.compare(self._settings.count_topic, "totals", kept.totals)
 
+    def _whole(self, kept: _Partition, stores: Sequence[_Copied]) -> list[StoreCopy]:
+        """Leave out stores in which a transaction is half restored: they stand for no input offset."""
+        for position, copy in stores:
+            if kept.is_midway(position):
+                self.verdict.unchecked.append(f"{copy.name}: its restore was interrupted at {position}")
+        return [copy for position, copy in stores if not kept.is_midway(position)]
+
     def _read_totals(self, partition: int, kept: _Partition, end: int) -> None:
         for record in self._read(self._settings.count_topic, partition, kept.counts, end):
-            kept.totals[record.key or b""] = record.value or b""
-            with suppress(ValueError):  # a foreign record: its total shows
-                kept.bookmark = read_bookmark(record.headers) or kept.bookmark
+            kept.total(record)
         kept.counts = end
         digest = kept.bookmark.dictionary if kept.bookmark else self._index.digest
         if digest != self._index.digest:
@@ -224,10 +254,8 @@ class Auditor:
                     "raise its retention.ms, or verify before it cuts",
                 )
 
-    def _stores(
-        self, state_dirs: Sequence[Path], identity: StoreIdentity
-    ) -> Mapping[int, Sequence[StoreCopy]]:
-        copies: dict[int, list[StoreCopy]] = {}
+    def _stores(self, state_dirs: Sequence[Path], identity: StoreIdentity) -> Mapping[int, Sequence[_Copied]]:
+        copies: dict[int, list[_Copied]] = {}
         for path in sorted(path for folder in state_dirs for path in store_folders(folder)):
             try:
                 found, checkpoint, totals = read_copy(path)
@@ -240,7 +268,8 @@ class Auditor:
                 )
             elif checkpoint is not None and checkpoint.input_offset is not None:
                 partition = int(path.name.removeprefix("partition-"))
-                copies.setdefault(partition, []).append(StoreCopy(str(path), checkpoint.input_offset, totals))
+                copy = StoreCopy(str(path), checkpoint.input_offset, totals)
+                copies.setdefault(partition, []).append((checkpoint.changelog_offset, copy))
         return copies
 
 

@@ -234,8 +234,9 @@ class Campaign:
         score.lost, score.duplicated = found.lost, found.duplicated
         score.torn = found.totals + found.stores
         score.mismatched = found.wrong + found.unknown + found.misplaced
-        for sentence in (*found.differences, *found.unchecked):
+        for sentence in found.differences:
             score.differ(sentence)
+        score.unchecked = found.unchecked
         if found.records != self._load.blobs:
             score.differ(f"{self._load.blobs} blobs were sent, the input holds {found.records}")
         for line in self._fleet.notes.tracebacks:

@@ -28,6 +28,7 @@ class Score:
         disordered: results before their predecessor's input, as either reader saw them.
         markers_skipped: how often Kafka left out transaction markers that it owed: not the workers' doing,
             and input that waits for them has no outcome.
+        unchecked: what `verify` could not look at.
         differences: what else was not as it must be, in sentences.
     """
 
@@ -57,6 +58,7 @@ class Score:
     aborted_seen: int = 0
     disordered: int = 0
     markers_skipped: int = 0
+    unchecked: Sequence[str] = ()
     differences: list[str] = field(default_factory=list)
 
     @property
@@ -105,6 +107,7 @@ class Score:
             "disordered": self.disordered,
             "unseen": self.unseen,
             "differences": self.differences,
+            "unchecked": list(self.unchecked),
             "faults": dict(self.faults),
             "faults_total": self.faults.total(),
             "wire": dict(self.wire),
