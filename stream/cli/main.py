@@ -15,6 +15,7 @@ from stream.cli import (
     produce,
     results,
     schemas,
+    simulate,
     topics,
     totals,
     verify,
@@ -86,6 +87,13 @@ app.command(
         "anagram-stream verify --follow --interval 60",
     )
 )(verify.verify)
+app.command(
+    epilog=examples(
+        "anagram-stream simulate",
+        "anagram-stream simulate --seeds 100000",
+        "anagram-stream simulate --seed 7",
+    )
+)(simulate.simulate)
 app.command(
     epilog=examples(
         "anagram-stream chaos",

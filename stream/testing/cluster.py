@@ -8,9 +8,11 @@ It keeps the promises that exactness rests on:
 What it is asked for outside these it does not pretend to know.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from stream.core.records import Header
+from stream.errors import Abortable, Fenced
 from stream.testing.clock import FakeClock
 from stream.testing.group import FakeGroup
 from stream.testing.log import Entry, PartitionLog, Record
@@ -44,6 +46,7 @@ class FakeCluster:
         self._poll_interval_s_max = poll_interval_s_max
         self._topics: dict[str, list[PartitionLog]] = {}
         self._groups: dict[tuple[str, str], FakeGroup] = {}
+        self._in_flight: list[tuple[float, Callable[[], object]]] = []
 
     def create(self, topic: str, partitions: int) -> None:
         """Create a topic, or add partitions to one."""
@@ -88,8 +91,23 @@ class FakeCluster:
         """Return the offsets and records that a read_committed reader sees now."""
         return [_pair(entry) for entry in self.log(topic, partition).read(0, _ALL).entries]
 
+    def later(self, seconds: float, request: Callable[[], object]) -> None:
+        """Let a request arrive later: the network held it, and nobody waits for its answer any more."""
+        self._in_flight.append((self.clock.monotonic() + seconds, request))
+
+    def is_settled(self) -> bool:
+        """Whether no request is on its way, no transaction open and no marker owed."""
+        return not self._in_flight and self.coordinator.is_settled()
+
     def settle(self) -> None:
         """Do what time brought."""
+        now = self.clock.monotonic()
+        due = [request for at, request in self._in_flight if at <= now]
+        if due:
+            self._in_flight = [(at, request) for at, request in self._in_flight if at > now]
+            for request in due:
+                with suppress(Fenced, Abortable):  # what it is told, nobody hears
+                    request()
         self.coordinator.settle()
         for group in self._groups.values():
             group.settle()

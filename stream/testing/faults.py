@@ -29,6 +29,7 @@ class Moment(StrEnum):
 
 
 _MOMENTS = len(Moment)
+LATE_S_MAX = 8.0  # far beyond a transaction's timeout: its successors have come and gone
 
 
 class FaultClass(StrEnum):
@@ -39,6 +40,7 @@ class FaultClass(StrEnum):
     PAUSE = "pause"  # SIGSTOP, for a while
     SWITCH = "switch"  # nothing but bad timing: the others go on first
     REBALANCE = "rebalance"  # the group reached its next epoch behind the caller's back
+    LATE = "late"  # a request of a transaction was held by the network; it arrives when nobody waits for it
 
 
 Planned = BaseException | Callable[[], None]
@@ -49,10 +51,19 @@ class Faults:
 
     def __init__(self) -> None:
         self._planned: list[tuple[str, Moment, Planned]] = []
+        self._late: dict[str, float] = {}
 
     def plan(self, call: str, moment: Moment, fault: Planned) -> None:
         """Let `fault` happen once, at the next such call: an exception is raised, anything else is called."""
         self._planned.append((call, moment, fault))
+
+    def plan_late(self, call: str, seconds: float) -> None:
+        """Let the request of the next such call arrive so much later."""
+        self._late[call] = seconds
+
+    def late_s(self, call: str) -> float | None:
+        """Asked for each request of a transaction: how much later it arrives; None: now, with an answer."""
+        return self._late.pop(call, None)
 
     def at(self, call: str, moment: Moment) -> None:
         """Called by every fake call, twice."""
@@ -156,8 +167,9 @@ class SeededFaults(Faults):
         super().__init__()
         self._rng = rng
         self._rate = rate
-        self._classes = list(weights)
-        self._weights = list(weights.values())
+        self._classes = [kind for kind in weights if kind is not FaultClass.LATE]
+        self._weights = [weights[kind] for kind in self._classes]
+        self._late_share = weights.get(FaultClass.LATE, 0.0) / sum(self._weights)
         self._surroundings = surroundings
         self._tell = tell
 
@@ -175,6 +187,13 @@ class SeededFaults(Faults):
         if kind is FaultClass.CRASH:
             raise Crashed(call)
         self._surroundings(kind)
+
+    def late_s(self, call: str) -> float | None:
+        """Draw."""
+        if self._rng.random() >= self._rate() * self._late_share:
+            return super().late_s(call)
+        self._tell(call, Moment.BEFORE, FaultClass.LATE)
+        return self._rng.uniform(0.0, LATE_S_MAX)
 
     def _fail(self, call: str, moment: Moment) -> None:
         failures = (REQUEST_LOST if moment is Moment.BEFORE else ANSWER_LOST).get(call)

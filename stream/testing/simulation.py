@@ -7,6 +7,7 @@ import random
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 from stream.testing.audit import Auditor, Violation
 from stream.testing.cluster import FakeCluster
@@ -48,9 +49,23 @@ class Scale:
             FaultClass.PAUSE: 2,
             FaultClass.SWITCH: 3,
             FaultClass.REBALANCE: 1,
+            FaultClass.LATE: 1,
         }
     )
     marker_delayed: float | None = None
+
+    @classmethod
+    def drawn(cls, seed: int) -> Self:
+        """Draw how much happens, from little to a lot: rare things need now one and now the other."""
+        rng = random.Random(-1 - seed)  # noqa: S311 - to be replayed, not to be secret
+        weights = {kind: weight * rng.choice((0.3, 1, 1, 3)) for kind, weight in cls().weights.items()}
+        return cls(
+            blobs=rng.randint(10, 200),
+            turns=rng.randint(20, 200),
+            fault_rate=rng.choice((0.01, 0.03, 0.05, 0.1)),
+            weights=weights,
+            marker_delayed=rng.choice((None, None, 0.8)),
+        )
 
 
 class Simulation:
@@ -61,14 +76,18 @@ class Simulation:
         trace: the last that happened.
     """
 
-    def __init__(self, seed: int, scale: Scale | None = None) -> None:
+    def __init__(
+        self, seed: int, scale: Scale | None = None, *, trace_lines: int | None = TRACE_LINES_MAX
+    ) -> None:
+        """`trace_lines`: so many of the last are kept; None: all."""
         self.score: Counter[str] = Counter()
-        self.trace: deque[str] = deque(maxlen=TRACE_LINES_MAX)
+        self.trace: deque[str] = deque(maxlen=trace_lines)
         self._scale = scale = scale or Scale()
         self._rng = rng = random.Random(seed)  # noqa: S311 - to be replayed, not to be secret
         cluster = FakeCluster(
             session_timeout_s=SESSION_TIMEOUT_S, transaction_timeout_s=TRANSACTION_TIMEOUT_S
         )
+        self._began = cluster.clock.monotonic()
         partitions = rng.randint(1, 4)
         pipeline = FakePipeline(
             partitions, cluster=cluster, dead_letter_partitions=rng.randint(1, partitions)
@@ -89,6 +108,11 @@ class Simulation:
         around = Surroundings(self._submit, self._workload.disturb, self._say, self.score)
         self._fleet = Fleet(pipeline, tuning, rng.randint(1, 3), weather, around, rng)
         self._submitted = 0
+
+    @property
+    def seconds(self) -> float:
+        """How much time has passed in it."""
+        return self._pipeline.cluster.clock.monotonic() - self._began
 
     def run(self) -> None:
         """Storm, drain, judge.
@@ -123,7 +147,7 @@ class Simulation:
             self._fleet.step_all()
             if (
                 pipeline.committed() == pipeline.ends()
-                and pipeline.cluster.coordinator.is_settled()
+                and pipeline.cluster.is_settled()
                 and self._fleet.is_settled()
             ):
                 return

@@ -120,29 +120,40 @@ class FakeSink:
     @faulty("sink.send_offsets")
     def _send_offsets(self, offsets: Mapping[int, CommittedOffset], group: object) -> None:
         assert group is None or isinstance(group, Membership)
-        self._cluster.coordinator.send_offsets(
-            self._id,
-            self._in_transaction(),
-            self._cluster.group(self._names.group, self._names.input),
-            offsets,
-            group,
+        of_group = self._cluster.group(self._names.group, self._names.input)
+        coordinator = self._cluster.coordinator
+        self._ask(
+            "sink.send_offsets",
+            lambda epoch: coordinator.send_offsets(self._id, epoch, of_group, offsets, group),
         )
 
     @faulty("sink.commit")
     def _commit(self) -> Mapping[int, int]:
-        self._cluster.coordinator.end(self._id, self._in_transaction(), commit=True)
+        self._ask("sink.commit", lambda epoch: self._cluster.coordinator.end(self._id, epoch, commit=True))
         producer = self._open()
         producer.began = None
         return {partition: offset + 1 for partition, offset in producer.changelog.items()}
 
     @faulty("sink.abort")
     def _abort(self) -> None:
-        self._cluster.coordinator.end(self._id, self._in_transaction(), commit=False)
+        self._ask("sink.abort", lambda epoch: self._cluster.coordinator.end(self._id, epoch, commit=False))
         self._open().began = None
 
     def _append(self, topic: str, partition: int, record: Record) -> int:
         log = self._cluster.log(topic, partition)
-        return self._cluster.coordinator.append(self._id, self._in_transaction(), log, record)
+        return self._ask(
+            "sink.produce",
+            lambda epoch: self._cluster.coordinator.append(self._id, epoch, log, record),
+        )
+
+    def _ask(self, call: str, request: Callable[[int], _Answer]) -> _Answer:
+        """Let the coordinator carry out a request, now or when the network lets it through."""
+        epoch = self._in_transaction()
+        late_s = self.faults.late_s(call)
+        if late_s is None:
+            return request(epoch)
+        self._cluster.later(late_s, lambda: request(epoch))
+        raise InDoubt(f"{call}: no answer")
 
     def _guarded(self, call: Callable[[], _Answer]) -> _Answer:
         """Report what befell the producer as the real adapter does, and hold the caller to it.

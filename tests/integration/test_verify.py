@@ -40,6 +40,7 @@ def kinds(found: Verdict) -> dict[str, int]:
 def test_live_worker_is_clean_and_forgeries_are_found(stream_env: dict[str, str], tmp_path: Path) -> None:
     following = Auditor(settings_of(stream_env), load_index(None))
     with WorkerProcess(stream_env, tmp_path / "log") as worker:
+        worker.wait_for("partition running", times=2)
         for _ in range(5):
             produce(stream_env, [("a", "cat act"), ("b", "listen")] * 500, partition=0)
             produce(stream_env, [(None, b"\xff")], partition=1)

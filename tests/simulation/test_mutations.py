@@ -32,6 +32,7 @@ STOPPED_OFTEN = Scale(
         FaultClass.PAUSE: 3,
         FaultClass.SWITCH: 1,
         FaultClass.REBALANCE: 0.3,
+        FaultClass.LATE: 2,
     },
     marker_delayed=0.8,
 )

@@ -1,0 +1,72 @@
+"""`simulate`: seeded storms of faults on a fake broker, by the thousand."""
+
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from stream.cli.app import err, out
+from stream.cli.listing import Format
+
+HOUR_S = 3600
+
+
+def simulate(
+    seeds: Annotated[int, typer.Option(min=1, help="How many, from --first on.")] = 1_000,
+    first: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Run this one alone, and print all that happens.")
+    ] = None,
+    processes: Annotated[int, typer.Option(min=0, help="At once; 0: as many as there are cores.")] = 0,
+    output: Annotated[Format, typer.Option("--format", help="What is printed at the end.")] = Format.TABLE,
+) -> None:
+    """Run the real worker against a fake Kafka in storms of faults, one for each seed, without a broker.
+
+    The worker's loop, its restore and its retries are the real ones; time is virtual. A seed is a complete
+    replay. Exit status 1 when a promise was broken.
+    """
+    from stream.testing.seeds import Outcome, cores, run_seed, run_seeds  # noqa: PLC0415 - slow to load
+
+    if seed is not None:
+        simulation, broken = run_seed(seed)
+        out.print("\n".join(simulation.trace), markup=False)
+        if broken:
+            out.print(broken.partition("\n")[0], style="bold red", markup=False)
+            raise typer.Exit(1)
+        out.print(f"seed {seed} holds, {simulation.seconds:.0f} simulated seconds", markup=False)
+        return
+    columns = (TextColumn("seeds"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+        task = progress.add_task("", total=seeds)
+
+        def tell(so_far: Outcome) -> None:
+            progress.update(task, completed=so_far.seeds)
+
+        found = run_seeds(range(first, first + seeds), processes or cores(), tell)
+    figures = {
+        "seeds": found.seeds,
+        "simulated_hours": round(found.seconds / HOUR_S, 1),
+        "failed": sorted(found.failed),
+        "happened": dict(found.score.most_common()),
+    }
+    if output is Format.JSON:
+        out.print(orjson.dumps(figures).decode(), markup=False)
+    else:
+        _show(figures, found.failed)
+    if found.failed:
+        raise typer.Exit(1)
+
+
+def _show(figures: dict[str, Any], failed: dict[int, str]) -> None:
+    happened = figures["happened"]
+    calls = {name: n for name, n in happened.items() if name.startswith(("before ", "after "))}
+    rest = ", ".join(f"{n:,} {name}" for name, n in happened.items() if name not in calls)
+    out.print(f"{figures['seeds']:,} seeds, {figures['simulated_hours']:,} simulated hours", markup=False)
+    out.print(f"happened: {rest}", markup=False)
+    out.print(f"faults at {len(calls)} moments of calls: {sum(calls.values()):,}", markup=False)
+    for seed, broken in sorted(failed.items()):
+        out.print(f"seed {seed} is broken: {broken}", style="red", markup=False)
+        out.print(f"replay it with: anagram-stream simulate --seed {seed}", markup=False)
+    if not failed:
+        out.print("[green]every seed holds[/green]")
