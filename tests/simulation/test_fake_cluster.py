@@ -202,3 +202,34 @@ def test_member_that_does_not_poll_loses_its_partitions() -> None:
     cluster.clock.advance(301.0)
     cluster.settle()
     assert not pipeline.group.owners()
+
+
+def test_commit_that_arrives_late_does_not_commit_what_came_after_it() -> None:
+    """KAFKA-17754: the broker must know it by its epoch."""
+    pipeline = FakePipeline()
+    producer = Producer(pipeline)
+    producer.begin(b"first")
+    producer.sink.faults.plan_late("sink.commit", 2.0)
+    with pytest.raises(InDoubt):
+        producer.sink.commit()
+    producer.sink.renew()
+    producer.begin(b"second")
+    pipeline.cluster.clock.advance(3.0)
+    pipeline.cluster.settle()
+    assert results(pipeline) == []
+    producer.sink.commit()
+    assert results(pipeline) == [b"second"]
+
+
+def test_commit_that_arrives_late_counts_while_nobody_took_over() -> None:
+    pipeline = FakePipeline()
+    producer = Producer(pipeline)
+    producer.begin(b"first")
+    producer.sink.faults.plan_late("sink.commit", 2.0)
+    with pytest.raises(InDoubt):
+        producer.sink.commit()
+    assert not pipeline.cluster.is_settled()
+    pipeline.cluster.clock.advance(3.0)
+    assert results(pipeline) == [b"first"]
+    pipeline.cluster.settle()
+    assert pipeline.cluster.is_settled()

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 import stream.run.loop
+from stream.core.records import OutputRecord
 from stream.errors import Abortable, InDoubt
 from stream.ports import Batch, ChangelogChunk, Checkpoint, CommittedOffset, Sink, Store
 from stream.run.assignment import Partition
@@ -133,7 +134,51 @@ def checkpoint_runs_ahead(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(FakeSink, "commit", ahead)
 
 
+def offsets_are_committed_apart(patch: pytest.MonkeyPatch) -> None:
+    def commit_at_once(self: FakeSink, offsets: Mapping[int, CommittedOffset], group: object) -> None:
+        del group
+        self._cluster.group(self._names.group, self._names.input).commit(offsets)
+
+    patch.setattr(FakeSink, "send_offsets", commit_at_once)
+
+
+def producer_is_kept_in_doubt(patch: pytest.MonkeyPatch) -> None:
+    """The same producer goes on, and what comes late of it is taken for its own."""
+    renew, guarded = FakeSink.renew, FakeSink._guarded
+
+    def keep(self: FakeSink, call: Callable[[], object]) -> object:
+        producer = self._producer
+        try:
+            return guarded(self, call)
+        except InDoubt:
+            self._producer = producer
+            raise
+
+    def renew_once(self: FakeSink) -> None:
+        if self._producer is None:
+            renew(self)
+        else:
+            self._producer.began = None
+
+    patch.setattr(FakeSink, "_guarded", keep)
+    patch.setattr(FakeSink, "renew", renew_once)
+
+
+def retries_are_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """A record whose stage failed for good is left out instead of being buried."""
+    produce = FakeSink.produce
+
+    def without_letters(self: FakeSink, record: OutputRecord) -> None:
+        if record.topic != self._names.dead_letters:
+            produce(self, record)
+
+    patch.setattr(FakeSink, "produce", without_letters)
+
+
 MUTATIONS = [
+    offsets_are_committed_apart,
+    producer_is_kept_in_doubt,
+    retries_are_forgotten,
     store_is_written_before_the_commit,
     input_is_not_rewound_after_an_abort,
     restore_ends_at_the_last_stable_offset,

@@ -5,15 +5,17 @@ from collections import Counter
 import pytest
 
 from stream.testing.faults import FaultClass
+from stream.testing.seeds import run_seed
 from stream.testing.simulation import Simulation
 
-SEEDS = range(200)
+SEEDS = range(400)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_counts_are_exact_whatever_crashes(seed: int) -> None:
-    """Replay one seed with: pytest "tests/simulation/test_simulation.py::<the test's name>[<the seed>]"."""
-    Simulation(seed).run()
+    """Replay one seed with: anagram-stream simulate --seed <the seed>."""
+    _, broken = run_seed(seed, trace_lines=60)
+    assert not broken, f"{broken}\nreplay it with: anagram-stream simulate --seed {seed}"
 
 
 def test_seed_is_a_complete_replay() -> None:
@@ -26,7 +28,7 @@ def test_seed_is_a_complete_replay() -> None:
 
 def test_storm_reaches_every_step_of_the_commit() -> None:
     score: Counter[str] = Counter()
-    for seed in range(30):
+    for seed in range(60):
         simulation = Simulation(seed)
         simulation.run()
         score += simulation.score
