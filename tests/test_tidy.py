@@ -33,13 +33,16 @@ MAY_IMPORT = {
     "testing": ("errors core config ports store telemetry run run/wire", ""),
     "testing/proxy": ("errors", ""),
     "testing/plugin": ("errors core config ports testing", "pytest"),
-    "audit": ("errors core config ports kafka store telemetry run run/wire", "orjson"),
+    "audit": (
+        "errors core config ports kafka/reader kafka/offsets kafka/clients kafka/topics store run run/wire",
+        "orjson",
+    ),
     "chaos": (
         "errors core config ports kafka telemetry run run/wire broker testing testing/proxy audit",
         "orjson",
     ),
     "cli": (
-        "errors core config ports kafka store telemetry run run/wire broker audit chaos",
+        "errors core config ports kafka store telemetry run run/wire broker testing audit chaos",
         "typer rich orjson structlog",
     ),
 }

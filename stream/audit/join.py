@@ -5,97 +5,32 @@ totals, which the dictionary bounds, and input records whose outcome has not com
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Generic, TypeVar
 
-import orjson
-
+from stream.audit.judge import Judge
+from stream.audit.outcomes import Bounds, Letter, Result, StoreCopy, content_of
 from stream.audit.verdict import Verdict
-from stream.core.codec import decode_blob
-from stream.core.decide import Decider, Decision
-from stream.core.dictionary import AnagramIndex
 from stream.core.records import InputRecord
-from stream.errors import Reason, Rejected
+from stream.errors import Reason
 
+Item = TypeVar("Item")
 MISSING_MAX = 1_000_000  # input records without an outcome that are kept in mind, of a partition
-TEXTS_KEPT = 4_096
-TEXT_KEPT_CHARS = 4_096
+MISSING_BYTES_MAX = 256 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """A committed result: where it lies and what it says. `source` is its input's partition and offset."""
+class _Ahead(Generic[Item]):
+    """An iterator that is looked into before it is taken from."""
 
-    at: int
-    source: tuple[int, int]
-    body: Mapping[str, Any]
+    def __init__(self, items: Iterator[Item]) -> None:
+        self._items = items
+        self._head = next(items, None)
 
-
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """A committed dead letter of this partition's input.
-
-    Attributes:
-        content: `content_of` its key and value; None where they were shortened.
-    """
-
-    offset: int
-    reason: str
-    content: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class StoreCopy:
-    """What a store holds, and the input offset that it stands for."""
-
-    name: str
-    input_offset: int
-    totals: Mapping[bytes, bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """How far a partition is looked at.
-
-    Attributes:
-        first: where its input begins.
-        committed: up to here every input record has an outcome among those given.
-        end: outcomes speak of input before this.
-        counted_to: up to here the totals stand.
-    """
-
-    first: int
-    committed: int
-    end: int
-    counted_to: int
-
-
-class Judge:
-    """What the core makes of a record: counts, or the reason why not. Equal texts are counted once."""
-
-    def __init__(
-        self, index: AnagramIndex, input_format: Literal["text", "json"], text_bytes_max: int
-    ) -> None:
-        self._decide = Decider(index).decide
-        self._input_format = input_format
-        self._text_bytes_max = text_bytes_max
-        self._known: dict[str, Decision] = {}
-
-    def of(self, record: InputRecord) -> tuple[str, Decision] | Reason:
-        """Return blob id and counts, or why the record is rejected."""
-        try:
-            blob = decode_blob(record, self._input_format, self._text_bytes_max)
-        except Rejected as why:
-            return why.reason
-        known = self._known.get(blob.text)
-        if known is None:
-            known = self._decide(blob.text)
-            if len(blob.text) <= TEXT_KEPT_CHARS:
-                if len(self._known) >= TEXTS_KEPT:
-                    self._known.clear()
-                self._known[blob.text] = known
-        return blob.blob_id, known
+    def while_(self, holds: Callable[[Item], bool]) -> Iterator[Item]:
+        """Take items as long as the condition holds for the next."""
+        while self._head is not None and holds(self._head):
+            taken, self._head = self._head, next(self._items, None)
+            yield taken
 
 
 class PartitionJoin:
@@ -106,6 +41,8 @@ class PartitionJoin:
         self._judge = judge
         self._verdict = verdict
         self._missing: dict[int, InputRecord] = {}
+        self._missing_bytes = 0
+        self.unjudged = 0  # records whose outcome retention may have taken
         self._ahead: deque[tuple[int, Mapping[str, int]]] = (
             deque()
         )  # of input that the totals do not stand for yet
@@ -125,33 +62,20 @@ class PartitionJoin:
         `letters` are in the order of their input. `stores` stand for input before `bounds.counted_to`.
         """
         waiting = deque(sorted(stores, key=lambda store: store.input_offset))
-        result, letter = next(results, None), next(letters, None)
+        ahead, letters_ahead = _Ahead(results), _Ahead(letters)
         for record in inputs:
             self._verdict.records += 1
-            while result is not None and self._is_due(result, record.offset, bounds):
+            for result in ahead.while_(lambda each: self._is_due(each, record.offset, bounds)):  # noqa: B023
                 self._late(result, bounds)
-                result = next(results, None)
-            while letter is not None and letter.offset < record.offset:
+            for letter in letters_ahead.while_(lambda each: each.offset < record.offset):  # noqa: B023
                 self._late_letter(letter, bounds)
-                letter = next(letters, None)
-            outcomes = 0
-            while result is not None and result.source == (self._partition, record.offset):
-                outcomes += 1
-                self._take(record, result, outcomes)
-                result = next(results, None)
-            while letter is not None and letter.offset == record.offset:
-                outcomes += 1
-                self._take_letter(record, letter, outcomes)
-                letter = next(letters, None)
-            if not outcomes and len(self._missing) < MISSING_MAX:
-                self._missing[record.offset] = record
+            if not self._take_outcomes(record, ahead, letters_ahead):
+                self._miss(record, bounds)
             self._fold(bounds.counted_to, waiting)
-        while result is not None:
+        for result in ahead.while_(lambda _: True):
             self._late(result, bounds)
-            result = next(results, None)
-        while letter is not None:
+        for letter in letters_ahead.while_(lambda _: True):
             self._late_letter(letter, bounds)
-            letter = next(letters, None)
         self._ahead = deque(sorted(self._ahead, key=lambda each: each[0]))
         self._fold(bounds.counted_to, waiting)
         self._compare_stores(waiting, bounds.counted_to)
@@ -161,22 +85,53 @@ class PartitionJoin:
                 f"{store.name} stands for input before {store.input_offset}, the count topic for input "
                 f"before {bounds.counted_to}",
             )
-        self._lose(bounds)
+        for offset in [offset for offset in self._missing if offset < bounds.committed]:
+            if (lost := self._found(offset)) is not None:
+                self._lose(lost, bounds)
 
-    def compare(self, name: str, kind: str, totals: Mapping[bytes, bytes]) -> list[bytes]:
-        """Compare totals with the fold; return the signatures that differ."""
-        differ = []
-        for key in sorted(self.fold.keys() | {key.decode(errors="replace") for key in totals}):
-            found, expected = totals.get(key.encode(), b"0"), b"%d" % self.fold.get(key, 0)
-            if found != expected:
-                differ.append(key.encode())
-                by = f", {int(found) - int(expected):+d}" if found.isdigit() else ""
-                self._verdict.differ(
-                    kind,
-                    f"{name}: the total of {key} on partition {self._partition} is {found.decode()}, "
-                    f"the input gives {expected.decode()}{by}",
-                )
-        return differ
+    def _take_outcomes(
+        self, record: InputRecord, results: "_Ahead[Result]", letters: "_Ahead[Letter]"
+    ) -> int:
+        """Take what there is of a record; return how many outcomes that is."""
+        outcomes = 0
+        for result in results.while_(lambda each: each.source == (self._partition, record.offset)):
+            outcomes += 1
+            self._take(record, result, outcomes)
+        for letter in letters.while_(lambda each: each.offset == record.offset):
+            outcomes += 1
+            self._take_letter(record, letter, outcomes)
+        return outcomes
+
+    def _miss(self, record: InputRecord, bounds: Bounds) -> None:
+        """Keep a record whose outcome has not come yet, while there is room."""
+        if len(self._missing) < MISSING_MAX and self._missing_bytes < MISSING_BYTES_MAX:
+            self._missing[record.offset] = record
+            self._missing_bytes += len(record.value or b"")
+        else:
+            self._lose(record, bounds)
+
+    def differing(self, totals: Mapping[bytes, bytes]) -> list[bytes]:
+        """Return the signatures whose totals are not the fold."""
+        keys = {*totals, *(key.encode() for key in self.fold)}
+        return sorted(key for key in keys if totals.get(key, b"0") != self._expected(key))
+
+    def _expected(self, key: bytes) -> bytes:
+        return b"%d" % self.fold.get(key.decode(errors="replace"), 0)
+
+    def compare(
+        self, name: str, kind: str, totals: Mapping[bytes, bytes], but: Collection[bytes] = ()
+    ) -> None:
+        """Note every total that is not the fold, `but` those."""
+        for key in self.differing(totals):
+            if key in but:
+                continue
+            found, expected = totals.get(key, b"0"), self._expected(key)
+            by = f", {int(found) - int(expected):+d}" if found.isdigit() else ""
+            self._verdict.differ(
+                kind,
+                f"{name}: the total of {key.decode(errors='replace')} on partition {self._partition} is "
+                f"{found.decode(errors='replace')}, the input gives {expected.decode()}{by}",
+            )
 
     def _is_due(self, result: Result, offset: int, bounds: Bounds) -> bool:
         """Whether it speaks of nothing that is still to come."""
@@ -204,6 +159,7 @@ class PartitionJoin:
             body.get("anagram_counts") != decision.anagram_counts
             or body.get("words") != decision.words
             or body.get("blob_id") != blob_id
+            or result.key != blob_id.encode()
         ):
             self._verdict.differ(
                 "wrong", f"{self._where(record.offset)}: the result at {result.at} is not what its text gives"
@@ -236,7 +192,7 @@ class PartitionJoin:
     def _late(self, result: Result, bounds: Bounds) -> None:
         """Take a result whose input was passed already, or that speaks of none of ours."""
         partition, source = result.source
-        if partition == self._partition and (record := self._missing.pop(source, None)) is not None:
+        if partition == self._partition and (record := self._found(source)) is not None:
             self._take(record, result, 1)
             return
         self._verdict.results += 1
@@ -254,7 +210,7 @@ class PartitionJoin:
             )
 
     def _late_letter(self, letter: Letter, bounds: Bounds) -> None:
-        if (record := self._missing.pop(letter.offset, None)) is not None:
+        if (record := self._found(letter.offset)) is not None:
             self._take_letter(record, letter, 1)
             return
         self._verdict.dead_letters += 1
@@ -287,25 +243,18 @@ class PartitionJoin:
             store = stores.popleft()
             self.compare(store.name, "stores", store.totals)
 
-    def _lose(self, bounds: Bounds) -> None:
-        for offset in [offset for offset in self._missing if offset < bounds.committed]:
-            del self._missing[offset]
-            self._verdict.differ("lost", f"{self._where(offset)} has no outcome")
+    def _found(self, offset: int) -> InputRecord | None:
+        record = self._missing.pop(offset, None)
+        if record is not None:
+            self._missing_bytes -= len(record.value or b"")
+        return record
+
+    def _lose(self, record: InputRecord, bounds: Bounds) -> None:
+        is_rejected = bounds.letters_cut and isinstance(self._judge.of(record), Reason)
+        if record.offset < bounds.outcomes_from or is_rejected:
+            self.unjudged += 1
+        elif record.offset < bounds.committed:
+            self._verdict.differ("lost", f"{self._where(record.offset)} has no outcome")
 
     def _where(self, offset: int) -> str:
         return f"input record {self._partition}:{offset}"
-
-
-def content_of(key: bytes | None, value: bytes | None) -> int:
-    """Return a number for a record's key and value: equal ones have the same, within this process."""
-    return hash((key, value))
-
-
-def read_result(at: int, value: bytes | None) -> Result | None:
-    """Read a result; None where it is not one."""
-    try:
-        body = orjson.loads(value or b"")
-        source = body["source"]
-        return Result(at, (int(source["partition"]), int(source["offset"])), body)
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-        return None

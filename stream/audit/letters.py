@@ -1,16 +1,17 @@
 """Dead letters by the input that they speak of: on disk, for a flood of them must not fill the memory."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from stream.audit.join import Letter, content_of
+from stream.audit.outcomes import Letter, content_of
 from stream.kafka.reader import StoredRecord
 
 _BATCH = 10_000
 _PARTITION, _OFFSET, _REASON = "__streams.errors.partition", "__streams.errors.offset", "dead-letter.reason"
+_TOPIC, _GROUP = "__streams.errors.topic", "dead-letter.group"
 _SHORTENED = {"dead-letter.value-bytes", "dead-letter.key-bytes"}
 _Row = tuple[int, int, str, int | None]
 
@@ -18,7 +19,9 @@ _Row = tuple[int, int, str, int | None]
 class LetterIndex:
     """A temporary database: input partition, offset, reason, and a hash of key and value."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, topic: str, group: str) -> None:
+        """Only those of this input topic and group are taken: others may share the dead-letter topic."""
+        self._of = (topic.encode(), group.encode())
         self._database = sqlite3.connect(folder / "letters.sqlite", isolation_level=None)
         self._database.execute("PRAGMA journal_mode=OFF")
         self._database.execute(
@@ -31,7 +34,10 @@ class LetterIndex:
         rows: list[_Row] = []
         nameless = 0
         for record in records:
-            row = _row(record)
+            named = dict(record.headers)
+            if named.get(_TOPIC) is not None and (named[_TOPIC], named.get(_GROUP)) != self._of:
+                continue
+            row = _row(record, named)
             if row is None:
                 nameless += 1
                 continue
@@ -50,6 +56,10 @@ class LetterIndex:
             yield Letter(source, reason, content)
         self._database.execute("DELETE FROM letters WHERE partition = ?", (partition,))
 
+    def left(self) -> int:
+        """Count those that nobody took: of partitions that the input has not."""
+        return int(self._database.execute("SELECT count(*) FROM letters").fetchone()[0])
+
     def _insert(self, rows: list[_Row]) -> None:
         self._database.execute("BEGIN")
         self._database.executemany("INSERT INTO letters VALUES (?, ?, ?, ?)", rows)
@@ -65,8 +75,7 @@ class LetterIndex:
         self._database.close()
 
 
-def _row(record: StoredRecord) -> _Row | None:
-    named = dict(record.headers)
+def _row(record: StoredRecord, named: Mapping[str, bytes | None]) -> _Row | None:
     is_whole = not _SHORTENED & named.keys()
     try:
         return (

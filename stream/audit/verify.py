@@ -1,32 +1,33 @@
 """The audit: committed input, results, dead letters, totals and stores, held against each other."""
 
-import re
 import tempfile
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from stream.audit.cut import Cut, make_cut
-from stream.audit.join import Bounds, Judge, PartitionJoin, Result, StoreCopy, read_result
+from stream.audit.join import PartitionJoin
+from stream.audit.judge import Judge
 from stream.audit.letters import LetterIndex
+from stream.audit.outcomes import Bounds, Result, StoreCopy, read_result
+from stream.audit.stores import Copied, read_stores
 from stream.audit.verdict import DIFFERENCES_MAX, Verdict
 from stream.config import Settings
 from stream.core.bookmark import Bookmark, read_bookmark
 from stream.core.dictionary import AnagramIndex
 from stream.core.records import InputRecord
-from stream.errors import Fatal, Refused
+from stream.errors import Refused
 from stream.kafka import topics
 from stream.kafka.clients import Admin, make_admin, reader_options
+from stream.kafka.offsets import offset_ranges
 from stream.kafka.reader import StoredRecord, read_topic
-from stream.store.rocks import StoreIdentity, read_copy
+from stream.store.rocks import StoreIdentity
 
 TELL_EVERY = 5_000  # input records
-_Copied = tuple[int, StoreCopy]
-"""A store's changelog position, and the store."""
-_STORE = re.compile(r"partition-([0-9]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,19 +133,23 @@ class Auditor:
         identity = StoreIdentity(found.cluster_id, found.input.id, found.count.id, self._index.digest)
         self.verdict.unchecked.clear()
         self.verdict.totals = self.verdict.stores = 0
-        stores = self._stores(state_dirs, identity)  # before the cut: what they stand for lies below it
+        stores = read_stores(
+            state_dirs, identity, self.verdict.unchecked
+        )  # before the cut: what they stand for lies below it
         cut = make_cut(self._settings, self._admin)
         self._note_cuts(cut)
         done, total = 0, sum(end - first for first, end in cut.input.values())
         with (
             tempfile.TemporaryDirectory(prefix="anagram-stream-verify-") as folder,
-            LetterIndex(Path(folder)) as letters,
+            LetterIndex(Path(folder), self._settings.input_topic, self._settings.group_id) as letters,
         ):
             self._index_letters(letters, cut)
             for partition, (first, end) in cut.input.items():
                 copies = stores.get(partition, ()) if first == 0 else ()
                 self._advance(partition, cut, letters, copies, _Passed(tell, done - first, total))
                 done += end - first
+            for _ in range(letters.left()):
+                self.verdict.differ("unknown", "a dead letter is of a partition that the input has not")
         tell(Progress(total, total))
 
     def _advance(
@@ -152,7 +157,7 @@ class Auditor:
         partition: int,
         cut: Cut,
         letters: LetterIndex,
-        stores: Sequence[_Copied],
+        stores: Sequence[Copied],
         passed: _Passed,
     ) -> None:
         first, end = cut.input[partition]
@@ -163,25 +168,40 @@ class Auditor:
                 join, first, cut.results[partition][0], cut.counts[partition][0]
             )
         self._read_totals(partition, kept, cut.counts[partition][1])
-        bookmark = kept.bookmark
+        results = self._results(partition, kept.results, cut.results[partition][1])
+        outcomes_from = 0
+        if cut.results[partition][0] > 0 and (earliest := next(results, None)) is not None:
+            outcomes_from, results = earliest.source[1], chain([earliest], results)
         bounds = Bounds(
             first=first,
             committed=cut.committed[partition],
             end=end,
-            counted_to=bookmark.input_offset if bookmark else first,
+            # Totals of all that is committed lie below the count topic's end, whatever its bookmark says.
+            counted_to=max(kept.bookmark.input_offset if kept.bookmark else 0, cut.committed[partition]),
+            outcomes_from=outcomes_from if cut.results[partition][1] > cut.results[partition][0] else end,
+            letters_cut=any(begin > 0 for begin, _ in cut.dead_letters.values()),
         )
         kept.join.advance(
             bounds,
             self._inputs(partition, kept.input, end, passed),
-            self._results(partition, kept.results, cut.results[partition][1]),
+            results,
             letters.take(partition),
             self._whole(kept, stores),
         )
         kept.input, kept.results = end, cut.results[partition][1]
-        if first == 0:
-            kept.join.compare(self._settings.count_topic, "totals", kept.totals)
+        if first == 0 and cut.results[partition][0] == 0:
+            self._compare_totals(partition, kept)
 
-    def _whole(self, kept: _Partition, stores: Sequence[_Copied]) -> list[StoreCopy]:
+    def _compare_totals(self, partition: int, kept: _Partition) -> None:
+        """Compare; a total that changed after the cut may have been compacted away below it."""
+        changed: set[bytes] = set()
+        if kept.join.differing(kept.totals):
+            topic = self._settings.count_topic
+            _, end = offset_ranges(self._admin, topic, [partition], stable=True)[partition]
+            changed = {record.key or b"" for record in self._read(topic, partition, kept.counts, end)}
+        kept.join.compare(self._settings.count_topic, "totals", kept.totals, changed)
+
+    def _whole(self, kept: _Partition, stores: Sequence[Copied]) -> list[StoreCopy]:
         """Leave out stores in which a transaction is half restored: they stand for no input offset."""
         for position, copy in stores:
             if kept.is_midway(position):
@@ -210,7 +230,7 @@ class Auditor:
 
     def _results(self, partition: int, begin: int, end: int) -> Iterator[Result]:
         for record in self._read(self._settings.result_topic, partition, begin, end):
-            result = read_result(record.offset, record.value)
+            result = read_result(record.offset, record.key, record.value, self._settings.input_topic)
             if result is None:
                 self.verdict.differ(
                     "unknown",
@@ -246,41 +266,9 @@ class Auditor:
             (settings.result_topic, cut.results),
             (settings.dead_letter_topic, cut.dead_letters),
         ):
-            gone = {p: first for p, (first, _) in ranges.items() if first > 0}
-            if gone:
-                raise Refused(
-                    f"{topic} was cut by retention (partition {min(gone)} begins at {gone[min(gone)]}): "
-                    "which outcomes there were cannot be told",
-                    "raise its retention.ms, or verify before it cuts",
-                )
-
-    def _stores(self, state_dirs: Sequence[Path], identity: StoreIdentity) -> Mapping[int, Sequence[_Copied]]:
-        copies: dict[int, list[_Copied]] = {}
-        for path in sorted(path for folder in state_dirs for path in store_folders(folder)):
-            try:
-                found, checkpoint, totals = read_copy(path)
-            except Fatal as why:
-                self.verdict.unchecked.append(str(why))
-                continue
-            if found != identity:
-                self.verdict.unchecked.append(
-                    f"the store {path} is of another cluster, topic or dictionary, or new"
-                )
-            elif checkpoint is not None and checkpoint.input_offset is not None:
-                partition = int(path.name.removeprefix("partition-"))
-                copy = StoreCopy(str(path), checkpoint.input_offset, totals)
-                copies.setdefault(partition, []).append((checkpoint.changelog_offset, copy))
-        return copies
-
-
-def store_folders(folder: Path) -> Iterator[Path]:
-    """Yield the stores below a state folder; those that were set aside are not among them.
-
-    Raises:
-        Refused: there is no such folder.
-    """
-    if not folder.is_dir():
-        raise Refused(f"there is no folder {folder}", "name the workers' STREAM_STATE_DIR")
-    for path in folder.rglob("partition-*"):
-        if _STORE.fullmatch(path.name) and path.is_dir():
-            yield path
+            for partition, (first, _) in ranges.items():
+                if first > 0:
+                    say(
+                        f"{topic}, partition {partition}, begins at {first} (retention): which outcomes "
+                        "there were before, and totals that rest on them, cannot be checked"
+                    )

@@ -20,10 +20,16 @@ from stream.cli.listing import Format
 from stream.config import load_settings
 
 if TYPE_CHECKING:
+    from stream.chaos.campaign import Campaign, Order
     from stream.chaos.score import Score
 
 SEEDS = 1_000_000
-WORDS_PER_BLOB = 50
+PER_BLOB, BATCH = 50, 10_000
+PLAN_HELP = (
+    "`drawn` from the seed over all classes; or `kafka`: those of Kafka's own transactions test, with its "
+    "100,000 records, 750 a transaction, each worker bounced three times, the broker killed."
+)
+STATIC_HELP = "Static members; under `classic` the default."
 KAFKA_BLOBS, KAFKA_WORDS, KAFKA_BATCH = 100_000, 5, 750
 
 
@@ -43,28 +49,13 @@ class GroupProtocol(StrEnum):
 
 def chaos(  # noqa: PLR0913 - a command's options
     *,
-    plan: Annotated[
-        Plan,
-        typer.Option(
-            help="`drawn` from the seed over all classes; or those of Kafka's own transactions test: 100,000 "
-            "records, 750 a transaction, each worker bounced three times, the broker killed."
-        ),
-    ] = Plan.DRAWN,
+    plan: Annotated[Plan, typer.Option(help=PLAN_HELP)] = Plan.DRAWN,
     words: Annotated[int, typer.Option(min=1_000, help="Words of the whole input.")] = 1_000_000,
     faults: Annotated[int, typer.Option(min=0, help="How many faults, over all classes.")] = 26,
-    duration: Annotated[
-        float, typer.Option(min=0, help="Seconds that the faults are spread over, at least.")
-    ] = 0.0,
+    duration: Annotated[float, typer.Option(min=0, help="Seconds that the faults take at least.")] = 0.0,
     protocol: Annotated[GroupProtocol, typer.Option(help="The group protocol.")] = GroupProtocol.CONSUMER,
-    static: Annotated[
-        bool | None,
-        typer.Option(
-            "--static/--dynamic", help="Static members; under `classic` the default.", show_default=False
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="Draws faults, texts and pace.", show_default="drawn, and said")
-    ] = None,
+    static: Annotated[bool | None, typer.Option("--static/--dynamic", help=STATIC_HELP)] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Draws faults, texts and pace.")] = None,
     workers: Annotated[int, typer.Option(min=1, max=16)] = 3,
     partitions: Annotated[int, typer.Option(min=1, max=64)] = 6,
     output: Annotated[Format, typer.Option("--format", help="What is printed at the end.")] = Format.TABLE,
@@ -74,32 +65,39 @@ def chaos(  # noqa: PLR0913 - a command's options
     Starts Apache Kafka and workers of its own; kills, stops, replaces and cuts them off; a reader runs
     throughout. Then a second reader and `verify` judge. Exit status 1 when a promise was broken.
     """
-    # Slow to load, and workers do without.
-    from stream.chaos.campaign import Campaign, Order  # noqa: PLC0415
+    from stream.chaos.campaign import Campaign, Order  # noqa: PLC0415 - slow to load, and workers do without
     from stream.chaos.load import Size  # noqa: PLC0415
     from stream.chaos.plan import bounces, draw  # noqa: PLC0415
 
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # as Ctrl-C: what was started is stopped
     is_static = protocol is GroupProtocol.CLASSIC if static is None else static
     drawn_from = secrets.randbelow(SEEDS) if seed is None else seed
-    is_drawn = plan is Plan.DRAWN
+    if plan is Plan.DRAWN:
+        size, planned = Size(max(1, words // PER_BLOB), PER_BLOB), draw(drawn_from, faults, protocol.value)
+        batch_records_max = BATCH
+    else:
+        size, planned, batch_records_max = Size(KAFKA_BLOBS, KAFKA_WORDS), bounces(workers), KAFKA_BATCH
+    java = load_settings(group_protocol=protocol.value, static_membership=is_static).java
     order = Order(
-        seed=drawn_from,
-        protocol=protocol.value,
-        static=is_static,
-        size=Size(max(1, words // WORDS_PER_BLOB), WORDS_PER_BLOB)
-        if is_drawn
-        else Size(KAFKA_BLOBS, KAFKA_WORDS),
-        faults=draw(drawn_from, faults, protocol.value) if is_drawn else bounces(workers),
-        batch_records_max=10_000 if is_drawn else KAFKA_BATCH,
-        seconds=duration,
-        workers=workers,
-        partitions=partitions,
-        java=load_settings(group_protocol=protocol.value, static_membership=is_static).java,
+        drawn_from,
+        protocol.value,
+        is_static,
+        size,
+        planned,
+        duration,
+        workers,
+        partitions,
+        batch_records_max,
+        java,
     )
+    _judge(order, Campaign, output)
+
+
+def _judge(order: "Order", campaign: "type[Campaign]", output: Format) -> None:
+    """Run it, show the score, and fail if a promise was broken."""
     folder = Path(tempfile.mkdtemp(prefix="anagram-stream-chaos-"))
     with _Board() as board:
-        score = Campaign(order, folder, board.show).run()
+        score = campaign(order, folder, board.show).run()
     if score.holds:
         shutil.rmtree(folder, ignore_errors=True)
     if output is Format.JSON:

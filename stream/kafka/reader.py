@@ -140,51 +140,6 @@ def read_topic(  # noqa: PLR0913 - what is read, from where to where
         consumer.close()
 
 
-def read_range(options: Options, topic: str, partition: int, start: int, end: int) -> Iterator[StoredRecord]:
-    """Yield the committed records of one partition from `start` to below `end`, which is stable already.
-
-    Raises:
-        Retriable: the broker is away.
-        Fatal: the log was cut meanwhile.
-    """
-    if start >= end:
-        return
-    consumer = make_consumer(options)
-    try:
-        consumer.assign([TopicPartition(topic, partition, start)])
-        heard, at = time.monotonic(), start
-        while at < end:
-            messages = _read(consumer, RECORDS_MAX, 0.2)
-            heard = time.monotonic() if messages else heard
-            if time.monotonic() - heard > SILENCE_S_MAX:
-                raise Retriable(f"{topic}: nothing came for {SILENCE_S_MAX:.0f} s")
-            for message in messages:
-                _, position = _position_after(message)
-                if message.error() is None and position is not None and position <= end:
-                    yield _stored(message)
-                at = max(at, position or 0)
-    finally:
-        consumer.close()
-
-
-def stable_committed(options: Options, topic: str, partition: int, wait_s: float) -> int | None:
-    """Return the group's committed offset of no open transaction; None: none.
-
-    Raises:
-        Retriable: not known (yet), or the broker is away.
-    """
-    consumer = make_consumer(options)
-    try:
-        (at,) = consumer.committed([TopicPartition(topic, partition)], wait_s)
-    except KafkaException as error:
-        raise from_call(kafka_error(error)) from error
-    finally:
-        consumer.close()
-    if at.error is not None:
-        raise from_call(at.error)
-    return None if at.offset < 0 else at.offset
-
-
 def partitions_of(admin: AdminClient, topic: str) -> list[int]:
     """Return the partitions of a topic.
 

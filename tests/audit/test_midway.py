@@ -2,7 +2,8 @@
 
 import pytest
 
-from stream.audit.join import Judge, PartitionJoin
+from stream.audit.join import PartitionJoin
+from stream.audit.judge import Judge
 from stream.audit.verdict import Verdict
 from stream.audit.verify import _Partition
 from stream.core.bookmark import Bookmark

@@ -8,12 +8,13 @@ from urllib.request import urlopen
 
 import pytest
 from cli.running import Cli, Put, Spawn
+from confluent_kafka import Consumer, TopicPartition
 
 pytestmark = pytest.mark.broker
 
 
-def forged(offset: int = 0) -> Any:
-    source = {"topic": "text-blobs", "partition": 0, "offset": offset}
+def forged(topic: str, offset: int) -> Any:
+    source = {"topic": topic, "partition": 0, "offset": offset}
     body = {"blob_id": "a", "anagram_counts": {"cat": 1}, "words": 1, "source": source}
     return 0, "a", json.dumps(body), ()
 
@@ -32,7 +33,7 @@ def test_input_that_no_group_committed_is_no_difference(
 
 
 def test_result_without_input_is_named(cli: Cli, stream_env: dict[str, str], put: Put) -> None:
-    put(stream_env["STREAM_RESULT_TOPIC"], [forged(7)])
+    put(stream_env["STREAM_RESULT_TOPIC"], [forged(stream_env["STREAM_INPUT_TOPIC"], 7)])
     done = cli("verify", "--format", "json", env=stream_env)
     found = json.loads(done.out)
     assert (done.status, found["holds"], found["unknown"]) == (1, False, 1)
@@ -43,7 +44,7 @@ def test_result_without_input_is_named(cli: Cli, stream_env: dict[str, str], put
 
 
 def test_aborted_records_are_not_there(cli: Cli, stream_env: dict[str, str], put: Put) -> None:
-    put(stream_env["STREAM_RESULT_TOPIC"], [forged(7)], abort=True)
+    put(stream_env["STREAM_RESULT_TOPIC"], [forged(stream_env["STREAM_INPUT_TOPIC"], 7)], abort=True)
     assert cli("verify", env=stream_env).status == 0
 
 
@@ -52,6 +53,47 @@ def test_total_that_nobody_counted_is_named(cli: Cli, stream_env: dict[str, str]
     done = cli("verify", env=stream_env)
     assert done.status == 1
     assert "the total of act on partition 1 is 3, the input gives 0, +3" in done.out
+
+
+def test_result_without_its_totals_is_torn(cli: Cli, stream_env: dict[str, str], put: Put) -> None:
+    topic = stream_env["STREAM_INPUT_TOPIC"]
+    put(topic, [(0, "a", "cat", ())])
+    body = {
+        "blob_id": "a",
+        "anagram_counts": {"act": 1, "cat": 1},
+        "words": 1,
+        "source": {"topic": topic, "partition": 0, "offset": 0},
+    }
+    put(stream_env["STREAM_RESULT_TOPIC"], [(0, "a", json.dumps(body), ())])
+    group = {
+        "bootstrap.servers": stream_env["STREAM_BOOTSTRAP_SERVERS"],
+        "group.id": stream_env["STREAM_GROUP_ID"],
+    }
+    consumer = Consumer(group)
+    consumer.commit(offsets=[TopicPartition(topic, 0, 1)], asynchronous=False)
+    consumer.close()
+    done = cli("verify", env=stream_env)
+    assert done.status == 1
+    assert "the total of act on partition 0 is 0, the input gives 1, -1" in done.out
+    put(stream_env["STREAM_COUNT_TOPIC"], [(0, b"act", b"1", ())])
+    assert cli("verify", env=stream_env).status == 0
+
+
+def test_dead_letters_of_another_group_are_not_ours(cli: Cli, stream_env: dict[str, str], put: Put) -> None:
+    def letter(group: str) -> Any:
+        named = {
+            "__streams.errors.topic": stream_env["STREAM_INPUT_TOPIC"],
+            "__streams.errors.partition": "0",
+            "__streams.errors.offset": "7",
+            "dead-letter.group": group,
+            "dead-letter.reason": "undecodable",
+        }
+        return 0, b"a", b"\xff", [(name, value.encode()) for name, value in named.items()]
+
+    put(stream_env["STREAM_DEAD_LETTER_TOPIC"], [letter("another")])
+    assert cli("verify", env=stream_env).status == 0
+    put(stream_env["STREAM_DEAD_LETTER_TOPIC"], [letter(stream_env["STREAM_GROUP_ID"])])
+    assert cli("verify", env=stream_env).status == 1
 
 
 def test_totals_of_another_dictionary_are_refused(cli: Cli, stream_env: dict[str, str], put: Put) -> None:
@@ -77,7 +119,7 @@ def test_missing_folder_is_one_error(cli: Cli, stream_env: dict[str, str]) -> No
 
 
 def test_follow_exports_what_it_finds(spawn: Spawn, stream_env: dict[str, str], put: Put) -> None:
-    put(stream_env["STREAM_RESULT_TOPIC"], [forged(7)])
+    put(stream_env["STREAM_RESULT_TOPIC"], [forged(stream_env["STREAM_INPUT_TOPIC"], 7)])
     process = spawn("verify", "--follow", "--interval", "1", env={**stream_env, "STREAM_LOG_FORMAT": "json"})
     assert process.stdout is not None
     assert process.stderr is not None

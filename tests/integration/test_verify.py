@@ -8,8 +8,9 @@ from confluent_kafka import Producer
 from support.process import WorkerProcess
 from support.topics import produce, read, wait_until
 
+from stream.audit.stores import store_folders
 from stream.audit.verdict import Verdict
-from stream.audit.verify import Auditor, store_folders, verify
+from stream.audit.verify import Auditor, verify
 from stream.config import Settings
 from stream.ports import Checkpoint
 from stream.run.wire import load_index
