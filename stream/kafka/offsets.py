@@ -87,9 +87,13 @@ def _ask(
             isolation_level=level,
             request_timeout=ANSWER_S_MAX,
         )
-        return {at.partition: answer.result().offset for at, answer in answers.items()}
+        found = {at.partition: answer.result().offset for at, answer in answers.items()}
     except KafkaException as error:
         cause = kafka_error(error)
         if cause.code() in {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.UNKNOWN_TOPIC_ID}:
             raise Retriable(describe(cause)) from error  # the brokers learn of partitions one by one
         raise from_call(cause) from error
+    if unknown := [partition for partition, offset in found.items() if offset < 0]:
+        # An answer that was lost on the way may come as a result without an offset.
+        raise Retriable(f"{topic}, partition {unknown[0]}: the broker gave no offset")
+    return found

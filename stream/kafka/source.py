@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import (
-    OFFSET_END,
     OFFSET_INVALID,
     Consumer,
     KafkaError,
@@ -26,6 +25,7 @@ from stream.ports import AssignmentListener, Batch, CommittedOffset
 COUNTED = "counted"  # the metadata of a committed offset with totals behind it
 COMMITTED_S = 0.25  # how long a turn waits for offsets to become stable; longer each time, up to
 COMMITTED_S_MAX = 4.0
+END_S_MAX, END_AGAIN_S = 30.0, 0.2  # of a lookup within a rebalance; where it fails a restart heals
 _TYPICAL_BYTES = 1024
 
 
@@ -240,9 +240,11 @@ class KafkaSource:
         self._unconfirmed.pop(partition, None)
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        # From the end, and paused: nothing is fetched until restore has said where to begin.
+        # At the end of the log, and paused: nothing is fetched until restore has said where to begin. The end
+        # as a number: the client's own lookup, when it is answered late, moves a consumer on that was sent
+        # elsewhere meanwhile (records were skipped).
         for at in partitions:
-            at.offset = OFFSET_END
+            at.offset = self._end(at.partition)
         try:
             consumer.incremental_assign(partitions)
             consumer.pause(partitions)
@@ -252,6 +254,16 @@ class KafkaSource:
             self._drop(at.partition)
         if self._listener is not None:
             self._listener.assigned([at.partition for at in partitions])
+
+    def _end(self, partition: int) -> int:
+        deadline = time.monotonic() + END_S_MAX
+        while True:
+            try:
+                return self._offsets.range(self._topic, partition)[1]
+            except Retriable as why:
+                if time.monotonic() >= deadline:
+                    raise Fatal(f"the assignment could not be taken: {why}") from why
+                time.sleep(END_AGAIN_S)
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._release(consumer, partitions)

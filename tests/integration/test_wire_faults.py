@@ -1,0 +1,69 @@
+"""What a proxy between worker and broker found, and must not find again."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+from support.environment import SHORT_SESSIONS, own_env
+from support.process import WorkerProcess
+from support.topics import make_topics, read, settings_of, wait_until
+
+from stream.audit.verify import verify
+from stream.broker.embedded import EmbeddedBroker
+from stream.run.wire import load_index
+from stream.testing.proxy import Api, Delay, Disconnect, FaultProxy, Rule, When
+
+pytestmark = [pytest.mark.broker, pytest.mark.embedded]
+SEEDS = (1, 2)
+
+
+class Feed(threading.Thread):
+    """A hundred blobs a second on two partitions."""
+
+    def __init__(self, env: dict[str, str]) -> None:
+        super().__init__(daemon=True)
+        self._producer = Producer(
+            {"bootstrap.servers": env["STREAM_BOOTSTRAP_SERVERS"], "enable.idempotence": True}
+        )
+        self._topic = env["STREAM_INPUT_TOPIC"]
+        self.stopped = threading.Event()
+        self.sent = 0
+
+    def run(self) -> None:
+        while not self.stopped.wait(0.01):
+            self._producer.produce(self._topic, b"listen to the silent tinsel", b"b", self.sent % 2)
+            self._producer.poll(0)
+            self.sent += 1
+        self._producer.flush()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_late_answers_about_the_ends_of_logs_skip_no_record(seed: int, tmp_path: Path) -> None:
+    """The client's own lookup of a log's end, answered after a seek, moved the consumer past records."""
+    proxy = FaultProxy()
+    with (
+        proxy,
+        EmbeddedBroker(
+            properties=SHORT_SESSIONS, listeners={"PROXIED": "PLAINTEXT"}, advertised={"PROXIED": proxy.port}
+        ) as broker,
+    ):
+        proxy.start(broker.bound("PROXIED"))
+        env = make_topics(own_env(broker.bootstrap_servers, tmp_path), partitions=2)
+        proxy.add(Rule(Api.LIST_OFFSETS, Delay(1.2, after=True), When.probability(0.6, seed)))
+        proxy.add(Rule(Api.LIST_OFFSETS, Disconnect(after=True), When.probability(0.3, seed + 7)))
+        feed = Feed(env)
+        feed.start()
+        behind = {**env, "STREAM_BOOTSTRAP_SERVERS": proxy.address}
+        with WorkerProcess(behind, tmp_path / "log") as worker:
+            worker.wait_for("partition running", times=2, seconds=120)
+            wait_until(lambda: len(read(env, "result")) > 200, 60)
+            feed.stopped.set()
+            feed.join()
+            proxy.clear()
+            wait_until(lambda: len(read(env, "result")) >= feed.sent, 20)
+            assert worker.stop() == 0
+        found = verify(settings_of(env), load_index(None))
+    assert found.holds, found.differences
+    assert found.results == feed.sent
+    assert proxy.injected["LIST_OFFSETS", "delay after"] > 0
