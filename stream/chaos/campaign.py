@@ -1,12 +1,10 @@
 """A campaign: load, readers and workers, one fault after the other, healing, judgement."""
 
-import contextlib
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic, sleep
-from urllib.request import urlopen
+from time import monotonic, sleep, time
 
 from stream.audit.verify import verify
 from stream.chaos.cluster import cluster
@@ -68,6 +66,7 @@ class Campaign:
         self._rng = random.Random(order.seed)  # noqa: S311 - to be replayed, not to be secret
         self.score = Score(order.seed, order.protocol, order.static)
         self._told = self._asked = 0.0
+        self._crowded = False  # the last fault was not waited for
         self._commits: dict[str, int] = {}
 
     def run(self) -> Score:
@@ -131,13 +130,16 @@ class Campaign:
     def _befall(self, injector: Injector, number: int, fault: Fault) -> None:
         self._say(f"fault {number + 1} of {len(self._order.faults)}: {fault}")
         self._stalls.reset()
+        at = time()
         injector.inject(fault)
         self.score.faults[str(fault.kind)] += 1
+        alone, self._crowded = not self._crowded, fault.crowded
         if fault.crowded:
+            self.score.note(at, fault, None, alone=False)
             return
         ends = dict(self._load.ends)
         if self.until(lambda: self._has_passed(ends), HEAL_S_MAX):
-            self.score.stall(str(fault.kind), self._stalls.reset())
+            self.score.note(at, fault, self._stalls.reset(), alone=alone)
         else:
             self.score.differ(
                 f"no healing within {HEAL_S_MAX:.0f} s after fault {number + 1}, {fault}; last lines:\n"
@@ -202,7 +204,7 @@ class Campaign:
     def _ask_workers(self) -> None:
         for worker in self._fleet.workers:
             if worker.address and worker.is_running:
-                committed = _commits(worker.address)
+                committed = worker.commits()
                 if committed is not None:
                     self._commits[f"{worker.address} {worker.started}"] = committed
 
@@ -288,12 +290,3 @@ def _environment(settings: Settings, bootstrap_servers: str) -> dict[str, str]:
     if settings.kafka_config is not None:
         env["STREAM_KAFKA_CONFIG"] = str(settings.kafka_config)
     return env
-
-
-def _commits(address: str) -> int | None:
-    """Ask a worker how many transactions it has committed; None while it does not answer."""
-    with contextlib.suppress(OSError), urlopen(f"{address}/metrics", timeout=0.3) as answer:  # noqa: S310
-        for line in answer.read().decode().splitlines():
-            if line.startswith('stream_transactions_total{outcome="committed"}'):
-                return int(float(line.split()[-1]))
-    return None

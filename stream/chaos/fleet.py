@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import Any
+from urllib.request import urlopen
 
 import orjson
 
@@ -146,14 +147,24 @@ class WorkerProcess:
         self._wiped += 1
         self._store = f"{self._folder.name}.{self._wiped}"
 
+    def commits(self) -> int | None:
+        """Ask how many transactions the process has committed; None while it does not answer."""
+        with contextlib.suppress(OSError), urlopen(f"{self.address}/metrics", timeout=0.3) as answer:  # noqa: S310
+            for line in answer.read().decode().splitlines():
+                if line.startswith('stream_transactions_total{outcome="committed"}'):
+                    return int(float(line.split()[-1]))
+        return None
+
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, number)
 
     def _read(self, pipe: int) -> None:
-        with os.fdopen(pipe, "rb") as lines:
+        with os.fdopen(pipe, "rb") as lines, (self._folder / "log").open("ab") as log:
             for line in lines:
+                log.write(line)
+                log.flush()
                 text = line.decode(errors="replace").rstrip()
                 self.lines.append(text)
                 if line.startswith(b"{"):

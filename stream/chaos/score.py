@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stream.chaos.fleet import Restored
+from stream.chaos.plan import Fault
 
 SENTENCES_MAX = 20
 
@@ -22,6 +23,7 @@ class Score:
         records_aborted: results and dead letters that were written and then aborted.
         unseen: input that the broker has and no reader sees an outcome of, yet.
         stalls_s: fault class -> the worst time that a partition had input and no outcome, of faults alone.
+        timeline: each fault: when (epoch seconds), what, and its stall where it was waited for.
         restored: a partition's restores after a start.
         transaction_records_max: most totals of one transaction and partition.
         aborted_seen: records that the concurrent reader saw and the final one did not.
@@ -49,6 +51,7 @@ class Score:
     outcomes: int = 0
     unseen: int = 0
     stalls_s: dict[str, list[float]] = field(default_factory=dict)
+    timeline: list[tuple[float, str, float | None]] = field(default_factory=list)
     restored: Sequence[Restored] = ()
     transaction_records_max: int = 0
     lost: int = 0
@@ -72,9 +75,11 @@ class Score:
         """The worst stall of any class."""
         return max((stall for stalls in self.stalls_s.values() for stall in stalls), default=0.0)
 
-    def stall(self, kind: str, seconds: float) -> None:
-        """Note the stall of a fault that was alone."""
-        self.stalls_s.setdefault(kind, []).append(seconds)
+    def note(self, at: float, fault: Fault, stall_s: float | None, *, alone: bool) -> None:
+        """Note a fault that was healed, or, without a stall, one that the next did not wait for."""
+        self.timeline.append((at, str(fault), stall_s))
+        if alone and stall_s is not None:
+            self.stalls_s.setdefault(str(fault.kind), []).append(stall_s)
 
     def differ(self, sentence: str) -> None:
         """Note what must not be."""
@@ -116,6 +121,10 @@ class Score:
             "records_aborted": self.records_aborted,
             "exits": {str(status): n for status, n in self.exits.items()},
             "stalls_s": {kind: [round(each, 2) for each in stalls] for kind, stalls in self.stalls_s.items()},
+            "timeline": [
+                {"at": round(at, 1), "fault": what, "stall_s": stall and round(stall, 2)}
+                for at, what, stall in self.timeline
+            ],
             "restored_records": {
                 "same_store": {"restores": self.restores(same=True), "max": self.restored_max(same=True)},
                 "moved": {"restores": self.restores(same=False), "max": self.restored_max(same=False)},
