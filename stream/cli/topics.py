@@ -7,6 +7,7 @@ import typer
 from stream.cli.app import admin_client, examples, out, reach, settings
 from stream.cli.listing import Column, Rows
 from stream.kafka import topics as kafka_topics
+from stream.kafka.access import worker_needs
 
 app = typer.Typer(no_args_is_help=True, help="Create and check the four topics.", rich_markup_mode="rich")
 
@@ -57,3 +58,13 @@ def check() -> None:
     for warning in found.warnings:
         out.print(f"[yellow]warning:[/yellow] {warning}")
     out.print("[green]ok[/green]")
+
+
+@app.command(epilog=examples("anagram-stream topics acls --principal User:anagrams > grant.sh"))
+def acls(
+    principal: Annotated[str, typer.Option(help="Who the worker is to the broker.")] = "User:worker",
+) -> None:
+    """Print the commands that grant a worker what it needs, and no more, on a cluster with ACLs."""
+    chosen = settings()
+    for need in worker_needs(chosen):
+        out.print(need.command(chosen.bootstrap_servers, principal), markup=False)

@@ -1,14 +1,15 @@
 """The options of every Kafka client. What exactness hangs on is written out, never left to a default."""
 
 import logging
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from stream.config import MAX_POLL_INTERVAL_MS, SESSION_TIMEOUT_MS, Settings
-from stream.errors import Misconfigured
+from stream.errors import Misconfigured, Refused
 from stream.kafka.failure import describe, kafka_error
 
 _LOG = logging.getLogger(
@@ -18,9 +19,32 @@ _LOG.addHandler(logging.NullHandler())
 _LOG.propagate = False
 FRAMING_BYTES_MAX = 64 * 1024  # what key, headers and framing may add to a text or a result
 _PREFETCH_KIB = 64 * 1024
+_ERRORS_KEPT = 50
+_DENIALS = {
+    KafkaError._AUTHENTICATION: (  # noqa: SLF001
+        "check sasl.mechanism, sasl.username and sasl.password in STREAM_KAFKA_CONFIG"
+    ),
+    KafkaError._SSL: "check security.protocol and ssl.ca.location in STREAM_KAFKA_CONFIG",  # noqa: SLF001
+}
 
-Admin = AdminClient  # so that others need not import the client library
 Options = dict[str, Any]  # librdkafka's own names and values, callbacks among them
+
+
+class Admin(AdminClient):
+    """An admin client that remembers why it was not let in: its calls only time out then."""
+
+    def __init__(self, options: Options) -> None:
+        self._errors: deque[KafkaError] = deque(maxlen=_ERRORS_KEPT)
+        noting: Options = {**options, "error_cb": self._errors.append}
+        super().__init__(noting)
+
+    def denial(self) -> Refused | None:
+        """Return why the broker does not let us in, if that is what it does."""
+        self.poll(0)  # calls error_cb
+        for error in reversed(self._errors):
+            if error.code() in _DENIALS:
+                return Refused(f"Kafka does not let us in: {describe(error)}", _DENIALS[error.code()])
+        return None
 
 
 def common_options(settings: Settings) -> Options:
@@ -138,14 +162,14 @@ def make_producer(options: Options) -> Producer:
         raise _bad_option(error) from error
 
 
-def make_admin(settings: Settings) -> AdminClient:
+def make_admin(settings: Settings) -> Admin:
     """Make an admin client.
 
     Raises:
         Misconfigured: an option that librdkafka does not take.
     """
     try:
-        return AdminClient(common_options(settings))
+        return Admin(common_options(settings))
     except (KafkaException, TypeError, ValueError) as error:
         raise _bad_option(error) from error
 

@@ -52,11 +52,7 @@ _AWAY = {
     KafkaError.STALE_MEMBER_EPOCH,
     KafkaError.FENCED_MEMBER_EPOCH,
 }
-ACCESS_MEND = (
-    "check user and ACLs: the worker needs READ and DESCRIBE on input and count topic, WRITE and DESCRIBE on "
-    "result, count and dead-letter topic, READ on the group, WRITE and DESCRIBE on its transactional id, "
-    "DESCRIBE_CONFIGS on the topics"
-)
+ACCESS_MEND = "check user and ACLs; what grants a worker all that it needs: anagram-stream topics acls"
 
 
 def kafka_error(exception: KafkaException) -> KafkaError:

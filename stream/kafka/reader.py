@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from stream.core.records import ChangelogRecord, Header
 from stream.errors import Fatal, Retriable
-from stream.kafka.clients import Options, make_consumer
+from stream.kafka.clients import Admin, Options, make_consumer
 from stream.kafka.failure import describe, from_call, kafka_error
 from stream.kafka.offsets import Offsets, offset_ranges
 from stream.kafka.source import message_headers
@@ -96,7 +95,7 @@ class StoredRecord(NamedTuple):
 
 def read_topic(  # noqa: PLR0913 - what is read, from where to where
     options: Options,
-    admin: AdminClient,
+    admin: Admin,
     topic: str,
     *,
     start: dict[int, int] | None = None,
@@ -140,17 +139,18 @@ def read_topic(  # noqa: PLR0913 - what is read, from where to where
         consumer.close()
 
 
-def partitions_of(admin: AdminClient, topic: str) -> list[int]:
+def partitions_of(admin: Admin, topic: str) -> list[int]:
     """Return the partitions of a topic.
 
     Raises:
         Retriable: the broker is away.
+        Refused: it does not let us in.
         Fatal: the topic is missing.
     """
     try:
         found = admin.list_topics(topic, METADATA_S_MAX).topics[topic]
     except KafkaException as error:
-        raise from_call(kafka_error(error)) from error
+        raise (admin.denial() or from_call(kafka_error(error))) from error
     if found.error is not None:
         if found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             raise Fatal(f"there is no topic {topic}; create it with: anagram-stream topics create")

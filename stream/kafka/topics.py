@@ -8,7 +8,6 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
-    AdminClient,
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
@@ -19,7 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from stream.config import Settings
 from stream.core.dead_letter import OVERHEAD_BYTES_MAX
 from stream.errors import Misconfigured, Refused, Retriable, StreamError
-from stream.kafka.clients import FRAMING_BYTES_MAX
+from stream.kafka.clients import FRAMING_BYTES_MAX, Admin
 from stream.kafka.failure import from_call, kafka_error
 
 ANSWER_S_MAX = 10.0
@@ -88,17 +87,19 @@ def wanted_configs(settings: Settings) -> dict[str, dict[str, str]]:
     }
 
 
-def look(admin: AdminClient, settings: Settings) -> dict[str, TopicFacts]:
+def look(admin: Admin, settings: Settings) -> dict[str, TopicFacts]:
     """Return what exists of the four, by role.
 
     Raises:
         Retriable: the broker is away.
-        Refused: no access.
+        Refused: no access, or not let in at all.
     """
     by_role = names(settings)
-    described = _answers(
-        admin.describe_topics(TopicCollection(list(by_role.values())), request_timeout=ANSWER_S_MAX)
-    )
+    asked = TopicCollection(list(by_role.values()))
+    try:
+        described = _answers(admin.describe_topics(asked, request_timeout=ANSWER_S_MAX))
+    except Retriable as why:
+        raise (admin.denial() or why) from why
     existing = {role: described[name] for role, name in by_role.items() if name in described}
     resources = {name: ConfigResource(ConfigResource.Type.TOPIC, name) for name in described}
     configs = {
@@ -115,7 +116,7 @@ def look(admin: AdminClient, settings: Settings) -> dict[str, TopicFacts]:
     }
 
 
-def check(admin: AdminClient, settings: Settings) -> Topics:
+def check(admin: Admin, settings: Settings) -> Topics:
     """Return the facts of the four topics, if a worker may start on them.
 
     Raises:
@@ -161,7 +162,7 @@ def _warnings(found: Mapping[str, TopicFacts], settings: Settings) -> list[str]:
 
 
 def create(
-    admin: AdminClient,
+    admin: Admin,
     settings: Settings,
     partitions: int | None,
     replication: int | None,
@@ -205,7 +206,7 @@ def create(
     return done
 
 
-def delete(admin: AdminClient, settings: Settings) -> None:
+def delete(admin: Admin, settings: Settings) -> None:
     """Delete the four topics, all that is in them, and the group's offsets with them.
 
     Raises:
@@ -215,7 +216,7 @@ def delete(admin: AdminClient, settings: Settings) -> None:
     _answers(admin.delete_topics(list(names(settings).values()), request_timeout=ANSWER_S_MAX))
 
 
-def _await(admin: AdminClient, settings: Settings, partitions: int) -> None:
+def _await(admin: Admin, settings: Settings, partitions: int) -> None:
     """Wait until brokers tell of what was made: they learn of it after the controller has said yes.
 
     Raises:
@@ -234,7 +235,7 @@ def _await(admin: AdminClient, settings: Settings, partitions: int) -> None:
         time.sleep(0.1)
 
 
-def _repair(admin: AdminClient, topic: TopicFacts, wanted: Mapping[str, str]) -> list[str]:
+def _repair(admin: Admin, topic: TopicFacts, wanted: Mapping[str, str]) -> list[str]:
     wrong = {name: value for name, value in wanted.items() if topic.configs.get(name) != value}
     if not wrong:
         return []

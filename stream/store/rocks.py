@@ -62,7 +62,10 @@ class RocksStore:
     @property
     def identity(self) -> bytes | None:
         """Whose totals these are, as written; None for a new store."""
-        found = self._open().get(_IDENTITY)
+        try:
+            found = self._open().get(_IDENTITY)
+        except Exception as error:  # noqa: BLE001 - as above
+            _fail(self.path, error)
         return bytes(found) if found is not None else None
 
     def claim(self, identity: bytes) -> None:
@@ -138,15 +141,15 @@ class RocksStores:
         if (path / _DAMAGED).exists():
             self._replace(partition, "its files are damaged (found while it was in use)")
         try:
-            store = RocksStore(path)
+            store, identity = _identified(path)
         except Corrupt as why:
             self._replace(partition, f"its files are damaged ({why})")
-            store = RocksStore(path)
-        if store.identity not in {None, self._identity}:
+            store, identity = RocksStore(path), None
+        if identity not in {None, self._identity}:
             store.close()
             self._replace(partition, "it belongs to another cluster, topic, dictionary or format")
-            store = RocksStore(path)
-        if store.identity is None:
+            store, identity = RocksStore(path), None
+        if identity is None:
             store.claim(self._identity)
         return store
 
@@ -164,6 +167,16 @@ class RocksStores:
 
     def _path(self, partition: int) -> Path:
         return self._folder / f"partition-{partition}"
+
+
+def _identified(path: Path) -> tuple[RocksStore, bytes | None]:
+    """Open a store and read whose it is; one that opens may have damaged blocks."""
+    store = RocksStore(path)
+    try:
+        return store, store.identity
+    except Corrupt:
+        store.close()
+        raise
 
 
 def identity_of(value: bytes | None) -> StoreIdentity | None:

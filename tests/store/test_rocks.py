@@ -1,11 +1,15 @@
 import multiprocessing
 import os
+import random
+import shutil
 import signal
 import stat
 from dataclasses import asdict
 from pathlib import Path
+from time import sleep
 from typing import Any
 
+import orjson
 import pytest
 from store_contract import AT, StoreContract
 
@@ -153,3 +157,69 @@ def test_the_state_folder_is_its_owners_alone(tmp_path: Path) -> None:
     with claim_slot(tmp_path / "state", "group", None) as slot:
         assert stat.S_IMODE(slot.folder.stat().st_mode) == 0o700
         assert stat.S_IMODE(slot.folder.parent.stat().st_mode) == 0o700
+
+
+def as_kill_9_leaves_it(folder: Path, copy: Path) -> Path:
+    """With a log that is not yet in a table; copied when no compaction changes the files any more."""
+    before: list[Path] = []
+    while before != (now := sorted(folder.iterdir())):
+        before = now
+        sleep(0.1)
+    shutil.copytree(folder, copy)
+    return copy
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_flipped_bytes_are_found_or_the_store_is_as_some_write_left_it(tmp_path: Path, seed: int) -> None:
+    """A store may come back older than it was, for the changelog has the rest; never as it never was."""
+    rng = random.Random(seed)
+    watching = Watching()
+    first = stores(tmp_path, watching).open(0)
+    states: dict[int, dict[bytes, bytes]] = {}
+    totals: dict[bytes, bytes] = {}
+    for n in range(12):
+        changed_now = {
+            b"%c%c" % (97 + rng.randrange(26), 97 + rng.randrange(26)): b"%d" % n for _ in range(40)
+        }
+        totals |= changed_now
+        states[n] = dict(totals)
+        first.write(changed_now, Checkpoint(n, n))
+        if rng.random() < 0.4:
+            first._open().flush()
+    folder = tmp_path / "partition-0"
+    kept = as_kill_9_leaves_it(folder, tmp_path / "kept")
+    first.close()
+    shutil.rmtree(folder)
+    kept.rename(folder)
+    victims = [
+        path for path in folder.rglob("*") if path.is_file() and path.stat().st_size and path.name != "LOG"
+    ]
+    victim = rng.choice(victims)
+    data = bytearray(victim.read_bytes())
+    for _ in range(rng.choice((1, 1, 8, 64))):
+        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+    victim.write_bytes(data)
+    for _ in range(2):  # what is found when it is read is set aside by the next start
+        store = stores(tmp_path, watching).open(0)
+        try:
+            found = dict(store.items()), store.get(list(totals)), store.checkpoint
+            break
+        except Corrupt:
+            store.close()
+    items, got, checkpoint = found
+    expected = states[checkpoint.changelog_offset] if checkpoint is not None else {}
+    assert items == got == expected, victim
+    assert len(watching.said) <= 1
+    store.close()
+
+
+@pytest.mark.parametrize("version", ["0", "99"])
+def test_a_store_of_another_format_is_set_aside(tmp_path: Path, version: str) -> None:
+    watching = Watching()
+    first = stores(tmp_path, watching).open(0)
+    first.write({b"act": b"1"}, AT)
+    other = orjson.loads(first.identity or b"") | {"format": int(version)}
+    first.claim(orjson.dumps(other, option=orjson.OPT_SORT_KEYS))
+    first.close()
+    assert stores(tmp_path, watching).open(0).checkpoint is None
+    assert "format" in watching.said[0][1]

@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 import orjson
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
 
 from stream.config import Settings
 from stream.errors import Retriable
@@ -24,7 +23,7 @@ def settings_of(env: dict[str, str], **overrides: Any) -> Settings:
     return Settings(_env_file=None, **{**given, **overrides})
 
 
-def admin_of(env: dict[str, str]) -> AdminClient:
+def admin_of(env: dict[str, str]) -> clients.Admin:
     return clients.make_admin(settings_of(env))
 
 

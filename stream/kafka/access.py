@@ -1,0 +1,43 @@
+"""What a worker may do on a cluster with ACLs: everything that it needs, and nothing more."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stream.config import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Operations on one resource.
+
+    Attributes:
+        resource: `topic`, `group` or `transactional-id`, as `kafka-acls.sh` names them.
+        name: of the resource; of every one that begins so where `prefixed`.
+        operations: as `kafka-acls.sh` names them; DESCRIBE comes with READ and WRITE by itself.
+    """
+
+    resource: str
+    name: str
+    operations: Sequence[str]
+    prefixed: bool = False
+
+    def command(self, bootstrap_servers: str, principal: str) -> str:
+        """Return the command that grants it."""
+        operations = " ".join(f"--operation {operation}" for operation in self.operations)
+        pattern = " --resource-pattern-type prefixed" if self.prefixed else ""
+        return (
+            f"kafka-acls.sh --bootstrap-server {bootstrap_servers} --add --allow-principal {principal} "
+            f"{operations} --{self.resource} {self.name}{pattern}"
+        )
+
+
+def worker_needs(settings: Settings) -> list[Need]:
+    """Return what `anagram-stream worker` needs. Transactional ids are `<group>-<instance>`."""
+    return [
+        Need("topic", settings.input_topic, ("Read", "DescribeConfigs")),
+        Need("topic", settings.result_topic, ("Write", "DescribeConfigs")),
+        Need("topic", settings.dead_letter_topic, ("Write", "DescribeConfigs")),
+        Need("topic", settings.count_topic, ("Read", "Write", "DescribeConfigs")),
+        Need("group", settings.group_id, ("Read",)),
+        Need("transactional-id", f"{settings.group_id}-", ("Write",), prefixed=True),
+    ]

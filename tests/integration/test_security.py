@@ -1,0 +1,144 @@
+"""TLS, SASL/SCRAM and ACLs on real Kafka, and nothing said that must not be said."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from support.environment import SHORT_SESSIONS, SOON_ABORTED, own_env
+from support.process import WorkerProcess
+from support.secure import SecureBroker, another_ca, secure_broker
+from support.topics import make_topics, produce, read, results, settings_of, totals, wait_until
+
+from stream.kafka.access import Need, worker_needs
+
+pytestmark = [pytest.mark.broker, pytest.mark.embedded]
+
+PASSWORD = "hunter2-Zq7-of-the-worker"
+TEXT, KEY = "cat zqxsecrettextzqx", "zqxsecretkeyzqx"
+PLACES = [
+    (place, operation)
+    for place, need in enumerate(worker_needs(settings_of({})))
+    for operation in need.operations
+]
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureBroker]:
+    with secure_broker(tmp_path_factory.mktemp("secure"), SHORT_SESSIONS | SOON_ABORTED) as broker:
+        yield broker
+
+
+@pytest.fixture
+def administrator(secure: SecureBroker, tmp_path: Path) -> dict[str, str]:
+    """The environment past the security, with topics."""
+    return make_topics(own_env(secure.broker.bootstrap_servers, tmp_path), partitions=2)
+
+
+def worker_env(
+    secure: SecureBroker,
+    administrator: dict[str, str],
+    folder: Path,
+    needs: list[Need],
+    protocol: str = "consumer",
+) -> dict[str, str]:
+    user = f"worker-{administrator['STREAM_GROUP_ID']}"
+    secure.add_user(user, PASSWORD)
+    secure.grant(user, needs)
+    config = secure.client_config(folder, user, PASSWORD)
+    return {
+        **administrator,
+        "STREAM_BOOTSTRAP_SERVERS": secure.address,
+        "STREAM_KAFKA_CONFIG": str(config),
+        "STREAM_GROUP_PROTOCOL": protocol,
+        "STREAM_TRANSACTION_TIMEOUT_MS": "5000",
+    }
+
+
+@pytest.mark.parametrize("protocol", ["consumer", "classic"])
+def test_a_worker_needs_the_listed_access_and_no_more_and_tells_no_secret(
+    secure: SecureBroker, administrator: dict[str, str], tmp_path: Path, protocol: str
+) -> None:
+    needs = worker_needs(settings_of(administrator))
+    env = worker_env(secure, administrator, tmp_path, needs, protocol)
+    env["STREAM_KAFKA_CONFIG"] = str(loud(Path(env["STREAM_KAFKA_CONFIG"])))
+    produce(administrator, [(KEY, TEXT), (KEY, b"\xff" + TEXT.encode()), (KEY, None)])
+    with WorkerProcess(env, tmp_path / "log") as worker:
+        wait_until(
+            lambda: len(results(administrator)) == 1 and len(read(administrator, "dead-letter")) == 2, 60
+        )
+        (listens,) = worker.events("telemetry listens")
+        with urlopen(listens["address"] + "/metrics", timeout=5) as answer:
+            metrics = answer.read().decode()
+        worker.kill()
+        worker.start()  # to restore as well, and to end another one's transaction
+        produce(administrator, [(KEY, TEXT)])
+        wait_until(lambda: len(results(administrator)) == 2, 60)
+        assert worker.stop() == 0
+    assert totals(administrator)["act"] == 2
+    written = b"".join(
+        name.encode() + (value or b"")
+        for record in read(administrator, "dead-letter")
+        for name, value in record.headers
+    )
+    assert PASSWORD not in metrics + written.decode()
+    assert PASSWORD not in worker.log.read_text()
+    for private in (TEXT.split()[1], KEY):
+        assert private not in metrics
+        assert private not in worker.log.read_text()
+
+
+def loud(config: Path) -> Path:
+    """With everything that librdkafka may log."""
+    config.write_text(config.read_text() + "debug=all\n")
+    return config
+
+
+@pytest.mark.parametrize(("place", "operation"), PLACES)
+def test_each_access_is_needed_and_its_want_is_one_clear_error(
+    secure: SecureBroker, administrator: dict[str, str], tmp_path: Path, place: int, operation: str
+) -> None:
+    needs = worker_needs(settings_of(administrator))
+    lacking = needs[place]
+    rest = [each for each in lacking.operations if each != operation]
+    needs[place] = replace(lacking, operations=rest)
+    env = worker_env(secure, administrator, tmp_path, needs)
+    produce(administrator, [(None, "cat"), (None, None)] * 10)
+    with WorkerProcess(env, tmp_path / "log") as worker:
+        assert worker.wait(90) == 1
+    said = worker.log.read_text()
+    (failed,) = worker.events("worker failed")
+    assert "topics acls" in failed["mend"]
+    assert "Traceback" not in said
+    assert PASSWORD not in said
+    assert results(administrator) == []
+    assert totals(administrator) == {}
+
+
+def test_a_wrong_password_and_a_foreign_broker_are_one_clear_error_each(
+    secure: SecureBroker, administrator: dict[str, str], tmp_path: Path
+) -> None:
+    env = worker_env(secure, administrator, tmp_path, worker_needs(settings_of(administrator)))
+    user = f"worker-{administrator['STREAM_GROUP_ID']}"
+    wrong = "hunter3-" + PASSWORD
+    said = refused({**env, "STREAM_KAFKA_CONFIG": str(secure.client_config(tmp_path, user, wrong))}, tmp_path)
+    assert "sasl.username and sasl.password" in said
+    foreign = secure.client_config(tmp_path, user, PASSWORD, another_ca(tmp_path))
+    said += refused({**env, "STREAM_KAFKA_CONFIG": str(foreign)}, tmp_path)
+    assert "ssl.ca.location" in said
+    missing = secure.client_config(tmp_path, user, PASSWORD, tmp_path / "nowhere.pem")
+    said += refused({**env, "STREAM_KAFKA_CONFIG": str(missing)}, tmp_path, status=2)
+    plain = tmp_path / "plain.properties"
+    plain.write_text("")
+    said += refused({**env, "STREAM_KAFKA_CONFIG": str(plain)}, tmp_path)
+    assert PASSWORD not in said
+
+
+def refused(env: dict[str, str], folder: Path, status: int = 1) -> str:
+    log = folder / "refused"
+    log.unlink(missing_ok=True)
+    with WorkerProcess(env, log) as worker:
+        assert worker.wait(60) == status, log.read_text()
+    assert "Traceback" not in log.read_text()
+    return log.read_text()

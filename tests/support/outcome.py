@@ -1,0 +1,39 @@
+"""What must hold of any bytes that arrive, whoever made them up."""
+
+import orjson
+
+from stream.core.codec import decode_blob, encode_result
+from stream.core.dead_letter import dead_letter
+from stream.core.decide import Decider
+from stream.core.dictionary import build_index
+from stream.core.engine import Engine
+from stream.core.records import AnagramResult, InputRecord, record_bytes
+from stream.errors import Rejected
+
+INDEX = build_index(["act", "cat", "tea", "eat", "listen", "silent", "a", "god", "dog"])
+ENGINE, DECIDER = Engine(INDEX), Decider(INDEX)
+TEXT_BYTES_MAX, RESULT_BYTES_MAX, RECORD_BYTES_MAX = 4_096, 1_024, 1_200
+DEAD_LETTER_BYTES_MAX = 8_192
+
+
+def one_outcome(value: bytes | None, key: bytes | None, content_type: bytes | None) -> str:
+    """Take one record through decoding, counting and encoding; return what became of it."""
+    headers = [] if content_type is None else [("content-type", content_type)]
+    record = InputRecord("in", 3, 7, key, value, headers)
+    try:
+        blob = decode_blob(record, "text", TEXT_BYTES_MAX)
+        counted, decision = ENGINE.count(blob.text), DECIDER.decide(blob.text)
+        assert counted.deltas == decision.deltas
+        assert counted.words == decision.words
+        assert orjson.loads(counted.counts_json) == decision.anagram_counts
+        made = encode_result(record, blob.blob_id, counted, "out", RESULT_BYTES_MAX, RECORD_BYTES_MAX)
+    except Rejected as why:
+        letter = dead_letter(
+            record, why, topic="dead", group="g", failed_at="now", bytes_max=DEAD_LETTER_BYTES_MAX
+        )
+        assert record_bytes(letter.key, letter.value, letter.headers) <= DEAD_LETTER_BYTES_MAX
+        return str(why.reason)
+    result = AnagramResult.model_validate_json(made.value or b"")
+    assert result.anagram_counts == decision.anagram_counts
+    assert record_bytes(made.key, made.value, made.headers) <= RECORD_BYTES_MAX
+    return "result"

@@ -1,0 +1,110 @@
+"""A broker behind TLS, SCRAM and ACLs; certificates, users and grants are made here."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import trustme
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
+
+from stream.broker.embedded import EmbeddedBroker
+from stream.kafka.access import Need
+
+LISTENER = "SECURE"
+RESOURCES = {
+    "topic": ResourceType.TOPIC,
+    "group": ResourceType.GROUP,
+    "transactional-id": ResourceType.TRANSACTIONAL_ID,
+}
+OPERATIONS = {
+    "Read": AclOperation.READ,
+    "Write": AclOperation.WRITE,
+    "DescribeConfigs": AclOperation.DESCRIBE_CONFIGS,
+}
+
+
+@dataclass(frozen=True)
+class SecureBroker:
+    """Its plain listener is the administrator's; the secure one is for users."""
+
+    broker: EmbeddedBroker
+    ca: Path
+    admin: AdminClient
+
+    @property
+    def address(self) -> str:
+        return self.broker.address(LISTENER)
+
+    def add_user(self, user: str, password: str) -> None:
+        info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
+        done = self.admin.alter_user_scram_credentials(
+            [UserScramCredentialUpsertion(user, info, password.encode())]
+        )
+        done[user].result(30)
+
+    def grant(self, user: str, needs: Iterable[Need]) -> None:
+        bindings = [
+            AclBinding(
+                RESOURCES[need.resource],
+                need.name,
+                ResourcePatternType.PREFIXED if need.prefixed else ResourcePatternType.LITERAL,
+                f"User:{user}",
+                "*",
+                OPERATIONS[operation],
+                AclPermissionType.ALLOW,
+            )
+            for need in needs
+            for operation in need.operations
+        ]
+        for future in self.admin.create_acls(bindings).values():
+            future.result(30)
+
+    def client_config(self, folder: Path, user: str, password: str, ca: Path | None = None) -> Path:
+        """The file for STREAM_KAFKA_CONFIG."""
+        path = folder / f"{user}.properties"
+        path.write_text(
+            "security.protocol=SASL_SSL\nsasl.mechanism=SCRAM-SHA-512\n"
+            f"sasl.username={user}\nsasl.password={password}\nssl.ca.location={ca or self.ca}\n"
+        )
+        return path
+
+
+@contextmanager
+def secure_broker(folder: Path, properties: dict[str, str]) -> Iterator[SecureBroker]:
+    authority = trustme.CA()
+    own = authority.issue_cert("localhost")
+    ca, key = folder / "ca.pem", folder / "broker.pem"
+    authority.cert_pem.write_to_path(str(ca))
+    own.private_key_and_cert_chain_pem.write_to_path(str(key))
+    prefix = f"listener.name.{LISTENER.lower()}."
+    secured = {
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",  # who comes by the plain listener: broker, controller, administrator
+        "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+        f"{prefix}scram-sha-512.sasl.jaas.config": (
+            "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+        ),
+        f"{prefix}ssl.keystore.type": "PEM",
+        f"{prefix}ssl.keystore.location": str(key),
+    }
+    with EmbeddedBroker(listeners={LISTENER: "SASL_SSL"}, properties={**properties, **secured}) as broker:
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers, "log_level": 0})
+        yield SecureBroker(broker, ca, admin)
+
+
+def another_ca(folder: Path) -> Path:
+    """Of nobody's broker."""
+    path = folder / "other-ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(path))
+    return path
