@@ -17,6 +17,12 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ScramMechanism,
     UserScramCredentialUpsertion,
 )
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from stream.broker.embedded import EmbeddedBroker
 from stream.kafka.access import Need
@@ -80,13 +86,20 @@ class SecureBroker:
         return path
 
 
+def pkcs8(key: bytes) -> bytes:
+    """Java reads no other form of an unencrypted key."""
+    return load_pem_private_key(key, password=None).private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    )
+
+
 @contextmanager
 def secure_broker(folder: Path, properties: dict[str, str]) -> Iterator[SecureBroker]:
     authority = trustme.CA()
     own = authority.issue_cert("localhost")
     ca, key = folder / "ca.pem", folder / "broker.pem"
     authority.cert_pem.write_to_path(str(ca))
-    own.private_key_and_cert_chain_pem.write_to_path(str(key))
+    key.write_bytes(pkcs8(own.private_key_pem.bytes()) + b"".join(pem.bytes() for pem in own.cert_chain_pems))
     prefix = f"listener.name.{LISTENER.lower()}."
     secured = {
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
