@@ -7,7 +7,7 @@ import typer
 from stream.cli.app import admin_client, examples, out, reach, settings
 from stream.cli.listing import Column, Rows
 from stream.kafka import topics as kafka_topics
-from stream.kafka.access import worker_needs
+from stream.kafka.access import check_access, worker_needs
 
 app = typer.Typer(no_args_is_help=True, help="Create and check the four topics.", rich_markup_mode="rich")
 
@@ -42,6 +42,7 @@ def check() -> None:
     chosen = settings()
     admin = admin_client(chosen)
     found = reach(chosen, lambda: kafka_topics.check(admin, chosen))
+    check_access(found, chosen)
     table = Rows(
         (
             Column("topic", flexible=True),

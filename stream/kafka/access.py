@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stream.config import Settings
+from stream.errors import Refused
+from stream.kafka.failure import ACCESS_MEND
+from stream.kafka.topics import Topics
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +44,23 @@ def worker_needs(settings: Settings) -> list[Need]:
         Need("group", settings.group_id, ("Read",)),
         Need("transactional-id", f"{settings.group_id}-", ("Write",), prefixed=True),
     ]
+
+
+def check_access(found: Topics, settings: Settings) -> None:
+    """Check that a worker may do with the topics what it will have to, now or after a crash.
+
+    What the group and the transactional id lack shows at the first call.
+
+    Raises:
+        Refused: something that it needs is not granted.
+    """
+    facts = {topic.name: topic for topic in (found.input, found.result, found.count, found.dead_letter)}
+    lacking = [
+        f"{operation} on {need.name}"
+        for need in worker_needs(settings)
+        if need.resource == "topic" and (granted := facts[need.name].operations) is not None
+        for operation in need.operations
+        if operation.lower() not in granted
+    ]
+    if lacking:
+        raise Refused(f"Kafka does not grant {', '.join(lacking)}", ACCESS_MEND)

@@ -8,6 +8,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AclOperation,
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
@@ -31,12 +32,17 @@ _BATCH_FRAMING_BYTES = 128
 
 @dataclass(frozen=True, slots=True)
 class TopicFacts:
-    """What is known of one existing topic."""
+    """What is known of one existing topic.
+
+    Attributes:
+        operations: what ACLs let us do, as `kafka-acls.sh` names it, in lower case; None: unknown.
+    """
 
     name: str
     id: str
     partitions: int
     configs: Mapping[str, str]
+    operations: frozenset[str] | None = None
 
     @property
     def record_bytes_max(self) -> int:
@@ -97,7 +103,9 @@ def look(admin: Admin, settings: Settings) -> dict[str, TopicFacts]:
     by_role = names(settings)
     asked = TopicCollection(list(by_role.values()))
     try:
-        described = _answers(admin.describe_topics(asked, request_timeout=ANSWER_S_MAX))
+        described = _answers(
+            admin.describe_topics(asked, request_timeout=ANSWER_S_MAX, include_authorized_operations=True)
+        )
     except Retriable as why:
         raise (admin.denial() or why) from why
     existing = {role: described[name] for role, name in by_role.items() if name in described}
@@ -111,9 +119,19 @@ def look(admin: Admin, settings: Settings) -> dict[str, TopicFacts]:
         ).items()
     }
     return {
-        role: TopicFacts(topic.name, str(topic.topic_id), len(topic.partitions), configs.get(topic.name, {}))
+        role: TopicFacts(
+            topic.name,
+            str(topic.topic_id),
+            len(topic.partitions),
+            configs.get(topic.name, {}),
+            _operations(topic.authorized_operations),
+        )
         for role, topic in existing.items()
     }
+
+
+def _operations(authorized: Sequence[AclOperation] | None) -> frozenset[str] | None:
+    return frozenset(each.name.replace("_", "").lower() for each in authorized) if authorized else None
 
 
 def check(admin: Admin, settings: Settings) -> Topics:
@@ -126,7 +144,7 @@ def check(admin: Admin, settings: Settings) -> Topics:
     found = look(admin, settings)
     missing = [name for role, name in names(settings).items() if role not in found]
     if missing:
-        raise Refused(f"missing topic{'s' if len(missing) > 1 else ''}: {', '.join(missing)}", CREATE)
+        raise Refused("missing topics: " + ", ".join(missing), CREATE)
     count, source = found["count"], found["input"]
     policy = count.configs.get("cleanup.policy", "")
     if policy != "compact":
@@ -136,10 +154,8 @@ def check(admin: Admin, settings: Settings) -> Topics:
         )
     for topic in (count, found["result"]):
         if topic.partitions < source.partitions:
-            raise Refused(
-                f"{topic.name} has {topic.partitions} partitions, the input has {source.partitions}",
-                CREATE,
-            )
+            few = f"{topic.name} has {topic.partitions} partitions, the input has {source.partitions}"
+            raise Refused(few, CREATE)
     cluster_id = _result(admin.describe_cluster(request_timeout=ANSWER_S_MAX)).cluster_id
     return Topics(
         cluster_id, source, found["result"], count, found["dead-letter"], _warnings(found, settings)

@@ -17,6 +17,7 @@ from stream.core.engine import Engine
 from stream.core.records import InputRecord
 from stream.errors import Misconfigured, Refused, Rejected, Retriable
 from stream.kafka import clients, topics
+from stream.kafka.access import check_access
 from stream.kafka.offsets import Offsets
 from stream.kafka.reader import KafkaReader
 from stream.kafka.sink import KafkaSink
@@ -83,6 +84,7 @@ def run_worker(settings: Settings, clock: SystemClock, tell: Callable[[str], Non
         found = reach(settings, clock)
         if found is None:
             return
+        check_access(found, settings)
         for warning in found.warnings:
             _log.warning("topics", warning=warning)
         index = loading.result()
