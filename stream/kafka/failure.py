@@ -55,9 +55,20 @@ _AWAY = {
 ACCESS_MEND = "check user and ACLs; what grants a worker all that it needs: anagram-stream topics acls"
 
 
-def kafka_error(exception: KafkaException) -> KafkaError:
-    """Return the error that an exception carries."""
-    found = exception.args[0]
+CALL_FAILED = (KafkaException, SystemError)
+"""What a call that serves callbacks may raise: the latter where a callback follows a fatal error."""
+
+
+def kafka_error(exception: Exception) -> KafkaError:
+    """Return the error that an exception carries.
+
+    Raises:
+        SystemError: it was no error of Kafka's.
+    """
+    carrier = exception.__cause__ if isinstance(exception, SystemError) else exception
+    if not isinstance(carrier, KafkaException):
+        raise exception
+    found = carrier.args[0]
     assert isinstance(found, KafkaError)
     return found
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from stream.core.records import ChangelogRecord, Header
 from stream.errors import Fatal, Retriable
@@ -113,13 +113,16 @@ def read_topic(  # noqa: PLR0913 - what is read, from where to where
         Fatal: the topic is missing.
     """
     partitions = partitions_of(admin, topic) if ends is None else sorted(ends)
+    ranges = offset_ranges(admin, topic, partitions, stable=True)
     if ends is None:
-        ends = {p: end for p, (_, end) in offset_ranges(admin, topic, partitions, stable=True).items()}
-    begin = dict.fromkeys(partitions, OFFSET_BEGINNING) | (start or {})
+        ends = {p: end for p, (_, end) in ranges.items()}
+    # As numbers: the client's own lookup of a beginning takes it half a second.
+    begin = {p: first for p, (first, _) in ranges.items()} | (start or {})
     left = {p for p in partitions if ends[p] > begin[p]} if follow is None else set(partitions)
     if not left:
         return
-    consumer = make_consumer(options)
+    waiting = {} if follow is not None else {"fetch.wait.max.ms": FETCH_WAIT_MS}  # the end is told by a fetch
+    consumer = make_consumer({**options, **waiting})
     try:
         consumer.assign([TopicPartition(topic, p, begin[p]) for p in left])
         heard = time.monotonic()

@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer, Topic
 from stream.core.records import Header, OutputRecord
 from stream.errors import Abortable, Blocked, Fatal, InDoubt, Retriable
 from stream.kafka.clients import Options, make_producer
-from stream.kafka.failure import describe, from_call, from_transaction, kafka_error
+from stream.kafka.failure import CALL_FAILED, describe, from_call, from_transaction, kafka_error
 from stream.kafka.source import COUNTED
 from stream.ports import Changes, CommittedOffset
 
@@ -114,7 +114,7 @@ class KafkaSink:
         """Abort; a failure of that leaves the outcome in doubt."""
         try:
             self._open().abort_transaction(self._timeout_s)
-        except KafkaException as error:
+        except CALL_FAILED as error:
             failure = from_transaction(kafka_error(error), timed_out=self._timed_out())
             raise failure if not isinstance(failure, Abortable) else InDoubt(str(failure)) from error
 
@@ -135,7 +135,7 @@ class KafkaSink:
     def _call(self, call: Callable[[], object]) -> None:
         try:
             call()
-        except KafkaException as error:
+        except CALL_FAILED as error:
             raise from_transaction(kafka_error(error), timed_out=self._timed_out()) from error
 
     def _send(  # noqa: PLR0913, PLR0917 - a record's parts
@@ -163,7 +163,7 @@ class KafkaSink:
             except BufferError:  # the queue is full: let it drain
                 if self._left_s() <= 0:
                     raise Abortable("the broker did not take the transaction's records in time") from None
-                self._open().poll(0.05)
+                self._call(lambda: self._open().poll(0.05))
             except KafkaException as error:
                 raise _from_produce(kafka_error(error), timed_out=self._timed_out()) from error
             else:

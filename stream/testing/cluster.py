@@ -39,11 +39,14 @@ class FakeCluster:
         session_timeout_s: float = SESSION_TIMEOUT_S,
         transaction_timeout_s: float = TRANSACTION_TIMEOUT_S,
         poll_interval_s_max: float = POLL_INTERVAL_S_MAX,
+        classic: bool = False,
     ) -> None:
+        """`classic`: of the group protocols."""
         self.clock = clock or FakeClock()
         self.coordinator = Coordinator(self.clock, transaction_timeout_s)
         self._session_timeout_s = session_timeout_s
         self._poll_interval_s_max = poll_interval_s_max
+        self._classic = classic
         self._topics: dict[str, list[PartitionLog]] = {}
         self._groups: dict[tuple[str, str], FakeGroup] = {}
         self._in_flight: list[tuple[float, Callable[[], object]]] = []
@@ -71,7 +74,11 @@ class FakeCluster:
         key = (group_id, topic)
         if key not in self._groups:
             self._groups[key] = FakeGroup(
-                self.clock, self.partitions(topic), self._session_timeout_s, self._poll_interval_s_max
+                self.clock,
+                self.partitions(topic),
+                self._session_timeout_s,
+                self._poll_interval_s_max,
+                classic=self._classic,
             )
         return self._groups[key]
 

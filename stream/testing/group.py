@@ -1,6 +1,6 @@
 """The group coordinator: members with epochs, who owns which partition, committed offsets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from stream.errors import Abortable, Retriable
@@ -36,14 +36,23 @@ class FakeGroup:
     """One consumer group on one topic. Assignment is incremental: revoked from one before another has it."""
 
     def __init__(
-        self, clock: Clock, partitions: int, session_timeout_s: float, poll_interval_s_max: float
+        self,
+        clock: Clock,
+        partitions: int,
+        session_timeout_s: float,
+        poll_interval_s_max: float,
+        *,
+        classic: bool = False,
     ) -> None:
+        """`classic`: offsets are taken of the member's current epoch only, see `check`."""
         self._clock = clock
         self._partitions = partitions
         self._session_timeout_s = session_timeout_s
         self._poll_interval_s_max = poll_interval_s_max
         self._members: dict[str, _Member] = {}
         self._owner: dict[int, str] = {}
+        self._assigned_at: dict[int, int] = {}  # partition -> epoch in which its owner got it
+        self._classic = classic
         self._joined = 0
         self._settled = clock.monotonic()
         self._committed: dict[int, CommittedOffset] = {}
@@ -117,6 +126,7 @@ class FakeGroup:
         gained = [p for p in target if p not in self._owner]
         for partition in gained:
             self._owner[partition] = member
+            self._assigned_at[partition] = self.epoch
         revoked = [p for p in owned if p not in target]
         if not revoked:
             self._members[member].epoch = self.epoch
@@ -141,8 +151,11 @@ class FakeGroup:
         """Return the member's group metadata as of now."""
         return Membership(member, self._members[member].epoch)
 
-    def check(self, membership: Membership | None) -> None:
+    def check(self, membership: Membership | None, partitions: Iterable[int]) -> None:
         """Check what came with transactional offsets; none is let through, as Kafka does.
+
+        Under the consumer protocol an older epoch is good enough for partitions that the member has had
+        since then (KIP-1251, Kafka 4.3).
 
         Raises:
             Abortable: not a member (any more), or of another epoch.
@@ -150,9 +163,14 @@ class FakeGroup:
         if membership is None:
             return
         self.settle()
-        member = self._members.get(membership.member)
-        if member is None or member.epoch != membership.epoch:
+        name, epoch = membership.member, membership.epoch
+        member = self._members.get(name)
+        if member is not None and member.epoch == epoch:
+            return
+        if member is None or self._classic or epoch > member.epoch:
             raise Abortable(f"{membership} is stale")
+        if any(self._owner.get(p) != name or self._assigned_at[p] > epoch for p in partitions):
+            raise Abortable(f"{membership} is older than its partitions")
 
     # -- offsets ---------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ SESSION_TIMEOUT_S = 3.0
 TRANSACTION_TIMEOUT_S = 1.0
 MARKER_DELAY_S_MAX = 5.0
 TRACE_LINES_MAX = 60
+CLASSIC = 0.3  # of the seeds: the stricter of the group protocols
 ROUNDS_MAX = 3000  # until all must be drained
 RESTARTED = 0.3  # of the dead, each turn
 COMPACTED, ROLLED, TRIMMED, READ, STOPPED = 0.03, 0.02, 0.03, 0.1, 0.02  # of the turns
@@ -85,7 +86,9 @@ class Simulation:
         self._scale = scale = scale or Scale()
         self._rng = rng = random.Random(seed)  # noqa: S311 - to be replayed, not to be secret
         cluster = FakeCluster(
-            session_timeout_s=SESSION_TIMEOUT_S, transaction_timeout_s=TRANSACTION_TIMEOUT_S
+            session_timeout_s=SESSION_TIMEOUT_S,
+            transaction_timeout_s=TRANSACTION_TIMEOUT_S,
+            classic=rng.random() < CLASSIC,
         )
         self._began = cluster.clock.monotonic()
         partitions = rng.randint(1, 4)

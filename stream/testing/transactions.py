@@ -102,7 +102,7 @@ class Coordinator:
             Abortable: the membership is not, or no longer, the group's.
         """
         found = self._check(transactional_id, epoch)
-        group.check(membership)
+        group.check(membership, offsets)
         transaction = self._join(found)
         if group not in transaction.groups:
             transaction.groups.append(group)

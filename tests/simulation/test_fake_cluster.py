@@ -154,16 +154,42 @@ def test_aborted_offsets_are_dropped() -> None:
     assert pipeline.group.committed([0]) == {0: None}
 
 
-def test_offsets_of_a_stale_or_unknown_member_are_refused() -> None:
-    group = FakePipeline().group
+@pytest.mark.parametrize("classic", [False, True])
+def test_offsets_of_an_unknown_member_are_refused(*, classic: bool) -> None:
+    group = FakePipeline(cluster=FakeCluster(classic=classic)).group
     membership = group.membership(group.join())
-    group.check(membership)
-    group.rebalance()
-    with pytest.raises(Abortable):
-        group.check(membership)
+    group.check(membership, [0])
     group.leave(membership.member)
     with pytest.raises(Abortable):
-        group.check(membership)
+        group.check(membership, [0])
+
+
+def test_classic_takes_offsets_of_the_current_epoch_only() -> None:
+    group = FakePipeline(cluster=FakeCluster(classic=True)).group
+    member = group.join()
+    group.poll(member)
+    before = group.membership(member)
+    group.rebalance()
+    with pytest.raises(Abortable):
+        group.check(before, [0])
+    group.check(group.membership(member), [0])
+
+
+def test_an_older_epoch_is_good_for_partitions_that_did_not_move_since() -> None:
+    """KIP-1251."""
+    group = FakePipeline(partitions=2).group
+    first, second = group.join(), group.join()
+    group.poll(first)
+    before = group.membership(first)
+    group.rebalance()
+    group.check(before, [0])
+    with pytest.raises(Abortable):
+        group.check(before, [0, 1])  # the other one's
+    group.leave(second)
+    group.poll(first)
+    with pytest.raises(Abortable):
+        group.check(before, [0, 1])  # ours, but only since
+    group.check(group.membership(first), [0, 1])
 
 
 def test_partition_has_no_new_owner_before_the_old_has_given_it_up() -> None:

@@ -1,0 +1,261 @@
+"""The fake cluster and a real one behind one surface, so that the same calls can be made on both.
+
+Real Kafka answers when it has got round to it. What it is waited for is what the fake has said already; then
+a little longer, for what must not come.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from confluent_kafka import Producer, TopicPartition
+from support.topics import admin_of, settings_of
+
+from stream.core.records import InputRecord
+from stream.errors import Retriable, StreamError
+from stream.kafka import clients, offsets, topics
+from stream.kafka.reader import read_topic
+from stream.kafka.sink import KafkaSink
+from stream.kafka.source import GatherLimits, KafkaSource
+from stream.ports import CommittedOffset, Sink, Source
+from stream.testing.cluster import FakeCluster
+from stream.testing.names import Names
+from stream.testing.pipeline import FakePipeline
+from stream.testing.sink import FakeSink
+from stream.testing.source import FakeSource
+
+T = TypeVar("T")
+At = tuple[str, int]
+Seen = tuple[int, bytes | None, bytes | None]  # offset, key, value
+PATIENCE_S = 30.0
+TIMEOUT_S = 60.0  # of a transaction, so that none ends while somebody looks
+BRIEF_S = 1.0  # of one that is to end so
+LISTED = ("results", "counts")
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a look at a partition shows: where it begins, is stable, ends; and committed records."""
+
+    first: int
+    stable: int
+    end: int
+    records: tuple[Seen, ...]
+
+
+class World(Protocol):
+    """What a trace needs of a cluster."""
+
+    names: Names
+
+    def sink(self, transactional_id: str, *, brief: bool = False) -> Sink: ...
+    def source(self) -> Source: ...
+    def metadata(self, source: Source) -> object:
+        """The group's, as of now."""
+
+    def submit(self, partition: int, value: bytes) -> int: ...
+    def flush(self, sink: Sink) -> None: ...
+    def outlast(self) -> None:
+        """Let a brief transaction outlive its timeout, and the coordinator end it; no other may be open."""
+
+    def trim(self, topic: str, partition: int, first: int) -> None: ...
+    def look(self, topic: str, partition: int) -> Sight: ...
+    def committed(self) -> dict[int, CommittedOffset | None] | None:
+        """The group's stable offsets; None while a transaction keeps some from being so."""
+
+    def agree(self, ask: Callable[[], T], expected: T | None) -> T:
+        """Ask until the answer is the expected one, for as long as this world may take to come to it."""
+
+    def close(self) -> None: ...
+
+
+class FakeWorld:
+    def __init__(self, partitions: int, *, classic: bool, timeout_s: float = BRIEF_S) -> None:
+        self.names = Names()
+        self.cluster = FakeCluster(transaction_timeout_s=timeout_s, classic=classic)
+        self.partitions = partitions
+        self._pipeline = FakePipeline(partitions, cluster=self.cluster)
+
+    def sink(self, transactional_id: str, *, brief: bool = False) -> Sink:
+        return FakeSink(self.cluster, self.names, transactional_id)
+
+    def source(self) -> Source:
+        return FakeSource(self.cluster, self.names.input, self.names.group)
+
+    def metadata(self, source: Source) -> object:
+        assert isinstance(source, FakeSource)
+        assert source.member is not None
+        return self._pipeline.group.membership(source.member)
+
+    def submit(self, partition: int, value: bytes) -> int:
+        return self._pipeline.submit(value, partition)
+
+    def flush(self, sink: Sink) -> None:
+        """Everything arrives at once here."""
+
+    def outlast(self) -> None:
+        self.cluster.clock.advance(BRIEF_S + 0.1)
+        self.cluster.settle()
+
+    def trim(self, topic: str, partition: int, first: int) -> None:
+        self.cluster.log(topic, partition).trim(first)
+
+    def look(self, topic: str, partition: int) -> Sight:
+        log = self.cluster.log(topic, partition)
+        seen = tuple((o, r.key, r.value) for o, r in self.cluster.committed(topic, partition))
+        return Sight(log.first_offset, log.last_stable_offset, log.high_watermark, seen)
+
+    def committed(self) -> dict[int, CommittedOffset | None] | None:
+        self.cluster.settle()
+        try:
+            return dict(self._pipeline.group.committed(range(self.partitions)))
+        except Retriable:
+            return None
+
+    def agree(self, ask: Callable[[], T], expected: T | None) -> T:
+        return ask()
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class KafkaWorld:
+    def __init__(self, env: dict[str, str], partitions: int) -> None:
+        self._settings = settings = settings_of(env)
+        self.names = Names(
+            settings.input_topic,
+            settings.result_topic,
+            settings.count_topic,
+            settings.dead_letter_topic,
+            settings.group_id,
+        )
+        self.partitions = partitions
+        self._admin = admin_of(env)
+        self._stable: KafkaSource | None = None
+        self._producer = Producer({"bootstrap.servers": settings.bootstrap_servers, "linger.ms": 0})
+
+    def sink(self, transactional_id: str, *, brief: bool = False) -> Sink:
+        timeout_s = BRIEF_S if brief else TIMEOUT_S
+        settings = self._settings.model_copy(update={"transaction_timeout_ms": int(timeout_s * 1000)})
+        options = clients.transactional_options(settings, transactional_id, 1_000_000)
+        return KafkaSink(options, topics.names(settings), timeout_s)
+
+    def source(self) -> Source:
+        looked = offsets.Offsets(lambda: clients.make_admin(self._settings))
+        limits = GatherLimits(records_max=100, bytes_max=1 << 20, interval_s=0.05)
+        options = clients.member_options(self._settings, f"member-{time.monotonic_ns()}")
+        return KafkaSource(options, looked, self._settings.input_topic, limits)
+
+    def metadata(self, source: Source) -> object:
+        assert isinstance(source, KafkaSource)
+        return source._consumer.consumer_group_metadata()
+
+    def submit(self, partition: int, value: bytes) -> int:
+        taken: list[int | None] = []
+        self._producer.produce(
+            self.names.input, value, None, partition, on_delivery=lambda _, m: taken.append(m.offset())
+        )
+        assert self._producer.flush(PATIENCE_S) == 0
+        assert taken[0] is not None
+        return taken[0]
+
+    def flush(self, sink: Sink) -> None:
+        assert isinstance(sink, KafkaSink)
+        sink._call(lambda: sink._open().flush(PATIENCE_S))  # which is what serves callbacks
+
+    def outlast(self) -> None:
+        time.sleep(BRIEF_S)
+        self.agree(self._is_anything_open, expected=False)
+
+    def _is_anything_open(self) -> bool:
+        return self.committed() is None or any(
+            sight.stable < sight.end
+            for role in LISTED
+            for sight in (self.look(getattr(self.names, role), p) for p in range(self.partitions))
+        )
+
+    def trim(self, topic: str, partition: int, first: int) -> None:
+        at = TopicPartition(topic, partition, first)
+        for future in self._admin.delete_records([at]).values():
+            future.result(PATIENCE_S)
+
+    def look(self, topic: str, partition: int) -> Sight:
+        first, end = offsets.offset_ranges(self._admin, topic, [partition])[partition]
+        _, stable = offsets.offset_ranges(self._admin, topic, [partition], stable=True)[partition]
+        options = clients.reader_options(self._settings)
+        found = read_topic(options, self._admin, topic, ends={partition: stable})
+        return Sight(first, stable, end, tuple((r.offset, r.key, r.value) for r in found))
+
+    def committed(self) -> dict[int, CommittedOffset | None] | None:
+        if self._stable is None:
+            limits = GatherLimits(1, 1, 0.0)
+            looked = offsets.Offsets(lambda: clients.make_admin(self._settings))
+            options = clients.reader_options(self._settings)
+            self._stable = KafkaSource(options, looked, self.names.input, limits)
+        try:
+            return dict(self._stable.committed(range(self.partitions)))
+        except Retriable:
+            return None
+
+    def agree(self, ask: Callable[[], T], expected: T | None) -> T:
+        deadline = time.monotonic() + PATIENCE_S
+        while (found := ask()) != expected and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return found
+
+    def close(self) -> None:
+        if self._stable is not None:
+            self._stable.close()
+
+
+@dataclass
+class Member:
+    """One member of the group, in one world: it starts what it is given at the committed offset, or at 0."""
+
+    world: World
+    source: Source
+    owned: set[int] = field(default_factory=set)
+    unstarted: set[int] = field(default_factory=set)
+    records: list[InputRecord] = field(default_factory=list)
+
+    def join(self) -> None:
+        self.source.subscribe(self)
+
+    def assigned(self, partitions: Sequence[int]) -> None:
+        self.owned.update(partitions)
+        self.unstarted.update(partitions)
+
+    def revoked(self, partitions: Sequence[int]) -> None:
+        self.owned.difference_update(partitions)
+        self.unstarted.difference_update(partitions)
+        self.records = [record for record in self.records if record.partition not in partitions]
+
+    def lost(self, partitions: Sequence[int]) -> None:
+        self.revoked(partitions)
+
+    def turn(self) -> str:
+        """Poll once, and start what can be; return what went wrong."""
+        try:
+            batch = self.source.gather(0.1)
+            if batch.records:
+                self.records += batch.records
+            for partition in sorted(self.unstarted):
+                found = self.source.committed([partition])[partition]
+                self.source.start(partition, 0 if found is None else found.offset)
+                self.unstarted.discard(partition)
+        except Retriable:
+            return ""
+        except StreamError as error:
+            return type(error).__name__
+        return ""
+
+    def has(self) -> tuple[tuple[int, int, bytes | None], ...]:
+        """What it was given and has not committed: partition, offset, value."""
+        return tuple(sorted((r.partition, r.offset, r.value) for r in self.records))
+
+    def leave(self) -> None:
+        self.source.close()
+        self.owned.clear()
+        self.unstarted.clear()
+        self.records.clear()
