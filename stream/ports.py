@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from stream.core.records import ChangelogRecord, Header, InputRecord, OutputRecord
+from stream.core.records import Header, InputRecord, OutputRecord
 
 Changes = Mapping[bytes, bytes]
 """Signature -> new total, both as they stand in the count topic and in the store."""
@@ -40,10 +40,9 @@ class CommittedOffset:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far a store has come; written in the same batch as the data.
+    """How far a store has come; written with the data. Restore begins at `changelog_offset`.
 
-    `changelog_offset` is where restore begins, `input_offset` the input's next offset that the totals
-    stand for; None: nothing counted yet.
+    `input_offset` is the input's next offset that the totals stand for; None: nothing counted yet.
     """
 
     changelog_offset: int
@@ -52,10 +51,16 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class ChangelogChunk:
-    """What one read of a partition's changelog brought, and the position after it."""
+    """What one read of a partition's changelog brought, and the position after it.
+
+    `changes` are the last total of each signature in it, of so many `records`; `bookmark` the headers of the
+    last one that says how far totals go, empty where none does.
+    """
 
     partition: int
-    records: Sequence[ChangelogRecord]
+    changes: Changes
+    records: int
+    bookmark: Sequence[Header]
     position: int
 
 
@@ -210,11 +215,7 @@ class ChangelogReader(Protocol):
         """Read this partition, too, from `offset`."""
 
     def read(self, wait_s: float) -> Sequence[ChangelogChunk]:
-        """Return what came; the positions count commit markers, which take offsets too.
-
-        Raises:
-            Retriable: the broker is away.
-        """
+        """Return what came; the positions count commit markers, which take offsets too."""
 
     def stop(self, partition: int) -> None:
         """Read this partition no more."""

@@ -28,6 +28,11 @@ class Bookmark:
         return [(INPUT_NEXT_OFFSET, b"%d" % self.input_offset), (DICTIONARY, self.dictionary.encode())]
 
 
+def is_bookmark(headers: Sequence[Header]) -> bool:
+    """Whether these headers say how far totals go."""
+    return any(name == INPUT_NEXT_OFFSET for name, _ in headers)
+
+
 def read_bookmark(headers: Sequence[Header]) -> Bookmark | None:
     """Read the headers of a changelog record; None where it is not the last of its transaction.
 

@@ -98,17 +98,6 @@ class OutputRecord:
     timestamp_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ChangelogRecord:
-    """A record of the count topic as restore reads it."""
-
-    partition: int
-    offset: int
-    key: bytes
-    value: bytes
-    headers: Sequence[Header] = ()
-
-
 def record_bytes(key: bytes | None, value: bytes | None, headers: Sequence[Header]) -> int:
     """Return how long a record is for the broker at most: framing is rounded up."""
     in_headers = sum(len(name.encode()) + len(data or b"") + 10 for name, data in headers)

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from stream.core.records import ChangelogRecord, Header
+from stream.core.bookmark import is_bookmark
+from stream.core.records import Header
 from stream.errors import Fatal, Retriable
 from stream.kafka.clients import Admin, Options, make_consumer
 from stream.kafka.failure import describe, from_call, kafka_error
@@ -46,24 +48,20 @@ class KafkaReader:
         """Return what came, a chunk a partition."""
         if self._consumer is None:
             return []
-        records: dict[int, list[ChangelogRecord]] = {}
-        moved: set[int] = set()
-        for message in _read(self._consumer, RECORDS_MAX, wait_s):
-            partition, position = _position_after(message)
-            if partition not in self._position or position is None:
+        records: dict[int, list[Message]] = {}
+        for partition, run in groupby(_read(self._consumer, RECORDS_MAX, wait_s), Message.partition):
+            messages = list(run)
+            # By C alone, where a call of ours for each record would be what restore waits for.
+            events = [m for m in messages if m.error()] if any(map(Message.error, messages)) else []
+            reached = [at for each in events if (at := _position_after(each)[1]) is not None]
+            if partition is None or partition not in self._position:
                 continue
-            moved.add(partition)
-            self._position[partition] = max(position, self._position[partition])
-            if message.error() is None:
-                record = ChangelogRecord(
-                    partition,
-                    position - 1,
-                    message.key() or b"",
-                    message.value() or b"",
-                    message_headers(message),
-                )
-                records.setdefault(partition, []).append(record)
-        return [ChangelogChunk(p, records.get(p, ()), self._position[p]) for p in sorted(moved)]
+            taken = [m for m in messages if not m.error()] if events else messages
+            if taken or reached:
+                records.setdefault(partition, []).extend(taken)
+                reached += [_position_after(last)[1] or 0 for last in taken[-1:]]
+                self._position[partition] = max(self._position[partition], *reached)
+        return [_chunk(p, records[p], self._position[p]) for p in sorted(records)]
 
     def stop(self, partition: int) -> None:
         """Read this partition no more."""
@@ -79,6 +77,13 @@ class KafkaReader:
             self._consumer.close()
             self._consumer = None
         self._position.clear()
+
+
+def _chunk(partition: int, messages: Sequence[Message], position: int) -> ChangelogChunk:
+    last = dict(zip(map(Message.key, messages), map(Message.value, messages), strict=True))
+    changes = {key or b"": total or b"" for key, total in last.items()}
+    marks = (headers for each in reversed(messages) if is_bookmark(headers := message_headers(each)))
+    return ChangelogChunk(partition, changes, len(messages), next(marks, ()), position)
 
 
 class StoredRecord(NamedTuple):

@@ -2,11 +2,9 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka import TopicCollection
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AclOperation,
     AlterConfigOpType,
@@ -18,12 +16,13 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from stream.config import Settings
 from stream.core.dead_letter import OVERHEAD_BYTES_MAX
-from stream.errors import Misconfigured, Refused, Retriable, StreamError
+from stream.errors import Misconfigured, Refused, Retriable
+from stream.kafka.answers import answer, answers, was_made
 from stream.kafka.clients import FRAMING_BYTES_MAX, Admin
-from stream.kafka.failure import from_call, kafka_error
 
 ANSWER_S_MAX = 10.0
 PARTITIONS = 4
+COUNT_SEGMENT_BYTES = 16 * 1024 * 1024
 CREATE = "anagram-stream topics create"
 REPAIR = "anagram-stream topics create --repair"
 _BATCH_BYTES = 1_000_000  # librdkafka's default batch
@@ -83,7 +82,9 @@ def wanted_configs(settings: Settings) -> dict[str, dict[str, str]]:
     return {
         "input": {"max.message.bytes": str(text_bytes)},
         "result": {"max.message.bytes": str(settings.result_bytes_max + FRAMING_BYTES_MAX)},
-        "count": {"cleanup.policy": "compact"},
+        # Segments are compacted only when they are full: with the default of 1 GiB all that was ever counted
+        # would be read by a restore.
+        "count": {"cleanup.policy": "compact", "segment.bytes": str(COUNT_SEGMENT_BYTES)},
         "dead-letter": {
             "cleanup.policy": "delete",
             "max.message.bytes": str(text_bytes + OVERHEAD_BYTES_MAX),
@@ -103,7 +104,7 @@ def look(admin: Admin, settings: Settings) -> dict[str, TopicFacts]:
     by_role = names(settings)
     asked = TopicCollection(list(by_role.values()))
     try:
-        described = _answers(
+        described = answers(
             admin.describe_topics(asked, request_timeout=ANSWER_S_MAX, include_authorized_operations=True)
         )
     except Retriable as why:
@@ -112,7 +113,7 @@ def look(admin: Admin, settings: Settings) -> dict[str, TopicFacts]:
     resources = {name: ConfigResource(ConfigResource.Type.TOPIC, name) for name in described}
     configs = {
         resource.name: {entry.name: entry.value for entry in answer.values()}
-        for resource, answer in _answers(
+        for resource, answer in answers(
             admin.describe_configs(list(resources.values()), request_timeout=ANSWER_S_MAX)
             if resources
             else {}
@@ -156,7 +157,7 @@ def check(admin: Admin, settings: Settings) -> Topics:
         if topic.partitions < source.partitions:
             few = f"{topic.name} has {topic.partitions} partitions, the input has {source.partitions}"
             raise Refused(few, CREATE)
-    cluster_id = _result(admin.describe_cluster(request_timeout=ANSWER_S_MAX)).cluster_id
+    cluster_id = answer(admin.describe_cluster(request_timeout=ANSWER_S_MAX)).cluster_id
     return Topics(
         cluster_id, source, found["result"], count, found["dead-letter"], _warnings(found, settings)
     )
@@ -207,13 +208,11 @@ def create(
         wanted = wanted_configs(settings)[role]
         if role not in found:
             topic = NewTopic(name, number, replication if replication is not None else -1, config=wanted)
-            made = _done(admin.create_topics([topic], request_timeout=ANSWER_S_MAX)[name])
+            made = was_made(admin.create_topics([topic], request_timeout=ANSWER_S_MAX)[name])
             done.append(f"{'created' if made else 'found'} {name}: {number} partitions")
             continue
         if role != "dead-letter" and found[role].partitions < number:
-            _result(
-                admin.create_partitions([NewPartitions(name, number)], request_timeout=ANSWER_S_MAX)[name]
-            )
+            answer(admin.create_partitions([NewPartitions(name, number)], request_timeout=ANSWER_S_MAX)[name])
             done.append(f"grew {name} from {found[role].partitions} to {number} partitions")
         if repair:
             done += _repair(admin, found[role], wanted)
@@ -229,7 +228,7 @@ def delete(admin: Admin, settings: Settings) -> None:
         Retriable: the broker is away.
         Refused: no access.
     """
-    _answers(admin.delete_topics(list(names(settings).values()), request_timeout=ANSWER_S_MAX))
+    answers(admin.delete_topics(list(names(settings).values()), request_timeout=ANSWER_S_MAX))
 
 
 def _await(admin: Admin, settings: Settings, partitions: int) -> None:
@@ -259,41 +258,7 @@ def _repair(admin: Admin, topic: TopicFacts, wanted: Mapping[str, str]) -> list[
         ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in wrong.items()
     ]
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic.name, incremental_configs=entries)
-    _result(admin.incremental_alter_configs([resource], request_timeout=ANSWER_S_MAX)[resource])
+    answer(admin.incremental_alter_configs([resource], request_timeout=ANSWER_S_MAX)[resource])
     return [
         f"set {name}={value} on {topic.name} (was {topic.configs.get(name)})" for name, value in wrong.items()
     ]
-
-
-def _done(future: Future[Any]) -> bool:
-    """Wait for a topic to be made; False where somebody else just made it."""
-    try:
-        future.result()
-    except KafkaException as error:
-        if kafka_error(error).code() == KafkaError.TOPIC_ALREADY_EXISTS:
-            return False
-        raise _refused(error) from error
-    return True
-
-
-def _result(future: Future[Any]) -> Any:  # noqa: ANN401 - what the future holds
-    try:
-        return future.result()
-    except KafkaException as error:
-        raise _refused(error) from error
-
-
-def _answers(futures: Mapping[Any, Future[Any]]) -> dict[Any, Any]:
-    """Return the answers of what exists."""
-    answers = {}
-    for key, future in futures.items():
-        try:
-            answers[key] = future.result()
-        except KafkaException as error:
-            if kafka_error(error).code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise _refused(error) from error
-    return answers
-
-
-def _refused(error: KafkaException) -> StreamError:
-    return from_call(kafka_error(error))

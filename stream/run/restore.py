@@ -7,7 +7,7 @@ Positions are compared, never a record's offset: markers take offsets, and compa
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stream.core.bookmark import Bookmark, read_bookmark
 from stream.core.counts import decode_total
@@ -30,6 +30,7 @@ STALLED_S_MAX = 120.0  # an open transaction of a dead worker ends within its ti
 STALL_STEP_S_MAX = 1.0
 OPEN_S_MAX = 2.0  # without progress before it is said that an open transaction is waited for
 BLOCKED_RETRY_S = 5.0
+UNWRITTEN_MAX = 200_000  # totals of a partition held in memory
 HANGING = (
     "find and end it with `kafka-transactions.sh --bootstrap-server … find-hanging --broker-id …` "
     "and `kafka-transactions.sh … abort`"
@@ -40,7 +41,8 @@ HANGING = (
 class _Progress:
     """One partition's restore.
 
-    `committed` was read before `end`, which was read before the first record; None until then.
+    `committed` was read before `end`, which was read before the first record; None until then. `unwritten`
+    are totals that the store has not got yet: most come again before the end.
     """
 
     committed: CommittedOffset | None
@@ -52,6 +54,7 @@ class _Progress:
     input_offset: int | None = None
     dictionary: str | None = None
     records: int = 0
+    unwritten: dict[bytes, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,31 +188,29 @@ class Restorer:
         assert chunk.position >= progress.position
         if chunk.position == progress.position:
             return
-        bookmark = self._last_bookmark(partition.number, chunk)
+        bookmark = self._bookmark(partition.number, chunk)
         if bookmark is not None:
             progress.input_offset = bookmark.input_offset
             progress.dictionary = bookmark.dictionary
         progress.position = chunk.position
         progress.stalled_s = 0.0
-        progress.records += len(chunk.records)
-        changes = {record.key: record.value for record in chunk.records}
-        partition.store.write(changes, Checkpoint(chunk.position, progress.input_offset))
+        progress.records += chunk.records
+        progress.unwritten.update(chunk.changes)
+        assert progress.end is not None
+        if progress.position >= progress.end or len(progress.unwritten) >= UNWRITTEN_MAX:
+            partition.store.write(progress.unwritten, Checkpoint(chunk.position, progress.input_offset))
+            progress.unwritten = {}
         self._observer.restoring(partition.number, progress.position, progress.end or 0)
 
-    def _last_bookmark(self, number: int, chunk: ChangelogChunk) -> Bookmark | None:
+    def _bookmark(self, number: int, chunk: ChangelogChunk) -> Bookmark | None:
         try:
-            for record in chunk.records:
-                decode_total(record.value)
-            found: Bookmark | None = None
-            for record in reversed(chunk.records):
-                found = read_bookmark(record.headers)
-                if found is not None:
-                    break
+            for total in chunk.changes.values():
+                decode_total(total)
+            return read_bookmark(chunk.bookmark)
         except ValueError as error:
             raise Refused(
                 f"{self._where(number)} holds records that no worker wrote: {error}", START_OVER
             ) from error
-        return found
 
     def _finish(self, partition: Partition) -> None:
         progress = self._progress.get(partition.number)

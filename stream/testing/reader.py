@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from stream.core.records import ChangelogRecord
+from stream.core.bookmark import is_bookmark
 from stream.ports import ChangelogChunk
 from stream.testing.cluster import FakeCluster
 from stream.testing.faults import Faults, faulty
-from stream.testing.log import Entry
+from stream.testing.log import Fetched
 
 RECORDS_MAX = 100
 
@@ -47,8 +47,7 @@ class FakeReader:
             fetched = self._cluster.log(self._topic, partition).read(position, self._records_max)
             if fetched.position > position:
                 self._positions[partition] = fetched.position
-                records = [_changelog_record(partition, entry) for entry in fetched.entries]
-                chunks.append(ChangelogChunk(partition, records, fetched.position))
+                chunks.append(_chunk(partition, fetched))
         if not chunks:
             self._cluster.clock.sleep(wait_s)
         return chunks
@@ -64,7 +63,8 @@ class FakeReader:
         self._positions.clear()
 
 
-def _changelog_record(partition: int, entry: Entry) -> ChangelogRecord:
-    record = entry.record
-    assert record is not None
-    return ChangelogRecord(partition, entry.offset, record.key or b"", record.value or b"", record.headers)
+def _chunk(partition: int, fetched: Fetched) -> ChangelogChunk:
+    records = [entry.record for entry in fetched.entries if entry.record is not None]
+    changes = {record.key or b"": record.value or b"" for record in records}
+    marks = (record.headers for record in reversed(records) if is_bookmark(record.headers))
+    return ChangelogChunk(partition, changes, len(records), next(marks, ()), fetched.position)

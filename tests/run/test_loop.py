@@ -7,6 +7,7 @@ from stream.errors import Abortable, Fatal, Fenced, InDoubt, Retriable
 from stream.ports import Committed
 from stream.run.loop import LOST_AFTER_S
 from stream.store.memory import MemoryDisk
+from stream.testing.cluster import FakeCluster
 from stream.testing.faults import DiskFull, Faults, Moment
 from stream.testing.pipeline import FakePipeline
 from stream.testing.process import FakeProcess, Tuning
@@ -16,8 +17,9 @@ from stream.testing.sink import FakeSink
 class Bench:
     """A pipeline, and a worker that may be disturbed."""
 
-    def __init__(self, partitions: int = 1, tuning: Tuning | None = None) -> None:
-        self.pipeline, self.faults = FakePipeline(partitions), Faults()
+    def __init__(self, partitions: int = 1, tuning: Tuning | None = None, *, classic: bool = False) -> None:
+        self.pipeline = FakePipeline(partitions, cluster=FakeCluster(classic=classic))
+        self.faults = Faults()
         self.disks: dict[int, MemoryDisk] = {}
         self.slow_s = 0.0  # how long counting one record takes
         self.process = FakeProcess(
@@ -159,7 +161,7 @@ def test_doubt_restores_only_the_tail() -> None:
 
 
 def test_rebalance_behind_our_back_aborts() -> None:
-    bench = Bench()
+    bench = Bench(classic=True)
     bench.drain()
     bench.faults.plan("sink.send_offsets", Moment.BEFORE, bench.pipeline.group.rebalance)
     bench.pipeline.submit("cat")

@@ -100,7 +100,7 @@ def test_same_work_commits_after_an_abort(bench: Bench) -> None:
 
 
 def test_stale_membership_aborts(bench: Bench) -> None:
-    bench.pipeline.group.rebalance()
+    bench.pipeline.group.leave("member-1")
     with pytest.raises(Abortable, match="stale"):
         bench.transact()
     assert bench.pipeline.committed() == [0]

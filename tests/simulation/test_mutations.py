@@ -68,10 +68,14 @@ def restore_position_ignores_markers(patch: pytest.MonkeyPatch) -> None:
 
     def read_records(self: FakeReader, wait_s: float) -> Sequence[ChangelogChunk]:
         return [
-            replace(chunk, position=chunk.records[-1].offset + 1)
+            replace(chunk, position=after_last_record(self, chunk))
             for chunk in read(self, wait_s)
             if chunk.records
         ]
+
+    def after_last_record(self: FakeReader, chunk: ChangelogChunk) -> int:
+        log = self._cluster.log(self._topic, chunk.partition)
+        return max(entry.offset for entry in log if entry.record and entry.offset < chunk.position) + 1
 
     patch.setattr(FakeReader, "read", read_records)
 

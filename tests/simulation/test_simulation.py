@@ -28,7 +28,7 @@ def test_seed_is_a_complete_replay() -> None:
 
 def test_storm_reaches_every_step_of_the_commit() -> None:
     score: Counter[str] = Counter()
-    for seed in range(60):
+    for seed in range(120):
         simulation = Simulation(seed)
         simulation.run()
         score += simulation.score
