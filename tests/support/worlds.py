@@ -133,7 +133,9 @@ class KafkaWorld:
         self.partitions = partitions
         self._admin = admin_of(env)
         self._stable: KafkaSource | None = None
-        self._producer = Producer({"bootstrap.servers": settings.bootstrap_servers, "linger.ms": 0})
+        self._producer = Producer(
+            {"bootstrap.servers": settings.bootstrap_servers, "linger.ms": 0, "log_level": 0}
+        )
 
     def sink(self, transactional_id: str, *, brief: bool = False) -> Sink:
         timeout_s = BRIEF_S if brief else TIMEOUT_S
