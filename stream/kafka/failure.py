@@ -63,9 +63,12 @@ def kafka_error(exception: Exception) -> KafkaError:
     """Return the error that an exception carries.
 
     Raises:
+        StreamError: it was raised by a callback of ours.
         SystemError: it was no error of Kafka's.
     """
     carrier = exception.__cause__ if isinstance(exception, SystemError) else exception
+    if isinstance(carrier, StreamError):
+        raise carrier
     if not isinstance(carrier, KafkaException):
         raise exception
     found = carrier.args[0]

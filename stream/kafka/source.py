@@ -18,7 +18,7 @@ from stream.core.records import UNREADABLE_HEADERS, Header, InputRecord
 from stream.core.resume import START_OVER
 from stream.errors import Fatal, Refused, Retriable, StreamError
 from stream.kafka.clients import Options, make_consumer
-from stream.kafka.failure import describe, from_call, kafka_error
+from stream.kafka.failure import CALL_FAILED, describe, from_call, kafka_error
 from stream.kafka.offsets import Offsets
 from stream.ports import AssignmentListener, Batch, CommittedOffset
 
@@ -159,13 +159,13 @@ class KafkaSource:
     def _poll(self, wait_s: float) -> Message | None:
         try:
             return self._consumer.poll(wait_s)
-        except KafkaException as error:
+        except CALL_FAILED as error:
             raise from_call(kafka_error(error)) from error
 
     def _consume(self, records_max: int, wait_s: float) -> list[Message]:
         try:
             return self._consumer.consume(records_max, wait_s)
-        except KafkaException as error:
+        except CALL_FAILED as error:
             raise from_call(kafka_error(error)) from error
 
     def _take(self, messages: Sequence[Message], records: list[InputRecord]) -> int:

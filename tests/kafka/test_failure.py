@@ -1,8 +1,8 @@
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from stream.errors import Abortable, Fatal, Fenced, InDoubt, Refused, Retriable
-from stream.kafka.failure import from_call, from_transaction
+from stream.kafka.failure import from_call, from_transaction, kafka_error
 
 
 def error(code: int, *, fatal: bool = False, retriable: bool = False, abort: bool = False) -> KafkaError:
@@ -51,3 +51,16 @@ def test_each_failure_of_a_transaction_has_its_recovery(given: KafkaError, expec
 )
 def test_each_failure_of_another_call_has_its_recovery(given: KafkaError, expected: type[Exception]) -> None:
     assert type(from_call(given)) is expected
+
+
+def test_a_fatal_error_under_a_callback_is_still_kafkas() -> None:
+    """The client raises it as the cause of a SystemError where another callback was still to come."""
+    carried = error(KafkaError._FENCED, fatal=True)
+    met = SystemError("returned a result with an exception set")
+    met.__cause__ = KafkaException(carried)
+    assert kafka_error(met).code() == KafkaError._FENCED
+    met.__cause__ = Fatal("ours")
+    with pytest.raises(Fatal, match="ours"):
+        kafka_error(met)
+    with pytest.raises(SystemError):
+        kafka_error(SystemError("another"))
