@@ -24,7 +24,9 @@ TEXTS = [f"listen silent cat {n} tea-eat stop pots dog {chr(97 + n % 26)}" for n
 
 
 def load(env: dict[str, str], stopping: threading.Event) -> None:
-    producer = Producer({"bootstrap.servers": env["STREAM_BOOTSTRAP_SERVERS"], "enable.idempotence": True})
+    producer = Producer(
+        {"bootstrap.servers": env["STREAM_BOOTSTRAP_SERVERS"], "enable.idempotence": True, "log_level": 0}
+    )
     n = 0
     while not stopping.wait(0.05):
         for _ in range(BLOBS_PER_S // 20):

@@ -18,6 +18,7 @@ class WorkerProcess:
     def __init__(self, env: dict[str, str], log: Path) -> None:
         self.env = env
         self.log = log
+        self.log.touch()
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
