@@ -19,7 +19,8 @@ from stream.ports import ChangelogChunk
 METADATA_S_MAX = 2.0
 FETCH_WAIT_MS = 20
 SILENCE_S_MAX = 30.0  # before the end of a topic: the broker went away
-RECORDS_MAX = 20_000  # of one read: one bounded step
+RECORDS_MAX = 20_000  # of one read of the changelog: one bounded step
+YIELDED_MAX, AHEAD_KIB = 2_000, 8 * 1024  # what a reader of any topic holds, in Python and in the client
 
 
 class KafkaReader:
@@ -127,12 +128,12 @@ def read_topic(  # noqa: PLR0913 - what is read, from where to where
     if not left:
         return
     waiting = {} if follow is not None else {"fetch.wait.max.ms": FETCH_WAIT_MS}  # the end is told by a fetch
-    consumer = make_consumer({**options, **waiting})
+    consumer = make_consumer({**options, "queued.max.messages.kbytes": AHEAD_KIB, **waiting})
     try:
         consumer.assign([TopicPartition(topic, p, begin[p]) for p in left])
         heard = time.monotonic()
         while left if follow is None else follow():
-            messages = _read(consumer, RECORDS_MAX, 0.2)
+            messages = _read(consumer, YIELDED_MAX, 0.2)
             heard = time.monotonic() if messages else heard
             if follow is None and time.monotonic() - heard > SILENCE_S_MAX:
                 raise Retriable(f"{topic}: nothing came for {SILENCE_S_MAX:.0f} s")
