@@ -3,6 +3,7 @@
 import logging
 from collections import deque
 from collections.abc import Mapping
+from concurrent.futures import Future, wait
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
@@ -20,6 +21,7 @@ _LOG.propagate = False
 FRAMING_BYTES_MAX = 64 * 1024  # what key, headers and framing may add to a text or a result
 _PREFETCH_KIB = 64 * 1024
 _ERRORS_KEPT = 50
+_LOOK_S, _DENIED_TIMES = 0.2, 4
 _DENIALS = {
     KafkaError._AUTHENTICATION: (  # noqa: SLF001
         "check sasl.mechanism, sasl.username and sasl.password in STREAM_KAFKA_CONFIG"
@@ -38,13 +40,25 @@ class Admin(AdminClient):
         noting: Options = {**options, "error_cb": self._errors.append}
         super().__init__(noting)
 
-    def denial(self) -> Refused | None:
-        """Return why the broker does not let us in, if that is what it does."""
+    def denial(self, times: int = 1) -> Refused | None:
+        """Return why the broker does not let us in, if that is what it has done, `times` or more."""
         self.poll(0)  # calls error_cb
-        for error in reversed(self._errors):
-            if error.code() in _DENIALS:
-                return Refused(f"Kafka does not let us in: {describe(error)}", _DENIALS[error.code()])
-        return None
+        denials = [error for error in self._errors if error.code() in _DENIALS]
+        if len(denials) < times:
+            return None
+        last = denials[-1]
+        return Refused(f"Kafka does not let us in: {describe(last)}", _DENIALS[last.code()])
+
+    def awaited(self, asked: Mapping[Any, Future[Any]]) -> Mapping[Any, Future[Any]]:
+        """Wait for answers, but not until they time out where the broker does not let us in.
+
+        Raises:
+            Refused: it does not, and did not again; once may be a broker that is just starting.
+        """
+        while wait(asked.values(), _LOOK_S).not_done:
+            if denied := self.denial(_DENIED_TIMES):
+                raise denied
+        return asked
 
 
 def common_options(settings: Settings) -> Options:

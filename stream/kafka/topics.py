@@ -105,7 +105,9 @@ def look(admin: Admin, settings: Settings) -> dict[str, TopicFacts]:
     asked = TopicCollection(list(by_role.values()))
     try:
         described = answers(
-            admin.describe_topics(asked, request_timeout=ANSWER_S_MAX, include_authorized_operations=True)
+            admin.awaited(
+                admin.describe_topics(asked, request_timeout=ANSWER_S_MAX, include_authorized_operations=True)
+            )
         )
     except Retriable as why:
         raise (admin.denial() or why) from why

@@ -22,7 +22,7 @@ from stream.ports import Sink
 from stream.testing.proxy import Api, Delay, FaultProxy, Rule, When
 from stream.testing.sink import FakeSink
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.embedded]
 TRACES = int(os.environ.get("TRACES", "3"))
 STEPS, PARTITIONS = 25, 2
 LATE_S = 3.0
@@ -56,7 +56,6 @@ def held(tmp_path: Path) -> Iterator[tuple[FaultProxy, dict[str, str]]]:
         yield proxy, {**env, "STREAM_BOOTSTRAP_SERVERS": proxy.address}
 
 
-@pytest.mark.embedded
 def test_a_commit_that_comes_late_does_the_same_on_both(
     held: tuple[FaultProxy, dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
