@@ -41,8 +41,9 @@ MAY_IMPORT = {
         "errors core config ports kafka telemetry run run/wire broker testing testing/proxy audit",
         "orjson",
     ),
+    "bench": ("errors core config ports run run/wire pipeline", "matplotlib orjson psutil"),
     "cli": (
-        "errors core config ports kafka store telemetry run run/wire broker testing audit chaos",
+        "errors core config ports kafka store telemetry run run/wire broker testing audit chaos bench",
         "typer rich orjson structlog",
     ),
 }
