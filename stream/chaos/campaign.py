@@ -19,7 +19,7 @@ from stream.core.dictionary import AnagramIndex
 from stream.errors import Fatal
 from stream.kafka import topics
 from stream.kafka.clients import make_admin
-from stream.run.wire import load_index
+from stream.run.dictionary import load_index
 
 SESSION_TIMEOUT_MS = 6_000
 TRANSACTION_TIMEOUT_MS = 5_000

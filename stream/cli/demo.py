@@ -30,7 +30,7 @@ from stream.cli.demo_view import View, make_view
 from stream.config import Settings, load_settings
 from stream.errors import Fatal
 from stream.kafka import topics
-from stream.run.wire import load_index
+from stream.run.dictionary import load_index
 
 
 def demo(

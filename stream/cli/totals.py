@@ -17,7 +17,7 @@ from stream.core.counts import decode_total
 from stream.core.signature import signature
 from stream.core.text import words as words_of
 from stream.errors import Fatal, Misconfigured
-from stream.run.wire import load_index
+from stream.run.dictionary import load_index
 
 _TOP = 20
 _STEP_RECORDS = 5_000  # between two moves of the progress bar

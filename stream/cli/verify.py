@@ -21,7 +21,7 @@ from stream.cli.listing import Format
 from stream.config import Settings
 from stream.errors import Fatal, Refused, Retriable
 from stream.kafka import topics
-from stream.run.wire import load_index
+from stream.run.dictionary import load_index
 from stream.telemetry.metrics import AuditMetrics
 from stream.telemetry.server import serve
 

@@ -4,18 +4,16 @@ import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from pathlib import Path
 
 import structlog
-from english_words import get_english_words_set
 
 from stream.config import Settings
 from stream.core.codec import decode_blob, encode_result
 from stream.core.dead_letter import dead_letter
-from stream.core.dictionary import AnagramIndex, build_index
+from stream.core.dictionary import AnagramIndex
 from stream.core.engine import Engine
 from stream.core.records import InputRecord
-from stream.errors import Misconfigured, Refused, Rejected, Retriable
+from stream.errors import Refused, Rejected, Retriable
 from stream.kafka import clients, topics
 from stream.kafka.access import check_access
 from stream.kafka.offsets import Offsets
@@ -25,6 +23,7 @@ from stream.kafka.source import GatherLimits, KafkaSource
 from stream.kafka.topics import TopicFacts, Topics
 from stream.ports import Clock
 from stream.run.clock import SystemClock
+from stream.run.dictionary import load_index
 from stream.run.loop import Limits, Worker
 from stream.run.process import Bury, Count, Outcome, Processor
 from stream.run.restore import STALLED_S_MAX, RestoreNames, Restorer
@@ -39,28 +38,6 @@ CLIENT_FRAMING_BYTES = 1024  # what librdkafka may count besides
 REACH_S_MAX = 30.0  # how long a start waits for a broker that does not answer
 
 _log = structlog.get_logger()
-
-
-def load_index(dictionary: Path | None) -> AnagramIndex:
-    """Read and index the dictionary: a word list, or the package's own.
-
-    Raises:
-        Misconfigured: it cannot be read, or holds no word.
-    """
-    if dictionary is None:
-        return build_index(get_english_words_set(["gcide"], lower=True))
-    try:
-        index = build_index(dictionary.read_text(encoding="utf-8").splitlines())
-    except (OSError, UnicodeDecodeError) as error:
-        raise Misconfigured(
-            f"STREAM_DICTIONARY: cannot read {dictionary}: {error}", "name a UTF-8 word list"
-        ) from error
-    if not index.words:
-        raise Misconfigured(
-            f"STREAM_DICTIONARY: {dictionary} holds no word of the letters a-z",
-            "name a word list, a word per line",
-        )
-    return index
 
 
 def run_worker(settings: Settings, clock: SystemClock, tell: Callable[[str], None] = lambda _: None) -> None:

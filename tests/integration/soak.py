@@ -17,7 +17,7 @@ from support.usage import handles, resident_mib, threads
 
 from stream.audit.verify import verify
 from stream.broker.embedded import EmbeddedBroker
-from stream.run.wire import load_index
+from stream.run.dictionary import load_index
 
 BLOBS_PER_S = 400
 TEXTS = [f"listen silent cat {n} tea-eat stop pots dog {chr(97 + n % 26)}" for n in range(500)]

@@ -13,7 +13,7 @@ from stream.audit.verdict import Verdict
 from stream.audit.verify import Auditor, verify
 from stream.config import Settings
 from stream.ports import Checkpoint
-from stream.run.wire import load_index
+from stream.run.dictionary import load_index
 from stream.store.rocks import RocksStore
 
 pytestmark = pytest.mark.broker

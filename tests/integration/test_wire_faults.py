@@ -11,7 +11,7 @@ from support.topics import make_topics, read, settings_of, wait_until
 
 from stream.audit.verify import verify
 from stream.broker.embedded import EmbeddedBroker
-from stream.run.wire import load_index
+from stream.run.dictionary import load_index
 from stream.testing.proxy import Api, Delay, Disconnect, FaultProxy, Rule, When
 
 pytestmark = [pytest.mark.broker, pytest.mark.embedded]
