@@ -99,7 +99,7 @@ class Stages:
             return self.index.anagrams.get(signature(word), ())
 
     def permutations(self, word: str) -> Iterable[str]:
-        """Return every order of the word's letters, repeated ones too; of a long word they are made one by one."""
+        """Return every order of the word's letters; equal letters give equal ones."""
         with self.watched(Stage.PERMUTATIONS):
             self._meet(Stage.PERMUTATIONS, word)
             return permuted(word)

@@ -102,7 +102,7 @@ def load_plan(spec: str) -> FaultPlan | None:
         )
         raise Misconfigured(
             f"faults: {spec} holds no plan: {wrong}",
-            'write for example {"stages": {"get_words": {"rate": 0.25, "delay_s": 1}}, "seed": 1, "scale": 0.01}',
+            'write for example {"stages": {"get_words": {"rate": 0.25, "delay_s": 1}}, "seed": 1}',
         ) from error
 
 
@@ -148,7 +148,7 @@ class Faults:
                 self.injected[step.value, DELAY] += 1
             if fails:
                 self.injected[step.value, fault.error.value] += 1
-        return Met(delay_s, _ERRORS[fault.error](step.value) if fails else None)
+        return Met(delay_s, _error(fault.error, step.value) if fails else None)
 
     def _draw(self, stage: Stage, key: str, nth: int) -> float:
         """Return a number from 0 up to 1 that looks random and is always the same."""
@@ -157,10 +157,9 @@ class Faults:
 
 
 _SAID = "failed on purpose (fault injection)"
-_ERRORS = {
-    Failure.PASSING: lambda stage: StageFailed(stage, _SAID),
-    Failure.VALUE_ERROR: lambda stage: StageValueError(stage, _SAID),
-    Failure.REJECTED: lambda stage: Rejected(
-        Reason.RETRIES_EXHAUSTED, stage, f"{_SAID}, not to be tried again"
-    ),
-}
+
+
+def _error(failure: Failure, stage: str) -> StreamError:
+    if failure is Failure.REJECTED:
+        return Rejected(Reason.RETRIES_EXHAUSTED, stage, f"{stage}: {_SAID}, and not to be tried again")
+    return (StageValueError if failure is Failure.VALUE_ERROR else StageFailed)(stage, _SAID)
