@@ -56,7 +56,7 @@ MAY_IMPORT = {
     ),
     "bench": (
         "errors core config ports run run/wire run/dictionary run/faults pipeline",
-        "matplotlib orjson psutil",
+        "matplotlib orjson psutil pydantic",
     ),
     "cli": (
         (

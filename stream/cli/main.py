@@ -8,8 +8,10 @@ import typer
 
 from stream import __version__
 from stream.cli import (
+    benchmark,
     broker,
     chaos,
+    compare,
     dead_letters,
     demo,
     produce,
@@ -101,6 +103,20 @@ app.command(
         "anagram-stream chaos --plan kafka --format json",
     )
 )(chaos.chaos)
+app.command(
+    epilog=examples(
+        "anagram-stream benchmark --test-case all --iterations 20 --detailed",
+        "anagram-stream benchmark --orchestrator my_orchestrator.py --plot my.png",
+        "anagram-stream benchmark --faults original --seed 7",
+    )
+)(benchmark.benchmark)
+app.command(
+    epilog=examples(
+        "anagram-stream compare-benchmarks --compare-dir benchmark_orchestrators",
+        "anagram-stream compare-benchmarks --compare-dir mine --test-case small,medium --iterations 10 --plot mine.png",
+        "anagram-stream compare-benchmarks --compare-dir mine --timeout 5 --format json",
+    )
+)(compare.compare_benchmarks)
 
 
 def _version(wanted: bool) -> None:
