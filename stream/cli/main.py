@@ -14,6 +14,7 @@ from stream.cli import (
     compare,
     dead_letters,
     demo,
+    pipeline,
     produce,
     results,
     schemas,
@@ -117,6 +118,16 @@ app.command(
         "anagram-stream compare-benchmarks --compare-dir mine --timeout 5 --format json",
     )
 )(compare.compare_benchmarks)
+
+
+app.command(
+    epilog=examples(
+        "anagram-stream pipeline --test-case all",
+        "anagram-stream pipeline --text 'Listen, silent cat'",
+        "anagram-stream pipeline --faults original --seed 7",
+        "anagram-stream pipeline --runs 1000 --faults original --scale 0.01",
+    )
+)(pipeline.pipeline)
 
 
 def _version(wanted: bool) -> None:

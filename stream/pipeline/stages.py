@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from typing import ParamSpec, TypeVar
 
 from tenacity import (
@@ -75,10 +75,13 @@ class Stages:
         self._sleep = sleep
         self._lock = threading.Lock()
 
-    @cached_property
+    @property
     def dictionary(self) -> frozenset[str]:
-        """All words of the dictionary."""
-        return frozenset(word for same in self.index.anagrams.values() for word in same)
+        """All words of the dictionary; made once for each."""
+        digest = self.index.digest
+        if digest not in _known:
+            _known[digest] = frozenset(word for same in self.index.anagrams.values() for word in same)
+        return _known[digest]
 
     def filter_input(self, text: str) -> str:
         """Return the text with `-` as a space, and only letters, digits and white space left."""
@@ -233,6 +236,7 @@ def default_index() -> AnagramIndex:
     return load_index(None)
 
 
+_known: dict[str, frozenset[str]] = {}  # digest -> all words
 _used: list[Stages] = []
 
 
