@@ -82,13 +82,14 @@ def pipeline(  # noqa: PLR0913 - a command's options
         plan = plan.with_options(seed, scale)
     if test_case is not None and (file or text is not None):
         raise Misconfigured("--test-case has texts of its own", "leave out --test-case, or --file and --text")
+    cases = "small" if test_case is None else test_case
     if runs:
         if file or text is not None:
             raise Misconfigured("--runs is about test cases", "leave out --file and --text")
-        _try(test_case or "small", plan, runs, output)
+        _try(cases, plan, runs, output)
         return
-    own = [] if test_case else _own_texts(file or [], text)
-    ran, stages = _run_own(own, plan) if own else _run_cases(test_case or "small", plan)
+    own = _own_texts(file or [], text) if test_case is None else []
+    ran, stages = _run_own(own, plan) if own else _run_cases(cases, plan)
     _show(ran, stages, output)
     if any(one.problem for one in ran):
         raise typer.Exit(1)
