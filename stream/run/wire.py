@@ -180,7 +180,8 @@ def _processor(  # noqa: PLR0913, PLR0917 - what a processor is made of
 def _warn(plan: FaultPlan) -> None:
     """Say loudly that stages fail on purpose."""
     _log.warning(
-        "FAULTS ARE INJECTED ON PURPOSE: stages fail and are slow by STREAM_FAULTS; never in production",
+        "FAULTS ARE INJECTED ON PURPOSE",
+        mend="this is for trials; in production unset STREAM_FAULTS",
         stages={
             stage.value: f"{fault.rate:.0%} fail ({fault.error.value}), {fault.delay_s * plan.scale:g} s"
             for stage, fault in plan.stages.items()
