@@ -63,11 +63,12 @@ class _Measured:
     """An orchestrator and the stages that it is to work on."""
 
     def __init__(self, job: Job) -> None:
+        made = orchestrator_class(job.contestant)
         self._index = default_index()
         self._plan = load_plan(job.faults)
         self._process = psutil.Process()
         in_use.use(self._stages(job.seed))  # a constructor may ask
-        self._orchestrator = orchestrator_class(job.contestant)()
+        self._orchestrator = made()
 
     def case(self, order: Order, runner: asyncio.Runner, say: Callable[[Said], None]) -> None:
         """Run a case, and say what came of each run."""

@@ -1,5 +1,6 @@
 """A file -> the orchestrator in it."""
 
+import ast
 import importlib.util
 import sys
 from collections.abc import Callable
@@ -30,6 +31,8 @@ def orchestrator_class(contestant: str) -> Callable[[], Any]:
 
         return orchestrator.TaskOrchestrator
     path = Path(contestant)
+    if not _names_class(ast.parse(path.read_bytes(), path.name)):
+        raise Unusable(f"it has no class {CLASS}")  # and is not run: it may be any script
     sys.path.insert(0, str(path.parent.resolve()))  # as for a script
     name = f"contestant_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -42,6 +45,16 @@ def orchestrator_class(contestant: str) -> Callable[[], Any]:
     if not isinstance(found, type):
         raise Unusable(f"it has no class {CLASS}")
     return found
+
+
+def _names_class(tree: ast.Module) -> bool:
+    """Whether a file says anywhere that something is called as the class is."""
+    return any(
+        (isinstance(node, ast.ClassDef) and node.name == CLASS)
+        or (isinstance(node, ast.alias) and (node.asname or node.name) in {CLASS, "*"})
+        or (isinstance(node, ast.Name) and node.id == CLASS and isinstance(node.ctx, ast.Store))
+        for node in ast.walk(tree)
+    )
 
 
 def sentence(error: BaseException) -> str:

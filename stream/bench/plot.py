@@ -9,9 +9,9 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter
 
-from stream.bench.figures import significant
 from stream.bench.measure import Comparison, Measured
 from stream.bench.report import rows_of
 from stream.bench.summary import Summary, summarize
@@ -46,7 +46,7 @@ def _growth(row: Measured) -> Summary | None:
 
 
 def _cpu(row: Measured) -> Summary | None:
-    return summarize([100_000 * run.cpu_s / run.runtime_ms for run in row.right]) if row.right else None
+    return None if row.cpu_percent is None else summarize([row.cpu_percent])
 
 
 _PANELS = (
@@ -65,7 +65,7 @@ def draw(comparison: Comparison, path: Path) -> None:
     names = list(dict.fromkeys(measured.contestant for measured in comparison.measured))
     lines = -(-len(_PANELS) // _COLUMNS)
     size = (_PANEL_INCHES[0] * _COLUMNS, _PANEL_INCHES[1] * lines + 1)
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.12))
     FigureCanvasAgg(figure)
     axes = figure.subplots(lines, _COLUMNS).flatten()
     for panel, axis in zip(_PANELS, axes, strict=True):
@@ -99,11 +99,14 @@ def _draw_panel(
         _draw_bars(axis, bars, width, colour, name)
     axis.set_xticks(range(len(cases)), list(cases))
     axis.set_title(f"{panel.title}  ({panel.better}{', logarithmic' if is_log else ''})", fontsize=10)
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
     axis.grid(axis="y", alpha=0.3)
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
-    axis.margins(y=0.18)
+    low, high = axis.get_ylim()
+    axis.set_ylim(
+        low, high * (high / low) ** 0.16 if is_log else low + (high - low) * 1.16
+    )  # for the figures
 
 
 def _draw_bars(
@@ -113,22 +116,23 @@ def _draw_bars(
     colour: tuple[float, float, float, float],
     name: str,
 ) -> None:
-    heights = [summary.mean for _, summary in bars]
-    reach = [summary.half_width or 0.0 for _, summary in bars]
-    below = [min(r, abs(h) * 0.95) for r, h in zip(reach, heights, strict=True)]  # a logarithm has no zero
-    axis.bar(
-        [x for x, _ in bars],
-        heights,
-        width * 0.92,
-        color=colour,
-        label=name,
-        yerr=[below, reach],
-        error_kw={"elinewidth": 0.9, "capsize": 2, "ecolor": "0.25"},
-    )
-    for (x, summary), height, above in zip(bars, heights, reach, strict=True):
-        at = max(height, 0.0) + above
-        axis.annotate(significant(summary.mean), (x, at), (0, 3), textcoords="offset points", **_LETTERS)
+    for number, (x, summary) in enumerate(bars):
+        height, reach = summary.mean, summary.half_width or 0.0
+        axis.bar(x, height, width * 0.92, color=colour, label="" if number else name)
+        if reach:
+            below = min(reach, height * 0.95)  # a logarithm has no zero
+            axis.errorbar(x, height, [[below], [reach]], ecolor="0.25", elinewidth=0.9, capsize=2)
+        at = max(height, 0.0) + reach
+        axis.annotate(_short(height), (x, at), (0, 3), textcoords="offset points", **_LETTERS)
 
 
 def _spreads(values: Sequence[float]) -> bool:
     return bool(values) and min(values) > 0 and max(values) / min(values) > _LOG_FROM
+
+
+def _short(value: float) -> str:
+    """Write a number with three digits at most."""
+    for unit, letter in ((1e6, "M"), (1e3, "k")):
+        if abs(value) >= 10 * unit or (abs(value) >= unit and letter == "M"):
+            return f"{float(f'{value / unit:.3g}'):,g}{letter}"
+    return f"{float(f'{value:.3g}'):,g}"

@@ -4,7 +4,6 @@ import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import orjson
 import typer
@@ -50,7 +49,7 @@ def measure(
     plan = load_plan(wanted.faults)
     seed = wanted.seed if wanted.seed is not None else plan.seed if plan else 0
     cases, contestants = load_cases(wanted.cases), choose()
-    plotting = None if wanted.plot is None else _plotting(wanted.plot)
+    draw = None if wanted.plot is None else _drawing(wanted.plot)
     conditions = Conditions(wanted.iterations, wanted.faults, seed)
     limits = Limits(wanted.timeout_s, memory_mib=wanted.memory_mib)
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # as Ctrl-C: what was started is ended
@@ -60,8 +59,8 @@ def measure(
         out.print(orjson.dumps(as_json(found)).decode(), markup=False)
     else:
         (show_comparison if side_by_side else show_benchmark)(found, console(), detailed=detailed)
-    if plotting is not None and wanted.plot is not None and found.measured:
-        plotting.draw(found, wanted.plot)
+    if draw is not None and found.measured:
+        draw(found)
         err.print(f"drawn: {wanted.plot}", markup=False)
     if _is_broken(found):
         raise typer.Exit(1)
@@ -73,7 +72,7 @@ def _is_broken(found: Comparison) -> bool:
     return bool(found.unusable) or (failed and found.conditions.faults == "none")
 
 
-def _plotting(path: Path) -> ModuleType:
+def _drawing(path: Path) -> Callable[[Comparison], None]:
     """Return what draws, before anything is measured.
 
     Raises:
@@ -82,7 +81,7 @@ def _plotting(path: Path) -> ModuleType:
     if not path.parent.is_dir() or path.is_dir():
         raise Misconfigured(f"--plot: cannot write {path}", "name a file in a folder that is there")
     try:
-        from stream.bench import plot  # noqa: PLC0415 - an extra
+        from stream.bench.plot import draw  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         raise Misconfigured(f"--plot needs {error.name}", "pip install 'anagram-stream[plots]'") from error
-    return plot
+    return lambda found: draw(found, path)

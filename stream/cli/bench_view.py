@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console, RenderableType
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -114,7 +115,7 @@ def _print_metrics(
 ) -> None:
     """Print one table, or two where one is too wide."""
     whole = _metrics_table(first, rows, METRICS, best, coloured=coloured)
-    if to.measure(whole).maximum <= to.width:
+    if Measurement.get(to, to.options.update(max_width=_PIPE_WIDTH), whole).maximum <= to.width:
         to.print(whole)
         return
     for metrics in (METRICS[:_FIRST_HALF], METRICS[_FIRST_HALF:]):

@@ -114,7 +114,7 @@ app.command(
 app.command(
     epilog=examples(
         "anagram-stream compare-benchmarks --compare-dir benchmark_orchestrators",
-        "anagram-stream compare-benchmarks --compare-dir mine --test-case small,medium --iterations 10 --plot mine.png",
+        "anagram-stream compare-benchmarks --compare-dir mine --test-case small,medium --plot mine.png",
         "anagram-stream compare-benchmarks --compare-dir mine --timeout 5 --format json",
     )
 )(compare.compare_benchmarks)
