@@ -3,8 +3,11 @@ import itertools
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stream.core.dictionary import build_index
+from stream.core.text import words
 from stream.errors import Fatal, Rejected, StageFailed
 from stream.pipeline import stages as in_use
 from stream.pipeline.stages import ATTEMPTS_MAX, Stages, StageStats, aretried, current, retried, use
@@ -38,6 +41,15 @@ def test_stages_do_what_their_names_say() -> None:
     assert stages.find_anagrams("zzz") == ()
     assert sorted(stages.permutations("cat")) == ["act", "atc", "cat", "cta", "tac", "tca"]
     assert stages.dictionary == {"cat", "act", "listen", "silent"}
+
+
+CORNERS = st.sampled_from("aZ09- \t\n\x1c\x85\xa0\u2028\u200b'.K\u212a\u017fİé")
+
+
+@given(st.text(CORNERS | st.characters(codec="utf-8")))
+def test_the_first_two_stages_together_are_the_core_s_words(text: str) -> None:
+    stages = Stages(INDEX)
+    assert stages.get_words(stages.filter_input(text)) == words(text)
 
 
 def test_asynchronous_stages_do_the_same() -> None:
