@@ -80,11 +80,11 @@ def shown(metric: Metric, measured: Measured) -> str:
     return "-" if value is None else metric.written(value)
 
 
-def best_of(rows: Sequence[Measured]) -> Mapping[str, frozenset[str]]:
+def best_of(rows: Sequence[Measured], *, faults: bool = False) -> Mapping[str, frozenset[str]]:
     """Return who is best of the rows of one case: metric -> contestants, more than one where they tie.
 
     Who fails more often than another is best at nothing: a wrong answer is not fast. Values tie when they are
-    shown alike. A row alone is not compared.
+    shown alike. A row alone is not compared. Under faults, neither is who met none.
     """
     most = max((row.success_rate for row in rows), default=0.0)
     found: dict[str, frozenset[str]] = {}
@@ -92,7 +92,8 @@ def best_of(rows: Sequence[Measured]) -> Mapping[str, frozenset[str]]:
         values: dict[str, float] = {}
         for row in rows:
             value = metric.value(row)
-            if value is not None and row.success_rate == most > 0:
+            met = row.tried_stages or not faults
+            if value is not None and row.success_rate == most > 0 and met:
                 values[row.contestant] = _as_shown(metric.written(value))
         if metric.better is Better.NEITHER or len(rows) < 2 or not values:  # noqa: PLR2004
             continue

@@ -5,7 +5,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stream.bench.isolated import Broken, Isolated, Limits
-from stream.bench.messages import BASELINE, PIPELINE, CaseDone, Conditions, Job, Order, StageFigures
+from stream.bench.messages import (
+    BASELINE,
+    NO_FAULTS,
+    PIPELINE,
+    CaseDone,
+    Conditions,
+    Job,
+    Order,
+    StageFigures,
+)
 from stream.bench.summary import Summary, summarize
 from stream.core.text import words
 from stream.errors import Misconfigured
@@ -53,6 +62,11 @@ class Measured:
     broke: str = ""
     growth_mib: float | None = None
     stages: Mapping[str, StageFigures] = field(default_factory=dict)
+
+    @property
+    def tried_stages(self) -> bool:
+        """Whether it called any of the stages, which is where faults are met."""
+        return any(figures.attempts for figures in self.stages.values())
 
     @property
     def right(self) -> list[Run]:
@@ -126,6 +140,11 @@ class Comparison:
     conditions: Conditions
     measured: list[Measured] = field(default_factory=list)
     unusable: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def has_faults(self) -> bool:
+        """Whether stages failed on purpose."""
+        return self.conditions.faults != NO_FAULTS
 
 
 def named(choice: str) -> Contestant:

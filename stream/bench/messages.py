@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from stream.pipeline.stages import StageStats
 
 BASELINE, PIPELINE = "baseline", "pipeline"  # the two that need no file
+NO_FAULTS = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Conditions:
     """
 
     iterations: int = 3
-    faults: str = "none"
+    faults: str = NO_FAULTS
     seed: int = 0
 
 
@@ -31,7 +32,7 @@ class Job:
     """Who is to be measured: `baseline`, `pipeline` or a file."""
 
     contestant: str
-    faults: str = "none"
+    faults: str = NO_FAULTS
     seed: int = 0
 
 

@@ -21,14 +21,14 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         "conditions": asdict(comparison.conditions),
         "unusable": comparison.unusable,
         "cases": {
-            name: {"words": rows[0].words, "orchestrators": _rows(rows)}
+            name: {"words": rows[0].words, "orchestrators": _rows(rows, comparison)}
             for name, rows in rows_of(comparison).items()
         },
     }
 
 
-def _rows(rows: list[Measured]) -> dict[str, Any]:
-    best = best_of(rows)
+def _rows(rows: list[Measured], comparison: Comparison) -> dict[str, Any]:
+    best = best_of(rows, faults=comparison.has_faults)
     return {
         row.contestant: {
             **{metric.name: metric.value(row) for metric in METRICS},

@@ -69,7 +69,7 @@ def measure(
 def _is_broken(found: Comparison) -> bool:
     """Under faults a failing run is what is measured; without them it is a fault."""
     failed = any(row.problems for row in found.measured)
-    return bool(found.unusable) or (failed and found.conditions.faults == "none")
+    return bool(found.unusable) or (failed and not found.has_faults)
 
 
 def _drawing(path: Path) -> Callable[[Comparison], None]:

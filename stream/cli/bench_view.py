@@ -68,11 +68,20 @@ def show_comparison(comparison: Comparison, to: Console, *, detailed: bool) -> N
     for name, rows in cases.items():
         to.print(_heading(name, rows[0], comparison))
         named = [(row.contestant, row) for row in rows]
-        _print_metrics("orchestrator", named, to, best_of(rows), coloured=coloured)
+        _print_metrics(
+            "orchestrator", named, to, best_of(rows, faults=comparison.has_faults), coloured=coloured
+        )
         if detailed:
             to.print()
             to.print(_stages("orchestrator", named))
         _problems(named, to)
+        aside = [
+            row.contestant for row in rows if comparison.has_faults and row.right and not row.tried_stages
+        ]
+        if aside:
+            to.print(
+                f"not compared: {', '.join(aside)}: called none of the stages here, where faults are met"
+            )
         to.print()
     if any(len(rows) > 1 for rows in cases.values()):
         mark = "green" if coloured else _BEST

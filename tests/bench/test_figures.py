@@ -2,6 +2,7 @@ import pytest
 
 from stream.bench.figures import METRICS, best_of, shown, significant
 from stream.bench.measure import Measured, Run
+from stream.bench.messages import StageFigures
 from stream.pipeline.cases import Case
 
 CASE = Case("small", "small", "cat cat", {"act": 2, "cat": 2, "tac": 2}, 1.0)
@@ -56,6 +57,14 @@ def test_less_is_better_for_memory_even_below_zero() -> None:
 @pytest.mark.parametrize("rows", [[row("alone", 10)], [row("a", failed=1), row("b", failed=1)], []])
 def test_nobody_is_best_alone_or_without_success(rows: list[Measured]) -> None:
     assert not best_of(rows)
+
+
+def test_who_met_no_faults_is_not_compared_under_faults() -> None:
+    tried = row("tried", 50)
+    tried.stages = {"get_words": StageFigures(attempts=1, successes=1)}
+    rows = [tried, row("aside", 1)]
+    assert best_of(rows, faults=True)["runtime_mean_ms"] == {"tried"}
+    assert best_of(rows)["runtime_mean_ms"] == {"aside"}
 
 
 def test_processor_has_no_best_and_no_interval_either() -> None:

@@ -1,4 +1,5 @@
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,15 @@ def test_comparison_marks_the_best_and_draws_and_fails_for_who_is_wrong(cli: Cli
     assert "! wrong: 2 of 2 runs: wrong counts: act: 0 instead of 1;" in done.out
     assert "not measured: broken: RuntimeError: No active exception to reraise" in done.out
     assert (tmp_path / "mine/all.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_plot_without_its_library_says_what_to_install(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "stream.bench.plot", raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    done = cli("benchmark", "--plot", "x.png")
+    assert done.status == 2
+    assert "--plot needs matplotlib" in done.err
+    assert "pip install 'anagram-stream[plots]'" in done.err
 
 
 def measured(name: str, runtime_ms: float) -> Measured:
