@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from stream.pipeline.stages import Stages
     from stream.pipeline.trials import Trials
 
-CASES_HELP = "small, medium, large, edge or all (without edge); several with commas between. [default: small]"
+CASES_HELP = (
+    "small, medium, large, edge or all (without edge); several with commas between. By default small."
+)
 FILE_HELP = "Your own text; `-` is standard input. Repeatable."
 FAULTS_HELP = "Failures and delays on purpose: none, original, or a JSON file."
 SEED_HELP = "Of the faults; the same gives the same again. By default that of their file, or 0."
