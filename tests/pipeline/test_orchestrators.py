@@ -2,7 +2,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.core.decide import Decider
@@ -15,6 +15,7 @@ from stream.pipeline.stages import Stages
 from stream.run.faults import ORIGINAL, FaultPlan, Faults, Stage, StageFault
 
 INDEX = build_index(["cat", "act", "tea", "eat", "ate", "a", "noon", "listen", "silent", "abcdefghi"])
+UNHURRIED = settings(deadline=None)  # a busy machine is slow, and no failure
 LETTERS = st.text("aceilnost", min_size=1, max_size=6)
 TEXTS = st.lists(
     LETTERS | st.sampled_from(["-", "Cat!", "abcdefghi", "ihgfedcba", "a1", "é"]), max_size=20
@@ -57,11 +58,13 @@ def test_what_is_no_text_is_a_value_error(made: type[TaskOrchestrator], what: ob
 
 
 @BOTH
+@UNHURRIED
 @given(text=TEXTS)
 def test_every_way_counts_what_the_definition_says(made: type[TaskOrchestrator], text: str) -> None:
     assert made(Stages(INDEX)).process_text(text)["anagram_counts"] == decided(text)
 
 
+@UNHURRIED
 @given(text=TEXTS, seed=st.integers(0, 10_000))
 def test_faults_change_nothing_that_is_counted(text: str, seed: int) -> None:
     stages = Stages(INDEX, Faults(ORIGINAL.with_options(seed, scale=0.0)))
