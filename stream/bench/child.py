@@ -1,4 +1,4 @@
-"""The process in which an orchestrator is measured: `python -m stream.bench.child DESCRIPTOR`.
+"""The process in which an orchestrator is measured, started by `isolated` with a socket's descriptor.
 
 It takes orders from a socket and answers there, so that whatever the orchestrator prints harms nothing. It
 shows its own figures; whether the counts are right is judged by who ordered them.
@@ -8,6 +8,7 @@ import asyncio
 import gc
 import inspect
 import reprlib
+import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -40,6 +41,7 @@ from stream.run.faults import Faults, load_plan
 
 def main() -> None:
     """Make the orchestrator, then run cases until there are no more orders."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave in order
     channel = socket.socket(fileno=int(sys.argv[1]))
     orders = channel.makefile("rb")
 
@@ -69,6 +71,8 @@ class _Measured:
         self._process = psutil.Process()
         in_use.use(self._stages(job.seed))  # a constructor may ask
         self._orchestrator = made()
+        gc.collect()
+        gc.freeze()  # the dictionary is not looked through again by each collection
 
     def case(self, order: Order, runner: asyncio.Runner, say: Callable[[Said], None]) -> None:
         """Run a case, and say what came of each run."""
@@ -134,7 +138,3 @@ def counts_of(answer: object) -> tuple[dict[str, int] | None, str]:
                 f"its anagram_counts hold {reprlib.repr(word)}: {reprlib.repr(n)}, not a word and a number",
             )
     return {str(word): int(n) for word, n in counts.items()}, ""
-
-
-if __name__ == "__main__":
-    main()

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import IO, Self
@@ -28,6 +29,11 @@ from stream.bench.messages import (
     read_said,
 )  # fmt: skip
 
+# Whatever lies in the current folder is not imported (-P); but this very package is, installed or not.
+_CHILD = (
+    f"import sys; sys.path.append({str(Path(__file__).parents[2])!r}); "
+    "from stream.bench.child import main; main()"
+)
 _LOOK_S = 0.02  # a process that eats memory gets that far between two looks
 _LOOK_BELOW_S = 0.25  # at the processes below it: finding them takes time
 _END_S_MAX = 30.0  # a contestant with a broker stops it in order
@@ -67,11 +73,12 @@ class Isolated:
         self._limits = limits
         self.peak_mib = 0.0
         self._looked_below = 0.0
+        self._is_greedy = False
         self._received = b""
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "stream.bench.child", str(theirs.fileno())],
+                [sys.executable, "-P", "-c", _CHILD, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -92,6 +99,7 @@ class Isolated:
         """
         said = self._next(monotonic() + self._limits.start_s, f"{self._limits.start_s:g} s to be made")
         if isinstance(said, NotLoaded):
+            self.close()  # in order: its constructor may have started something
             raise Broken(said.why)
         if not isinstance(said, Ready):
             raise Broken("its process said what is not ours")
@@ -123,9 +131,13 @@ class Isolated:
         self._end(below)
 
     def kill(self) -> None:
-        """End it at once, and what it started."""
+        """End it at once; where it started processes of its own, with time to end them in order."""
         below = self._below()
         self._channel.close()
+        if below and not self._is_greedy:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_END_S_MAX)
         self._end(below)
 
     def __enter__(self) -> Self:
@@ -195,6 +207,7 @@ class Isolated:
                 self._looked_below = monotonic()
             self.peak_mib = max(self.peak_mib, held)
             if held > self._limits.memory_mib:
+                self._is_greedy = True
                 raise Broken(f"it took more than {self._limits.memory_mib:g} MiB of memory")
 
     def _how_it_ended(self) -> str:

@@ -52,7 +52,7 @@ def measure(
     draw = None if wanted.plot is None else _drawing(wanted.plot)
     conditions = Conditions(wanted.iterations, wanted.faults, seed)
     limits = Limits(wanted.timeout_s, memory_mib=wanted.memory_mib)
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # as Ctrl-C: what was started is ended
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is ended
     with Board(len(contestants) * len(cases) * wanted.iterations) as board:
         found = compare(contestants, cases, conditions, limits, board.tell)
     if output is Format.JSON:
