@@ -107,6 +107,13 @@ class Settings(BaseSettings):
     rejected_in_a_row_max: Annotated[int, Field(ge=0)] = Field(
         1_000, description="More rejections in a row on a partition stop the worker; 0 is no limit."
     )
+    faults: Annotated[str, Field(min_length=1)] = Field(
+        "none",
+        description="Failures and delays on purpose, for trials: `none`, `original` or a plan's JSON file.",
+    )
+    faults_accepted: bool = Field(
+        False, description="Must be `true` where `STREAM_FAULTS` is set, so that nobody sets it by accident."
+    )
     log_format: Literal["auto", "text", "json"] = Field(
         "auto", description="Log lines for people or as JSON; `auto` is text on a terminal, else JSON."
     )
@@ -134,6 +141,15 @@ class Settings(BaseSettings):
         if len(set(names)) < len(names):
             raise ValueError(
                 "INPUT_TOPIC, RESULT_TOPIC, COUNT_TOPIC and DEAD_LETTER_TOPIC must be four different topics"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _faults_are_accepted(self) -> Self:
+        if self.faults != "none" and not self.faults_accepted:
+            raise ValueError(
+                f"STREAM_FAULTS={self.faults} makes stages fail on purpose; if that is what you want, set "
+                "STREAM_FAULTS_ACCEPTED=true, else unset STREAM_FAULTS"
             )
         return self
 

@@ -3,6 +3,7 @@
 StreamError
 ├── Retriable      the surroundings are slow or away: wait, then do the same again
 │   └── StageFailed    one step on one record failed in passing: try it again, a bounded number of times
+│       └── StageValueError    the same, and a ValueError, as the exercise's stages raise it
 ├── Abortable      the open transaction cannot commit: abort it, rewind, go on
 ├── InDoubt        the transaction's outcome is unknown or the producer unusable: throw the producer
 │                  away, make a new one of the same id, read committed offsets again, restore the tail
@@ -35,6 +36,10 @@ class StageFailed(Retriable):
     def __init__(self, stage: str, detail: str) -> None:
         super().__init__(f"{stage}: {detail}")
         self.stage = stage
+
+
+class StageValueError(StageFailed, ValueError):
+    """The same, for code that catches ValueError: the stages of the exercise raise that."""
 
 
 class Abortable(StreamError):

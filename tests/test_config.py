@@ -300,3 +300,18 @@ def test_table_shows_defaults_that_are_the_same_on_every_machine() -> None:
     assert "| `STREAM_STATE_DIR` |  |" in table
     assert "| `STREAM_KAFKA_CONFIG` |  |" in table
     assert str(load_settings().state_dir) not in table
+
+
+def test_faults_take_a_second_setting_to_be_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAM_FAULTS", "original")
+    with pytest.raises(Misconfigured, match="STREAM_FAULTS_ACCEPTED=true") as refused:
+        load_settings()
+    assert "on purpose" in str(refused.value)
+    monkeypatch.setenv("STREAM_FAULTS_ACCEPTED", "true")
+    assert load_settings().faults == "original"
+
+
+def test_no_faults_by_default_and_none_where_none_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().faults == "none"
+    monkeypatch.setenv("STREAM_FAULTS_ACCEPTED", "true")
+    assert load_settings().faults == "none"

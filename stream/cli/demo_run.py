@@ -2,8 +2,6 @@
 
 import os
 import queue
-import select
-import stat
 import sys
 import threading
 import time
@@ -16,7 +14,7 @@ import orjson
 
 from stream.broker.process import GuardedProcess
 from stream.cli.app import admin_client
-from stream.cli.blobs import Blob, Cut, blobs, sources
+from stream.cli.blobs import Blob, Cut, blobs, sources, stdin_has_text
 from stream.config import PREFIX, Settings
 from stream.errors import Fatal, StreamError
 from stream.kafka.clients import make_producer, producer_options, reader_options
@@ -24,7 +22,6 @@ from stream.kafka.reader import StoredRecord, read_topic
 
 RATE = 1_000.0  # blobs a second: the worker keeps up with far more; the latency shown is then not a queue's
 SILENT_S_MAX = 90.0  # without anything new the demo gives up; a group's session ends within 45 s
-_STDIN_S_MAX = 1.0
 
 
 class DemoWorker:
@@ -112,23 +109,12 @@ def gather_blobs(settings: Settings, files: Sequence[Path]) -> tuple[list[Blob],
     """
     cut = Cut(whole=False, bytes_max=settings.text_bytes_max, keyed=True, prefix="")
     own = list(blobs(sources(files), cut)) if files else []
-    if not any(str(file) == "-" for file in files) and _stdin_has_text():
+    if not any(str(file) == "-" for file in files) and stdin_has_text():
         own += list(blobs(sources([Path("-")]), cut))
     for blob in own:
         if blob.problem:
             raise Fatal(f"{blob.where}: {blob.problem}")
     return own, list(blobs(sources([sample_folder()]), cut))
-
-
-def _stdin_has_text() -> bool:
-    """A pipe or a file behind standard input that says something, or its end, within a second."""
-    try:
-        mode = os.fstat(0).st_mode
-    except OSError:
-        return False
-    if not (stat.S_ISFIFO(mode) or stat.S_ISREG(mode)):
-        return False
-    return bool(select.select([0], [], [], _STDIN_S_MAX)[0])
 
 
 class Feeder(threading.Thread):

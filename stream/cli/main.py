@@ -8,10 +8,13 @@ import typer
 
 from stream import __version__
 from stream.cli import (
+    benchmark,
     broker,
     chaos,
+    compare,
     dead_letters,
     demo,
+    pipeline,
     produce,
     results,
     schemas,
@@ -101,6 +104,30 @@ app.command(
         "anagram-stream chaos --plan kafka --format json",
     )
 )(chaos.chaos)
+app.command(
+    epilog=examples(
+        "anagram-stream benchmark --test-case all --iterations 20 --detailed",
+        "anagram-stream benchmark --orchestrator my_orchestrator.py --plot my.png",
+        "anagram-stream benchmark --faults original --seed 7",
+    )
+)(benchmark.benchmark)
+app.command(
+    epilog=examples(
+        "anagram-stream compare-benchmarks --compare-dir benchmark_orchestrators",
+        "anagram-stream compare-benchmarks --compare-dir mine --test-case small,medium --plot mine.png",
+        "anagram-stream compare-benchmarks --compare-dir mine --timeout 5 --format json",
+    )
+)(compare.compare_benchmarks)
+
+
+app.command(
+    epilog=examples(
+        "anagram-stream pipeline --test-case all",
+        "anagram-stream pipeline --text 'Listen, silent cat'",
+        "anagram-stream pipeline --faults original --seed 7",
+        "anagram-stream pipeline --runs 1000 --faults original --scale 0.01",
+    )
+)(pipeline.pipeline)
 
 
 def _version(wanted: bool) -> None:

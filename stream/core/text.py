@@ -13,3 +13,8 @@ def words(text: str) -> list[str]:
     letter whose lower case is ASCII (the Kelvin sign) is dropped like any other foreign letter.
     """
     return _DROPPED.sub("", text.replace("-", " ")).lower().split()
+
+
+def filtered(text: str) -> str:
+    """Return the text as `words` splits it: `-` as a space, and only a-z, A-Z, 0-9 and white space left."""
+    return _DROPPED.sub("", text.replace("-", " "))

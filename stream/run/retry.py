@@ -14,6 +14,8 @@ FIRST_WAIT_S = 0.02
 WAIT_S_MAX = 2.0
 
 T = TypeVar("T")
+At = tuple[int, ...]
+"""Whose attempts are counted: (partition, offset), and the number of the step where a record has several."""
 
 
 class DeadlineMet(Exception):
@@ -36,9 +38,9 @@ class Retrier:
         self._observer = observer
         self._attempts_max = attempts_max
         self._rng = rng
-        self._before: dict[tuple[int, int], int] = {}  # (partition, offset) -> attempts in earlier batches
+        self._before: dict[At, int] = {}  # attempts in earlier batches
 
-    def call(self, at: tuple[int, int], step: Callable[[], T], deadline: float) -> T:
+    def call(self, at: At, step: Callable[[], T], deadline: float) -> T:
         """Return what `step` returns, tried until the attempts or the time are spent.
 
         Raises:
@@ -51,9 +53,7 @@ class Retrier:
         except StageFailed as failed:
             return self._again(at, step, deadline, spent, failed)
 
-    def _again(
-        self, at: tuple[int, int], step: Callable[[], T], deadline: float, spent: int, first: StageFailed
-    ) -> T:
+    def _again(self, at: At, step: Callable[[], T], deadline: float, spent: int, first: StageFailed) -> T:
         firsts = [first]  # the first attempt is made already; it counts, and is waited for
 
         def attempt() -> T:

@@ -13,6 +13,7 @@ from stream.core.dead_letter import dead_letter
 from stream.core.dictionary import AnagramIndex
 from stream.core.engine import Engine
 from stream.core.records import InputRecord
+from stream.core.text import words
 from stream.errors import Refused, Rejected, Retriable
 from stream.kafka import clients, topics
 from stream.kafka.access import check_access
@@ -24,6 +25,8 @@ from stream.kafka.topics import TopicFacts, Topics
 from stream.ports import Clock
 from stream.run.clock import SystemClock
 from stream.run.dictionary import load_index
+from stream.run.disturb import DisturbedProcessor, SharedWaits
+from stream.run.faults import FaultPlan, Faults, load_plan
 from stream.run.loop import Limits, Worker
 from stream.run.process import Bury, Count, Outcome, Processor
 from stream.run.restore import STALLED_S_MAX, RestoreNames, Restorer
@@ -46,14 +49,17 @@ def run_worker(settings: Settings, clock: SystemClock, tell: Callable[[str], Non
     Raises:
         Fatal: it could not start or go on.
     """
+    plan = load_plan(settings.faults)
     metrics, health = Metrics(), Health()
     with (
         ThreadPoolExecutor(1, "dictionary") as aside,  # loaded while Kafka is reached
         TelemetryServer(
-            settings.http_host, settings.http_port, metrics, health, clock, _turn_s_max(settings)
+            settings.http_host, settings.http_port, metrics, health, clock, _turn_s_max(settings, plan)
         ) as server,
         claim_slot(settings.state_dir, settings.group_id, settings.instance_id) as slot,
     ):
+        if plan is not None:
+            _warn(plan)
         loading = aside.submit(load_index, settings.dictionary)
         address = f"http://{settings.http_host}:{server.port}"
         _log.info("telemetry listens", address=address)
@@ -67,7 +73,8 @@ def run_worker(settings: Settings, clock: SystemClock, tell: Callable[[str], Non
         index = loading.result()
         _log.info("dictionary loaded", words=index.words, dropped=index.dropped, digest=index.digest)
         observer = WorkerObserver(metrics, health, clock, group=settings.group_id, instance=slot.instance_id)
-        worker = _wire(settings, found, slot, index, clock, observer)
+        processor = _processor(settings, found, index, clock, observer, metrics, plan)
+        worker = _wire(settings, found, slot, index, clock, observer, processor)
         worker.run(lambda: clock.stopped)
         observer.stopping("drained")
 
@@ -110,6 +117,7 @@ def _wire(  # noqa: PLR0913, PLR0917 - what a worker is made of
     index: AnagramIndex,
     clock: SystemClock,
     observer: WorkerObserver,
+    processor: Processor,
 ) -> Worker:
     offsets = Offsets(lambda: clients.make_admin(settings))
     source = KafkaSource(
@@ -128,10 +136,6 @@ def _wire(  # noqa: PLR0913, PLR0917 - what a worker is made of
     reader = KafkaReader(clients.reader_options(settings), offsets, settings.count_topic)
     identity = StoreIdentity(found.cluster_id, found.input.id, found.count.id, index.digest)
     stores = RocksStores(slot.folder, identity, clock, observer)
-    jitter = random.Random()  # noqa: S311
-    retrier = Retrier(clock, observer, settings.retry_attempts_max, jitter, lambda: clock.stopped)
-    count, bury = _counting(settings, found, index), _burying(settings, found, clock)
-    processor = Processor(count, bury, retrier, clock, settings.batch_deadline_ms / 1000)
     names = RestoreNames(
         settings.input_topic,
         settings.count_topic,
@@ -142,6 +146,48 @@ def _wire(  # noqa: PLR0913, PLR0917 - what a worker is made of
     restorer = Restorer(source, sink, reader, stores, clock, observer, names)
     limits = Limits(settings.rejected_in_a_row_max, index.digest)
     return Worker(source, sink, reader, processor, restorer, clock, observer, limits)
+
+
+def _processor(  # noqa: PLR0913, PLR0917 - what a processor is made of
+    settings: Settings,
+    found: Topics,
+    index: AnagramIndex,
+    clock: SystemClock,
+    observer: WorkerObserver,
+    metrics: Metrics,
+    plan: FaultPlan | None,
+) -> Processor:
+    """Return a processor; with a plan, one whose stages fail by it."""
+    count, bury = _counting(settings, found, index), _burying(settings, found, clock)
+    jitter, deadline_s = random.Random(), settings.batch_deadline_ms / 1000  # noqa: S311
+
+    def retrier(waits: Clock) -> Retrier:
+        return Retrier(waits, observer, settings.retry_attempts_max, jitter, lambda: clock.stopped)
+
+    if plan is None:
+        return Processor(count, bury, retrier(clock), clock, deadline_s)
+    waits = SharedWaits(clock)
+
+    def tokens(record: InputRecord) -> list[str]:
+        return words(decode_blob(record, settings.input_format, settings.text_bytes_max).text)
+
+    def tell(stage: str, kind: str, n: int) -> None:
+        metrics.injected_faults.labels(stage, kind).inc(n)
+
+    return DisturbedProcessor(count, bury, retrier(waits), waits, deadline_s, Faults(plan), tokens, tell)
+
+
+def _warn(plan: FaultPlan) -> None:
+    """Say loudly that stages fail on purpose."""
+    _log.warning(
+        "FAULTS ARE INJECTED ON PURPOSE",
+        mend="this is for trials; in production unset STREAM_FAULTS",
+        stages={
+            stage.value: f"{fault.rate:.0%} fail ({fault.error.value}), {fault.delay_s * plan.scale:g} s"
+            for stage, fault in plan.stages.items()
+        },
+        seed=plan.seed,
+    )
 
 
 def _counting(settings: Settings, found: Topics, index: AnagramIndex) -> Count:
@@ -174,9 +220,10 @@ def _burying(settings: Settings, found: Topics, clock: Clock) -> Bury:
     return bury
 
 
-def _turn_s_max(settings: Settings) -> float:
+def _turn_s_max(settings: Settings, plan: FaultPlan | None) -> float:
     """Return how long a turn of the loop may take: a batch's retries, transaction and abort, and slack."""
-    return (settings.batch_deadline_ms + 2 * settings.transaction_timeout_ms) / 1000 + 20
+    delays_s = 0.0 if plan is None else plan.delays_s
+    return (settings.batch_deadline_ms + 2 * settings.transaction_timeout_ms) / 1000 + 20 + delays_s
 
 
 def _fits(settings: Settings, topic: TopicFacts) -> int:

@@ -42,6 +42,15 @@ class Metrics:
         self.retries = Counter(
             "stream_retries_total", "Attempts that failed in passing.", ["stage"], registry=registry
         )
+        self.injected_faults = Counter(
+            "stream_injected_faults_total",
+            "Faults injected on purpose (STREAM_FAULTS).",
+            ["stage", "kind"],
+            registry=registry,
+        )
+        self._of_partitions(registry)
+
+    def _of_partitions(self, registry: CollectorRegistry) -> None:
         self.assigned = Gauge("stream_assigned_partitions", "Partitions that are ours.", registry=registry)
         self.rebalances = Counter(
             "stream_rebalances_total", "Partitions came or went.", ["event"], registry=registry

@@ -9,9 +9,14 @@ from stream.core.dead_letter import dead_letter
 from stream.core.decide import Decider
 from stream.core.dictionary import AnagramIndex
 from stream.core.records import InputRecord
+from stream.core.text import words
 from stream.errors import Rejected
+from stream.ports import Clock
+from stream.run.disturb import DisturbedProcessor, SharedWaits
+from stream.run.faults import FaultPlan
+from stream.run.faults import Faults as StageFaults
 from stream.run.loop import Limits, Worker
-from stream.run.process import Count, Outcome, Processor
+from stream.run.process import Bury, Count, Outcome, Processor
 from stream.run.restore import RestoreNames, Restorer
 from stream.run.retry import Retrier
 from stream.store.memory import MemoryDisk
@@ -38,6 +43,7 @@ class Tuning:
         retry_attempts_max: how often a failing stage is tried.
         batch_deadline_s: how long the retries of one batch may take.
         rejected_in_a_row_max: 0 is no limit.
+        plan: which stages fail on purpose.
     """
 
     batch_records_max: int = 100
@@ -46,6 +52,7 @@ class Tuning:
     retry_attempts_max: int = 3
     batch_deadline_s: float = 30.0
     rejected_in_a_row_max: int = 0
+    plan: FaultPlan | None = None
 
 
 class FakeProcess:
@@ -82,7 +89,6 @@ class FakeProcess:
         )
         self.sink = FakeSink(cluster, names, f"{names.group}-{instance}", self.faults)
         self.reader = FakeReader(cluster, names.counts, self.faults, records_max=tuning.restore_records_max)
-        retrier = Retrier(clock, self.observer, tuning.retry_attempts_max, rng)
         count = counting(names, index, tuning.text_bytes_max, disturb)
         bury = burying(names, clock.now)
         self.restorer = Restorer(
@@ -98,7 +104,7 @@ class FakeProcess:
             self.source,
             self.sink,
             self.reader,
-            Processor(count, bury, retrier, clock, tuning.batch_deadline_s),
+            self._processor(count, bury, clock, tuning, rng),
             self.restorer,
             clock,
             self.observer,
@@ -106,6 +112,21 @@ class FakeProcess:
         )
         self._group = cluster.group(names.group, names.input)
         self._has_joined = False
+
+    def _processor(
+        self, count: Count, bury: Bury, clock: Clock, tuning: Tuning, rng: random.Random
+    ) -> Processor:
+        attempts_max, deadline_s = tuning.retry_attempts_max, tuning.batch_deadline_s
+        if tuning.plan is None:
+            return Processor(count, bury, Retrier(clock, self.observer, attempts_max, rng), clock, deadline_s)
+        waits = SharedWaits(clock)
+        retrier = Retrier(waits, self.observer, attempts_max, rng)
+        faults = StageFaults(tuning.plan)
+
+        def tokens(record: InputRecord) -> list[str]:
+            return words(decode_blob(record, "text", tuning.text_bytes_max).text)
+
+        return DisturbedProcessor(count, bury, retrier, waits, deadline_s, faults, tokens)
 
     def turn(self) -> None:
         """Do what `Worker.run` does, one turn a call: get a producer, join the group, work."""

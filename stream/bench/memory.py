@@ -1,0 +1,49 @@
+"""What a process and its children hold and use."""
+
+import contextlib
+import resource
+import sys
+from pathlib import Path
+
+import psutil
+
+MIB = 1024 * 1024
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_PEAK = "VmHWM:"
+
+
+def held_mib(process: psutil.Process) -> float:
+    """Return the resident memory of a process and all below it; what has ended meanwhile holds nothing."""
+    total = 0
+    with contextlib.suppress(psutil.Error):
+        for each in (process, *process.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                total += each.memory_info().rss
+    return total / MIB
+
+
+def forget_peak() -> None:
+    """Let `peak_mib` speak of what comes; where the system cannot (macOS), it speaks of all so far, too."""
+    with contextlib.suppress(OSError):
+        _CLEAR.write_text("5", encoding="ascii")
+
+
+def peak_mib() -> float:
+    """Return the most resident memory that this process had."""
+    with contextlib.suppress(OSError):
+        for line in _STATUS.read_text(encoding="utf-8").splitlines():
+            if line.startswith(_PEAK):
+                return int(line.split()[1]) / 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MIB
+
+
+def used_below_s(process: psutil.Process) -> float:
+    """Return the processor time that all processes below this one have used, in steps of 10 ms."""
+    total = 0.0
+    for child in process.children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            times = child.cpu_times()
+            total += times.user + times.system
+    ended = process.cpu_times()
+    return total + ended.children_user + ended.children_system

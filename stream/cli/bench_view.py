@@ -1,0 +1,187 @@
+"""How the benchmarks show themselves: progress, tables, problems."""
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, RenderableType
+from rich.measure import Measurement
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from stream.bench.figures import METRICS, Metric, best_of, shown, significant
+from stream.bench.measure import Comparison, Measured
+from stream.bench.messages import StageFigures
+from stream.bench.report import rows_of
+from stream.cli.app import err, out
+
+_PIPE_WIDTH = 1_000  # a pipe has no width; a line is as long as it is
+_GAP = 2
+_FIRST_HALF = 5  # metrics of the first table where all do not fit into one: what is about success and time
+_BEST = "*"
+
+Rows = Sequence[tuple[str, Measured]]
+
+
+class Board:
+    """How far it is: a bar on a terminal, silent in a pipe."""
+
+    def __init__(self, runs: int) -> None:
+        columns = (
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("runs"),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}"),
+        )
+        self._progress = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+        self._task = self._progress.add_task("", total=runs)
+        self._over: dict[tuple[str, str], int] = {}
+
+    def tell(self, contestant: str, case: str, over: int) -> None:
+        """Hear how many runs of a case are over."""
+        self._over[contestant, case] = over
+        self._progress.update(
+            self._task, completed=sum(self._over.values()), description=f"{contestant} on {case}"
+        )
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+
+def console() -> Console:
+    """Return where tables go: standard output, however wide that is."""
+    return out if out.is_terminal else Console(highlight=False, soft_wrap=True, width=_PIPE_WIDTH)
+
+
+def show_comparison(comparison: Comparison, to: Console, *, detailed: bool) -> None:
+    """Show all contestants side by side, a table for each case; the best values in green, or marked."""
+    cases = rows_of(comparison)
+    coloured = to.color_system is not None and not to.no_color
+    for name, rows in cases.items():
+        to.print(_heading(name, rows[0], comparison))
+        named = [(row.contestant, row) for row in rows]
+        _print_metrics(
+            "orchestrator", named, to, best_of(rows, faults=comparison.has_faults), coloured=coloured
+        )
+        if detailed:
+            to.print()
+            to.print(_stages("orchestrator", named))
+        _problems(named, to)
+        aside = [
+            row.contestant for row in rows if comparison.has_faults and row.right and not row.tried_stages
+        ]
+        if aside:
+            to.print(
+                f"not compared: {', '.join(aside)}: called none of the stages here, where faults are met"
+            )
+        to.print()
+    if any(len(rows) > 1 for rows in cases.values()):
+        mark = "green" if coloured else _BEST
+        to.print(f"{mark}: the best of its case, among those that failed least", style="dim")
+    for name, why in comparison.unusable.items():
+        to.print(Text.assemble(("not measured: ", "bold red"), (name, "bold"), f": {why}"))
+
+
+def show_benchmark(comparison: Comparison, to: Console, *, detailed: bool) -> None:
+    """Show one contestant, a row for each case."""
+    rows = [(measured.case.name, measured) for measured in comparison.measured]
+    if rows:
+        conditions = comparison.conditions
+        to.print(
+            Text.assemble(
+                (rows[0][1].contestant, "bold"), f": {_met(comparison)}, {conditions.iterations} runs a case"
+            )
+        )
+        _print_metrics("case", rows, to, {}, coloured=False)
+        if detailed:
+            to.print()
+            to.print(_stages("case", rows))
+        _problems(rows, to)
+    for name, why in comparison.unusable.items():
+        to.print(Text.assemble(("not measured: ", "bold red"), (name, "bold"), f": {why}"))
+
+
+def _heading(name: str, first: Measured, comparison: Comparison) -> Text:
+    runs = comparison.conditions.iterations
+    return Text.assemble((name, "bold"), f": {first.words:,} words, {runs} runs each, {_met(comparison)}")
+
+
+def _met(comparison: Comparison) -> str:
+    conditions = comparison.conditions
+    return f"faults {conditions.faults}, seed {conditions.seed}"
+
+
+def _print_metrics(
+    first: str, rows: Rows, to: Console, best: Mapping[str, frozenset[str]], *, coloured: bool
+) -> None:
+    """Print one table, or two where one is too wide."""
+    whole = _metrics_table(first, rows, METRICS, best, coloured=coloured)
+    if Measurement.get(to, to.options.update(max_width=_PIPE_WIDTH), whole).maximum <= to.width:
+        to.print(whole)
+        return
+    for metrics in (METRICS[:_FIRST_HALF], METRICS[_FIRST_HALF:]):
+        to.print(_metrics_table(first, rows, metrics, best, coloured=coloured))
+
+
+def _metrics_table(
+    first: str, rows: Rows, metrics: Sequence[Metric], best: Mapping[str, frozenset[str]], *, coloured: bool
+) -> Table:
+    table = _table(first, [metric.title for metric in metrics])
+    room = "" if coloured or not best else " "  # below a mark: digits stay in line
+    for name, measured in rows:
+        cells = [Text(name)]
+        for metric in metrics:
+            is_best = measured.contestant in best.get(metric.name, ())
+            text = shown(metric, measured)
+            cells.append(
+                Text(text, "bold green")
+                if is_best and coloured
+                else Text(text + (_BEST if is_best else room))
+            )
+        table.add_row(*cells)
+    return table
+
+
+def _stages(first: str, rows: Rows) -> RenderableType:
+    table = _table(first, ["stage", "attempts", "successes", "failures", "success", "mean ms"])
+    table.columns[1].justify = "left"
+    for name, measured in rows:
+        tried = {stage: figures for stage, figures in measured.stages.items() if figures.attempts}
+        if not tried:
+            table.add_row(Text(name), "none of the stages")
+        for stage, figures in tried.items():
+            table.add_row(Text(name), *_stage_cells(stage, figures))
+    return table
+
+
+def _stage_cells(stage: str, figures: StageFigures) -> list[str]:
+    return [
+        stage,
+        f"{figures.attempts:,}",
+        f"{figures.successes:,}",
+        f"{figures.failures:,}",
+        f"{100 * figures.successes / figures.attempts:.3g} %",
+        significant(1000 * figures.seconds / figures.attempts),
+    ]
+
+
+def _table(first: str, titles: Sequence[str]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
+    table.add_column(first, style="cyan", no_wrap=True)
+    for title in titles:
+        table.add_column(title, justify="right", no_wrap=True)
+    return table
+
+
+def _problems(rows: Rows, to: Console) -> None:
+    for name, measured in rows:
+        for problem in measured.problems:
+            to.print(Text.assemble(("! ", "bold red"), (name, "bold"), f": {problem}"))

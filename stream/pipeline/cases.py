@@ -1,0 +1,87 @@
+"""The test cases of `resources/test_cases.json`: texts, what must be counted, and how long it may take."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from stream.errors import Misconfigured
+
+GROUPS = ("small", "medium", "large", "edge")
+ALL = ("small", "medium", "large")
+SHOWN_MAX = 3  # differing words that are named
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A text, and what is expected of it.
+
+    Attributes:
+        group: small, medium, large or edge.
+        expected_counts: dictionary word -> how often it must be counted, by the default dictionary.
+    """
+
+    group: str
+    name: str
+    text: str
+    expected_counts: Mapping[str, int]
+    expected_runtime_ms: float
+
+    def differences(self, counts: object) -> str:
+        """Say how counts differ from those expected; nothing where they are right."""
+        if not isinstance(counts, Mapping):
+            return f"the counts are no mapping but {type(counts).__name__}"
+        expected = self.expected_counts
+        words = [*expected, *(word for word in counts if word not in expected)]
+        wrong = [
+            f"{word}: {counts.get(word, 0)} instead of {expected.get(word, 0)}"
+            for word in words
+            if counts.get(word, 0) != expected.get(word, 0)
+        ]
+        more = f" and {len(wrong) - SHOWN_MAX:,} more" if len(wrong) > SHOWN_MAX else ""
+        return "; ".join(wrong[:SHOWN_MAX]) + more
+
+
+class _Written(BaseModel):
+    """A case as it stands in the file; the text is there `repeat` times."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    name: str
+    text: str
+    repeat: Annotated[int, Field(ge=1)] = 1
+    expected_runtime_ms: Annotated[float, Field(gt=0)]
+    expected_counts: dict[str, Annotated[int, Field(ge=1)]]
+
+
+_FILE = TypeAdapter(dict[str, list[_Written]])
+
+
+def load_cases(names: str = "small") -> list[Case]:
+    """Return the cases of the named groups, in their order: `small`, `small,edge`, `all` (without edge).
+
+    Raises:
+        Misconfigured: there is no such group.
+    """
+    chosen: dict[str, None] = {}
+    for name in (part.strip() for part in names.split(",")):
+        if name != "all" and name not in GROUPS:
+            raise Misconfigured(
+                f"there are no test cases {name!r}", f"the known ones: {', '.join((*GROUPS, 'all'))}"
+            )
+        chosen.update(dict.fromkeys(ALL if name == "all" else (name,)))
+    written = _FILE.validate_json(_file().read_bytes())
+    return [
+        Case(group, one.name, one.text * one.repeat, one.expected_counts, one.expected_runtime_ms)
+        for group in chosen
+        for one in written[group]
+    ]
+
+
+def _file() -> Path:
+    """Return where the cases lie: in the checkout, or in the installed package."""
+    package = Path(__file__).resolve().parent.parent
+    places = (folder / "resources" / "test_cases.json" for folder in (package.parent, package))
+    return next(place for place in places if place.is_file())

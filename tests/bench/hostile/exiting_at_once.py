@@ -1,0 +1,9 @@
+import os
+import sys
+
+
+class TaskOrchestrator:
+    def process_text(self, text: str) -> object:
+        sys.stderr.write("the last that was heard of it\n")
+        sys.stderr.flush()
+        os._exit(4)

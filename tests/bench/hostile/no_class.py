@@ -1,0 +1,3 @@
+"""A file without the class."""
+
+ORCHESTRATOR = "none"

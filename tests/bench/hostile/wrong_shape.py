@@ -1,0 +1,3 @@
+class TaskOrchestrator:
+    def process_text(self, text: str) -> object:
+        return [text]

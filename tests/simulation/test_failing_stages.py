@@ -1,0 +1,28 @@
+"""Storms in which stages fail on purpose as well: the plan of the original, its delays scaled."""
+
+from typing import Any
+
+import pytest
+
+from stream.run.faults import ORIGINAL
+from stream.testing import simulation
+from stream.testing.process import Tuning
+from stream.testing.seeds import run_seed
+
+SEEDS = range(60)
+
+
+def test_counts_are_exact_whatever_crashes_and_whichever_stage_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    retries = 0
+    for seed in SEEDS:
+        plan = ORIGINAL.with_options(seed, scale=0.05)
+        more = {"plan": plan, "retry_attempts_max": 12}
+
+        def tuned(more: dict[str, Any] = more, **drawn: Any) -> Tuning:
+            return Tuning(**drawn | more)
+
+        monkeypatch.setattr(simulation, "Tuning", tuned)
+        ran, broken = run_seed(seed, trace_lines=60)
+        assert not broken, f"seed {seed}: {broken}"
+        retries += ran.score["retried"]
+    assert retries > 10 * len(SEEDS)
