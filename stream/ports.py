@@ -10,7 +10,7 @@ from typing import Protocol
 from stream.core.records import Header, InputRecord, OutputRecord
 
 Changes = Mapping[bytes, bytes]
-"""Signature -> new total, both as they stand in the count topic and in the store."""
+"""Signature -> new total, as they stand in the count topic and in the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,7 @@ class Batch:
 class CommittedOffset:
     """A committed offset of the input, and whether totals stand behind it.
 
-    `counted`: the count topic holds totals for records before it. Kept in the commit's metadata, so that
-    a count topic that was emptied or renamed does not go unnoticed.
+    `counted`: there are totals of records before it. In the commit's metadata: a lost count topic is noticed.
     """
 
     offset: int
@@ -40,10 +39,7 @@ class CommittedOffset:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far a store has come; written with the data. Restore begins at `changelog_offset`.
-
-    `input_offset` is the input's next offset that the totals stand for; None: nothing counted yet.
-    """
+    """Restore begins at `changelog_offset`; totals stand for input before `input_offset`, None: for none."""
 
     changelog_offset: int
     input_offset: int | None
@@ -51,10 +47,9 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class ChangelogChunk:
-    """What one read of a partition's changelog brought, and the position after it.
+    """What one read of a partition's changelog brought, and the position after it: `records` so many.
 
-    `changes` are the last total of each signature in it, of so many `records`; `bookmark` the headers of the
-    last one that says how far totals go, empty where none does.
+    `changes` are the last total of each signature, `bookmark` the last headers that say how far totals go.
     """
 
     partition: int
@@ -215,7 +210,11 @@ class ChangelogReader(Protocol):
         """Read this partition, too, from `offset`."""
 
     def read(self, wait_s: float) -> Sequence[ChangelogChunk]:
-        """Return what came; the positions count commit markers, which take offsets too."""
+        """Return what came; the positions count commit markers, which take offsets too.
+
+        Raises:
+            Retriable: the broker is away.
+        """
 
     def stop(self, partition: int) -> None:
         """Read this partition no more."""

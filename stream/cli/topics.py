@@ -38,7 +38,7 @@ def create(
 
 @app.command(epilog=examples("anagram-stream topics check && anagram-stream worker"))
 def check() -> None:
-    """Say whether a worker may start on the topics; exit 1 if not."""
+    """Say whether a worker of these settings, user and rights may start on the topics; exit 1 if not."""
     chosen = settings()
     admin = admin_client(chosen)
     found = reach(chosen, lambda: kafka_topics.check(admin, chosen))

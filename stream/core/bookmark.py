@@ -30,7 +30,7 @@ class Bookmark:
 
 def is_bookmark(headers: Sequence[Header]) -> bool:
     """Whether these headers say how far totals go."""
-    return any(name == INPUT_NEXT_OFFSET for name, _ in headers)
+    return {INPUT_NEXT_OFFSET, DICTIONARY} <= {name for name, _ in headers}
 
 
 def read_bookmark(headers: Sequence[Header]) -> Bookmark | None:

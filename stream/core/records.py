@@ -1,6 +1,6 @@
 """The records that cross a topic: frozen, strict, versioned. `schemas/` is made from these models."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -96,6 +96,14 @@ class OutputRecord:
     value: bytes | None
     headers: Sequence[Header] = ()
     timestamp_ms: int | None = None
+
+
+def first_offsets(records: Iterable[InputRecord]) -> dict[int, int]:
+    """Return the first offset of each partition, of records in order."""
+    first: dict[int, int] = {}
+    for record in records:
+        first.setdefault(record.partition, record.offset)
+    return first
 
 
 def record_bytes(key: bytes | None, value: bytes | None, headers: Sequence[Header]) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from shlex import quote
 
 from stream.config import Settings
 from stream.errors import Refused
@@ -29,8 +30,8 @@ class Need:
         operations = " ".join(f"--operation {operation}" for operation in self.operations)
         pattern = " --resource-pattern-type prefixed" if self.prefixed else ""
         return (
-            f"kafka-acls.sh --bootstrap-server {bootstrap_servers} --add --allow-principal {principal} "
-            f"{operations} --{self.resource} {self.name}{pattern}"
+            f"kafka-acls.sh --bootstrap-server {quote(bootstrap_servers)} --add "
+            f"--allow-principal {quote(principal)} {operations} --{self.resource} {quote(self.name)}{pattern}"
         )
 
 

@@ -106,7 +106,7 @@ def from_call(error: KafkaError) -> StreamError:
             f"the broker does not know this request: {text}",
             "the consumer protocol needs Kafka 4.0 or later; before it set STREAM_GROUP_PROTOCOL=classic",
         )
-    if error.code() in _AWAY or error.retriable():
+    if not error.fatal() and (error.code() in _AWAY or error.retriable()):
         return Retriable(text)
     return Fatal(text)
 

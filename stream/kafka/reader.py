@@ -12,8 +12,8 @@ from stream.core.records import Header
 from stream.errors import Fatal, Retriable
 from stream.kafka.clients import Admin, Options, make_consumer
 from stream.kafka.failure import describe, from_call, kafka_error
+from stream.kafka.headers import message_headers
 from stream.kafka.offsets import Offsets, offset_ranges
-from stream.kafka.source import message_headers
 from stream.ports import ChangelogChunk
 
 METADATA_S_MAX = 2.0
@@ -58,9 +58,10 @@ class KafkaReader:
             if partition is None or partition not in self._position:
                 continue
             taken = [m for m in messages if not m.error()] if events else messages
-            if taken or reached:
+            if taken:
+                reached.append(_position_after(taken[-1])[1] or 0)
+            if reached:
                 records.setdefault(partition, []).extend(taken)
-                reached += [_position_after(last)[1] or 0 for last in taken[-1:]]
                 self._position[partition] = max(self._position[partition], *reached)
         return [_chunk(p, records[p], self._position[p]) for p in sorted(records)]
 
@@ -177,8 +178,8 @@ def _read(consumer: Consumer, records_max: int, wait_s: float) -> list[Message]:
         return []
     try:
         return [first, *consumer.consume(records_max - 1, 0)]
-    except KafkaException:  # it comes again; the first is not lost
-        return [first]
+    except KafkaException as error:  # what it had in hand is lost to us
+        raise Fatal(f"records were lost on the way to us: {describe(kafka_error(error))}") from error
 
 
 def _position_after(message: Message) -> tuple[int, int | None]:

@@ -14,11 +14,12 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from stream.core.records import UNREADABLE_HEADERS, Header, InputRecord
+from stream.core.records import InputRecord, first_offsets
 from stream.core.resume import START_OVER
 from stream.errors import Fatal, Refused, Retriable, StreamError
 from stream.kafka.clients import Options, make_consumer
 from stream.kafka.failure import CALL_FAILED, describe, from_call, kafka_error
+from stream.kafka.headers import message_headers
 from stream.kafka.offsets import Offsets
 from stream.ports import AssignmentListener, Batch, CommittedOffset
 
@@ -79,10 +80,20 @@ class KafkaSource:
         """
         self._seek_all()
         records: list[InputRecord] = []
+        try:
+            group = self._fill(records, wait_s)
+        except StreamError:
+            # What the client had in hand is gone with the error, and what we have is not returned.
+            self.rewind(dict(self._position) | first_offsets(records))
+            raise
+        return Batch([record for record in records if record.partition in self._position], group)
+
+    def _fill(self, records: list[InputRecord], wait_s: float) -> object:
+        """Fill a batch; return the group's metadata that it is of."""
         group = self._consumer.consumer_group_metadata()
         first = self._poll(wait_s)
         if first is None:
-            return Batch()
+            return group
         size = self._take([first], records)
         now = time.monotonic()
         due = max(now, self._gathered + self._limits.interval_s)
@@ -98,7 +109,7 @@ class KafkaSource:
                 break
         if records:
             self._record_bytes = max(1, size // len(records))
-        return Batch([record for record in records if record.partition in self._position], group)
+        return group
 
     def committed(self, partitions: Sequence[int]) -> Mapping[int, CommittedOffset | None]:
         """Return the group's stable committed offsets: a read_committed consumer is given no others."""
@@ -279,18 +290,6 @@ class KafkaSource:
         for at in partitions:
             self._drop(at.partition)
         consumer.incremental_unassign(partitions)
-
-
-def message_headers(message: Message) -> Sequence[Header]:
-    """Return a message's headers, in order, as bytes."""
-    try:
-        found = message.headers()
-    except (SystemError, UnicodeDecodeError):  # a name that is not UTF-8
-        return UNREADABLE_HEADERS
-    if not found:
-        return ()
-    pairs = found.items() if isinstance(found, dict) else found
-    return [(name, value.encode() if isinstance(value, str) else value) for name, value in pairs]
 
 
 def _place(message: Message) -> tuple[int, int]:

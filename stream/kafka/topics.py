@@ -175,6 +175,11 @@ def _warnings(found: Mapping[str, TopicFacts], settings: Settings) -> list[str]:
                 warnings.append(
                     f"{topic.name} has {name}={has}, below {value}: larger records cannot pass it ({REPAIR})"
                 )
+            elif name == "segment.bytes" and has is not None and int(has) > int(value):
+                warnings.append(
+                    f"{topic.name} has {name}={has}, above {value}: a restore reads what is not compacted "
+                    f"({REPAIR})"
+                )
             elif name == "cleanup.policy" and has is not None and "compact" in has and value != has:
                 warnings.append(f"{topic.name} has {name}={has}: compaction would drop records ({REPAIR})")
     return warnings

@@ -18,7 +18,7 @@ import platformdirs
 from stream.core.dictionary import AnagramIndex, build_index
 from stream.errors import Misconfigured
 
-FORMAT = 1
+FORMAT = 1  # another where `build_index` makes something else of the same words
 PACKAGE, LIST = "english-words", "gcide"
 _OWNER_ONLY = 0o700
 

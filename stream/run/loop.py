@@ -1,13 +1,13 @@
 """The worker: gather, decide, apply, until stopped."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 from stream.config import MAX_POLL_INTERVAL_MS
 from stream.core.counts import decode_total, encode_total, fold, merge
 from stream.core.limits import rejected_in_a_row
-from stream.core.records import InputRecord
+from stream.core.records import first_offsets
 from stream.errors import Abortable, Fatal, InDoubt, Retriable
 from stream.ports import (
     Batch,
@@ -127,7 +127,7 @@ class Worker:
         try:
             self._commit(batch)
         except Abortable as why:
-            self._source.rewind(_first_offsets(batch.records))
+            self._source.rewind(first_offsets(batch.records))
             self._observer.aborted(why)
             self._failed(why)
         except InDoubt as why:
@@ -214,13 +214,6 @@ class Worker:
     def _forget(self, partition: int) -> None:
         self._restorer.forget(partition)
         self._processor.forget(partition)
-
-
-def _first_offsets(records: Sequence[InputRecord]) -> dict[int, int]:
-    first: dict[int, int] = {}
-    for record in records:
-        first.setdefault(record.partition, record.offset)
-    return first
 
 
 def _counted(store: Store) -> bool:

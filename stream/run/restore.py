@@ -30,7 +30,7 @@ STALLED_S_MAX = 120.0  # an open transaction of a dead worker ends within its ti
 STALL_STEP_S_MAX = 1.0
 OPEN_S_MAX = 2.0  # without progress before it is said that an open transaction is waited for
 BLOCKED_RETRY_S = 5.0
-UNWRITTEN_MAX = 200_000  # totals of a partition held in memory
+UNWRITTEN_MAX = 500_000  # records read since the store was last written: what an interruption costs
 HANGING = (
     "find and end it with `kafka-transactions.sh --bootstrap-server … find-hanging --broker-id …` "
     "and `kafka-transactions.sh … abort`"
@@ -41,8 +41,8 @@ HANGING = (
 class _Progress:
     """One partition's restore.
 
-    `committed` was read before `end`, which was read before the first record; None until then. `unwritten`
-    are totals that the store has not got yet: most come again before the end.
+    `committed` was read before `end`, which was read before the first record; None until then. Of `records`
+    read the store has the first `written`; `unwritten` are the totals of the others: most come again soon.
     """
 
     committed: CommittedOffset | None
@@ -54,18 +54,20 @@ class _Progress:
     input_offset: int | None = None
     dictionary: str | None = None
     records: int = 0
+    written: int = 0
     unwritten: dict[bytes, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class RestoreNames:
-    """What restore says in its errors, and the dictionary's digest that it compares."""
+    """What restore says in its errors, the dictionary's digest that it compares, and its limits."""
 
     input_topic: str
     count_topic: str
     dictionary: str
     reset_command: str
     stalled_s_max: float = STALLED_S_MAX
+    unwritten_max: int = UNWRITTEN_MAX
 
 
 class Restorer:
@@ -197,9 +199,10 @@ class Restorer:
         progress.records += chunk.records
         progress.unwritten.update(chunk.changes)
         assert progress.end is not None
-        if progress.position >= progress.end or len(progress.unwritten) >= UNWRITTEN_MAX:
+        due = progress.records - progress.written >= self._names.unwritten_max
+        if due or progress.position >= progress.end:
             partition.store.write(progress.unwritten, Checkpoint(chunk.position, progress.input_offset))
-            progress.unwritten = {}
+            progress.unwritten, progress.written = {}, progress.records
         self._observer.restoring(partition.number, progress.position, progress.end or 0)
 
     def _bookmark(self, number: int, chunk: ChangelogChunk) -> Bookmark | None:

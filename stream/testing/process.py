@@ -43,6 +43,7 @@ class Tuning:
         retry_attempts_max: how often a failing stage is tried.
         batch_deadline_s: how long the retries of one batch may take.
         rejected_in_a_row_max: 0 is no limit.
+        unwritten_max: records that restore holds before it writes them.
         plan: which stages fail on purpose.
     """
 
@@ -52,6 +53,7 @@ class Tuning:
     retry_attempts_max: int = 3
     batch_deadline_s: float = 30.0
     rejected_in_a_row_max: int = 0
+    unwritten_max: int = 100
     plan: FaultPlan | None = None
 
 
@@ -98,7 +100,7 @@ class FakeProcess:
             self.stores,
             clock,
             self.observer,
-            RestoreNames(names.input, names.counts, index.digest, "reset partition {partition}"),
+            _restore_names(names, index, tuning),
         )
         self.worker = Worker(
             self.source,
@@ -160,6 +162,11 @@ class FakeProcess:
     def _beat(self, *, beating: bool) -> None:
         if self.source.member is not None:
             self._group.beat(self.source.member, beating=beating)
+
+
+def _restore_names(names: Names, index: AnagramIndex, tuning: Tuning) -> RestoreNames:
+    reset = "reset partition {partition}"
+    return RestoreNames(names.input, names.counts, index.digest, reset, unwritten_max=tuning.unwritten_max)
 
 
 def counting(

@@ -99,6 +99,7 @@ class Simulation:
             batch_records_max=rng.randint(1, 8),
             restore_records_max=rng.randint(1, 6),
             text_bytes_max=100,
+            unwritten_max=rng.choice((1, 5, 20, 1000)),
             batch_deadline_s=rng.choice((0.02, 0.2, 5.0)),
         )
         delayed = rng.choice((0.0, 0.3, 0.6))

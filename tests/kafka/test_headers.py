@@ -4,7 +4,7 @@ import pytest
 from confluent_kafka import Message
 
 from stream.core.records import UNREADABLE_HEADERS
-from stream.kafka.source import message_headers
+from stream.kafka.headers import message_headers
 
 
 class Stub:

@@ -129,6 +129,18 @@ def committed_offsets_are_read_after_the_changelog(patch: pytest.MonkeyPatch) ->
     patch.setattr(Restorer, "_finish", late)
 
 
+def restore_checkpoints_what_it_has_not_written(patch: pytest.MonkeyPatch) -> None:
+    apply = Restorer._apply
+
+    def ahead(self: Restorer, partition: Partition, chunk: ChangelogChunk) -> None:
+        apply(self, partition, chunk)
+        progress = self._progress[partition.number]
+        if progress.unwritten and partition.store is not None:
+            partition.store.write({}, Checkpoint(progress.position, progress.input_offset))
+
+    patch.setattr(Restorer, "_apply", ahead)
+
+
 def checkpoint_runs_ahead(patch: pytest.MonkeyPatch) -> None:
     commit = FakeSink.commit
 
@@ -192,6 +204,7 @@ MUTATIONS = [
     fence_is_ignored,
     offsets_are_sent_without_the_group,
     doubt_is_taken_for_an_abort,
+    restore_checkpoints_what_it_has_not_written,
     checkpoint_runs_ahead,
 ]
 

@@ -324,7 +324,7 @@ class Trace:
         return expected
 
     def _note_end(self, number: int, how: object) -> None:
-        if how not in {FINE, Abortable.__name__ + FINE}:
+        if how not in {FINE, FINE + FINE, Abortable.__name__ + FINE}:
             self._dead.add(number)
 
     def _is_fenced(self, number: int) -> bool:
