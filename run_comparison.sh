@@ -8,5 +8,5 @@ echo "== the baseline, 3 runs a case"
 hatch run benchmark --orchestrator baseline --test-case all --iterations 3 --detailed
 
 echo
-echo "== all of benchmark_orchestrators, 3 runs a case"
+echo "== all of benchmark_orchestrators"
 hatch run compare-benchmarks --compare-dir benchmark_orchestrators --test-case all --iterations 3 "$@"
