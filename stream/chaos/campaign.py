@@ -131,8 +131,8 @@ class Campaign:
         self._say(f"fault {number + 1} of {len(self._order.faults)}: {fault}")
         self._stalls.reset()
         at = time()
-        injector.inject(fault)
-        self.score.faults[str(fault.kind)] += 1
+        befell = injector.inject(fault)
+        (self.score.faults if befell else self.score.missed)[str(fault.kind)] += 1
         alone, self._crowded = not self._crowded, fault.crowded
         if fault.crowded:
             self.score.note(at, fault, None, alone=False)

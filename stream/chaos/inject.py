@@ -12,6 +12,7 @@ WIRE_S = 1.5  # how long requests meet faults with a probability
 DELAY_S = 0.7
 STEP_S_MAX = 5.0  # until the request comes that a kill waits for
 STEP_HELD_S = 5.0
+START_S_MAX = 10.0  # until a worker that was killed has asked for its producer id
 FULL_S_MAX = 20.0  # until a full disk is met
 CHANCE_SEED = 1
 
@@ -32,7 +33,7 @@ class Injector:
         self._until = passing.until
         self._session_s = session_s
         self._guests: list[WorkerProcess] = []
-        self._does: dict[Kind, Callable[[Fault, WorkerProcess], None]] = {
+        self._does: dict[Kind, Callable[[Fault, WorkerProcess], object]] = {
             Kind.KILL: lambda _, worker: worker.kill(),
             Kind.KILL_AT_STEP: self._kill_at_step,
             Kind.WIPE: self._wipe,
@@ -48,10 +49,10 @@ class Injector:
             Kind.WIRE_DELAY: self._wire,
         }
 
-    def inject(self, fault: Fault) -> None:
-        """Do it; a worker that ends of it is started again by the fleet."""
+    def inject(self, fault: Fault) -> bool:
+        """Do it; a worker that ends of it is started again by the fleet. Return whether it befell anybody."""
         workers = self._fleet.workers
-        self._does[fault.kind](fault, workers[fault.worker % len(workers)])
+        return self._does[fault.kind](fault, workers[fault.worker % len(workers)]) is not False
 
     def finish(self) -> None:
         """Let nothing of any fault go on."""
@@ -103,16 +104,17 @@ class Injector:
         if worker.is_running and worker.started == started:  # it had nothing to write
             worker.kill()
 
-    def _kill_at_step(self, fault: Fault, worker: WorkerProcess) -> None:
-        """Hold the request, or its answer, and kill the worker meanwhile."""
+    def _kill_at_step(self, fault: Fault, worker: WorkerProcess) -> bool:
+        """Hold the request, or its answer, and kill the worker meanwhile; false: the request did not come."""
         assert fault.api is not None
         delay = Delay(STEP_HELD_S, after=fault.after)
         held = self._cluster.proxy.add(Rule(fault.api, delay, When.once(), client=worker.instance))
         self._until(lambda: held.injected > 0 or not worker.is_running, STEP_S_MAX)
         worker.kill()
         self._cluster.proxy.remove(held)
+        return held.injected > 0
 
-    def _wire(self, fault: Fault, worker: WorkerProcess) -> None:
+    def _wire(self, fault: Fault, worker: WorkerProcess) -> bool:
         assert fault.api is not None
         action: Error | Disconnect | Delay = Error(fault.code)
         if fault.kind is Kind.WIRE_CUT:
@@ -124,5 +126,6 @@ class Injector:
         self._until(lambda: not fault.chance and rule.injected > 0, WIRE_S if fault.chance else STEP_S_MAX)
         if not rule.injected and fault.api.name == "INIT_PRODUCER_ID":
             worker.kill()  # only a start asks for a producer id
-            self._until(lambda: rule.injected > 0, STEP_S_MAX)
+            self._until(lambda: rule.injected > 0, START_S_MAX)
         self._cluster.proxy.remove(rule)
+        return rule.injected > 0

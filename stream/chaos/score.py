@@ -17,6 +17,7 @@ class Score:
 
     Attributes:
         faults: by class.
+        missed: those that met nobody, for the request that they waited for did not come.
         wire: what the proxy did, by request and action.
         commits: transactions committed, as the workers' metrics said when last asked: at least so many.
         aborts: by outcome, as the workers' logs said.
@@ -42,6 +43,7 @@ class Score:
     seconds: float = 0.0
     phase: str = ""
     faults: Counter[str] = field(default_factory=Counter)
+    missed: Counter[str] = field(default_factory=Counter)
     wire: Counter[str] = field(default_factory=Counter)
     commits: int = 0
     aborts: Counter[str] = field(default_factory=Counter)
@@ -115,6 +117,7 @@ class Score:
             "unchecked": list(self.unchecked),
             "faults": dict(self.faults),
             "faults_total": self.faults.total(),
+            "missed": dict(self.missed),
             "wire": dict(self.wire),
             "transactions": {"committed_at_least": self.commits, **self.aborts},
             "markers_skipped_by_kafka": self.markers_skipped,

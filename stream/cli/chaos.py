@@ -182,7 +182,8 @@ def _verdict(score: "Score") -> str:
         f"(of {score.records_aborted:,} aborted), unseen {score.unseen}"
     )
     sentences = "".join(f"\n[red]![/red] {_plain(sentence)}" for sentence in score.differences)
-    words = f"{score.words:,} words, {score.faults.total()} faults, {score.seconds:.0f} s"
+    missed = f" ({score.missed.total()} more met nobody)" if score.missed else ""
+    words = f"{score.words:,} words, {score.faults.total()} faults{missed}, {score.seconds:.0f} s"
     if score.holds:
         return f"[bold green]exactly once[/bold green]: {words}; {figures}"
     return f"[bold red]broken[/bold red]: {words}; {figures}{sentences}"

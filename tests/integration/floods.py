@@ -1,6 +1,7 @@
 """Floods of what a producer can do wrong, each on topics of its own: `hatch run floods`.
 
-For each: records and bytes a second of the worker, from its first outcome to its last, and its peak memory.
+For each: records and bytes a second of the worker, from its first outcome to its last, and its peak memory,
+which has a bound.
 """
 
 import random
@@ -20,6 +21,7 @@ from stream.kafka import clients, offsets
 
 MIB = 1024 * 1024
 SEED = 4
+PEAK_MIB_MAX = 1024
 WORDS = ["listen", "silent", "cat", "dog", "tea", "eat", "stop", "pots", "a", "of", "the"]
 
 
@@ -95,6 +97,7 @@ def flood(name: str, env: dict[str, str], folder: Path, records: Iterator[bytes 
         seconds = time.monotonic() - began
         peak = peak_mib(worker.process.pid)
         assert worker.stop() == 0
+    assert peak < PEAK_MIB_MAX, f"{name}: {peak:.0f} MiB"
     speed = f"{count / seconds:10,.0f} records/s {size / MIB / seconds:6.1f} MiB/s"
     counted_words = sum(totals(env).values())
     return (

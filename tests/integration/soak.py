@@ -1,6 +1,7 @@
 """A worker under load while others come and go: `hatch run soak --cycles 200 --minutes 30`.
 
-Prints every minute, and at the end, what the lasting worker holds: it must not grow.
+Prints every minute, and at the end, what the lasting worker holds. Fails where `verify` finds a difference,
+or where the worker has grown by more than its stores may hold in memory before they write it to their files.
 """
 
 import argparse
@@ -20,16 +21,19 @@ from stream.broker.embedded import EmbeddedBroker
 from stream.run.dictionary import load_index
 
 BLOBS_PER_S = 400
+GROWTH_MIB_MAX = 128  # four partitions, up to two memtables of 16 MiB each
+HANDLES_MORE_MAX, THREADS_MORE_MAX = 40, 4
+SETTLE_S = 20.0
 TEXTS = [f"listen silent cat {n} tea-eat stop pots dog {chr(97 + n % 26)}" for n in range(500)]
 
 
-def load(env: dict[str, str], stopping: threading.Event) -> None:
+def load(env: dict[str, str], stopping: threading.Event, blobs_per_s: int) -> None:
     producer = Producer(
         {"bootstrap.servers": env["STREAM_BOOTSTRAP_SERVERS"], "enable.idempotence": True, "log_level": 0}
     )
     n = 0
     while not stopping.wait(0.05):
-        for _ in range(BLOBS_PER_S // 20):
+        for _ in range(blobs_per_s // 20):
             producer.produce(env["STREAM_INPUT_TOPIC"], TEXTS[n % len(TEXTS)])
             n += 1
         producer.poll(0)
@@ -53,14 +57,21 @@ def cycle(guest: WorkerProcess) -> None:
     assert guest.stop() == 0, guest.log.read_text()[-2000:]
 
 
-def soak(env: dict[str, str], folder: Path, cycles: int, minutes: float) -> None:
+def held(worker: WorkerProcess) -> tuple[float, int, int]:
+    pid = worker.process.pid
+    return resident_mib(pid), handles(pid), threads(pid)
+
+
+def soak(env: dict[str, str], folder: Path, cycles: int, minutes: float, blobs_per_s: int) -> None:
     stopping = threading.Event()
-    loading = threading.Thread(target=load, args=(env, stopping), daemon=True)
+    loading = threading.Thread(target=load, args=(env, stopping, blobs_per_s), daemon=True)
     loading.start()
     guest_env = {**env, "STREAM_STATE_DIR": str(folder / "guest")}
     guest = WorkerProcess(guest_env, folder / "guest-log")
     with WorkerProcess(env, folder / "log") as worker:
         worker.wait_for("partition running", times=4)
+        time.sleep(SETTLE_S)
+        first = held(worker)
         began = said = time.monotonic()
         done = 0
         while done < cycles or time.monotonic() - began < minutes * 60:
@@ -74,22 +85,27 @@ def soak(env: dict[str, str], folder: Path, cycles: int, minutes: float) -> None
                 said = time.monotonic()
                 print(state(worker, began, done), flush=True)  # noqa: T201
         print(state(worker, began, done), flush=True)  # noqa: T201
+        grown = [now - then for now, then in zip(held(worker), first, strict=True)]
         stopping.set()
         loading.join()
         time.sleep(5)
         assert worker.stop() == 0
     found = verify(settings_of(env), load_index(None), state_dirs=[folder / "state", folder / "guest"])
     print(f"verify: {found.records} records, {found.differences or 'no difference'}")  # noqa: T201
+    assert found.holds
+    allowed = (GROWTH_MIB_MAX, HANDLES_MORE_MAX, THREADS_MORE_MAX)
+    assert all(more <= most for more, most in zip(grown, allowed, strict=True)), grown
 
 
 def main() -> None:
     asked = argparse.ArgumentParser()
     asked.add_argument("--cycles", type=int, default=200)
     asked.add_argument("--minutes", type=float, default=30)
+    asked.add_argument("--rate", type=int, default=BLOBS_PER_S, help="blobs a second")
     chosen = asked.parse_args()
     with EmbeddedBroker(properties=SHORT_SESSIONS) as broker, tempfile.TemporaryDirectory() as folder:
         env = make_topics(own_env(broker.bootstrap_servers, Path(folder)), partitions=4)
-        soak(env, Path(folder), chosen.cycles, chosen.minutes)
+        soak(env, Path(folder), chosen.cycles, chosen.minutes, chosen.rate)
 
 
 if __name__ == "__main__":

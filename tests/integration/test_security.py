@@ -1,5 +1,6 @@
 """TLS, SASL/SCRAM and ACLs on real Kafka, and nothing said that must not be said."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +8,7 @@ from urllib.request import urlopen
 
 import pytest
 from support.environment import SHORT_SESSIONS, SOON_ABORTED, own_env
-from support.process import WorkerProcess
+from support.process import COMMAND, WorkerProcess
 from support.secure import SecureBroker, another_ca, secure_broker
 from support.topics import make_topics, produce, read, results, settings_of, totals, wait_until
 
@@ -16,6 +17,15 @@ from stream.kafka.access import Need, worker_needs
 pytestmark = [pytest.mark.broker, pytest.mark.embedded]
 
 PASSWORD = "hunter2-Zq7-of-the-worker"
+WITHOUT_ASKING = (
+    "-c",
+    """if True:
+    import sys, stream.run.wire, stream.cli.main
+    stream.run.wire.check_access = lambda *_: None
+    sys.argv = ["", "worker"]
+    stream.cli.main.main()
+    """,
+)
 TEXT, KEY = "cat zqxsecrettextzqx", "zqxsecretkeyzqx"
 PLACES = [
     (place, operation)
@@ -86,8 +96,9 @@ def test_a_worker_needs_the_listed_access_and_no_more_and_tells_no_secret(
     )
     assert PASSWORD not in metrics + written.decode()
     assert PASSWORD not in worker.log.read_text()
+    assert "librdkafka" in worker.log.read_text()  # it is as loud as it gets
     for private in (TEXT.split()[1], KEY):
-        assert private not in metrics
+        assert private not in metrics + written.decode()
         assert private not in worker.log.read_text()
 
 
@@ -97,25 +108,38 @@ def loud(config: Path) -> Path:
     return config
 
 
+@pytest.mark.parametrize("asks", [True, False])
 @pytest.mark.parametrize(("place", "operation"), PLACES)
-def test_each_access_is_needed_and_its_want_is_one_clear_error(
-    secure: SecureBroker, administrator: dict[str, str], tmp_path: Path, place: int, operation: str
+def test_each_access_is_needed_and_its_want_is_one_clear_error(  # noqa: PLR0913, PLR0917
+    secure: SecureBroker,
+    administrator: dict[str, str],
+    tmp_path: Path,
+    place: int,
+    operation: str,
+    asks: bool,  # noqa: FBT001
 ) -> None:
+    """Told at the start; and where a worker does not ask then, Kafka stops it at the latest after a crash."""
     needs = worker_needs(settings_of(administrator))
     lacking = needs[place]
     rest = [each for each in lacking.operations if each != operation]
     needs[place] = replace(lacking, operations=rest)
     env = worker_env(secure, administrator, tmp_path, needs)
     produce(administrator, [(None, "cat"), (None, None)] * 10)
-    with WorkerProcess(env, tmp_path / "log") as worker:
+    with WorkerProcess(env, tmp_path / "log", COMMAND if asks else WITHOUT_ASKING) as worker:
+        if needed_later := not asks and (lacking.name, operation) == (env["STREAM_COUNT_TOPIC"], "Read"):
+            wait_until(lambda: results(administrator), 60)
+            worker.kill()
+            shutil.rmtree(env["STREAM_STATE_DIR"])
+            worker.start()
         assert worker.wait(90) == 1
     said = worker.log.read_text()
     (failed,) = worker.events("worker failed")
     assert "topics acls" in failed["mend"]
     assert "Traceback" not in said
     assert PASSWORD not in said
-    assert results(administrator) == []
-    assert totals(administrator) == {}
+    if not needed_later:
+        assert results(administrator) == []
+        assert totals(administrator) == {}
 
 
 def test_a_wrong_password_and_a_foreign_broker_are_one_clear_error_each(

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -11,12 +12,15 @@ from typing import Any, Self
 import orjson
 from support.topics import wait_until
 
+COMMAND = ("-m", "stream", "worker")
+
 
 class WorkerProcess:
     """`anagram-stream worker` with an environment; its log lines are kept."""
 
-    def __init__(self, env: dict[str, str], log: Path) -> None:
+    def __init__(self, env: dict[str, str], log: Path, command: Sequence[str] = COMMAND) -> None:
         self.env = env
+        self.command = command
         self.log = log
         self.log.touch()
         self._process: subprocess.Popen[bytes] | None = None
@@ -25,7 +29,7 @@ class WorkerProcess:
         base = {name: value for name, value in os.environ.items() if not name.startswith("STREAM_")}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "stream", "worker"],
+                [sys.executable, *self.command],
                 env={**base, **self.env},
                 stdout=log,
                 stderr=log,
