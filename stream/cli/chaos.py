@@ -69,7 +69,7 @@ def chaos(  # noqa: PLR0913 - a command's options
     from stream.chaos.load import Size  # noqa: PLC0415
     from stream.chaos.plan import bounces, draw  # noqa: PLC0415
 
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # as Ctrl-C: what was started is stopped
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is stopped
     is_static = protocol is GroupProtocol.CLASSIC if static is None else static
     drawn_from = secrets.randbelow(SEEDS) if seed is None else seed
     if plan is Plan.DRAWN:

@@ -48,7 +48,7 @@ def demo(
     Starts Apache Kafka itself unless STREAM_BOOTSTRAP_SERVERS is set; there, topics of its own are used and
     deleted at the end.
     """
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # as Ctrl-C: what was started is stopped
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is stopped
     folder = Path(tempfile.mkdtemp(prefix="anagram-stream-demo-"))
     try:
         with _cluster(folder, keep=keep) as settings:

@@ -159,7 +159,8 @@ class FaultProxy:
         halves = [self._pass_requests(connection), self._pass_responses(connection)]
         tasks = [asyncio.ensure_future(_until_closed(half)) for half in halves]
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            with contextlib.suppress(asyncio.CancelledError):  # we close; asyncio would print it as an error
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             connection.close()
             self._connections.discard(connection)
