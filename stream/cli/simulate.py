@@ -1,5 +1,6 @@
 """`simulate`: seeded storms of faults on a fake broker, by the thousand."""
 
+import signal
 from typing import Annotated, Any
 
 import orjson
@@ -36,6 +37,7 @@ def simulate(
             raise typer.Exit(1)
         out.print(f"seed {seed} holds, {simulation.seconds:.0f} simulated seconds", markup=False)
         return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the processes end, too
     columns = (TextColumn("seeds"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task("", total=seeds)
