@@ -1,5 +1,6 @@
 """The composition root: settings -> a worker. Only here are the adapters named."""
 
+import gc
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -72,6 +73,7 @@ def run_worker(settings: Settings, clock: SystemClock, tell: Callable[[str], Non
             _log.warning("topics", warning=warning)
         index = loading.result()
         _log.info("dictionary loaded", words=index.words, dropped=index.dropped, digest=index.digest)
+        _collect_seldom()
         observer = WorkerObserver(metrics, health, clock, group=settings.group_id, instance=slot.instance_id)
         processor = _processor(settings, found, index, clock, observer, metrics, plan)
         worker = _wire(settings, found, slot, index, clock, observer, processor)
@@ -175,6 +177,16 @@ def _processor(  # noqa: PLR0913, PLR0917 - what a processor is made of
         metrics.injected_faults.labels(stage, kind).inc(n)
 
     return DisturbedProcessor(count, bury, retrier(waits), waits, deadline_s, Faults(plan), tokens, tell)
+
+
+def _collect_seldom() -> None:
+    """Leave the dictionary out of garbage collection, and look for garbage less often.
+
+    A batch is many objects and no cycles, but for the tracebacks of rejected records: counting takes a sixth
+    less time so, rejecting a half.
+    """
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def _warn(plan: FaultPlan) -> None:

@@ -90,7 +90,8 @@ def soak(env: dict[str, str], folder: Path, cycles: int, minutes: float, blobs_p
         loading.join()
         time.sleep(5)
         assert worker.stop() == 0
-    found = verify(settings_of(env), load_index(None), state_dirs=[each for each in (folder / "state", folder / "guest") if each.exists()])
+    folders = [each for each in (folder / "state", folder / "guest") if each.exists()]
+    found = verify(settings_of(env), load_index(None), state_dirs=folders)
     print(f"verify: {found.records} records, {found.differences or 'no difference'}")  # noqa: T201
     assert found.holds
     allowed = (GROWTH_MIB_MAX, HANDLES_MORE_MAX, THREADS_MORE_MAX)

@@ -15,6 +15,7 @@ from stream.kafka import clients, topics
 from stream.kafka.reader import StoredRecord, read_topic
 
 T = TypeVar("T")
+AHEAD_MAX = 20_000
 
 
 def settings_of(env: dict[str, str], **overrides: Any) -> Settings:
@@ -40,6 +41,8 @@ def produce(
         {"bootstrap.servers": env["STREAM_BOOTSTRAP_SERVERS"], "message.max.bytes": 20_000_000}
     )
     for key, value in records:
+        while len(producer) >= AHEAD_MAX:
+            producer.poll(0.1)
         producer.produce(env["STREAM_INPUT_TOPIC"], value, key, **options)
         producer.poll(0)
     assert producer.flush(60) == 0
