@@ -95,7 +95,7 @@ class DisturbedProcessor(Processor):
         try:
             self._pass(record, deadline)
         except Rejected as why:
-            return self._bury(record, why)
+            return self._buried(record, why)
         return super()._outcome(record, deadline)
 
     def _pass(self, record: InputRecord, deadline: float) -> None:

@@ -71,7 +71,13 @@ class Processor:
         try:
             return self._retrier.call(at, partial(self._count, record), deadline)
         except Rejected as why:
-            return self._bury(record, why)
+            return self._buried(record, why)
+
+    def _buried(self, record: InputRecord, why: Rejected) -> Outcome:
+        """Make a dead letter; the rejection is kept with it, but not the frames that it was raised in."""
+        outcome = self._bury(record, why)
+        why.__traceback__ = why.__cause__ = why.__context__ = None
+        return outcome
 
     def forget(self, partition: int) -> None:
         """Drop what is remembered of a partition that is no longer ours."""
