@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 import pytest
 from store_contract import AT, StoreContract
+from support.usage import resident_mib
 
 from stream.errors import Fatal, Retriable
 from stream.ports import Checkpoint, Store
@@ -149,6 +150,17 @@ def test_two_hundred_openings_leave_no_handle_open(tmp_path: Path) -> None:
         store.write({b"a": b"%d" % n}, Checkpoint(n, n))
         store.close()
     assert handles() <= before + 3
+
+
+def test_a_store_that_is_written_for_ever_holds_no_more_than_its_memtables(tmp_path: Path) -> None:
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("needs /proc")
+    store, keys = RocksStore(tmp_path / "store"), [b"sig%d" % n for n in range(250)]
+    before = resident_mib(os.getpid())
+    for n in range(1, 10_001):  # 2.5 million totals, some 90 MiB of memtable
+        store.write(dict.fromkeys(keys, b"%d" % n), Checkpoint(n, n))
+    assert resident_mib(os.getpid()) - before < 64
+    store.close()
 
 
 def test_the_state_folder_is_its_owners_alone(tmp_path: Path) -> None:
