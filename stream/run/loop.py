@@ -89,6 +89,9 @@ class Worker:
                 self._observer.started()
             while not stopping():
                 self.turn()
+        except Fatal as why:
+            self._observer.stopping(str(why))
+            raise
         finally:
             self.close()
 

@@ -4,6 +4,7 @@ import gc
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime
 
 import structlog
@@ -18,6 +19,7 @@ from stream.core.text import words
 from stream.errors import Refused, Rejected, Retriable
 from stream.kafka import clients, topics
 from stream.kafka.access import check_access
+from stream.kafka.ends import Onlooker
 from stream.kafka.offsets import Offsets
 from stream.kafka.reader import KafkaReader
 from stream.kafka.sink import KafkaSink
@@ -34,9 +36,15 @@ from stream.run.restore import STALLED_S_MAX, RestoreNames, Restorer
 from stream.run.retry import Retrier
 from stream.store.rocks import RocksStores, StoreIdentity
 from stream.store.slots import Slot, claim_slot
+from stream.telemetry.client_stats import STATISTICS_MS, ClientStats
+from stream.telemetry.health import Health
+from stream.telemetry.lag import Lag
 from stream.telemetry.metrics import Metrics
-from stream.telemetry.observer import Health, WorkerObserver
+from stream.telemetry.observer import WorkerObserver
 from stream.telemetry.server import TelemetryServer
+from stream.telemetry.surroundings import Surroundings
+from stream.telemetry.watch import Watch, WatchedSink, WatchedSource
+from stream.telemetry.watch_stores import WatchedStores
 
 CLIENT_FRAMING_BYTES = 1024  # what librdkafka may count besides
 REACH_S_MAX = 30.0  # how long a start waits for a broker that does not answer
@@ -52,6 +60,7 @@ def run_worker(settings: Settings, clock: SystemClock, tell: Callable[[str], Non
     """
     plan = load_plan(settings.faults)
     metrics, health = Metrics(), Health()
+    watch = Watch(metrics, Lag(clock), clock)
     with (
         ThreadPoolExecutor(1, "dictionary") as aside,  # loaded while Kafka is reached
         TelemetryServer(
@@ -74,10 +83,18 @@ def run_worker(settings: Settings, clock: SystemClock, tell: Callable[[str], Non
         index = loading.result()
         _log.info("dictionary loaded", words=index.words, dropped=index.dropped, digest=index.digest)
         _collect_seldom()
-        observer = WorkerObserver(metrics, health, clock, group=settings.group_id, instance=slot.instance_id)
+        own = {"group": settings.group_id, "instance": slot.instance_id}
+        structlog.contextvars.bind_contextvars(**own)
+        metrics.worker.info(own)
+        metrics.faults_on.set(plan is not None)
+        observer = WorkerObserver(metrics, health, clock, watch, **own)
         processor = _processor(settings, found, index, clock, observer, metrics, plan)
-        worker = _wire(settings, found, slot, index, clock, observer, processor)
-        worker.run(lambda: clock.stopped)
+        worker = _wire(settings, found, slot, index, clock, observer, processor, watch)
+        onlooker = Onlooker(
+            lambda: clients.make_admin(settings), list(topics.names(settings).values()), settings.group_id
+        )
+        with closing(Surroundings(onlooker.look, settings.input_topic, metrics, watch.lag, clock)):
+            worker.run(lambda: clock.stopped)
         observer.stopping("drained")
 
 
@@ -120,10 +137,12 @@ def _wire(  # noqa: PLR0913, PLR0917 - what a worker is made of
     clock: SystemClock,
     observer: WorkerObserver,
     processor: Processor,
+    watch: Watch,
 ) -> Worker:
     offsets = Offsets(lambda: clients.make_admin(settings))
+    stats = ClientStats(watch.metrics, watch.lag, settings.input_topic)
     source = KafkaSource(
-        clients.member_options(settings, slot.instance_id),
+        clients.told(clients.member_options(settings, slot.instance_id), STATISTICS_MS, stats.of("consumer")),
         offsets,
         settings.input_topic,
         GatherLimits(
@@ -131,13 +150,17 @@ def _wire(  # noqa: PLR0913, PLR0917 - what a worker is made of
         ),
     )
     sink = KafkaSink(
-        clients.transactional_options(settings, slot.instance_id, found.batch_bytes_max),
+        clients.told(
+            clients.transactional_options(settings, slot.instance_id, found.batch_bytes_max),
+            STATISTICS_MS,
+            stats.of("producer"),
+        ),
         topics.names(settings),
         settings.transaction_timeout_ms / 1000,
     )
     reader = KafkaReader(clients.reader_options(settings), offsets, settings.count_topic)
     identity = StoreIdentity(found.cluster_id, found.input.id, found.count.id, index.digest)
-    stores = RocksStores(slot.folder, identity, clock, observer)
+    stores = WatchedStores(RocksStores(slot.folder, identity, clock, observer), watch, slot.folder)
     names = RestoreNames(
         settings.input_topic,
         settings.count_topic,
@@ -145,9 +168,11 @@ def _wire(  # noqa: PLR0913, PLR0917 - what a worker is made of
         _reset_command(settings),
         max(STALLED_S_MAX, 2 * settings.transaction_timeout_ms / 1000 + 30),
     )
-    restorer = Restorer(source, sink, reader, stores, clock, observer, names)
+    watched = WatchedSource(source, watch, stores.sample)
+    transactions = WatchedSink(sink, watch)
+    restorer = Restorer(watched, transactions, reader, stores, clock, observer, names)
     limits = Limits(settings.rejected_in_a_row_max, index.digest)
-    return Worker(source, sink, reader, processor, restorer, clock, observer, limits)
+    return Worker(watched, transactions, reader, processor, restorer, clock, observer, limits)
 
 
 def _processor(  # noqa: PLR0913, PLR0917 - what a processor is made of

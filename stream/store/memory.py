@@ -46,6 +46,10 @@ class MemoryStore:
         """Iterate over all totals, in the order of their keys."""
         return sorted(self._open().totals.items())
 
+    def figures(self) -> Mapping[str, int]:
+        """Return the number of totals."""
+        return {"keys": len(self._open().totals)}
+
     def close(self) -> None:
         """Close; closing twice is harmless."""
         if self._disk is not None:
