@@ -54,6 +54,7 @@ MAY_IMPORT = {
         ),
         "orjson",
     ),
+    "doctor": ("errors core config ports kafka run/dictionary", ""),
     "bench": (
         "errors core config ports run run/wire run/dictionary run/faults pipeline",
         "matplotlib orjson psutil pydantic",
@@ -61,7 +62,7 @@ MAY_IMPORT = {
     "cli": (
         (
             "errors core config ports kafka store telemetry run run/dictionary run/faults run/wire broker "
-            "testing audit chaos pipeline bench"
+            "testing audit chaos pipeline bench doctor"
         ),
         "typer rich orjson structlog",
     ),
