@@ -29,7 +29,7 @@ from stream.ports import Clock
 from stream.run.clock import SystemClock
 from stream.run.dictionary import load_index
 from stream.run.disturb import DisturbedProcessor, SharedWaits
-from stream.run.faults import FaultPlan, Faults, load_plan
+from stream.run.faults import DELAY, Failure, FaultPlan, Faults, Stage, load_plan
 from stream.run.loop import Limits, Worker
 from stream.run.process import Bury, Count, Outcome, Processor
 from stream.run.restore import STALLED_S_MAX, RestoreNames, Restorer
@@ -85,8 +85,8 @@ def run_worker(settings: Settings, clock: SystemClock, tell: Callable[[str], Non
         _collect_seldom()
         own = {"group": settings.group_id, "instance": slot.instance_id}
         structlog.contextvars.bind_contextvars(**own)
-        metrics.worker.info(own)
-        metrics.faults_on.set(plan is not None)
+        metrics.worker.info({"group": settings.group_id, "worker": slot.instance_id})
+        _know_stages(metrics, plan)
         observer = WorkerObserver(metrics, health, clock, watch, **own)
         processor = _processor(settings, found, index, clock, observer, metrics, plan)
         worker = _wire(settings, found, slot, index, clock, observer, processor, watch)
@@ -212,6 +212,15 @@ def _collect_seldom() -> None:
     """
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+
+
+def _know_stages(metrics: Metrics, plan: FaultPlan | None) -> None:
+    """Let the series of every stage begin at 0."""
+    metrics.faults_on.set(plan is not None)
+    for stage in Stage:
+        metrics.retries.labels(stage.value)
+        for kind in (DELAY, *Failure):
+            metrics.injected_faults.labels(stage.value, str(kind))
 
 
 def _warn(plan: FaultPlan) -> None:

@@ -26,6 +26,8 @@ _LONG_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 
 _RECORDS = (1, 10, 50, 100, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000)
 _BLOB_BYTES = (16, 64, 256, 1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216)
 
+PHASES = ("process", "begin", "produce", "offsets", "commit", "abort", "store", "transaction", "renew")
+
 Row = tuple[str, ...]
 
 
@@ -162,6 +164,8 @@ class Metrics:
         self.loop_seconds = self._counter(
             "stream_loop_seconds_total", "Where the loop's time goes.", "activity"
         )
+        for phase in PHASES:  # what may happen is there before it does: a rate needs a beginning
+            self.phases.labels(phase)
 
     def _of_partitions(self) -> None:
         self.assigned = self._gauge("stream_assigned_partitions", "Partitions that are ours.")
@@ -169,7 +173,12 @@ class Metrics:
         self.rebalance_seconds = self._histogram(
             "stream_rebalance_callback_seconds", "How long taking or giving took.", _SECONDS, "event"
         )
+        for event in ("assigned", "revoked", "lost"):
+            self.rebalances.labels(event)
+            self.rebalance_seconds.labels(event)
         self.blocked = self._gauge("stream_paused_partitions", "Partitions that do not run.", "reason")
+        for reason in ("restoring", "blocked"):
+            self.blocked.labels(reason)
         self.lag_records = self._table(
             "stream_lag_records", "Committed input, up to the last stable offset, not yet done.", "partition"
         )

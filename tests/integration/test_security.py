@@ -171,7 +171,7 @@ def test_the_doctor_needs_no_more_than_a_worker_and_names_the_grant_of_what_is_w
     poor = own_env(secure.broker.bootstrap_servers, tmp_path)
     make_topics(poor, partitions=2)
     some = [
-        replace(n, operations=[each.replace("Write", "Read") for each in n.operations])
+        replace(n, operations=sorted({each.replace("Write", "Read") for each in n.operations}))
         for n in worker_needs(settings_of(poor))[:5]
     ]
     found = examined(worker_env(secure, poor, tmp_path, some[:4]), 1)
