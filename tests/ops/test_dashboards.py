@@ -240,10 +240,7 @@ def test_every_metric_that_is_exported_is_named_in_a_panel_an_alert_or_a_documen
 
 def test_a_panel_with_a_runbook_links_to_one_that_is_there_and_belongs_to_an_alert() -> None:
     linked = {
-        link["url"]
-        for dashboard in dashboards()
-        for panel in panels(dashboard)
-        for link in panel["links"]
+        link["url"] for dashboard in dashboards() for panel in panels(dashboard) for link in panel["links"]
     }
     assert all((ROOT / url).is_file() for url in linked)
     assert linked == {alert["annotations"]["runbook_url"] for alert in alerts()}
