@@ -68,6 +68,11 @@ class Lexicon:
         ids[spelled.lengths > EXACT_MAX] = len(self.signatures)
         return ids
 
+    def finds_its_own(self) -> bool:
+        """Whether each signature that can be spelled is found where it stands."""
+        short = [self.signatures[number] for number in self.short_ids.tolist()]
+        return np.array_equal(self.find(spell([b" ".join(short)])), self.short_ids)
+
 
 def make_lexicon(index: AnagramIndex) -> Lexicon:
     """Make the lexicon of a dictionary."""

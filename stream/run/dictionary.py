@@ -123,7 +123,7 @@ def _load_lexicon(path: Path) -> Lexicon | None:
     if content is None:
         return None
     with np.load(io.BytesIO(content), allow_pickle=False) as kept:
-        return Lexicon(
+        lexicon = Lexicon(
             digest=str(kept["digest"]),
             words=int(kept["words"]),
             dropped=int(kept["dropped"]),
@@ -133,6 +133,7 @@ def _load_lexicon(path: Path) -> Lexicon | None:
             short_ids=kept["short_ids"],
             slots=[kept[f"slots{level}"] for level in range(int(kept["levels"]))],
         )
+    return lexicon if lexicon.finds_its_own() else None  # else made by another version: words would be missed
 
 
 def _dumped_lexicon(lexicon: Lexicon) -> bytes:

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stream.core import lexicon as lexicon_module
 from stream.core.dictionary import build_index
 from stream.core.engine import Engine
 from stream.core.lexicon import Lexicon, make_lexicon
@@ -98,3 +99,15 @@ def test_list_without_words_has_no_lexicon(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(Misconfigured):
             load_lexicon(tmp_path / "none", tmp_path / "cache")
+
+
+def test_lexicon_that_does_not_find_its_own_words_is_made_again(
+    words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that was kept by a version with other factors."""
+    words.write_text("act\ndog\nlisten")
+    with monkeypatch.context() as patch:
+        patch.setattr(lexicon_module, "_FACTORS", lexicon_module._FACTORS[::-1].copy())
+        dictionary.load_lexicon(words, tmp_path / "cache")
+    again = dictionary.load_lexicon(words, tmp_path / "cache")
+    assert again.finds_its_own()
