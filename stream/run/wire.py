@@ -1,6 +1,5 @@
 """The composition root: settings -> a worker. Only here are the adapters named."""
 
-import gc
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,11 +9,11 @@ from datetime import UTC, datetime
 import structlog
 
 from stream.config import Settings
-from stream.core.codec import decode_blob, encode_result
+from stream.core.codec import ResultEncoder, decode_blob
+from stream.core.counting import BlobCounter
 from stream.core.dead_letter import dead_letter
-from stream.core.dictionary import AnagramIndex
 from stream.core.engine import Engine
-from stream.core.records import InputRecord
+from stream.core.records import InputRecord, OutputRecord
 from stream.core.text import words
 from stream.errors import Refused, Rejected, Retriable
 from stream.kafka import clients, topics
@@ -25,13 +24,15 @@ from stream.kafka.reader import KafkaReader
 from stream.kafka.sink import KafkaSink
 from stream.kafka.source import GatherLimits, KafkaSource
 from stream.kafka.topics import TopicFacts, Topics
-from stream.ports import Clock
+from stream.ports import Aside, Clock
 from stream.run.clock import SystemClock
-from stream.run.dictionary import load_index
+from stream.run.counted import Limits
+from stream.run.dictionary import load_lexicon
 from stream.run.disturb import DisturbedProcessor, SharedWaits
 from stream.run.faults import DELAY, Failure, FaultPlan, Faults, Stage, load_plan
-from stream.run.loop import Limits, Worker
-from stream.run.process import Bury, Count, Outcome, Processor
+from stream.run.loop import Worker
+from stream.run.memory import collect_seldom, share_one_arena
+from stream.run.process import Bury, Processor
 from stream.run.restore import STALLED_S_MAX, RestoreNames, Restorer
 from stream.run.retry import Retrier
 from stream.store.rocks import RocksStores, StoreIdentity
@@ -59,10 +60,11 @@ def run_worker(settings: Settings, clock: SystemClock, tell: Callable[[str], Non
         Fatal: it could not start or go on.
     """
     plan = load_plan(settings.faults)
+    share_one_arena()
     metrics, health = Metrics(), Health()
     watch = Watch(metrics, Lag(clock), clock)
     with (
-        ThreadPoolExecutor(1, "dictionary") as aside,  # loaded while Kafka is reached
+        ThreadPoolExecutor(1, "aside") as aside,  # loads the dictionary, then commits
         TelemetryServer(
             settings.http_host, settings.http_port, metrics, health, clock, _turn_s_max(settings, plan)
         ) as server,
@@ -70,7 +72,7 @@ def run_worker(settings: Settings, clock: SystemClock, tell: Callable[[str], Non
     ):
         if plan is not None:
             _warn(plan)
-        loading = aside.submit(load_index, settings.dictionary)
+        loading = aside.submit(load_lexicon, settings.dictionary)
         address = f"http://{settings.http_host}:{server.port}"
         _log.info("telemetry listens", address=address)
         tell(address)
@@ -80,20 +82,16 @@ def run_worker(settings: Settings, clock: SystemClock, tell: Callable[[str], Non
         check_access(found, settings)
         for warning in found.warnings:
             _log.warning("topics", warning=warning)
-        index = loading.result()
-        _log.info("dictionary loaded", words=index.words, dropped=index.dropped, digest=index.digest)
-        _collect_seldom()
-        own = {"group": settings.group_id, "instance": slot.instance_id}
-        structlog.contextvars.bind_contextvars(**own)
-        metrics.worker.info({"group": settings.group_id, "worker": slot.instance_id})
+        lexicon = loading.result()
+        _log.info("dictionary loaded", words=lexicon.words, dropped=lexicon.dropped, digest=lexicon.digest)
+        engine = Engine(lexicon)
+        collect_seldom()
+        observer = _observer(settings, slot, metrics, health, clock, watch)
         _know_stages(metrics, plan)
-        observer = WorkerObserver(metrics, health, clock, watch, **own)
-        processor = _processor(settings, found, index, clock, observer, metrics, plan)
-        worker = _wire(settings, found, slot, index, clock, observer, processor, watch)
-        onlooker = Onlooker(
-            lambda: clients.make_admin(settings), list(topics.names(settings).values()), settings.group_id
-        )
-        with closing(Surroundings(onlooker.look, settings.input_topic, metrics, watch.lag, clock)):
+        limits = Limits(settings.rejected_in_a_row_max, lexicon.digest, engine.signatures)
+        processor = _processor(settings, found, engine, clock, observer, metrics, plan)
+        worker = _wire(settings, found, slot, limits, clock, observer, processor, watch, aside)
+        with closing(_surroundings(settings, watch)):
             worker.run(lambda: clock.stopped)
         observer.stopping("drained")
 
@@ -133,11 +131,12 @@ def _wire(  # noqa: PLR0913, PLR0917 - what a worker is made of
     settings: Settings,
     found: Topics,
     slot: Slot,
-    index: AnagramIndex,
+    limits: Limits,
     clock: SystemClock,
     observer: WorkerObserver,
     processor: Processor,
     watch: Watch,
+    aside: Aside,
 ) -> Worker:
     offsets = Offsets(lambda: clients.make_admin(settings))
     stats = ClientStats(watch.metrics, watch.lag, settings.input_topic)
@@ -159,41 +158,36 @@ def _wire(  # noqa: PLR0913, PLR0917 - what a worker is made of
         settings.transaction_timeout_ms / 1000,
     )
     reader = KafkaReader(clients.reader_options(settings), offsets, settings.count_topic)
-    identity = StoreIdentity(found.cluster_id, found.input.id, found.count.id, index.digest)
+    identity = StoreIdentity(found.cluster_id, found.input.id, found.count.id, limits.dictionary)
     stores = WatchedStores(RocksStores(slot.folder, identity, clock, observer), watch, slot.folder)
     names = RestoreNames(
         settings.input_topic,
         settings.count_topic,
-        index.digest,
+        limits.dictionary,
         _reset_command(settings),
         max(STALLED_S_MAX, 2 * settings.transaction_timeout_ms / 1000 + 30),
     )
     watched = WatchedSource(source, watch, stores.sample)
     transactions = WatchedSink(sink, watch)
     restorer = Restorer(watched, transactions, reader, stores, clock, observer, names)
-    limits = Limits(settings.rejected_in_a_row_max, index.digest)
-    return Worker(watched, transactions, reader, processor, restorer, clock, observer, limits)
+    return Worker(watched, transactions, reader, processor, restorer, clock, observer, limits, aside)
 
 
 def _processor(  # noqa: PLR0913, PLR0917 - what a processor is made of
     settings: Settings,
     found: Topics,
-    index: AnagramIndex,
+    engine: Engine,
     clock: SystemClock,
     observer: WorkerObserver,
     metrics: Metrics,
     plan: FaultPlan | None,
 ) -> Processor:
     """Return a processor; with a plan, one whose stages fail by it."""
-    count, bury = _counting(settings, found, index), _burying(settings, found, clock)
-    jitter, deadline_s = random.Random(), settings.batch_deadline_ms / 1000  # noqa: S311
-
-    def retrier(waits: Clock) -> Retrier:
-        return Retrier(waits, observer, settings.retry_attempts_max, jitter, lambda: clock.stopped)
-
+    count, bury = _counting(settings, found, engine).count, _burying(settings, found, clock)
     if plan is None:
-        return Processor(count, bury, retrier(clock), clock, deadline_s)
-    waits = SharedWaits(clock)
+        return Processor(count, bury)
+    waits, jitter = SharedWaits(clock), random.Random()  # noqa: S311
+    retrier = Retrier(waits, observer, settings.retry_attempts_max, jitter, lambda: clock.stopped)
 
     def tokens(record: InputRecord) -> list[str]:
         return words(decode_blob(record, settings.input_format, settings.text_bytes_max).text)
@@ -201,17 +195,25 @@ def _processor(  # noqa: PLR0913, PLR0917 - what a processor is made of
     def tell(stage: str, kind: str, n: int) -> None:
         metrics.injected_faults.labels(stage, kind).inc(n)
 
-    return DisturbedProcessor(count, bury, retrier(waits), waits, deadline_s, Faults(plan), tokens, tell)
+    deadline_s = settings.batch_deadline_ms / 1000
+    return DisturbedProcessor(count, bury, retrier, waits, deadline_s, Faults(plan), tokens, tell)
 
 
-def _collect_seldom() -> None:
-    """Leave the dictionary out of garbage collection, and look for garbage less often.
+def _observer(  # noqa: PLR0913, PLR0917 - what it tells, and whose it is
+    settings: Settings, slot: Slot, metrics: Metrics, health: Health, clock: Clock, watch: Watch
+) -> WorkerObserver:
+    """Return who logs and measures; every line says from here on whose it is."""
+    own = {"group": settings.group_id, "instance": slot.instance_id}
+    structlog.contextvars.bind_contextvars(**own)
+    metrics.worker.info({"group": settings.group_id, "worker": slot.instance_id})
+    return WorkerObserver(metrics, health, clock, watch, **own)
 
-    A batch is many objects and no cycles, but for the tracebacks of rejected records: counting takes a sixth
-    less time so, rejecting a half.
-    """
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+
+def _surroundings(settings: Settings, watch: Watch) -> Surroundings:
+    """Return who looks at the cluster, with a client of its own."""
+    names = list(topics.names(settings).values())
+    onlooker = Onlooker(lambda: clients.make_admin(settings), names, settings.group_id)
+    return Surroundings(onlooker.look, settings.input_topic, watch.metrics, watch.lag, watch.clock)
 
 
 def _know_stages(metrics: Metrics, plan: FaultPlan | None) -> None:
@@ -236,24 +238,14 @@ def _warn(plan: FaultPlan) -> None:
     )
 
 
-def _counting(settings: Settings, found: Topics, index: AnagramIndex) -> Count:
-    engine = Engine(index)
-    topic, record_bytes_max = settings.result_topic, _fits(settings, found.result)
-
-    def count(record: InputRecord) -> Outcome:
-        blob = decode_blob(record, settings.input_format, settings.text_bytes_max)
-        decision = engine.count(blob.text)
-        result = encode_result(
-            record, blob.blob_id, decision, topic, settings.result_bytes_max, record_bytes_max
-        )
-        return Outcome(result, decision.deltas, decision.words)
-
-    return count
+def _counting(settings: Settings, found: Topics, engine: Engine) -> BlobCounter:
+    encoder = ResultEncoder(settings.result_topic, settings.result_bytes_max, _fits(settings, found.result))
+    return BlobCounter(engine, encoder, settings.input_format, settings.text_bytes_max)
 
 
 def _burying(settings: Settings, found: Topics, clock: Clock) -> Bury:
-    def bury(record: InputRecord, why: Rejected) -> Outcome:
-        letter = dead_letter(
+    def bury(record: InputRecord, why: Rejected) -> OutputRecord:
+        return dead_letter(
             record,
             why,
             topic=settings.dead_letter_topic,
@@ -261,7 +253,6 @@ def _burying(settings: Settings, found: Topics, clock: Clock) -> Bury:
             failed_at=datetime.fromtimestamp(clock.now(), UTC).isoformat(timespec="milliseconds"),
             bytes_max=_fits(settings, found.dead_letter),
         )
-        return Outcome(letter, rejected=why)
 
     return bury
 

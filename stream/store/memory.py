@@ -30,11 +30,6 @@ class MemoryStore:
         """What the last write said; None for a new store."""
         return self._open().checkpoint
 
-    def get(self, keys: Iterable[bytes]) -> Mapping[bytes, bytes]:
-        """Return the totals of those keys that have one."""
-        totals = self._open().totals
-        return {key: totals[key] for key in keys if key in totals}
-
     def write(self, changes: Changes, checkpoint: Checkpoint) -> None:
         """Write totals and checkpoint as one."""
         disk = self._open()

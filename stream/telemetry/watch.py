@@ -3,8 +3,10 @@
 Calls that are made per record are the watched object's own, not wrapped.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from stream.core.records import Header, InputRecord
 from stream.ports import (
@@ -20,14 +22,27 @@ from stream.telemetry.lag import Lag
 from stream.telemetry.metrics import Metrics
 
 SAMPLED_MAX = 1_000  # records of a batch that are looked at
+GATHERED_MAX = 8  # batches that may be waiting for their commit; there are two at most, but for aborts
+
+
+@dataclass(frozen=True, slots=True)
+class _Gathered:
+    """A batch as it was sampled: by partition its end and its last timestamp; its oldest timestamp."""
+
+    ends: Mapping[int, int]
+    stamps_ms: Mapping[int, int]
+    oldest_ms: int
+
+    def is_done(self, offsets: Mapping[int, int]) -> bool:
+        """Whether a commit of these offsets covers it; of a partition that went, none will say."""
+        told = self.ends.keys() & offsets.keys()
+        return bool(told) and all(offsets[partition] >= self.ends[partition] for partition in told)
 
 
 class Watch:
     """What the watched ports share.
 
     Attributes:
-        stamps_ms: partition -> timestamp of the last record gathered.
-        oldest_ms: the oldest timestamp in the last batch.
         began_s: when the open transaction began; None: none is open.
     """
 
@@ -35,8 +50,7 @@ class Watch:
         self.metrics = metrics
         self.lag = lag
         self.clock = clock
-        self.stamps_ms: dict[int, int] = {}
-        self.oldest_ms = 0
+        self._gathered: deque[_Gathered] = deque(maxlen=GATHERED_MAX)
         self.began_s: float | None = None
         self._turned_s = 0.0
         self._accounted_s = 0.0  # of this turn
@@ -56,13 +70,24 @@ class Watch:
             self.spent(otherwise, max(0.0, now - self._turned_s - self._accounted_s))
         self._turned_s, self._accounted_s = now, 0.0
 
+    def gathered(self, sample: Sequence[InputRecord]) -> None:
+        """These, in order, are of a batch that was gathered."""
+        ends = {record.partition: record.offset + 1 for record in sample}
+        stamps_ms = {record.partition: record.timestamp_ms or 0 for record in sample}
+        oldest_ms = min((ms for record in sample if (ms := record.timestamp_ms or 0) > 0), default=0)
+        self._gathered.append(_Gathered(ends, stamps_ms, oldest_ms))
+        self.lag.given(ends)
+
     def committed(self, offsets: Mapping[int, int]) -> None:
-        """All before these offsets of the input is done."""
-        now = self.clock.now()
+        """All before these offsets of the input is done; what was gathered after them is not."""
+        now, stamps_ms = self.clock.now(), dict[int, int]()
         self.metrics.last_commit.set(now)
-        if self.oldest_ms:
-            self.metrics.latency.observe(max(0.0, now - self.oldest_ms / 1000))
-        self.lag.committed(offsets, self.stamps_ms)
+        for batch in [batch for batch in self._gathered if batch.is_done(offsets)]:
+            self._gathered.remove(batch)
+            stamps_ms |= batch.stamps_ms
+            if batch.oldest_ms:
+                self.metrics.latency.observe(max(0.0, now - batch.oldest_ms / 1000))
+        self.lag.committed(offsets, stamps_ms)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -117,9 +142,7 @@ class WatchedSource:
         sizes = [len(record.value or b"") for record in sample]
         watch.metrics.input_bytes.inc((sum(sizes) + sum(len(r.key or b"") for r in sample)) * step)
         watch.metrics.blob_bytes.add(sizes, step)
-        watch.stamps_ms = {r.partition: r.timestamp_ms or 0 for r in reversed(sample)}
-        watch.lag.given({r.partition: r.offset + 1 for r in reversed(sample)})
-        watch.oldest_ms = min((ms for r in sample if (ms := r.timestamp_ms or 0) > 0), default=0)
+        watch.gathered(sample[::-1])
 
 
 class _WatchedListener:

@@ -77,7 +77,6 @@ class WatchedStore:
         self._written: Changes = {}
         self.top: dict[str, int] = {}
         self.closed = False
-        self.get = store.get
         self.items = store.items
         self.figures = store.figures
 

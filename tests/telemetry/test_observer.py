@@ -133,7 +133,8 @@ def test_a_commit_is_counted_in_every_metric_of_it(bench: Bench) -> None:
     assert bench.metric("stream_dead_letters_total")["bad-json"] == 2.0
     assert bench.metric("stream_changelog_records_total") == {"": 7.0}
     assert bench.metric("stream_transactions_total")["committed"] == 1.0
-    assert bench.metric("stream_batch_phase_seconds_count") == {"process": 1.0, "transaction": 1.0}
+    phases = bench.metric("stream_batch_phase_seconds_count")
+    assert {name for name, n in phases.items() if n == 1} == {"process", "transaction"}
     assert bench.metric("stream_batch_size_records_sum") == {"": 5.0}
     assert bench.metric("stream_loop_seconds_total") == {"process": 0.1, "transaction": 0.2}
     assert bench.metric("stream_last_commit_timestamp_seconds")[""] == pytest.approx(time.time(), abs=10)

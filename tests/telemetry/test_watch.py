@@ -86,6 +86,22 @@ def test_a_large_batch_is_sampled_and_scaled_up(setting: Setting) -> None:
     assert setting.value("stream_input_bytes_total") == 103 * len(records)
 
 
+def test_a_commit_is_of_what_was_gathered_before_it_not_of_the_batch_that_follows(setting: Setting) -> None:
+    now_ms = int(setting.clock.now() * 1000)
+    batches = [Batch([record(0, at, 1, now_ms - 10_000 + at * 1_000)]) for at in range(2)]
+    source = WatchedSource(Giving(iter(batches), setting.clock), setting.watch, lambda: None)
+    setting.lag.assigned([0])
+    setting.lag.restored(0, 0)
+    source.gather(0)
+    source.gather(0)
+    setting.watch.committed({0: 1})
+    assert setting.value("stream_latency_seconds_count") == 1
+    assert setting.value("stream_latency_seconds_sum") == pytest.approx(10)
+    assert setting.value("stream_lag_seconds", partition="0") == pytest.approx(10), "the second waits"
+    setting.watch.committed({0: 2})
+    assert setting.value("stream_latency_seconds_sum") == pytest.approx(19)
+
+
 def test_the_steps_of_a_transaction_are_measured_and_its_age_told(setting: Setting) -> None:
     class Slow(FakeSink):
         def commit(self) -> dict[int, int]:
@@ -111,7 +127,7 @@ def test_the_steps_of_a_transaction_are_measured_and_its_age_told(setting: Setti
     assert setting.value("stream_open_transaction_age_seconds") == 0
     assert setting.value("stream_batch_phase_seconds_sum", phase="produce") == 1.5
     assert setting.value("stream_batch_phase_seconds_sum", phase="abort") == 0.25
-    assert setting.value("stream_batch_phase_seconds_count", phase="commit") is None, "it did not end"
+    assert setting.value("stream_batch_phase_seconds_count", phase="commit") == 0, "it did not end"
 
 
 def test_stores_tell_of_their_size_and_their_greatest_totals(setting: Setting, tmp_path: Path) -> None:
