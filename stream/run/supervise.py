@@ -155,6 +155,9 @@ class Supervisor:
             place.child = Child(place.name, place.work, self._tie, orphan_s_max)
         except OSError as error:  # no memory, or too many processes
             self._died(place, f"could not be started: {error.strerror}")
+        else:
+            if place.number is not None:
+                _log.info("process started", process=place.number, pid=place.child.pid)
 
     def _turn(self, *others: Child, until: float = inf) -> None:
         """Start who is due, wait for something to happen, and take note of who ended and of signals."""
