@@ -54,15 +54,18 @@ class End:
     failure: Failure | None = None
 
     def __str__(self) -> str:
-        if self.status < 0:
-            return f"killed by {signal.Signals(-self.status).name}"
-        return f"exit status {self.status}"
+        if self.status >= 0:
+            return f"exit status {self.status}"
+        names = {number.value: number.name for number in signal.Signals}
+        return f"killed by {names.get(-self.status, f'signal {-self.status}')}"
 
 
 class Tie:
     """A pipe with an end that the supervisor alone holds: when it closes, the supervisor is gone."""
 
-    def __init__(self) -> None:
+    def __init__(self, bury: Callable[[], None]) -> None:
+        """`bury`: what a child does in its place then."""
+        self._bury = bury
         self._watched, self._held = os.pipe()
 
     def watch(self, gone: Callable[[], None]) -> None:
@@ -71,6 +74,7 @@ class Tie:
 
         def wait() -> None:
             os.read(self._watched, 1)
+            self._bury()
             gone()
 
         threading.Thread(target=wait, name="tie", daemon=True).start()

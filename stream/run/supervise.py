@@ -55,7 +55,8 @@ def supervise(settings: Settings, processes_max: int) -> None:
         closing.callback(shutil.rmtree, folder, ignore_errors=True)
         announce(settings, address_of(listener)[1], plan)
         signals = closing.enter_context(Signals())
-        supervisor = Supervisor(settings, listener, Board(folder, processes_max), signals)
+        tie = Tie(partial(shutil.rmtree, folder, ignore_errors=True))
+        supervisor = Supervisor(settings, listener, Board(folder, processes_max), signals, tie)
         closing.callback(supervisor.close)
         supervisor.run(turn_s_max(settings, plan))
 
@@ -81,12 +82,14 @@ class Place:
 class Supervisor:
     """Starts, watches and stops."""
 
-    def __init__(self, settings: Settings, listener: socket, board: Board, signals: Signals) -> None:
+    def __init__(
+        self, settings: Settings, listener: socket, board: Board, signals: Signals, tie: Tie
+    ) -> None:
         self._settings = settings
         self._listener = listener
         self._board = board
         self._signals = signals
-        self._tie = Tie()
+        self._tie = tie
         self._front = Place("front", partial(_answer, listener, board))
         self._workers: list[Place] = []
         self._surveyor: Child | None = None

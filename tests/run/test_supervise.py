@@ -15,6 +15,8 @@ import pytest
 import support.topics
 from support.topics import wait_until
 
+from stream.telemetry.listening import listen
+
 SCRIPT = str(Path(support.topics.__file__).with_name("supervised.py"))
 PARTITIONS = 3  # that the script's survey finds
 Run = Callable[..., "Supervised"]
@@ -28,7 +30,9 @@ class Supervised:
         self.folder = folder / "marks"
         self.folder.mkdir()
         self.log = folder / "log"
+        self.temporary = folder
         base = {name: value for name, value in os.environ.items() if not name.startswith("STREAM_")}
+        base["TMPDIR"] = str(folder)
         given = {f"STREAM_{name.upper()}": value for name, value in settings.items()}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -97,6 +101,7 @@ def test_a_signal_drains_all(run: Run, number: signal.Signals) -> None:
     assert one.drained() == {"0", "1"}
     assert one.is_gone()
     assert "error" not in one.text()
+    assert not list(one.temporary.glob("anagram-stream-*"))
 
 
 def test_a_signal_that_the_terminal_sends_to_all_drains_all_the_same(run: Run) -> None:
@@ -216,6 +221,25 @@ def test_who_kills_the_supervisor_takes_all_along(run: Run, behaviour: str) -> N
     one.process.kill()
     wait_until(one.is_gone, 5, every=0.05)
     assert one.drained() == (set() if behaviour == "stubborn" else {"0", "1"})
+    assert not list(one.temporary.glob("anagram-stream-*")), "its sockets are gone with it"
+
+
+def test_workers_that_still_drain_do_not_hold_the_port(run: Run) -> None:
+    one = run("stubborn")
+    one.wait_started()
+    host, _, port = one.address().removeprefix("http://").rpartition(":")
+
+    def is_free() -> bool:
+        try:
+            with listen(host, int(port)):
+                return True
+        except OSError:
+            return False
+
+    assert not is_free()
+    one.process.kill()
+    wait_until(is_free, 5, every=0.05)
+    assert not one.is_gone(), "they drained before anything could be seen"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -60,7 +60,7 @@ instead: list[tuple[ModuleType, str, object]] = [
     (supervise, "run_worker", run_worker),
     (supervise, "load_dictionary", lambda _: build_index(["cat"])),
     (supervise, "turn_s_max", lambda *_: 1.5),
-    (supervise, "ORPHAN_S_MAX", 1.0),
+    (supervise, "ORPHAN_S_MAX", 2.0),
     (restarts, "WAIT_S_MAX", 0.1),
     (worker, "usable_cores", lambda: 8),
 ]
