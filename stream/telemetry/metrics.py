@@ -15,7 +15,7 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
 )
-from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from stream import __version__
@@ -268,3 +268,16 @@ class AuditMetrics:
         self.last = Gauge(
             "stream_audit_last_round_timestamp_seconds", "When the last round ended.", registry=registry
         )
+
+
+def of_processes(up: Mapping[str, bool], restarts: Mapping[str, int]) -> Iterator[Metric]:
+    """Return what a supervisor exports of its processes."""
+    answers = GaugeMetricFamily("stream_process_up", "1 where the process answers.", labels=["process"])
+    started = CounterMetricFamily(
+        "stream_process_restarts", "Starts after a death that was not asked for.", labels=["process"]
+    )
+    for process, is_up in up.items():
+        answers.add_metric([process], float(is_up))
+    for process, number in restarts.items():
+        started.add_metric([process], number)
+    yield from (answers, started)
