@@ -238,6 +238,14 @@ PROCESS = Row(
         Panel("Open files", "And the least that is allowed.", "none",
               {"{{instance}}": "sum by (instance) (process_open_fds{SEL})",
                "allowed": "min(process_max_fds{SEL})"}),
+        Panel("Processes", "Of each worker, that answer.", "none",
+              {"{{instance}}": "sum by (instance) (stream_process_up{SEL})"
+                               " or count by (instance) (stream_live{SEL})"},
+              runbook="StreamProcessCrashes"),
+        Panel("Processes started again", "After a death that nobody asked for, in the last hour.", "none",
+              {"{{instance}}": "sum by (instance) (increase(stream_process_restarts_total{SEL}[1h]))"
+                               " or 0 * count by (instance) (stream_live{SEL})"},
+              runbook="StreamProcessCrashes"),
         Panel("Garbage collections", "By generation.", "ops",
               {"{{generation}}": rate("python_gc_collections_total", "generation")}),
         Panel("Garbage", "Objects collected, and those that could not be.", "ops",

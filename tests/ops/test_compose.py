@@ -126,7 +126,7 @@ def test_data_flow_within_a_minute_and_prometheus_sees_all(stack: Stack) -> None
     print(f"\nfrom `up` to the first committed result: {stack.first_result_s:.1f} s")  # noqa: T201
     wait_until(lambda: stack.value('sum(up{job="anagram-stream"})') == 2, 60)
     wait_until(lambda: stack.value('sum(up{job="anagram-stream-audit"})') == 1, 60)
-    wait_until(lambda: stack.value("sum(stream_ready)") == 2, 60)
+    wait_until(lambda: stack.value("sum(stream_ready)") == 4, 60)
     stack.anagram_stream("doctor")
 
 
@@ -154,14 +154,14 @@ def test_a_killed_container_costs_seconds_and_no_record(stack: Stack) -> None:
 
     def all_moved() -> bool:
         found = stack.lag()
-        members = {at["member"] for at in found}
-        return len(members) == 1 and None not in members and all(at["lag"] < 400 for at in found)
+        hosts = {at["host"] for at in found}
+        return len(hosts) == 1 and None not in hosts and all(at["lag"] < 400 for at in found)
 
     wait_until(all_moved, 60, every=0.5)
     took_s = time.monotonic() - killed
     print(f"\nafter kill -9 all partitions are the other's, and caught up: {took_s:.1f} s")  # noqa: T201
     subprocess.run(["docker", "start", victim], capture_output=True, check=True)
-    wait_until(lambda: stack.value("sum(stream_ready)") == 2, 90)
+    wait_until(lambda: stack.value("sum(stream_ready)") == 4, 90)
     generators = stack.containers("generator")
     subprocess.run(["docker", "stop", *generators], capture_output=True, check=True)
     wait_until(lambda: all(at["lag"] == 0 for at in stack.lag()), 60)

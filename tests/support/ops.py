@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from stream.telemetry.metrics import AuditMetrics, Metrics
+from stream.telemetry.metrics import AuditMetrics, Metrics, of_processes
 
 ROOT = Path(__file__).parents[2]
 OPS = ROOT / "ops"
@@ -65,9 +65,9 @@ def names_in(query: str) -> set[str]:
 def exported() -> dict[str, set[str]]:
     """Metric -> the names of its series, for all that the code exports."""
     found: dict[str, set[str]] = {}
-    for registry in (Metrics().registry, AuditMetrics().registry):
-        for family in registry.collect():
-            found[family.name] = {family.name + end for end in SUFFIXES.get(family.type, ("",))}
+    ours, audit = Metrics().registry.collect(), AuditMetrics().registry.collect()
+    for family in (*ours, *audit, *of_processes({}, {})):
+        found[family.name] = {family.name + end for end in SUFFIXES.get(family.type, ("",))}
     return found
 
 
