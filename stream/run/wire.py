@@ -110,7 +110,7 @@ def _wire(  # noqa: PLR0913, PLR0917 - what a worker is made of
     aside: Aside,
 ) -> Worker:
     offsets = Offsets(lambda: clients.make_admin(settings))
-    stats = ClientStats(watch.metrics, watch.lag, settings.input_topic)
+    stats = ClientStats(watch.metrics, watch.lag, settings.input_topic, observer.connected)
     source = KafkaSource(
         clients.told(clients.member_options(settings, slot.instance_id), STATISTICS_MS, stats.of("consumer")),
         offsets,

@@ -18,7 +18,11 @@ _BOOTSTRAP = -1  # a broker of the settings, whose own entry is another
 class ClientStats:
     """Takes each client's document."""
 
-    def __init__(self, metrics: Metrics, lag: Lag, input_topic: str) -> None:
+    def __init__(
+        self, metrics: Metrics, lag: Lag, input_topic: str, connected: Callable[[int], None]
+    ) -> None:
+        """`connected` is told to how many brokers the consumer is."""
+        self._connected = connected
         self._lock = threading.Lock()
         self._lag = lag
         self._topic = input_topic
@@ -63,6 +67,7 @@ class ClientStats:
             for name, counter in self._counters.items():
                 self._count(counter, client, name, float(sum(broker.get(name, 0) for broker in brokers)))
         if client == "consumer":
+            self._connected(sum(broker.get("state") == "UP" for broker in brokers))
             self._follow(float(found["time"]), partitions)
 
     def _count(self, counter: Counter, client: str, name: str, total: float) -> None:

@@ -37,6 +37,7 @@ class Health:
     started: bool = False
     stopping: str = ""
     waiting: str = ""
+    connected: bool = True  # to a broker; an idle worker would not notice else
     turned: float = 0.0
     restoring: dict[int, Restoring] = field(default_factory=dict)
     running: set[int] = field(default_factory=set)
@@ -92,6 +93,7 @@ class Health:
             reasons = [] if self.started else ["not joined yet"]
             reasons += [f"stopping: {self.stopping}"] if self.stopping else []
             reasons += [f"waiting: {self.waiting}"] if self.waiting else []
+            reasons += [] if self.connected else ["no broker is connected"]
             reasons += [
                 f"partition {p} restoring, {at.remaining} offsets remain"
                 for p, at in sorted(self.restoring.items())

@@ -24,6 +24,7 @@ class WorkerObserver:
         self._watch = watch
         self._log = structlog.get_logger().bind(**context)
         self._told: dict[int, float] = {}  # partition -> when its restore was last logged
+        metrics.broker_away.set_function(lambda: bool(health.waiting) or not health.connected)
 
     def started(self) -> None:
         """The worker joined the group."""
@@ -127,14 +128,19 @@ class WorkerObserver:
     def waiting(self, why: Exception) -> None:
         """The surroundings are away: one line, until they are back."""
         self._health.waiting = str(why)
-        self._metrics.broker_away.set(1)
         self._log.warning("waiting for Kafka", why=str(why))
 
     def resumed(self) -> None:
         """They are back."""
         self._health.waiting = ""
-        self._metrics.broker_away.set(0)
         self._log.info("Kafka is back")
+
+    def connected(self, brokers: int) -> None:
+        """The consumer is connected to so many brokers; said when to none, and when again to one."""
+        is_connected = brokers > 0
+        if is_connected != self._health.connected:
+            self._health.connected = is_connected
+            self._log.warning("broker connected again" if is_connected else "no broker is connected")
 
     def set_aside(self, partition: int, why: str) -> None:
         """A store lies under another name now."""

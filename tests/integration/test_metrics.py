@@ -11,8 +11,11 @@ from urllib.request import urlopen
 import pytest
 from confluent_kafka import Producer
 from prometheus_client.parser import text_string_to_metric_families
+from support.environment import own_env
 from support.process import WorkerProcess
-from support.topics import read, wait_until
+from support.topics import make_topics, read, wait_until
+
+from stream.broker.embedded import EmbeddedBroker
 
 pytestmark = pytest.mark.broker
 
@@ -81,7 +84,7 @@ import sys, time
 from stream.cli.main import main
 from stream.kafka.sink import KafkaSink
 from stream.run import wire
-wire._turn_s_max = lambda *_: 3.0
+wire.turn_s_max = lambda *_: 3.0
 KafkaSink.send_offsets = lambda *_: time.sleep(60)  # as librdkafka#5456
 sys.argv = ["anagram-stream", "worker"]
 main()
@@ -104,3 +107,37 @@ def test_a_loop_that_hangs_is_not_live_and_its_stacks_are_logged_once(
     assert any("loop.py" in frame for frame in said["stacks"]["MainThread"])
     assert any("transaction.py" in frame for stack in said["stacks"].values() for frame in stack)
     assert "silent" not in json.dumps(said), "no text is in it"
+
+
+def test_probes_tell_of_a_restore_until_it_is_done(stream_env: dict[str, str], tmp_path: Path) -> None:
+    """A transaction that is open in the changelog is waited for."""
+    options = {"transactional.id": "open-" + stream_env["STREAM_GROUP_ID"], "transaction.timeout.ms": 60_000}
+    other = Producer({"bootstrap.servers": stream_env["STREAM_BOOTSTRAP_SERVERS"], **options})
+    other.init_transactions(30)
+    other.begin_transaction()
+    other.produce(stream_env["STREAM_COUNT_TOPIC"], b"1", b"act", partition=0)
+    other.flush(30)
+    with WorkerProcess(stream_env, tmp_path / "log") as worker:
+        worker.wait_for("partition running")
+        status, body = probe(worker, "started")
+        assert (status, body["joined"], body["restore_remaining_offsets"] >= 0) == (503, True, True)
+        assert [each["partition"] for each in body["restoring"]] == [0]
+        assert probe(worker, "ready")[0] == 503
+        assert samples(worker, "stream_paused_partitions")["restoring"] == 1
+        other.abort_transaction(30)
+        wait_until(lambda: probe(worker, "ready")[0] == 200, 30)
+        assert probe(worker, "started")[0] == 200
+
+
+@pytest.mark.embedded
+def test_probes_and_metrics_of_a_worker_whose_broker_is_away(tmp_path: Path) -> None:
+    with EmbeddedBroker(heap_mib=512) as broker:
+        env = make_topics(own_env(broker.bootstrap_servers, tmp_path), partitions=2)
+        with WorkerProcess({**env, "STREAM_PROCESSES": "1"}, tmp_path / "log") as worker:
+            worker.wait_for("partition running", times=2)
+            broker.kill()  # while there is nothing to do
+            wait_until(lambda: probe(worker, "ready")[0] == 503, 20)
+            assert samples(worker, "stream_broker_away") == {"": 1.0}
+            assert probe(worker, "live")[0] == 200, "to wait is not to hang"
+            broker.start()
+            wait_until(lambda: probe(worker, "ready")[0] == 200, 60)

@@ -102,6 +102,17 @@ def test_a_broker_that_is_away_is_not_ready_until_it_is_back(bench: Bench) -> No
     assert bench.get("/healthz/ready")[0] == 200
 
 
+def test_an_idle_worker_without_a_connection_is_not_ready(bench: Bench) -> None:
+    bench.observer.started()
+    bench.observer.assigned([0])
+    bench.observer.restored(0, 0, 0.1, 0)
+    bench.observer.connected(0)
+    assert bench.get("/healthz/ready")[1]["reasons"] == ["no broker is connected"]
+    assert bench.metric("stream_broker_away") == {"": 1.0}
+    bench.observer.connected(2)
+    assert bench.get("/healthz/ready")[0] == 200
+
+
 def test_in_doubt_partitions_restore_again(bench: Bench) -> None:
     bench.observer.started()
     bench.observer.assigned([0])

@@ -160,7 +160,8 @@ def document(**broker: float) -> str:
 
 
 def test_of_librdkafkas_statistics_what_matters_is_taken(setting: Setting) -> None:
-    take = ClientStats(setting.metrics, setting.lag, "i").of("consumer")
+    brokers: list[int] = []
+    take = ClientStats(setting.metrics, setting.lag, "i", brokers.append).of("consumer")
     setting.lag.assigned([0])
     setting.lag.restored(0, 8)
     take(document(txbytes=100, rxerrs=2))
@@ -174,3 +175,4 @@ def test_of_librdkafkas_statistics_what_matters_is_taken(setting: Setting) -> No
     assert setting.value("stream_client_brokers_up", client="consumer") == 1
     assert setting.value("stream_lag_records", partition="0") == 0, "fetched, none queued: a marker is left"
     take('{"time": 1}')  # what is not there does no harm
+    assert brokers == [2, 2, 2, 0]
