@@ -63,6 +63,8 @@ class Scene:
     running: list[WorkerProcess] = field(default_factory=list)
     held: list[Producer] = field(default_factory=list)
     mounted: Path | None = None
+    guests: threading.Thread | None = None
+    closed: threading.Event = field(default_factory=threading.Event)
 
     def worker(self, command: tuple[str, ...] = COMMAND, **more: str) -> WorkerProcess:
         """A worker that is scraped, once its partitions run."""
@@ -98,6 +100,9 @@ class Scene:
 
     def close(self) -> None:
         self.prometheus.scrape()
+        self.closed.set()
+        if self.guests is not None:
+            self.guests.join(60)
         for each in self.running:
             each.__exit__(None, None, None)
         if self.mounted is not None:
@@ -129,7 +134,9 @@ def own_broker(prometheus: Watching, tmp_path: Path) -> Iterator[Scene]:
 
 
 def nobody_runs(scene: Scene) -> None:
-    scene.running_worker().stop()
+    worker = scene.running_worker()
+    wait_until(lambda: "StreamDown" not in scene.prometheus.firing(), 30)
+    worker.stop()
 
 
 def it_hangs(scene: Scene) -> None:
@@ -139,7 +146,9 @@ def it_hangs(scene: Scene) -> None:
 
 def a_third_is_poison(scene: Scene) -> None:
     scene.running_worker()
-    produce(scene.env, [(None, "cat"), (None, "act"), (None, b"\xff")] * 2_000)
+    for _ in range(15):
+        produce(scene.env, [(None, "cat"), (None, "act"), (None, b"\xff")])
+        time.sleep(0.5)
 
 
 def faults_are_on(scene: Scene) -> None:
@@ -177,10 +186,17 @@ def a_result_is_forged(scene: Scene) -> None:
 
 def workers_come_and_go(scene: Scene) -> None:
     scene.running_worker()
-    for number in range(6):
-        with WorkerProcess(scene.env, scene.folder / f"guest-{number}") as guest:
-            guest.wait_for("partition running", seconds=30)
-            guest.stop()
+
+    def come_and_go() -> None:
+        number = 0
+        while not scene.closed.is_set():
+            number += 1
+            with WorkerProcess(scene.env, scene.folder / f"guest-{number}") as guest:
+                guest.wait_for("partition running", seconds=30)
+                guest.stop()
+
+    scene.guests = threading.Thread(target=come_and_go)
+    scene.guests.start()
 
 
 def a_store_is_damaged(scene: Scene) -> None:

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -19,14 +20,19 @@ from support.ops import PROMETHEUS, RULES
 from support.topics import wait_until
 
 SCALE = 60
+SLOWER = {"StreamRebalanceStorm": 10}  # a rebalance takes its seconds
 UNITS_S = {"m": 60, "h": 3_600, "d": 86_400}
 THRESHOLDS_S = {"60": "3", "900": "15"}  # seconds that something may stand still
 
 
-def scaled(span: str) -> str:
+def scaled(span: str, scale: int = SCALE) -> str:
     """`10m` -> `10s`"""
     number, unit = int(span[:-1]), span[-1]
-    return f"{max(1, number * UNITS_S[unit] // SCALE)}s"
+    return f"{max(1, number * UNITS_S[unit] // scale)}s"
+
+
+def _span(scale: int, found: re.Match[str]) -> str:
+    return f"[{scaled(found[1], scale)}]"
 
 
 def scaled_rules() -> str:
@@ -34,7 +40,8 @@ def scaled_rules() -> str:
     found = yaml.safe_load(RULES.read_text())
     for group in found["groups"]:
         for rule in group["rules"]:
-            query = re.sub(r"\[(\d+[mhd])\]", lambda m: f"[{scaled(m[1])}]", rule["expr"])
+            scale = SLOWER.get(rule.get("alert"), SCALE)
+            query = re.sub(r"\[(\d+[mhd])\]", partial(_span, scale), rule["expr"])
             rule["expr"] = re.sub(r"> (60|900)\b", lambda m: f"> {THRESHOLDS_S[m[1]]}", query)
             if "for" in rule:
                 rule["for"] = scaled(rule["for"])
