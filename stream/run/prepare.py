@@ -1,17 +1,19 @@
 """What comes before a worker: the dictionary, the topics and what is granted on them."""
 
+from dataclasses import dataclass
 from math import inf
 
 import structlog
 
 from stream.config import Settings
-from stream.core.dictionary import AnagramIndex
+from stream.core.engine import Engine
+from stream.core.lexicon import Lexicon
 from stream.errors import Refused, Retriable
 from stream.kafka import clients, topics
 from stream.kafka.access import check_access
 from stream.kafka.topics import Topics
 from stream.run.clock import SystemClock
-from stream.run.dictionary import load_index
+from stream.run.dictionary import load_lexicon
 from stream.run.faults import FaultPlan
 
 REACH_S_MAX = 30.0  # how long a start waits for a broker that does not answer
@@ -26,15 +28,23 @@ def announce(settings: Settings, port: int, plan: FaultPlan | None) -> None:
     _log.info("telemetry listens", address=f"http://{settings.http_host}:{port}")
 
 
-def load_dictionary(settings: Settings) -> AnagramIndex:
-    """Return the index of the dictionary.
+@dataclass(frozen=True, slots=True)
+class Dictionary:
+    """What counting needs of it, ready."""
+
+    lexicon: Lexicon
+    engine: Engine
+
+
+def load_dictionary(settings: Settings) -> Dictionary:
+    """Return the dictionary, ready for counting.
 
     Raises:
         Misconfigured: it cannot be read, or holds no word.
     """
-    index = load_index(settings.dictionary)
-    _log.info("dictionary loaded", words=index.words, dropped=index.dropped, digest=index.digest)
-    return index
+    lexicon = load_lexicon(settings.dictionary)
+    _log.info("dictionary loaded", words=lexicon.words, dropped=lexicon.dropped, digest=lexicon.digest)
+    return Dictionary(lexicon, Engine(lexicon))
 
 
 def survey(settings: Settings, clock: SystemClock, *, is_first: bool = True) -> Topics | None:
