@@ -5,7 +5,6 @@ needs those is done in children: one surveys the topics before there are workers
 port. The workers share the dictionary and all that was imported.
 """
 
-import gc
 import random
 import shutil
 import tempfile
@@ -26,6 +25,7 @@ from stream.run.board import Board
 from stream.run.children import ORPHAN_S_MAX, Child, End, Failure, Tie, Work
 from stream.run.clock import SystemClock
 from stream.run.faults import load_plan
+from stream.run.memory import give_back
 from stream.run.prepare import Dictionary, announce, load_dictionary, survey, turn_s_max
 from stream.run.restarts import DEATHS_IN_A_ROW_MAX, Restarts
 from stream.run.signals import Signals
@@ -125,7 +125,7 @@ class Supervisor:
         settings = self._settings
         surveyor = self._surveyor = Child("survey", partial(_survey, settings), self._tie)
         dictionary = load_dictionary(settings)
-        gc.collect()
+        give_back()
         while (end := surveyor.end()) is None:
             self._turn(surveyor)
             if self._stopping:
