@@ -32,6 +32,7 @@ from stream.run.signals import Signals
 from stream.run.wire import Shared, run_worker
 from stream.telemetry.front import Front
 from stream.telemetry.listening import address_of, listen
+from stream.telemetry.logs import bind_everywhere
 from stream.telemetry.server import not_listening
 
 _log = structlog.get_logger()
@@ -240,7 +241,7 @@ def _work(  # noqa: PLR0913, PLR0917 - what a worker is given
 ) -> int:
     """Run one worker: the work of each of the processes."""
     listener.close()
-    structlog.contextvars.bind_contextvars(process=number)
+    bind_everywhere(process=number)
     if settings.instance_id is not None:
         settings = settings.model_copy(update={"instance_id": f"{settings.instance_id}-{number}"})
     run_worker(settings, clock, Shared(dictionary, board.socket(number)))
