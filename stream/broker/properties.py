@@ -35,7 +35,7 @@ _ALWAYS: Mapping[str, str] = {
     "group.min.session.timeout.ms": "1000",
     "group.consumer.min.session.timeout.ms": "1000",
     "group.consumer.min.heartbeat.interval.ms": "200",
-    # A member hears with its next heartbeat that another has come, who stands idle until then; Kafka's is 5 s.
+    # With its next heartbeat a member hears of another, who stands idle until then; Kafka's are 5 s apart.
     "group.consumer.heartbeat.interval.ms": "1000",
     # Longer than this node is fenced after a kill: a transaction that the coordinator ends meanwhile never
     # gets its markers ("Couldn't find leader endpoint" in the log), and offsets are pending for ever.

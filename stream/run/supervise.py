@@ -5,7 +5,6 @@ needs those is done in children: one surveys the topics before there are workers
 port. The workers share the dictionary and all that was imported.
 """
 
-import gc
 import random
 import shutil
 import tempfile
@@ -27,12 +26,14 @@ from stream.run.board import Board
 from stream.run.children import ORPHAN_S_MAX, Child, End, Failure, Tie, Work
 from stream.run.clock import SystemClock
 from stream.run.faults import load_plan
+from stream.run.memory import give_back
 from stream.run.prepare import announce, load_engine, survey, turn_s_max
 from stream.run.restarts import DEATHS_IN_A_ROW_MAX, Restarts
 from stream.run.signals import Signals
 from stream.run.wire import Shared, run_worker
 from stream.telemetry.front import Front
 from stream.telemetry.listening import address_of, listen
+from stream.telemetry.logs import bind_everywhere
 from stream.telemetry.server import not_listening
 
 _log = structlog.get_logger()
@@ -126,7 +127,7 @@ class Supervisor:
         settings = self._settings
         surveyor = self._surveyor = Child("survey", partial(_survey, settings), self._tie)
         engine = load_engine(settings)
-        gc.collect()
+        give_back()
         while (end := surveyor.end()) is None:
             self._turn(surveyor)
             if self._stopping:
@@ -236,7 +237,7 @@ def _work(  # noqa: PLR0913, PLR0917 - what a worker is given
 ) -> int:
     """Run one worker: the work of each of the processes."""
     listener.close()
-    structlog.contextvars.bind_contextvars(process=number)
+    bind_everywhere(process=number)
     if settings.instance_id is not None:
         settings = settings.model_copy(update={"instance_id": f"{settings.instance_id}-{number}"})
     run_worker(settings, clock, Shared(engine, board.socket(number)))

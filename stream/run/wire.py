@@ -87,9 +87,9 @@ def run_worker(settings: Settings, clock: SystemClock, shared: Shared | None = N
         if found is None:
             return
         engine = loading.result()
-        collect_seldom()
         observer = _observer(settings, slot, metrics, health, clock, watch)
         _know_stages(metrics, plan)
+        collect_seldom()
         limits = Limits(settings.rejected_in_a_row_max, engine.digest, engine.signatures)
         processor = _processor(settings, found, engine, clock, observer, metrics, plan)
         worker = _wire(settings, found, slot, limits, clock, observer, processor, watch, aside)

@@ -63,13 +63,18 @@ def _all(name: str, answers: Answers, holds: Callable[[Probed | None], bool]) ->
         f"process {process}: {reason}"
         for process, body in bodies.items()
         if not holds(answers[process])
-        for reason in body.get("reasons", ())
+        for reason in _reasons(body)
     ]
     return Probed(ok, {name: ok, "reasons": reasons, "processes": bodies})
 
 
 def _families(exposition: str) -> Iterable[Metric]:
     return cast("Iterable[Metric]", text_string_to_metric_families(exposition))  # type: ignore[no-untyped-call]
+
+
+def _reasons(body: Mapping[str, Any]) -> list[str]:
+    """Return why not, as it stands in a worker's body: `reasons`, or one `reason`."""
+    return list(body.get("reasons", [body["reason"]] if "reason" in body else []))
 
 
 def _is_ok(answer: Probed | None) -> bool:

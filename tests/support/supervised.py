@@ -7,10 +7,13 @@ each drain one with `drained-` before it.
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
+
+import structlog
 
 from stream.cli import main, worker
 from stream.config import Settings
@@ -38,6 +41,9 @@ def run_worker(settings: Settings, clock: SystemClock, shared: Shared) -> None:
     number = shared.socket.name
     name = f"{number}-{os.getpid()}"
     (FOLDER / name).write_text(settings.instance_id or "")
+    aside = threading.Thread(target=lambda: structlog.get_logger().info("from a thread", number=number))
+    aside.start()
+    aside.join()
     behave(number, clock)
     while not clock.stopped or BEHAVIOUR == "stubborn":
         time.sleep(0.02)

@@ -83,6 +83,8 @@ def test_started_and_live_when_all_are() -> None:
         assert not of_all({"0": yes, "1": no}).ok
         assert not of_all({"0": yes, "1": None}).ok
         assert not of_all({}).ok
+        told = of_all({"0": yes, "1": probed(ok=False, reason="it hangs")})
+        assert told.body["reasons"] == ["process 1: it hangs"]
 
 
 def test_ready_when_all_are_and_says_of_each_why_not() -> None:
