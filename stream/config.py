@@ -267,6 +267,17 @@ def _complaint(error: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
     return f"{PREFIX}{str(error['loc'][0]).upper()}: {message}" if error["loc"] else message
 
 
+def child_environment(settings: Settings, **more: str) -> dict[str, str]:
+    """Return the environment of a child process that is to have these settings, and `more`."""
+    base = {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}
+    values = settings.model_dump(exclude_none=True)
+    given = {
+        PREFIX + name.upper(): str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in values.items()
+    }
+    return {**base, **given, **more}
+
+
 def settings_table() -> str:
     """Return the settings as a Markdown table, for the README."""
     rows = ["| variable | default | meaning |", "|---|---|---|"]

@@ -58,10 +58,14 @@ MAY_IMPORT = {
         "errors core config ports run run/wire run/dictionary run/faults pipeline",
         "matplotlib orjson psutil pydantic",
     ),
+    "load": (
+        "errors core config kafka run/dictionary broker",
+        "hdrh matplotlib orjson psutil pydantic",
+    ),
     "cli": (
         (
             "errors core config ports kafka store telemetry run run/dictionary run/faults run/wire broker "
-            "testing audit chaos pipeline bench"
+            "testing audit chaos pipeline bench load"
         ),
         "typer rich orjson structlog",
     ),
@@ -79,8 +83,7 @@ READS_ENVIRONMENT = (
     "config",
     "broker/jre",
     "chaos/fleet",
-    "cli/demo_run",
-)  # JAVA_HOME in jre, a child's environment in chaos and demo
+)  # JAVA_HOME in jre, a child's environment in chaos
 PRINTS = ("cli", "broker/guard")
 VAGUE = {"utils", "util", "helpers", "helper", "manager", "managers", "data"}
 IMPURE = {

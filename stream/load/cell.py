@@ -1,0 +1,110 @@
+"""One measurement's own topics, group and state folder; nothing of them is left afterwards."""
+
+import contextlib
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep
+from typing import TypeVar
+
+from stream.config import Settings
+from stream.errors import Refused, Retriable
+from stream.kafka import topics
+from stream.kafka.clients import FRAMING_BYTES_MAX, Admin, make_admin
+from stream.kafka.offsets import offset_ranges, stable_ends
+
+REACH_S_MAX = 20.0
+PREFIX = "bench-"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Where a measurement happens.
+
+    Attributes:
+        partitions: of input and results.
+        folder: logs and stores.
+        own: made for it; else topics and group of somebody who goes on.
+        prefix: of the ids of its blobs.
+    """
+
+    settings: Settings
+    partitions: int
+    folder: Path
+    admin: Admin
+    own: bool
+    prefix: str
+
+    def result_ends(self) -> dict[int, int]:
+        """Return partition -> last stable offset of the results."""
+        return patiently(lambda: stable_ends(self.admin, self.settings.result_topic, range(self.partitions)))
+
+    def result_log_ends(self) -> dict[int, int]:
+        """Return partition -> end of the results' log, of what is not committed, too."""
+        found = patiently(
+            lambda: offset_ranges(self.admin, self.settings.result_topic, range(self.partitions))
+        )
+        return {partition: end for partition, (_, end) in found.items()}
+
+
+@contextlib.contextmanager
+def own_cell(
+    settings: Settings, folder: Path, partitions: int, text_bytes_max: int, result_bytes_max: int
+) -> Iterator[Cell]:
+    """Make topics, yield, delete them; limits of size are raised where the texts need it."""
+    own = uuid.uuid4().hex[:8]
+    chosen = settings.model_copy(
+        update={
+            **{
+                name: f"{PREFIX}{own}-{name.removesuffix('_topic').replace('_', '-')}"
+                for name in ("input_topic", "result_topic", "count_topic", "dead_letter_topic", "group_id")
+            },
+            "state_dir": folder / own,
+            "text_bytes_max": max(settings.text_bytes_max, text_bytes_max),
+            "result_bytes_max": max(settings.result_bytes_max, result_bytes_max + FRAMING_BYTES_MAX),
+        }
+    )
+    admin = make_admin(chosen)
+    chosen.state_dir.mkdir(parents=True)
+    try:
+        patiently(lambda: topics.create(admin, chosen, partitions, None, repair=False))
+        yield Cell(chosen, partitions, chosen.state_dir, admin, own=True, prefix="b")
+    finally:
+        patiently(lambda: topics.delete(admin, chosen))
+        shutil.rmtree(chosen.state_dir, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def attached_cell(settings: Settings, folder: Path) -> Iterator[Cell]:
+    """Yield the topics and the group of the settings, which are somebody else's.
+
+    Raises:
+        Refused: a topic is missing.
+    """
+    admin = make_admin(settings)
+    found = patiently(lambda: topics.check(admin, settings))
+    prefix = f"{PREFIX}{uuid.uuid4().hex[:8]}-"
+    yield Cell(settings, found.input.partitions, folder, admin, own=False, prefix=prefix)
+
+
+def patiently(ask: Callable[[], T]) -> T:
+    """Ask the broker something, again for a while when it does not answer.
+
+    Raises:
+        Refused: it stays away.
+    """
+    deadline = monotonic() + REACH_S_MAX
+    while True:
+        try:
+            return ask()
+        except Retriable as why:
+            if monotonic() >= deadline:
+                raise Refused(
+                    f"no Kafka broker answers: {why}",
+                    "set STREAM_BOOTSTRAP_SERVERS, or unset it for a broker of the bench's own",
+                ) from why
+            sleep(0.1)

@@ -1,0 +1,117 @@
+"""What is measured: worker processes of our own, started as users start them."""
+
+import contextlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from time import monotonic, sleep
+from types import TracebackType
+from typing import Self
+from urllib.request import urlopen
+
+import orjson
+import psutil
+
+from stream.broker.process import GuardedProcess
+from stream.config import Settings, child_environment
+from stream.errors import Fatal
+from stream.load.usage import Usage
+
+READY_S_MAX = 120.0  # a predecessor's session may have to end first
+_ASK_S = 0.1
+_SHOWN_LINES = 15
+
+
+class Subject:
+    """`anagram-stream worker`, once or several times, and what it uses.
+
+    Attributes:
+        usage: of all its processes, over all starts.
+    """
+
+    def __init__(self, settings: Settings, folder: Path, workers: int, arguments: Sequence[str]) -> None:
+        self._env = child_environment(settings, STREAM_LOG_FORMAT="json", STREAM_HTTP_PORT="0")
+        self._command = [sys.executable, "-m", "stream", "worker", *arguments]
+        self._logs = [folder / f"worker-{number}.log" for number in range(workers)]
+        self._processes: list[GuardedProcess] = []
+        self.usage = Usage(lambda: [process.pid for process in self._processes])
+
+    def start(self) -> None:
+        """Start it."""
+        for log in self._logs:
+            self._processes.append(
+                GuardedProcess(self._command, folder=Path.cwd(), console=log, env=self._env)
+            )
+        if not self.usage.is_alive():
+            self.usage.start()
+
+    def wait_ready(self) -> None:
+        """Wait until all probes say that they are ready.
+
+        Raises:
+            Fatal: one ended, or is not ready in time.
+        """
+        deadline = monotonic() + READY_S_MAX
+        while not all(map(_is_ready, self._logs)):
+            self.check()
+            if monotonic() > deadline:
+                raise Fatal(f"the worker was not ready within {READY_S_MAX:.0f} s:\n{self.last_lines()}")
+            sleep(_ASK_S)
+
+    def check(self) -> None:
+        """Raise Fatal if a process ended."""
+        for process, log in zip(self._processes, self._logs, strict=True):
+            if (status := process.poll()) is not None:
+                raise Fatal(f"the worker ended with status {status}; its last lines:\n{_tail(log)}")
+
+    def kill(self) -> None:
+        """Kill -9 every process of it at once."""
+        self.usage.look()
+        for process in self._processes:
+            with contextlib.suppress(psutil.Error):
+                for below in psutil.Process(process.pid).children(recursive=True):
+                    with contextlib.suppress(psutil.Error):
+                        below.kill()
+            process.kill()
+        self._processes.clear()
+
+    def stop(self) -> None:
+        """SIGTERM, and wait until it has drained."""
+        self.usage.stop()
+        for process in self._processes:
+            process.stop()
+        self._processes.clear()
+
+    def last_lines(self) -> str:
+        """What it said last."""
+        return "\n".join(map(_tail, self._logs))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.stop()
+        else:
+            self.kill()
+            self.usage.stop()
+
+
+def _is_ready(log: Path) -> bool:
+    lines = log.read_bytes().splitlines()
+    entries = [orjson.loads(line) for line in lines if line.startswith(b"{") and line.endswith(b"}")]
+    address = next((entry["address"] for entry in entries if "address" in entry), None)
+    if address is None:
+        return False
+    try:
+        with urlopen(f"{address}/healthz/ready", timeout=5):  # noqa: S310 - our own child's
+            return True
+    except OSError:  # not ready is 503
+        return False
+
+
+def _tail(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join(lines[-_SHOWN_LINES:])
