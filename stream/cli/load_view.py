@@ -10,7 +10,7 @@ from rich.table import Table
 
 from stream.cli.app import err, out
 from stream.load.check import Checked
-from stream.load.figures import Load, Recovery, Report, Throughput
+from stream.load.figures import TAKEN_MS_MAX, Load, Recovery, Report, Throughput
 
 _PIPE_WIDTH = 1_000  # a pipe has no width; a line is as long as it is
 _MS = 1_000
@@ -107,6 +107,8 @@ def _remarks(row: Load) -> list[str]:
         remarks.append(f"{row.missing:,} results missing")
     if row.generator_is_late:
         remarks.append(f"the generator was late by {row.late_p99_ms:,.1f} ms at p99, which is in the figures")
+    if row.taken_p99_ms > TAKEN_MS_MAX:
+        remarks.append(f"the broker took {row.taken_p99_ms:,.0f} ms at p99 to acknowledge a blob")
     return remarks
 
 

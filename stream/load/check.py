@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from stream.kafka.clients import reader_options
 from stream.kafka.reader import StoredRecord, read_topic
 from stream.load.cell import Cell
-from stream.load.truth import Truth
+from stream.load.truth import Truth, source_partition
 
 SENTENCES_MAX = 10
 _TELL_EVERY = 2_000
@@ -103,8 +103,8 @@ class Checker:
             checked.differ(f"{checked.missing} blobs have no result, the first is {seen.index(0)}")
 
     def _one(self, number: int, record: StoredRecord) -> None:
-        is_placed = record.partition == number % self._cell.partitions
-        if not is_placed or not self._truth.is_right(number, record.value or b""):
+        value = record.value or b""
+        if source_partition(value) != record.partition or not self._truth.is_right(number, value):
             self._checked.wrong += 1
             self._checked.differ(f"the result of blob {number} is not what the definition gives")
 

@@ -7,6 +7,7 @@ from typing import Any
 from stream.load.check import Checked
 
 GENERATOR_LATE_MS_MAX = 10.0  # at p99: beyond it the generator is part of what was measured
+TAKEN_MS_MAX = 100.0  # at p99: beyond it the broker is most of the latency
 DRAIN_S_MAX = 2.0  # after the last blob was due: beyond it the load was more than was taken
 
 
@@ -75,6 +76,7 @@ class Load:
         rate: blobs a second that were due; words_per_s: the same in words.
         achieved_rate: that were handed to the broker.
         late_p99_ms: how long after they were due they were; late_max_ms: the same, the worst.
+        taken_p99_ms: how long the broker needed to acknowledge them, at p99.
         drain_s: from when the last blob was due to when the last result was read.
         cpu_cores: of all worker processes, meanwhile; None: not ours.
     """
@@ -88,6 +90,7 @@ class Load:
     latency: Latency | None
     late_p99_ms: float
     late_max_ms: float
+    taken_p99_ms: float
     drain_s: float
     cpu_cores: float | None
     peak_mib: float | None
@@ -196,4 +199,5 @@ def _load(row: Load) -> dict[str, Any]:
 
 def _recovery(row: Recovery) -> dict[str, Any]:
     figures = asdict(row)
-    return {**figures, **figures.pop("times"), "checked": _checked(row.checked)}
+    times = figures.pop("times")
+    return {**figures, **times, "checked": _checked(row.checked)}

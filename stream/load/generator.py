@@ -18,7 +18,7 @@ from stream.load.schedule import NS, Schedule
 from stream.load.texts import make_texts
 from stream.run.dictionary import load_index
 
-LINGER_MS, BACKLOG_LINGER_MS = 1, 50
+BACKLOG_LINGER_MS = 50
 QUEUE_RECORDS_MAX, QUEUE_KIB_MAX = 200_000, 256 * 1024
 _TELL_NS = NS // 5
 _NAP_S_MAX = 0.01
@@ -33,13 +33,14 @@ class Generator:
         self._is_json = settings.input_format == "json"
         self._topic = settings.input_topic
         self._failed = ""
+        self._taken_ns: list[int] = []
+        backlog = {} if order.rate else {"linger.ms": BACKLOG_LINGER_MS, "delivery.report.only.error": True}
         self._producer = make_producer(
             {
                 **producer_options(settings),
-                "linger.ms": LINGER_MS if order.rate else BACKLOG_LINGER_MS,
+                **backlog,
                 "queue.buffering.max.messages": QUEUE_RECORDS_MAX,
                 "queue.buffering.max.kbytes": QUEUE_KIB_MAX,
-                "delivery.report.only.error": True,
                 "on_delivery": self._delivered,
             }
         )
@@ -60,12 +61,13 @@ class Generator:
         left = self._producer.flush(_FLUSH_S_MAX)
         if left and not self._failed:
             self._failed = f"the broker did not take {left} blobs within {_FLUSH_S_MAX:.0f} s"
-        late = summarize(late_ns)
+        late, taken = summarize(late_ns), summarize(self._taken_ns)
         return Said(
             done=True,
             count=self.sent,
             late_p99_ms=late.p99_ms if late else 0.0,
             late_max_ms=late.max_ms if late else 0.0,
+            taken_p99_ms=taken.p99_ms if taken else 0.0,
             seconds=(time.monotonic_ns() - begin_ns) / NS,
             failed=self._failed,
         )
@@ -95,12 +97,13 @@ class Generator:
     def _send(self) -> None:
         number = self._order.first + self.sent
         key = f"{self._order.prefix}{number}"
+        partition = number // self._order.run % self._order.partitions
         value = self._texts[number % len(self._texts)]
         if self._is_json:
             value = orjson.dumps({"id": key, "text": value.decode()})
         while not self._failed:
             try:
-                self._producer.produce(self._topic, value, key, number % self._order.partitions)
+                self._producer.produce(self._topic, value, key, partition)
             except BufferError:  # the broker is slower: an open loop is late then, and says so
                 self._producer.poll(0.01)
             else:
@@ -114,9 +117,11 @@ class Generator:
         parent.say(Said(count=self.sent))
         return now_ns
 
-    def _delivered(self, error: object, _: object) -> None:
+    def _delivered(self, error: object, message: object) -> None:
         if error is not None:
             self._failed = f"a blob could not be delivered: {error}"
+        else:
+            self._taken_ns.append(int(message.latency() * NS))  # type: ignore[attr-defined]
 
 
 def main() -> None:

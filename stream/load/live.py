@@ -18,6 +18,7 @@ from stream.load.subject import Subject
 from stream.load.texts import Recipe
 from stream.load.usage import Usage
 
+RUN_S = 0.005  # as long blobs go to one partition: a batch, as of a sticky partitioner, not one on each
 LEAD_NS = NS // 2  # from the word to begin until the first blob is due
 READY_S_MAX, SEND_S_MAX, GRACE_S = 120.0, 600.0, 60.0
 BEFORE_S, AFTER_S, RECOVER_S_MAX = 3.0, 2.0, 150.0
@@ -95,6 +96,7 @@ class Live:
             latency=summarize(flow.latencies_ns(arrivals, warm)),
             late_p99_ms=said.late_p99_ms,
             late_max_ms=said.late_max_ms,
+            taken_p99_ms=said.taken_p99_ms,
             drain_s=max(0.0, (max(arrivals.times_ns, default=last_due_ns) - last_due_ns) / NS),
             cpu_cores=cores,
             peak_mib=usage.peak_mib if usage else None,
@@ -140,6 +142,7 @@ class Live:
             first=first,
             blobs=blobs,
             rate=rate,
+            run=max(1, round(rate * RUN_S)),
         )
         reader_order = ReaderOrder(
             prefix=cell.prefix,

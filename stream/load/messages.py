@@ -22,6 +22,7 @@ class GeneratorOrder(Message):
         first: number of the first blob; text and partition of a blob follow from its number.
         blobs: how many.
         rate: of an open loop, blobs a second; 0: as fast as it can.
+        run: so many blobs after each other go to one partition.
         prefix: of the blob ids.
     """
 
@@ -31,6 +32,7 @@ class GeneratorOrder(Message):
     first: int
     blobs: int
     rate: float
+    run: int = 1
 
 
 class Begin(Message):
@@ -70,6 +72,7 @@ class Said(Message):
         ends: partition -> the offset after the last result seen.
         done: that was all.
         late_p99_ms: how long after they were due blobs were handed over; late_max_ms: the same, the worst.
+        taken_p99_ms: how long the broker needed to acknowledge them.
         seconds: from the first to the last confirmed.
         failed: why it ended.
     """
@@ -80,6 +83,7 @@ class Said(Message):
     done: bool = False
     late_p99_ms: float = 0.0
     late_max_ms: float = 0.0
+    taken_p99_ms: float = 0.0
     seconds: float = 0.0
     failed: str = ""
 

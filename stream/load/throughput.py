@@ -19,7 +19,7 @@ from stream.load.child import Child
 from stream.load.figures import Throughput
 from stream.load.messages import Begin, GeneratorOrder
 from stream.load.order import Order, Tell
-from stream.load.sizing import backlog_blobs, pilot_blobs
+from stream.load.sizing import STEADY_S_MIN, blobs_of, more_blobs, pilot_blobs
 from stream.load.subject import Subject
 from stream.load.texts import Recipe, make_recipe
 from stream.load.truth import Truth
@@ -56,11 +56,17 @@ class Backlogs:
         """
         order = self._order
         if order.words:
-            each = max(1, round(order.words / point.words_per_blob / point.partitions))
-            return self._run(point, index, each * point.partitions, "")
-        pilot = self._run(point, index, pilot_blobs(point.words_per_blob, point.partitions), "pilot")
-        blobs = backlog_blobs(pilot.words_per_s, order.duration_s, point.words_per_blob, point.partitions)
-        return pilot if blobs <= pilot.blobs else self._run(point, index, blobs, "")
+            blobs = blobs_of(order.words, point.words_per_blob, point.partitions)
+            return self._run(point, index, blobs, "")
+        blobs = pilot_blobs(point.words_per_blob, point.partitions)
+        while True:  # ends: there are more words each time, at most `WORDS_MAX`
+            pilot = self._run(point, index, blobs, "pilot")
+            more = more_blobs(pilot, order.duration_s)
+            if more <= blobs:
+                return pilot
+            if pilot.steady_words_per_s is not None:
+                return self._run(point, index, more, "")
+            blobs = more
 
     def _run(self, point: Point, index: AnagramIndex, blobs: int, name: str) -> Throughput:
         what = " ".join(part for part in (f"{point.words_per_blob:,} words a blob", name) if part)
@@ -92,7 +98,7 @@ class Backlogs:
             words=words,
             first_s=marks.first_at - began,
             whole_s=marks.last_at - began,
-            steady_words_per_s=(words - checked.words) / steady_s if steady_s > LOOK_S else None,
+            steady_words_per_s=(words - checked.words) / steady_s if steady_s >= STEADY_S_MIN else None,
             cpu_s=cpu_s,
             peak_mib=subject.usage.peak_mib,
             checked=checked,

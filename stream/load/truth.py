@@ -78,6 +78,12 @@ class Truth:
         return True
 
 
+def source_partition(value: bytes) -> int:
+    """Return the input partition that a result names."""
+    source = orjson.loads(value[value.rfind(_SOURCE) + len(_SOURCE) : -1])
+    return int(source["partition"])
+
+
 def _hash(decision: Decision) -> int:
     return _hashed(decision.anagram_counts)
 
