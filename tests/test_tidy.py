@@ -59,7 +59,7 @@ MAY_IMPORT = {
         "matplotlib orjson psutil pydantic",
     ),
     "load": (
-        "errors core config kafka run/dictionary broker",
+        "errors core config kafka run/dictionary run/wire broker",
         "hdrh matplotlib orjson psutil pydantic",
     ),
     "cli": (

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from stream.cli.app import err, out
 from stream.load.check import Checked
-from stream.load.figures import TAKEN_MS_MAX, Load, Recovery, Report, Throughput
+from stream.load.figures import DRAIN_S_MAX, TAKEN_MS_MAX, Load, Recovery, Report, Throughput
 
 _PIPE_WIDTH = 1_000  # a pipe has no width; a line is as long as it is
 _MS = 1_000
@@ -68,13 +68,15 @@ def _throughput(rows: Sequence[Throughput]) -> Table:
     table = _table(
         "throughput: a backlog, worked off",
         "words a blob", "blobs", "words", "words/s, steady", "words/s, whole", "first commit, s",
-        "CPU s a million words", "memory, MiB",
+        "CPU s a million words, steady", "whole", "memory, MiB",
     )  # fmt: skip
     for row in rows:
         steady = "-" if row.steady_words_per_s is None else f"{row.steady_words_per_s:,.0f}"
+        cpu = row.steady_cpu_s_per_million_words
         table.add_row(
             f"{row.words_per_blob:,}", f"{row.blobs:,}", f"{row.words:,}", steady,
-            f"{row.whole_words_per_s:,.0f}", f"{row.first_s:.2f}", f"{row.cpu_s_per_million_words:.2f}",
+            f"{row.whole_words_per_s:,.0f}", f"{row.first_s:.2f}",
+            "-" if cpu is None else f"{cpu:.2f}", f"{row.whole_cpu_s_per_million_words:.2f}",
             f"{row.peak_mib:,.0f}",
         )  # fmt: skip
     return table
@@ -101,7 +103,7 @@ def _latency(rows: Sequence[Load]) -> Table:
 
 def _remarks(row: Load) -> list[str]:
     remarks = []
-    if row.is_saturated:
+    if row.drain_s > DRAIN_S_MAX:
         remarks.append(f"more than was taken: results came until {row.drain_s:.1f} s after the last was due")
     if row.missing:
         remarks.append(f"{row.missing:,} results missing")
@@ -130,13 +132,14 @@ def _recovery(rows: Sequence[Recovery]) -> Table:
 def _scale(axis: str, rows: Sequence[Throughput]) -> Table:
     table = _table(
         f"cost per word over {_AXES[axis]}",
-        _AXES[axis], "words", "words/s", "ns a word", "CPU ns a word", "memory, MiB",
+        _AXES[axis], "words", "words/s", "ns a word", "CPU ns a word", "memory, MiB", "remarks",
     )  # fmt: skip
     for row in rows:
+        remark = "" if row.steady_words_per_s else "too short: start of the process included"
         table.add_row(
             f"{getattr(row, axis):,}", f"{row.words:,}", f"{row.words_per_s:,.0f}",
             f"{1e9 / row.words_per_s:,.0f}", f"{row.cpu_s_per_million_words * _MS:,.0f}",
-            f"{row.peak_mib:,.0f}",
+            f"{row.peak_mib:,.0f}", remark,
         )  # fmt: skip
     return table
 

@@ -10,10 +10,11 @@ from time import monotonic, sleep
 from typing import TypeVar
 
 from stream.config import Settings
-from stream.errors import Refused, Retriable
+from stream.errors import Retriable
 from stream.kafka import topics
 from stream.kafka.clients import FRAMING_BYTES_MAX, Admin, make_admin
 from stream.kafka.offsets import offset_ranges, stable_ends
+from stream.run.wire import unreachable
 
 REACH_S_MAX = 20.0
 PREFIX = "bench-"
@@ -41,13 +42,13 @@ class Cell:
 
     def result_ends(self) -> dict[int, int]:
         """Return partition -> last stable offset of the results."""
-        return patiently(lambda: stable_ends(self.admin, self.settings.result_topic, range(self.partitions)))
+        topic, partitions = self.settings.result_topic, range(self.partitions)
+        return patiently(self.settings, lambda: stable_ends(self.admin, topic, partitions))
 
-    def result_log_ends(self) -> dict[int, int]:
-        """Return partition -> end of the results' log, of what is not committed, too."""
-        found = patiently(
-            lambda: offset_ranges(self.admin, self.settings.result_topic, range(self.partitions))
-        )
+    def log_ends(self, topic: str) -> dict[int, int]:
+        """Return partition -> end of a topic's log, of what is not committed, too."""
+        partitions = range(self.partitions)
+        found = patiently(self.settings, lambda: offset_ranges(self.admin, topic, partitions))
         return {partition: end for partition, (_, end) in found.items()}
 
 
@@ -70,11 +71,12 @@ def own_cell(
     )
     admin = make_admin(chosen)
     chosen.state_dir.mkdir(parents=True)
+    patiently(chosen, lambda: topics.look(admin, chosen))  # where it stays away there is nothing to delete
     try:
-        patiently(lambda: topics.create(admin, chosen, partitions, None, repair=False))
+        patiently(chosen, lambda: topics.create(admin, chosen, partitions, None, repair=False))
         yield Cell(chosen, partitions, chosen.state_dir, admin, own=True, prefix="b")
     finally:
-        patiently(lambda: topics.delete(admin, chosen))
+        patiently(chosen, lambda: topics.delete(admin, chosen))
         shutil.rmtree(chosen.state_dir, ignore_errors=True)
 
 
@@ -86,12 +88,12 @@ def attached_cell(settings: Settings, folder: Path) -> Iterator[Cell]:
         Refused: a topic is missing.
     """
     admin = make_admin(settings)
-    found = patiently(lambda: topics.check(admin, settings))
+    found = patiently(settings, lambda: topics.check(admin, settings))
     prefix = f"{PREFIX}{uuid.uuid4().hex[:8]}-"
     yield Cell(settings, found.input.partitions, folder, admin, own=False, prefix=prefix)
 
 
-def patiently(ask: Callable[[], T]) -> T:
+def patiently(settings: Settings, ask: Callable[[], T]) -> T:
     """Ask the broker something, again for a while when it does not answer.
 
     Raises:
@@ -103,8 +105,5 @@ def patiently(ask: Callable[[], T]) -> T:
             return ask()
         except Retriable as why:
             if monotonic() >= deadline:
-                raise Refused(
-                    f"no Kafka broker answers: {why}",
-                    "set STREAM_BOOTSTRAP_SERVERS, or unset it for a broker of the bench's own",
-                ) from why
+                raise unreachable(settings, why) from why
             sleep(0.1)

@@ -37,7 +37,9 @@ class Throughput:
         words: of all blobs, as they are counted.
         first_s: from the start of the process to the first commit; whole_s: the same, to the last.
         steady_words_per_s: from the first commit to the last; None where there was but one.
-        cpu_s: of all worker processes, their start included; peak_mib: their memory together.
+        cpu_s: of all worker processes, their start included; steady_cpu_s_per_million_words: of what came
+            after the first commit.
+        peak_mib: memory of all worker processes together.
     """
 
     words_per_blob: int
@@ -49,6 +51,7 @@ class Throughput:
     whole_s: float
     steady_words_per_s: float | None
     cpu_s: float
+    steady_cpu_s_per_million_words: float | None
     peak_mib: float
     checked: Checked
 
@@ -63,9 +66,14 @@ class Throughput:
         return self.steady_words_per_s or self.whole_words_per_s
 
     @property
-    def cpu_s_per_million_words(self) -> float:
+    def whole_cpu_s_per_million_words(self) -> float:
         """Of all worker processes, their start included."""
         return self.cpu_s / self.words * 1e6
+
+    @property
+    def cpu_s_per_million_words(self) -> float:
+        """The steady figure where there is one."""
+        return self.steady_cpu_s_per_million_words or self.whole_cpu_s_per_million_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +161,8 @@ class Report:
             *self.recovery,
             *(row for rows in self.scale.values() for row in rows),
         ]
-        own = [row.checked for row in rows]
-        return own if self.latency_checked is None else [*own, self.latency_checked]
+        own = {id(row.checked): row.checked for row in rows}  # one may stand in several tables
+        return [*own.values(), *([] if self.latency_checked is None else [self.latency_checked])]
 
     @property
     def holds(self) -> bool:
@@ -184,7 +192,7 @@ def _throughput(row: Throughput) -> dict[str, Any]:
     return {
         **asdict(row),
         "whole_words_per_s": row.whole_words_per_s,
-        "cpu_s_per_million_words": row.cpu_s_per_million_words,
+        "whole_cpu_s_per_million_words": row.whole_cpu_s_per_million_words,
         "checked": _checked(row.checked),
     }
 

@@ -115,7 +115,7 @@ class Live:
             killed_ns = monotonic_ns()
             self._subject.kill()
             # Whatever is new lies beyond; what a dead transaction left is aborted and never seen.
-            ends = self._cell.result_log_ends()
+            ends = self._cell.log_ends(self._cell.settings.result_topic)
             self._subject.start()
             flow.reader.wait_for(
                 lambda said: all(said.ends.get(p, 0) > end for p, end in ends.items()),
@@ -192,15 +192,13 @@ def _begin_usage(usage: Usage | None) -> float:
     if usage is None:
         return 0.0
     usage.peak_mib = 0.0
-    usage.look()
-    return usage.cpu_s
+    return usage.look()
 
 
 def _cores(usage: Usage | None, before_s: float, elapsed_ns: int) -> float | None:
     if usage is None:
         return None
-    usage.look()
-    return (usage.cpu_s - before_s) * NS / elapsed_ns
+    return (usage.look() - before_s) * NS / elapsed_ns
 
 
 def recovery_times(flow: Flow, arrivals: Arrivals, killed_ns: int, ends: Mapping[int, int]) -> RecoveryTimes:

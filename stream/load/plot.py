@@ -43,8 +43,9 @@ def draw(report: Report, path: Path) -> None:
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
     of = report.conditions
+    command = " ".join(["worker", *of["worker_arguments"]])
     figure.suptitle(
-        f"{of['cpus']} CPUs, {of['workers']} x worker {' '.join(of['worker_arguments'])}, seed {of['seed']}, "
+        f"{of['cpus']} CPUs, {of['workers']} x {command}, seed {of['seed']}, "
         f"{of['dictionary_words']:,} words in the dictionary",
         fontsize=10,
     )
@@ -71,6 +72,11 @@ def _latency(axis: Axes, loads: Sequence[Load]) -> None:
     axis.set_xscale("log")
     axis.set_title("latency over load, ms (due to committed)", fontsize=10)
     axis.set_xlabel(f"words/s, in blobs of {rows[0].words_per_blob:,} words")
+    axis.set_xticks([load.words_per_s for load in rows])
+    for load in rows:
+        if load.is_saturated:
+            at = axis.axvline(load.words_per_s, color="0.5", linestyle=":")
+            at.set_label("more than was taken")
     axis.legend(fontsize=8, frameon=False)
     _plain(axis)
 
@@ -99,7 +105,8 @@ def _costs(key: str, rows: Sequence[Throughput]) -> list[Panel]:
         def drawn(axis: Axes) -> None:
             axis.plot([getattr(row, key) for row in rows], [value(row) for row in rows], "o-", markersize=4)
             axis.set_xscale("log")
-            axis.set_ylim(bottom=0)
+            axis.set_xticks([getattr(row, key) for row in rows])
+            axis.set_ylim(0, 1.1 * max(value(row) for row in rows))
             axis.set_title(title, fontsize=10)
             axis.set_xlabel(_AXES[key])
             _plain(axis)

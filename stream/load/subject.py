@@ -2,11 +2,11 @@
 
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic, sleep
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.request import urlopen
 
 import orjson
@@ -102,7 +102,7 @@ class Subject:
 def _is_ready(log: Path) -> bool:
     lines = log.read_bytes().splitlines()
     entries = [orjson.loads(line) for line in lines if line.startswith(b"{") and line.endswith(b"}")]
-    address = next((entry["address"] for entry in entries if "address" in entry), None)
+    address = next((entry["address"] for entry in entries if _names_address(entry)), None)
     if address is None:
         return False
     try:
@@ -110,6 +110,11 @@ def _is_ready(log: Path) -> bool:
             return True
     except OSError:  # not ready is 503
         return False
+
+
+def _names_address(entry: Mapping[str, Any]) -> bool:
+    """Whether a log line says where the probes are; those of one process of several are not meant."""
+    return entry.get("event") == "telemetry listens" and "process" not in entry
 
 
 def _tail(log: Path) -> str:

@@ -12,8 +12,8 @@ from stream.config import Settings, child_environment
 from stream.core.dictionary import AnagramIndex
 from stream.errors import Fatal, Retriable
 from stream.kafka.clients import reader_options
-from stream.kafka.offsets import committed_offsets, offset_ranges
-from stream.load.cell import Cell, own_cell, patiently
+from stream.kafka.offsets import committed_offsets
+from stream.load.cell import Cell, own_cell
 from stream.load.check import Checker
 from stream.load.child import Child
 from stream.load.figures import Throughput
@@ -83,13 +83,14 @@ class Backlogs:
                 began = monotonic()
                 subject.start()
                 marks = Watch(cell, subject, blobs).run(lambda done: self._tell(f"{what}: work", done, blobs))
-                subject.usage.look()
-                cpu_s = subject.usage.cpu_s
+                cpu_s = subject.usage.look()
             checked = Checker(cell, truth, blobs).run(
                 lambda done: self._tell(f"{what}: check", done, blobs), below=marks.first
             )
         words = truth.words(blobs)
-        steady_s = marks.last_at - marks.first_at
+        steady_s, steady_words = marks.last_at - marks.first_at, words - checked.words
+        is_steady = steady_s >= STEADY_S_MIN
+        steady_cpu_s = cpu_s - marks.first_cpu_s
         return Throughput(
             words_per_blob=point.words_per_blob,
             partitions=point.partitions,
@@ -98,8 +99,9 @@ class Backlogs:
             words=words,
             first_s=marks.first_at - began,
             whole_s=marks.last_at - began,
-            steady_words_per_s=(words - checked.words) / steady_s if steady_s >= STEADY_S_MIN else None,
+            steady_words_per_s=steady_words / steady_s if is_steady else None,
             cpu_s=cpu_s,
+            steady_cpu_s_per_million_words=steady_cpu_s / steady_words * 1e6 if is_steady else None,
             peak_mib=subject.usage.peak_mib,
             checked=checked,
         )
@@ -123,11 +125,13 @@ class Marks:
     Attributes:
         first: partition -> the last stable offset after the first commit.
         first_at: when that was, by the monotonic clock; last_at: when the last commit was.
+        first_cpu_s: processor time until the first commit.
     """
 
     first: Mapping[int, int]
     first_at: float
     last_at: float
+    first_cpu_s: float
 
 
 class Watch:
@@ -137,9 +141,7 @@ class Watch:
         self._cell = cell
         self._subject = subject
         self._blobs = blobs
-        partitions = range(cell.partitions)
-        found = patiently(lambda: offset_ranges(cell.admin, cell.settings.input_topic, partitions))
-        self._input = {partition: end for partition, (_, end) in found.items()}
+        self._input = cell.log_ends(cell.settings.input_topic)
 
     def run(self, tell: Callable[[int], None]) -> Marks:
         """Watch; `tell` hears how many results there are.
@@ -155,7 +157,7 @@ class Watch:
             now = monotonic()
             if (reached := sum(ends.values())) > seen:
                 seen, grown_at = reached, now
-                marks = marks or Marks(ends, now, now)
+                marks = marks or Marks(ends, now, now, self._subject.usage.look())
                 marks.last_at = now
                 tell(min(seen, self._blobs))
             if now - asked_at > (ASK_SOON_S if seen >= self._blobs else ASK_S):

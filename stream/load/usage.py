@@ -47,8 +47,8 @@ class Usage(threading.Thread):
             self.join()
         self.look()
 
-    def look(self) -> None:
-        """Look now."""
+    def look(self) -> float:
+        """Look now; return `cpu_s`."""
         held = 0
         with self._lock:
             for process in self._processes():
@@ -58,6 +58,7 @@ class Usage(threading.Thread):
                     memory = process.memory_full_info()
                     held += getattr(memory, "pss", memory.uss)
             self.peak_mib = max(self.peak_mib, held / _MIB)
+            return sum(self._used_s.values())
 
     def _processes(self) -> list[psutil.Process]:
         found = []
