@@ -84,7 +84,8 @@ class Child:
                 env=env,
                 start_new_session=True,  # a Ctrl-C in the terminal is ours to handle
             )
-        threading.Thread(target=self._listen, daemon=True, name=self._name).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True, name=self._name)
+        self._listener.start()
         self.tell(order)
 
     def tell(self, message: Message) -> None:
@@ -131,6 +132,8 @@ class Child:
         return said
 
     def _gone(self) -> Fatal:
+        with suppress(subprocess.TimeoutExpired):  # its pipes are closed a little before
+            self._process.wait(_CLOSE_S_MAX)
         lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-_SHOWN_LINES:]
         return Fatal(f"the {self._name} ended with status {self._process.poll()}:\n" + "\n".join(lines))
 
@@ -154,3 +157,6 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._listener.join()  # ends: nobody is there to write
+        assert self._process.stdout is not None
+        self._process.stdout.close()
