@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from stream.core.engine import Engine
+from stream.core.lexicon import make_lexicon
 from stream.pipeline import stages
 
 
@@ -19,12 +20,12 @@ class TaskOrchestrator:
     """Counts with `stream.core.engine`."""
 
     def __init__(self) -> None:
-        self._engine = Engine(stages.current().index)
+        self._engine = Engine(make_lexicon(stages.current().index))
 
     def process_text(self, text: str) -> dict[str, Any]:
         """Count the anagrams of the text's words."""
         if not isinstance(text, str):
             raise ValueError("a text is a str")  # noqa: TRY004 - the interface
         began = perf_counter()
-        counts = orjson.loads(self._engine.count(text).counts_json)
+        counts = orjson.loads(self._engine.count([text.encode()]).counts_json[0])
         return {"runtime": (perf_counter() - began) * 1000, "anagram_counts": counts}

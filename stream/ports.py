@@ -3,11 +3,13 @@
 Offsets are always "next to read": a committed offset, a position and an end offset compare directly.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from stream.core.records import Header, InputRecord, OutputRecord
+from stream.events import Committed as Committed  # noqa: PLC0414 - one place to import ports from
+from stream.events import Observer as Observer  # noqa: PLC0414 - the same
 
 Changes = Mapping[bytes, bytes]
 """Signature -> new total, as they stand in the count topic and in the store."""
@@ -19,11 +21,12 @@ class Batch:
 
     `records` are in order within each partition, and only of partitions that are started. `group` is the
     group's metadata as of the poll that brought the last record; later metadata could belong to a
-    membership that no longer owns these partitions.
+    membership that no longer owns these partitions. `behind`: more may wait; nobody was waited for.
     """
 
     records: Sequence[InputRecord] = ()
     group: object = None
+    behind: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +134,8 @@ class Sink(Protocol):
     def begin(self) -> None:
         """Begin a transaction."""
 
-    def produce(self, record: OutputRecord) -> None:
-        """Add a result or a dead letter."""
+    def produce(self, records: Iterable[OutputRecord]) -> None:
+        """Add results and dead letters."""
 
     def produce_changelog(self, partition: int, changes: Changes, headers: Sequence[Header]) -> None:
         """Add changed totals; the last of them carries `headers`."""
@@ -164,9 +167,6 @@ class Store(Protocol):
     @property
     def checkpoint(self) -> Checkpoint | None:
         """What the last write said; None for a new store."""
-
-    def get(self, keys: Iterable[bytes]) -> Mapping[bytes, bytes]:
-        """Return the totals of those keys that have one."""
 
     def write(self, changes: Changes, checkpoint: Checkpoint) -> None:
         """Write totals and checkpoint in one atomic batch.
@@ -223,6 +223,20 @@ class ChangelogReader(Protocol):
         """Close; `start` opens again."""
 
 
+class Joined(Protocol):
+    """Work that goes on aside."""
+
+    def result(self) -> object:
+        """Wait for its end; raise what it raised."""
+
+
+class Aside(Protocol):
+    """Does one thing at a time, beside the caller."""
+
+    def submit(self, work: Callable[[], object], /) -> Joined:
+        """Begin it."""
+
+
 class Clock(Protocol):
     """Time, passed in so that tests own it. In seconds; of `monotonic` only differences mean something."""
 
@@ -230,69 +244,3 @@ class Clock(Protocol):
     def now(self) -> float: ...  # noqa: D102 - since the epoch
     def sleep(self, seconds: float) -> None:
         """Return after `seconds`, or early when the worker is asked to stop."""
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """What one transaction did.
-
-    `records` are input records, rejected ones among them; `words` are those of the others; `rejected` is dead
-    letters by reason, `changes` changelog records, `offsets` the input's next, `seconds` the time by phase.
-    """
-
-    records: int
-    words: int
-    results: int
-    rejected: Mapping[str, int]
-    changes: int
-    offsets: Mapping[int, int]
-    seconds: Mapping[str, float] = field(default_factory=dict)
-
-
-class Observer(Protocol):
-    """Told what happened; logs, metrics and probes are made of it. Calls must not raise or block."""
-
-    def started(self) -> None:
-        """The worker joined the group."""
-
-    def turned(self) -> None:
-        """The loop went round once."""
-
-    def assigned(self, partitions: Sequence[int]) -> None:
-        """The group gave us these."""
-
-    def revoked(self, partitions: Sequence[int], *, lost: bool) -> None:
-        """The group took these."""
-
-    def restoring(self, partition: int, position: int, end_offset: int) -> None:
-        """A step of restore was made."""
-
-    def restored(self, partition: int, records: int, seconds: float, input_offset: int) -> None:
-        """The partition runs, from `input_offset`."""
-
-    def blocked(self, partition: int, why: str, mend: str) -> None:
-        """The partition stays paused until `mend` was done."""
-
-    def committed(self, what: Committed) -> None:
-        """A transaction committed and is in the store."""
-
-    def aborted(self, why: Exception) -> None:
-        """A transaction was aborted and its input rewound."""
-
-    def in_doubt(self, why: Exception) -> None:
-        """The producer is being replaced."""
-
-    def retried(self, stage: str, attempt: int, why: Exception) -> None:
-        """A stage failed and is tried again."""
-
-    def waiting(self, why: Exception) -> None:
-        """The surroundings are away; the worker waits."""
-
-    def resumed(self) -> None:
-        """What `waiting` waited for is back."""
-
-    def set_aside(self, partition: int, why: str) -> None:
-        """A store could not be used and lies under another name now; a new one is restored."""
-
-    def stopping(self, why: str) -> None:
-        """The worker drains."""

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from stream.core.codec import decode_blob, encode_result
+from stream.core.codec import ResultEncoder, decode_blob
 from stream.core.counts import encode_total
 from stream.core.dead_letter import dead_letter
 from stream.core.decide import Decider
@@ -67,7 +67,8 @@ def test_schema_header_of_a_result_names_its_document() -> None:
 @settings(deadline=None)
 @given(st.text(), st.text(st.sampled_from("actdog -")))
 def test_encoded_result_is_valid(blob_id: str, text: str) -> None:
-    value = encode_result(RECORD, blob_id, DECIDER.decide(text), "anagram-results", 10**6, 10**6).value
+    decision, encoder = DECIDER.decide(text), ResultEncoder("anagram-results", 10**6, 10**6)
+    value = encoder.encode(RECORD, blob_id, decision.counts_json, decision.words).value
     validator("anagram-result.v1.json").validate(json.loads(value or b""))
 
 

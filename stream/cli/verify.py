@@ -1,7 +1,5 @@
 """`verify`: the audit, once or for ever."""
 
-import contextlib
-import ctypes
 import signal
 import threading
 from collections.abc import Callable
@@ -24,10 +22,10 @@ from stream.config import Settings
 from stream.errors import Fatal, Refused, Retriable
 from stream.kafka import topics
 from stream.run.dictionary import load_index
+from stream.run.memory import share_one_arena
 from stream.telemetry.metrics import AuditMetrics
 from stream.telemetry.server import serve
 
-_M_ARENA_MAX = -8  # of mallopt(3)
 ROUNDS_FAILED_MAX = 10  # in a row: the broker may be away for a while
 
 
@@ -49,7 +47,7 @@ def verify(
     With --follow metrics are on STREAM_HTTP_HOST and STREAM_HTTP_PORT.
     """
     chosen = settings()
-    _share_one_arena()
+    share_one_arena()
     index = load_index(chosen.dictionary)
     reach(chosen, lambda: topics.check(admin_client(chosen), chosen))
     auditor = Auditor(chosen, index, differences)
@@ -65,12 +63,6 @@ def verify(
         _show(verdict)
     if not verdict.holds:
         raise typer.Exit(1)
-
-
-def _share_one_arena() -> None:
-    """Let all threads share memory: the arenas of glibc, one for each, double what a long reading takes."""
-    with contextlib.suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def _with_progress(run: Callable[[Callable[[Step], None]], None]) -> None:

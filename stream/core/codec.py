@@ -1,13 +1,11 @@
 """Bytes <-> records. Pure, so that decoding is retried, tested and fuzzed like any other step."""
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import orjson
 from pydantic import ValidationError
 
-from stream.core.decide import Decision
-from stream.core.engine import Counted
 from stream.core.records import (
     RESULT_SCHEMA,
     UNREADABLE_HEADERS,
@@ -15,20 +13,26 @@ from stream.core.records import (
     InputRecord,
     OutputRecord,
     TextBlob,
-    record_bytes,
+    framing_bytes,
 )
 from stream.errors import Reason, Rejected
 
 _JSON = "application/json"
 _PASSED_ON = ("traceparent", "tracestate")  # W3C Trace Context
+_OWN_HEADERS: Sequence[Header] = [("content-type", _JSON.encode()), ("schema", RESULT_SCHEMA.encode())]
+_OWN_FRAMING = framing_bytes(_OWN_HEADERS)
 
 
-@dataclass(frozen=True, slots=True)
-class Blob:
-    """A decoded input record."""
+class Blob(NamedTuple):
+    """A decoded input record; the text is in UTF-8."""
 
     blob_id: str
-    text: str
+    utf8: bytes
+
+    @property
+    def text(self) -> str:
+        """The text as a string."""
+        return self.utf8.decode()
 
 
 def decode_blob(record: InputRecord, input_format: Literal["text", "json"], text_bytes_max: int) -> Blob:
@@ -45,43 +49,58 @@ def decode_blob(record: InputRecord, input_format: Literal["text", "json"], text
     if value is None:
         raise Rejected(Reason.NULL_VALUE, "decode", "the record has no value")
     if input_format == "json" or _is_json(record):
-        blob = _envelope(value)
-        _limit(len(blob.text.encode()), text_bytes_max)
-        return Blob(blob.id or _id_from_key(record), blob.text)
+        blob_id, text = _envelope(value)
+        utf8 = text.encode()
+        _limit(len(utf8), text_bytes_max)
+        return Blob(blob_id or _id_from_key(record), utf8)
     _limit(len(value), text_bytes_max)
-    return Blob(_id_from_key(record), _utf8(value))
+    _utf8(value)
+    return Blob(_id_from_key(record), value)
 
 
-def encode_result(  # noqa: PLR0913, PLR0917 - a record, what it says, where it goes, what may fit
-    record: InputRecord,
-    blob_id: str,
-    decision: Decision | Counted,
-    topic: str,
-    result_bytes_max: int,
-    record_bytes_max: int,
-) -> OutputRecord:
-    """Encode a result for the partition of its input; the JSON is that of `records.AnagramResult`.
+class ResultEncoder:
+    """Makes results for the partition of their input; the JSON is that of `records.AnagramResult`."""
 
-    Raises:
-        Rejected: the JSON is longer than `result_bytes_max`, or with key and headers longer than the
-            result topic takes, `record_bytes_max`.
-    """
-    value = b'{"blob_id":%b,"anagram_counts":%b,"words":%d,"source":%b}' % (
-        orjson.dumps(blob_id),
-        decision.counts_json,
-        decision.words,
-        orjson.dumps({"topic": record.topic, "partition": record.partition, "offset": record.offset}),
-    )
-    key = blob_id.encode()
-    headers: list[Header] = [("content-type", _JSON.encode()), ("schema", RESULT_SCHEMA.encode())]
-    headers += [header for header in record.headers if header[0] in _PASSED_ON]
-    whole = record_bytes(key, value, headers)
-    if len(value) > result_bytes_max or whole > record_bytes_max:
-        limit = min(result_bytes_max, record_bytes_max - (whole - len(value)))
-        raise Rejected(
-            Reason.RESULT_TOO_LARGE, "encode", f"the result has {len(value)} bytes, {max(0, limit)} would fit"
+    def __init__(self, topic: str, result_bytes_max: int, record_bytes_max: int) -> None:
+        """`record_bytes_max`: what the topic takes, key and headers included."""
+        self._topic = topic
+        self._result_bytes_max = result_bytes_max
+        self._record_bytes_max = record_bytes_max
+        self._sources: dict[tuple[str, int], bytes] = {}
+
+    def encode(self, record: InputRecord, blob_id: str, counts_json: bytes, words: int) -> OutputRecord:
+        """Encode the result of one record.
+
+        Raises:
+            Rejected: the JSON is longer than a result may be, or with key and headers longer than the
+                result topic takes.
+        """
+        source = self._sources.get((record.topic, record.partition)) or self._source(record)
+        value = b'{"blob_id":%b,"anagram_counts":%b,"words":%d,"source":%b%d}}' % (
+            orjson.dumps(blob_id),
+            counts_json,
+            words,
+            source,
+            record.offset,
         )
-    return OutputRecord(topic, record.partition, key, value, headers)
+        key = blob_id.encode()
+        headers = _OWN_HEADERS
+        if record.headers:
+            headers = [*_OWN_HEADERS, *(header for header in record.headers if header[0] in _PASSED_ON)]
+        whole = len(key) + len(value) + (_OWN_FRAMING if headers is _OWN_HEADERS else framing_bytes(headers))
+        if len(value) > self._result_bytes_max or whole > self._record_bytes_max:
+            limit = min(self._result_bytes_max, self._record_bytes_max - (whole - len(value)))
+            raise Rejected(
+                Reason.RESULT_TOO_LARGE,
+                "encode",
+                f"the result has {len(value)} bytes, {max(0, limit)} would fit",
+            )
+        return OutputRecord(self._topic, record.partition, key, value, headers)
+
+    def _source(self, record: InputRecord) -> bytes:
+        """Return what is the same for all records of a partition."""
+        made = b'{"topic":%b,"partition":%d,"offset":' % (orjson.dumps(record.topic), record.partition)
+        return self._sources.setdefault((record.topic, record.partition), made)
 
 
 def _is_json(record: InputRecord) -> bool:
@@ -92,7 +111,21 @@ def _is_json(record: InputRecord) -> bool:
     return False
 
 
-def _envelope(value: bytes) -> TextBlob:
+def _envelope(value: bytes) -> tuple[str | None, str]:
+    """Return id and text. Only what is not of the right shape is validated, to say what is wrong."""
+    try:
+        found = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        found = None
+    if type(found) is dict and type(text := found.get("text")) is str:
+        blob_id = found.get("id")
+        if blob_id is None or type(blob_id) is str:
+            return blob_id, text
+    blob = _validated(value)
+    return blob.id, blob.text
+
+
+def _validated(value: bytes) -> TextBlob:
     _utf8(value)
     try:
         return TextBlob.model_validate_json(value)

@@ -1,6 +1,6 @@
 """Counts + deltas -> changed totals: the fold that the store's state is."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TypeVar
 
 Key = TypeVar("Key", str, bytes)
@@ -25,6 +25,17 @@ def encode_total(total: int) -> bytes:
     """Return a total as it stands in the count topic and in the store: decimal ASCII."""
     assert total > 0
     return b"%d" % total
+
+
+def check_totals(values: Collection[bytes]) -> None:
+    """Check many totals at once, as `decode_total` does one.
+
+    Raises:
+        ValueError: one of them is not ours.
+    """
+    if not all(map(bytes.isdigit, values)) or b",0" in b"," + b",".join(values):
+        for value in values:
+            decode_total(value)
 
 
 def decode_total(value: bytes) -> int:

@@ -1,8 +1,7 @@
 """The records that cross a topic: frozen, strict, versioned. `schemas/` is made from these models."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -73,8 +72,7 @@ UNREADABLE_HEADERS: Sequence[Header] = (("dead-letter.unreadable", None),)
 """Stands for headers that the client library could not decode."""
 
 
-@dataclass(frozen=True, slots=True)
-class InputRecord:
+class InputRecord(NamedTuple):
     """A record as it came from the input topic."""
 
     topic: str
@@ -86,8 +84,7 @@ class InputRecord:
     timestamp_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OutputRecord:
+class OutputRecord(NamedTuple):
     """A record to produce: a result or a dead letter, on the partition of its input."""
 
     topic: str
@@ -108,5 +105,9 @@ def first_offsets(records: Iterable[InputRecord]) -> dict[int, int]:
 
 def record_bytes(key: bytes | None, value: bytes | None, headers: Sequence[Header]) -> int:
     """Return how long a record is for the broker at most: framing is rounded up."""
-    in_headers = sum(len(name.encode()) + len(data or b"") + 10 for name, data in headers)
-    return len(key or b"") + len(value or b"") + in_headers + 128
+    return len(key or b"") + len(value or b"") + framing_bytes(headers)
+
+
+def framing_bytes(headers: Sequence[Header]) -> int:
+    """Return how long a record's headers and framing are at most."""
+    return sum(len(name.encode()) + len(data or b"") + 10 for name, data in headers) + 128

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -14,7 +14,7 @@ from stream.kafka.clients import Admin, Options, make_consumer
 from stream.kafka.failure import describe, from_call, kafka_error
 from stream.kafka.headers import message_headers
 from stream.kafka.offsets import Offsets, offset_ranges
-from stream.ports import ChangelogChunk
+from stream.ports import ChangelogChunk, Changes
 
 METADATA_S_MAX = 2.0
 FETCH_WAIT_MS = 20
@@ -83,9 +83,19 @@ class KafkaReader:
 
 def _chunk(partition: int, messages: Sequence[Message], position: int) -> ChangelogChunk:
     last = dict(zip(map(Message.key, messages), map(Message.value, messages), strict=True))
-    changes = {key or b"": total or b"" for key, total in last.items()}
-    marks = (headers for each in reversed(messages) if is_bookmark(headers := message_headers(each)))
-    return ChangelogChunk(partition, changes, len(messages), next(marks, ()), position)
+    if None in last or None in last.values():  # nothing of ours
+        last = {key or b"": total or b"" for key, total in last.items()}
+    return ChangelogChunk(partition, cast("Changes", last), len(messages), _bookmark(messages), position)
+
+
+def _bookmark(messages: Sequence[Message]) -> Sequence[Header]:
+    """Return the last headers that are a bookmark's."""
+    try:
+        few = list(filter(Message.headers, messages))  # by C alone: most have none
+    except (SystemError, UnicodeDecodeError):
+        few = list(messages)
+    marks = (headers for each in reversed(few) if is_bookmark(headers := message_headers(each)))
+    return next(marks, ())
 
 
 class StoredRecord(NamedTuple):

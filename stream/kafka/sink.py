@@ -1,7 +1,7 @@
 """The transactional producer: begin, produce, send offsets, commit, abort."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
@@ -70,12 +70,18 @@ class KafkaSink:
         self._awaited = set()
         self._call(self._open().begin_transaction)
 
-    def produce(self, record: OutputRecord) -> None:
-        """Add a result or a dead letter."""
-        partition = record.partition
-        if record.topic == self._dead_letter_topic:
-            partition %= self._dead_letter_partitions()
-        self._send(record.topic, partition, record.key, record.value, record.headers, record.timestamp_ms)
+    def produce(self, records: Iterable[OutputRecord]) -> None:
+        """Add results and dead letters."""
+        produce = self._open().produce
+        for record in records:
+            topic, partition, key, value, headers, timestamp_ms = record
+            if topic != self._result_topic or timestamp_ms is not None:
+                self._produce(record)
+                continue
+            try:
+                produce(topic, value, key, partition, headers=list(headers))
+            except (BufferError, KafkaException):
+                self._produce(record)
 
     def produce_changelog(self, partition: int, changes: Changes, headers: Sequence[Header]) -> None:
         """Add changed totals; the last of them carries `headers` and tells its offset.
@@ -121,6 +127,12 @@ class KafkaSink:
     def close(self) -> None:
         """Close; an open transaction is left to the next producer of this id, which aborts it."""
         self._discard()
+
+    def _produce(self, record: OutputRecord) -> None:
+        partition = record.partition
+        if record.topic == self._dead_letter_topic:
+            partition %= self._dead_letter_partitions()
+        self._send(record.topic, partition, record.key, record.value, record.headers, record.timestamp_ms)
 
     def _open(self) -> Producer:
         assert self._producer is not None, "renew first"

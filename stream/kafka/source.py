@@ -4,6 +4,8 @@ import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby, repeat
+from operator import itemgetter
 
 from confluent_kafka import (
     OFFSET_INVALID,
@@ -21,6 +23,7 @@ from stream.kafka.clients import Options, make_consumer
 from stream.kafka.failure import CALL_FAILED, describe, from_call, kafka_error
 from stream.kafka.headers import message_headers
 from stream.kafka.offsets import Offsets
+from stream.kafka.positions import Positions
 from stream.ports import AssignmentListener, Batch, CommittedOffset
 
 COUNTED = "counted"  # the metadata of a committed offset with totals behind it
@@ -40,15 +43,7 @@ class GatherLimits:
 
 
 class KafkaSource:
-    """One member of the group.
-
-    Three things are kept by partition, and are all that stands between a seek and a lost record:
-        position    the next offset to deliver; present exactly while the partition is started
-        seek        where the consumer must go before anything of the partition counts again
-        unconfirmed after a seek, until the first record: the offset that came instead of the one asked
-                    for. A gap is believed when it comes twice (markers and compaction leave such gaps);
-                    a record from before the seek does not.
-    """
+    """One member of the group."""
 
     def __init__(self, options: Options, offsets: Offsets, topic: str, limits: GatherLimits) -> None:
         self._consumer: Consumer = make_consumer(options)
@@ -56,9 +51,7 @@ class KafkaSource:
         self._topic = topic
         self._limits = limits
         self._listener: AssignmentListener | None = None
-        self._position: dict[int, int] = {}
-        self._seek: dict[int, int] = {}
-        self._unconfirmed: dict[int, int | None] = {}
+        self._at = Positions()
         self._committed_s = COMMITTED_S
         self._gathered = 0.0  # when the last batch began
         self._record_bytes = _TYPICAL_BYTES
@@ -81,23 +74,29 @@ class KafkaSource:
         self._seek_all()
         records: list[InputRecord] = []
         try:
-            group = self._fill(records, wait_s)
+            group, behind = self._fill(records, wait_s)
         except StreamError:
             # What the client had in hand is gone with the error, and what we have is not returned.
-            self.rewind(dict(self._position) | first_offsets(records))
+            self.rewind(dict(self._at.position) | first_offsets(records))
             raise
-        return Batch([record for record in records if record.partition in self._position], group)
+        if not all(map(self._at.position.__contains__, {record.partition for record in records})):
+            records = [record for record in records if record.partition in self._at.position]
+        return Batch(records, group, behind)
 
-    def _fill(self, records: list[InputRecord], wait_s: float) -> object:
-        """Fill a batch; return the group's metadata that it is of."""
+    def _fill(self, records: list[InputRecord], wait_s: float) -> tuple[object, bool]:
+        """Fill a batch; return the group's metadata that it is of, and whether we are behind."""
         group = self._consumer.consumer_group_metadata()
-        first = self._poll(wait_s)
+        first = self._poll(0.0)
+        waited = first is None
         if first is None:
-            return group
+            first = self._poll(wait_s) if wait_s else None
+        if first is None:
+            return group, False
         size = self._take([first], records)
         now = time.monotonic()
-        due = max(now, self._gathered + self._limits.interval_s)
-        self._gathered = due
+        due = self._gathered + self._limits.interval_s
+        behind = not waited and now >= due
+        due = self._gathered = max(now, due)
         while len(records) < self._limits.records_max and size < self._limits.bytes_max:
             room = max(1, (self._limits.bytes_max - size) // self._record_bytes)
             group = self._consumer.consumer_group_metadata()
@@ -109,7 +108,7 @@ class KafkaSource:
                 break
         if records:
             self._record_bytes = max(1, size // len(records))
-        return group
+        return group, behind
 
     def committed(self, partitions: Sequence[int]) -> Mapping[int, CommittedOffset | None]:
         """Return the group's stable committed offsets: a read_committed consumer is given no others."""
@@ -143,28 +142,23 @@ class KafkaSource:
             self._consumer.resume([at])
         except KafkaException as error:
             raise from_call(kafka_error(error)) from error
-        self._position[partition] = offset
-        self._unconfirmed[partition] = None
+        self._at.start(partition, offset)
 
     def stop(self, partition: int) -> None:
         """Deliver nothing of this partition until `start`."""
-        self._drop(partition)  # which is what counts; the pause only saves the fetching
+        self._at.drop(partition)  # which is what counts; the pause only saves the fetching
         with contextlib.suppress(KafkaException):
             self._consumer.pause([TopicPartition(self._topic, partition)])
 
     def rewind(self, offsets: Mapping[int, int]) -> None:
         """Deliver these partitions again from these offsets."""
-        for partition, offset in offsets.items():
-            if partition in self._position:
-                self._position[partition] = offset
-                self._unconfirmed[partition] = None
-                self._seek[partition] = offset
+        self._at.rewind(offsets)
         self._seek_all()
 
     def close(self) -> None:
         """Leave the group."""
         self._listener = None
-        self._position.clear()
+        self._at.position.clear()
         self._consumer.close()
 
     def _poll(self, wait_s: float) -> Message | None:
@@ -182,33 +176,26 @@ class KafkaSource:
     def _take(self, messages: Sequence[Message], records: list[InputRecord]) -> int:
         """Append the records that are due; return their bytes."""
         size = 0
-        for message in messages:
-            error = message.error()
-            if error is not None:
-                self._complain(error, message)
+        for partition, run in groupby(messages, Message.partition):
+            due = list(run)
+            # By C alone: a call of ours for each record would be a good part of what a worker does.
+            if any(map(Message.error, due)):
+                for message in due:
+                    if (error := message.error()) is not None:
+                        self._complain(error, message)
+                due = [message for message in due if message.error() is None]
+            due = self._at.take(partition, due)
+            if not due:
                 continue
-            partition, offset = _place(message)
-            if not self._is_due(partition, offset):
-                continue
-            self._position[partition] = offset + 1
-            key, value = message.key(), message.value()
-            size += len(value or b"") + len(key or b"")
-            headers = message_headers(message)
-            stamp = message.timestamp()[1]
-            records.append(InputRecord(self._topic, partition, offset, key, value, headers, stamp))
+            keys, values = list(map(Message.key, due)), list(map(Message.value, due))
+            size += sum(map(len, filter(None, keys))) + sum(map(len, filter(None, values)))
+            stamps = map(itemgetter(1), map(Message.timestamp, due))
+            columns = (
+                repeat(self._topic), repeat(partition), map(Message.offset, due),
+                keys, values, map(message_headers, due), stamps,
+            )  # fmt: skip
+            records.extend(map(InputRecord._make, zip(*columns, strict=False)))
         return size
-
-    def _is_due(self, partition: int, offset: int) -> bool:
-        expected = self._position.get(partition)
-        if expected is None or partition in self._seek or offset < expected:
-            return False
-        if partition in self._unconfirmed:
-            if offset != expected and self._unconfirmed[partition] != offset:
-                self._unconfirmed[partition] = offset
-                self._seek[partition] = expected
-                return False
-            del self._unconfirmed[partition]
-        return True
 
     def _complain(self, error: KafkaError, message: Message) -> None:
         """Raise what a consumer's event means; nothing, where it heals by itself."""
@@ -216,11 +203,11 @@ class KafkaSource:
         at = message.partition()
         partition = -1 if at is None else at
         if code in {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}:  # noqa: SLF001
-            if partition not in self._position:
+            if partition not in self._at.position:
                 return
             raise Refused(
-                f"{self._topic}, partition {partition}: offset {self._position[partition]} is not in the log "
-                f"any more (retention, or the topic was made anew): {describe(error)}",
+                f"{self._topic}, partition {partition}: offset {self._at.position[partition]} is not in the "
+                f"log any more (retention, or the topic was made anew): {describe(error)}",
                 f"restart the worker to see what is lost and how to go on, or {START_OVER}",
             )
         if code == KafkaError._MAX_POLL_EXCEEDED:  # noqa: SLF001 - `lost` follows
@@ -228,7 +215,7 @@ class KafkaSource:
         if code in {KafkaError._BAD_MSG, KafkaError._BAD_COMPRESSION}:  # noqa: SLF001
             raise Fatal(
                 f"{self._topic}, partition {partition}: a damaged record at or after offset "
-                f"{self._position.get(partition)}: {describe(error)}"
+                f"{self._at.position.get(partition)}: {describe(error)}"
             )
         failure: StreamError = from_call(error)
         if isinstance(failure, Retriable):
@@ -236,19 +223,14 @@ class KafkaSource:
         raise failure
 
     def _seek_all(self) -> None:
-        for partition, offset in list(self._seek.items()):
+        for partition, offset in list(self._at.seek.items()):
             try:
                 self._consumer.seek(TopicPartition(self._topic, partition, offset))
             except KafkaException as error:
                 if isinstance(failure := from_call(kafka_error(error)), Retriable):
                     continue  # not settled; until it is, nothing of the partition is delivered
                 raise failure from error
-            del self._seek[partition]
-
-    def _drop(self, partition: int) -> None:
-        self._position.pop(partition, None)
-        self._seek.pop(partition, None)
-        self._unconfirmed.pop(partition, None)
+            del self._at.seek[partition]
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         # At the end of the log, and paused: nothing is fetched until restore has said where to begin. The end
@@ -262,7 +244,7 @@ class KafkaSource:
         except KafkaException as error:
             raise Fatal(f"the assignment could not be taken: {describe(kafka_error(error))}") from error
         for at in partitions:
-            self._drop(at.partition)
+            self._at.drop(at.partition)
         if self._listener is not None:
             self._listener.assigned([at.partition for at in partitions])
 
@@ -288,12 +270,5 @@ class KafkaSource:
 
     def _release(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for at in partitions:
-            self._drop(at.partition)
+            self._at.drop(at.partition)
         consumer.incremental_unassign(partitions)
-
-
-def _place(message: Message) -> tuple[int, int]:
-    partition, offset = message.partition(), message.offset()
-    assert partition is not None
-    assert offset is not None
-    return partition, offset

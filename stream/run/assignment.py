@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from stream.core.totals import Totals
 from stream.ports import Observer, Store
 
 
@@ -41,17 +42,19 @@ class Partition:
         state: changed by `move` alone.
         store: open once restore has begun.
         rejected_in_a_row: dead letters since the last result, as committed.
+        totals: what the store holds, while it runs; read when they are first needed.
     """
 
     number: int
     state: PartitionState = PartitionState.RESTORING
     store: Store | None = None
     rejected_in_a_row: int = 0
+    totals: Totals | None = None
 
     def move(self, state: PartitionState) -> None:
         """Go to another state."""
         assert state in _NEXT[self.state], f"partition {self.number}: {self.state} -> {state}"
-        self.state = state
+        self.state, self.totals = state, None
 
 
 class Assignment:

@@ -1,24 +1,29 @@
-"""Where the dictionary comes from, and its index on disk, so that a start does not make it again.
+"""Where the dictionary comes from, and what was made of it on disk, so that a start does not make it again.
 
-<cache folder>/dictionaries/<what it was made of>.json
+<cache folder>/dictionaries/<what it was made of>.<format>.json, .npz
 sha256 of the rest, a line of its own: a damaged file is made again
-{"digest", "words", "dropped", "anagrams": {signature: [word, …]}}
+.json   the index: {"digest", "words", "dropped", "anagrams": {signature: [word, …]}}
+.npz    the lexicon, as NumPy saves arrays; its two lists as lines
 """
 
 import contextlib
+import io
 import os
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
 import orjson
 import platformdirs
 
 from stream.core.dictionary import AnagramIndex, build_index
+from stream.core.lexicon import Lexicon, make_lexicon
 from stream.errors import Misconfigured
 
 FORMAT = 1  # another where `build_index` makes something else of the same words
+LEXICON_FORMAT = 1  # another where `make_lexicon` makes, or `spell` and `find` need, something else
 PACKAGE, LIST = "english-words", "gcide"
 _OWNER_ONLY = 0o700
 
@@ -31,16 +36,36 @@ def load_index(dictionary: Path | None, cache: Path | None = None) -> AnagramInd
     Raises:
         Misconfigured: it cannot be read, or holds no word.
     """
-    folder = cache or Path(platformdirs.user_cache_dir("anagram-stream", appauthor=False)) / "dictionaries"
-    content = b"" if dictionary is None else _read(dictionary)
-    made_of = f"{LIST}-{version(PACKAGE)}" if dictionary is None else sha256(content).hexdigest()
-    path = folder / f"{made_of}.{FORMAT}.json"
-    cached = _load(path)
+    content, path = _place(dictionary, cache)
+    cached = _load(path.with_name(f"{path.name}.{FORMAT}.json"))
     if cached is not None:
         return cached
     index = _package_index() if dictionary is None else _list_index(dictionary, content)
-    _save(path, index)
+    _save(path.with_name(f"{path.name}.{FORMAT}.json"), _dumped(index))
     return index
+
+
+def load_lexicon(dictionary: Path | None, cache: Path | None = None) -> Lexicon:
+    """Read the dictionary, as `load_index` does, for counting many blobs at once.
+
+    Raises:
+        Misconfigured: it cannot be read, or holds no word.
+    """
+    _, path = _place(dictionary, cache)
+    cached = _load_lexicon(path.with_name(f"{path.name}.{LEXICON_FORMAT}.npz"))
+    if cached is not None:
+        return cached
+    lexicon = make_lexicon(load_index(dictionary, cache))
+    _save(path.with_name(f"{path.name}.{LEXICON_FORMAT}.npz"), _dumped_lexicon(lexicon))
+    return lexicon
+
+
+def _place(dictionary: Path | None, cache: Path | None) -> tuple[bytes, Path]:
+    """Return what the dictionary holds, and where things made of it are kept, without their suffix."""
+    folder = cache or Path(platformdirs.user_cache_dir("anagram-stream", appauthor=False)) / "dictionaries"
+    content = b"" if dictionary is None else _read(dictionary)
+    made_of = f"{LIST}-{version(PACKAGE)}" if dictionary is None else sha256(content).hexdigest()
+    return content, folder / made_of
 
 
 def _read(dictionary: Path) -> bytes:
@@ -74,19 +99,16 @@ def _unreadable(dictionary: Path, error: Exception) -> Misconfigured:
 
 
 def _load(path: Path) -> AnagramIndex | None:
-    try:
-        seal, _, content = path.read_bytes().partition(b"\n")
-    except OSError:
-        return None
-    if seal != _seal(content):
+    content = _unsealed(path)
+    if content is None:
         return None
     kept = orjson.loads(content)
     anagrams = MappingProxyType({key: tuple(same) for key, same in kept["anagrams"].items()})
     return AnagramIndex(anagrams, kept["digest"], kept["words"], kept["dropped"])
 
 
-def _save(path: Path, index: AnagramIndex) -> None:
-    content = orjson.dumps(
+def _dumped(index: AnagramIndex) -> bytes:
+    return orjson.dumps(
         {
             "digest": index.digest,
             "words": index.words,
@@ -94,6 +116,53 @@ def _save(path: Path, index: AnagramIndex) -> None:
             "anagrams": dict(index.anagrams),
         }
     )
+
+
+def _load_lexicon(path: Path) -> Lexicon | None:
+    content = _unsealed(path)
+    if content is None:
+        return None
+    with np.load(io.BytesIO(content), allow_pickle=False) as kept:
+        lexicon = Lexicon(
+            digest=str(kept["digest"]),
+            words=int(kept["words"]),
+            dropped=int(kept["dropped"]),
+            signatures=kept["signatures"].tobytes().split(b"\n"),
+            pieces=kept["pieces"].tobytes().split(b"\n"),
+            spelling=kept["spelling"],
+            short_ids=kept["short_ids"],
+            slots=[kept[f"slots{level}"] for level in range(int(kept["levels"]))],
+        )
+    return lexicon if lexicon.finds_its_own() else None  # else made by another version: words would be missed
+
+
+def _dumped_lexicon(lexicon: Lexicon) -> bytes:
+    made = io.BytesIO()
+    np.savez(
+        made,
+        digest=np.array(lexicon.digest),
+        words=np.array(lexicon.words),
+        dropped=np.array(lexicon.dropped),
+        signatures=np.frombuffer(b"\n".join(lexicon.signatures), np.uint8),
+        pieces=np.frombuffer(b"\n".join(lexicon.pieces), np.uint8),
+        spelling=lexicon.spelling,
+        short_ids=lexicon.short_ids,
+        levels=np.array(len(lexicon.slots)),
+        allow_pickle=False,
+        **{f"slots{level}": slots for level, slots in enumerate(lexicon.slots)},
+    )
+    return made.getvalue()
+
+
+def _unsealed(path: Path) -> bytes | None:
+    try:
+        seal, _, content = path.read_bytes().partition(b"\n")
+    except OSError:
+        return None
+    return content if seal == _seal(content) else None
+
+
+def _save(path: Path, content: bytes) -> None:
     with contextlib.suppress(OSError):  # a cache that cannot be kept costs time and nothing else
         path.parent.mkdir(parents=True, exist_ok=True, mode=_OWNER_ONLY)
         draft = path.with_name(f"{path.name}.{os.getpid()}")

@@ -4,10 +4,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from stream.core.records import InputRecord
-from stream.errors import Rejected
 from stream.ports import Clock
 from stream.run.faults import Faults, Stage
-from stream.run.process import Bury, Count, Outcome, Processed, Processor
+from stream.run.process import Bury, Count, Processed, StagedProcessor, Step
 from stream.run.retry import Retrier
 
 Tokens = Callable[[InputRecord], Iterable[str]]
@@ -55,7 +54,7 @@ class SharedWaits:
             self._clock.sleep(longest_s)
 
 
-class DisturbedProcessor(Processor):
+class DisturbedProcessor(StagedProcessor):
     """Counts batches as `Processor` does, but lets every record pass the stages' faults first.
 
     The retrier must work on `waits`. A stage is tried again by itself; a record whose attempts are spent
@@ -72,8 +71,9 @@ class DisturbedProcessor(Processor):
         faults: Faults,
         tokens: Tokens,
         tell: Tell = lambda *_: None,
+        step: Step = lambda _: None,
     ) -> None:
-        super().__init__(count, bury, retrier, waits, deadline_s)
+        super().__init__(count, bury, step, retrier, waits, deadline_s)
         self._waits = waits
         self._faults = faults
         self._tokens = tokens
@@ -90,16 +90,9 @@ class DisturbedProcessor(Processor):
         self._told = injected
         return done
 
-    def _outcome(self, record: InputRecord, deadline: float) -> Outcome:
-        self._waits.go(0.0)
-        try:
-            self._pass(record, deadline)
-        except Rejected as why:
-            return self._buried(record, why)
-        return super()._outcome(record, deadline)
-
     def _pass(self, record: InputRecord, deadline: float) -> None:
         """Meet the faults of all stages; words are looked up at the same time, as they are independent."""
+        self._waits.go(0.0)
         tokens = dict.fromkeys(self._tokens(record))
         self._meet(record, Stage.FILTER_INPUT, 0, "", deadline)
         self._meet(record, Stage.GET_WORDS, 1, "", deadline)
@@ -109,6 +102,7 @@ class DisturbedProcessor(Processor):
             self._meet(record, Stage.FIND_ANAGRAMS, number, word, deadline)
             slowest_s = max(slowest_s, self._waits.ahead_s)
         self._waits.go(slowest_s)
+        super()._pass(record, deadline)
 
     def _meet(self, record: InputRecord, stage: Stage, number: int, word: str, deadline: float) -> None:
         """Let one stage be met, again where it fails; `number` tells the steps of a record apart."""

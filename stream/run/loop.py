@@ -1,30 +1,24 @@
-"""The worker: gather, decide, apply, until stopped."""
+"""The worker: gather, count, commit, until stopped.
 
-from collections.abc import Callable, Mapping
+A turn gathers a batch, counts it and commits it, and the next begins. A worker that is behind does two of
+these at a time: what was counted is committed while the next batch, gathered before, is counted. No
+transaction is open while the group is polled, so that a partition that goes takes with it only what was
+counted and has not been sent.
+"""
+
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from functools import partial
 
 from stream.config import MAX_POLL_INTERVAL_MS
-from stream.core.counts import decode_total, encode_total, fold, merge
-from stream.core.limits import rejected_in_a_row
 from stream.core.records import first_offsets
 from stream.errors import Abortable, Fatal, InDoubt, Retriable
-from stream.ports import (
-    Batch,
-    ChangelogReader,
-    Changes,
-    Clock,
-    Committed,
-    CommittedOffset,
-    Observer,
-    Sink,
-    Source,
-    Store,
-)
+from stream.ports import Aside, Batch, ChangelogReader, Clock, Observer, Sink, Source
 from stream.run.assignment import Assignment
-from stream.run.process import Processed, Processor
+from stream.run.counted import Counted, Limits, committed, stage
+from stream.run.process import Processor
 from stream.run.restore import Restorer, restart
-from stream.run.transaction import Work, transact
+from stream.run.transaction import transact
 
 IDLE_WAIT_S = 0.5  # how long a turn without records takes, and so the answer to SIGTERM
 BUSY_WAIT_S = 0.05  # the same without partitions, while some restore or block, or the producer is replaced
@@ -37,14 +31,6 @@ FAILURE_WAIT_S = 0.01
 FAILURE_WAIT_S_MAX = 5.0
 TELL_S = 10.0  # another reason to wait is told no sooner
 AWAY_WAIT_S = 0.5  # between attempts at surroundings that are away
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the loop holds to."""
-
-    rejected_in_a_row_max: int
-    dictionary: str  # digest
 
 
 class Worker:
@@ -60,6 +46,7 @@ class Worker:
         clock: Clock,
         observer: Observer,
         limits: Limits,
+        aside: Aside,
     ) -> None:
         self._source = source
         self._sink = sink
@@ -69,6 +56,8 @@ class Worker:
         self._clock = clock
         self._observer = observer
         self._limits = limits
+        self._aside = aside
+        self._counted: Counted | None = None  # and not committed; only while behind
         self._in_doubt = True  # no producer yet; its making ends what a predecessor of the same id left open
         self._waiting, self._why, self._told = False, "", 0.0
         self._polled = 0.0
@@ -89,20 +78,29 @@ class Worker:
                 self._observer.started()
             while not stopping():
                 self.turn()
+            if self._counted is not None:
+                self._commit(self._counted, Batch())
         finally:
             self.close()
 
     def turn(self) -> None:
-        """Gather one batch and commit it; make one step of restore."""
-        busy = self._in_doubt or not self.assignment.settled() or not self.assignment.running()
-        batch = self._gather(BUSY_WAIT_S if busy else IDLE_WAIT_S)
-        if batch.records:
+        """Gather one batch, commit what is counted, count; make one step of restore."""
+        batch = self._gather(self._patience_s())
+        if batch.records or self._counted is not None:
             self._work(batch)
         if self._in_doubt:
             self._patiently(self._renew)
         elif not self.assignment.settled():
             self._patiently(lambda: self._restorer.step(self.assignment, RESTORE_WAIT_S))
         self._observer.turned()
+
+    def _patience_s(self) -> float:
+        """Return how long to wait for a record."""
+        restoring = not self.assignment.settled()
+        if self._counted is not None or (restoring and self._restorer.heard):
+            return 0.0
+        busy = self._in_doubt or restoring or not self.assignment.running()
+        return BUSY_WAIT_S if busy else IDLE_WAIT_S
 
     def close(self) -> None:
         """Close stores, leave the group, close the producer."""
@@ -124,68 +122,65 @@ class Worker:
         return batch
 
     def _work(self, batch: Batch) -> None:
+        """Commit what is counted, count `batch`, and commit that too, unless more is waiting."""
+        ahead, self._counted = self._counted, None
+        counted = self._count(batch) if ahead is None else self._commit(ahead, batch)
+        if counted is None or not counted.first:
+            return
+        if batch.behind and not counted.processed.undone:
+            self._counted = counted
+        else:
+            self._commit(counted, Batch())
+
+    def _count(self, batch: Batch) -> Counted:
+        started = self._clock.monotonic()
+        processed = self._processor.process(batch.records)
+        return Counted(
+            first_offsets(batch.records), batch.group, processed, self._clock.monotonic() - started
+        )
+
+    def _commit(self, counted: Counted, batch: Batch) -> Counted | None:
+        """Commit what is counted, and count `batch` beside it. None: neither; the records come again."""
         try:
-            self._commit(batch)
+            following = self._send(counted, lambda: self._count(batch))
         except Abortable as why:
-            self._source.rewind(first_offsets(batch.records))
+            self._source.rewind(first_offsets(batch.records) | counted.first)
             self._observer.aborted(why)
             self._failed(why)
+            return None
         except InDoubt as why:
             self._in_doubt = True
             restart(list(self.assignment), self._source)
             self._observer.in_doubt(why)
             self._failed(why)
-        else:
-            self._failures = 0
+            return None
+        self._failures = 0
+        if counted.processed.undone:
+            self._source.rewind(counted.processed.undone)
+        return following
+
+    def _send(self, counted: Counted, meanwhile: Callable[[], Counted]) -> Counted:
+        started = self._clock.monotonic()
+        if started - self._polled > LOST_AFTER_S:
+            raise Abortable(f"{started - self._polled:.0f} s passed since the group was last polled")
+        staged = stage(counted, self.assignment, self._limits)
+        if not staged.work.offsets:
+            return meanwhile()
+        stores = self.assignment.running()
+        sending = self._aside.submit(partial(transact, staged.work, self._sink, stores))
+        try:
+            following = meanwhile()
+        finally:
+            sending.result()
+        staged.remember(self.assignment)
+        self._observer.committed(committed(counted, staged, self._clock.monotonic() - started))
+        return following
 
     def _failed(self, why: Exception) -> None:
         self._failures += 1
         if self._failures >= FAILURES_IN_A_ROW_MAX:
             raise Fatal(f"{self._failures} transactions in a row failed, the last for: {why}") from why
         self._clock.sleep(min(FAILURE_WAIT_S_MAX, FAILURE_WAIT_S * 2 ** (self._failures - 1)))
-
-    def _commit(self, batch: Batch) -> None:
-        started = self._clock.monotonic()
-        processed = self._processor.process(batch.records)
-        rejections = self._count_rejections(processed)
-        stores = self.assignment.running()
-        staged = _stage(processed, stores)
-        work = Work(
-            records=[outcome.record for outcomes in processed.outcomes.values() for outcome in outcomes],
-            staged=staged,
-            offsets={
-                partition: CommittedOffset(offset, partition in staged or _counted(stores[partition]))
-                for partition, offset in processed.next_offsets.items()
-            },
-            group=batch.group,
-            dictionary=self._limits.dictionary,
-        )
-        ready = self._clock.monotonic()
-        if ready - self._polled > LOST_AFTER_S:
-            raise Abortable(f"{ready - self._polled:.0f} s passed since the group was last polled")
-        if work.offsets:
-            transact(work, self._sink, stores)
-            for partition, run in rejections.items():
-                self.assignment[partition].rejected_in_a_row = run
-            seconds = {"process": ready - started, "transaction": self._clock.monotonic() - ready}
-            self._observer.committed(_summary(processed, work, seconds))
-        if processed.undone:
-            self._source.rewind(processed.undone)
-
-    def _count_rejections(self, processed: Processed) -> dict[int, int]:
-        runs = {}
-        for partition, outcomes in processed.outcomes.items():
-            before = self.assignment[partition].rejected_in_a_row
-            rejected = (outcome.rejected is not None for outcome in outcomes)
-            try:
-                runs[partition] = rejected_in_a_row(before, rejected, self._limits.rejected_in_a_row_max)
-            except Fatal as error:
-                last = next(outcome.rejected for outcome in reversed(outcomes) if outcome.rejected)
-                end = processed.next_offsets[partition]
-                raise Fatal(
-                    f"{error}; the last on partition {partition}, before offset {end}: {last}"
-                ) from error
-        return runs
 
     def _renew(self) -> None:
         self._sink.renew()
@@ -214,37 +209,5 @@ class Worker:
     def _forget(self, partition: int) -> None:
         self._restorer.forget(partition)
         self._processor.forget(partition)
-
-
-def _counted(store: Store) -> bool:
-    return store.checkpoint is not None and store.checkpoint.input_offset is not None
-
-
-def _stage(processed: Processed, stores: Mapping[int, Store]) -> dict[int, Changes]:
-    """Totals in the store plus the batch's deltas: partition -> changed totals, where there are any."""
-    staged: dict[int, Changes] = {}
-    for partition, outcomes in processed.outcomes.items():
-        grown = {key.encode(): n for key, n in merge(outcome.deltas for outcome in outcomes).items()}
-        if grown:
-            stored = stores[partition].get(grown)
-            totals = {key: decode_total(total) for key, total in stored.items()}
-            staged[partition] = {key: encode_total(total) for key, total in fold(totals, [grown]).items()}
-    return staged
-
-
-def _summary(processed: Processed, work: Work, seconds: Mapping[str, float]) -> Committed:
-    outcomes = [outcome for outcomes in processed.outcomes.values() for outcome in outcomes]
-    rejected: dict[str, int] = {}
-    for outcome in outcomes:
-        if outcome.rejected is not None:
-            reason = outcome.rejected.reason.value
-            rejected[reason] = rejected.get(reason, 0) + 1
-    return Committed(
-        records=len(outcomes),
-        words=sum(outcome.words for outcome in outcomes),
-        results=len(outcomes) - sum(rejected.values()),
-        rejected=rejected,
-        changes=sum(map(len, work.staged.values())),
-        offsets={partition: committed.offset for partition, committed in work.offsets.items()},
-        seconds=seconds,
-    )
+        if self._counted is not None:
+            self._counted.drop(partition)

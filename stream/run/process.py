@@ -1,9 +1,10 @@
-"""A batch -> what it commits: every record's one outcome, and the deltas of its partition."""
+"""A batch -> what it commits: every record's one outcome, and what is added to its partition."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
+from stream.core.counting import Counts
+from stream.core.lexicon import Ids
 from stream.core.records import InputRecord, OutputRecord
 from stream.errors import Rejected
 from stream.ports import Clock
@@ -11,13 +12,26 @@ from stream.run.retry import DeadlineMet, Retrier
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of one record: a result and what it adds, or a dead letter (`rejected` says why)."""
+class Part:
+    """What came of the records of one partition.
 
-    record: OutputRecord
-    deltas: Mapping[str, int] = field(default_factory=dict)
-    words: int = 0
-    rejected: Rejected | None = None
+    Attributes:
+        records: results and dead letters, one for each input record, in its order.
+        rejected: place in `records` -> why it is a dead letter.
+        next_offset: the input's next offset after them.
+        words: of the records that have a result.
+        ids: a signature's id for each of those words that has one.
+    """
+
+    records: Sequence[OutputRecord]
+    rejected: Mapping[int, Rejected]
+    next_offset: int
+    words: int
+    ids: Ids
+
+    def was_rejected(self) -> Iterable[bool]:
+        """Return of each record, in order, whether it is a dead letter."""
+        return (place in self.rejected for place in range(len(self.records)))
 
 
 @dataclass(slots=True)
@@ -25,60 +39,101 @@ class Processed:
     """What came of a batch.
 
     Attributes:
-        outcomes: partition -> outcomes, in input order.
-        next_offsets: partition -> the input's next offset after them.
+        parts: by partition.
         undone: partition -> the first offset that was not processed, where the deadline ended the batch.
     """
 
-    outcomes: dict[int, list[Outcome]] = field(default_factory=dict)
-    next_offsets: dict[int, int] = field(default_factory=dict)
+    parts: dict[int, Part] = field(default_factory=dict)
     undone: dict[int, int] = field(default_factory=dict)
 
 
-Count = Callable[[InputRecord], Outcome]
-"""Decode, decide, encode. Raises Rejected (dead letter) or StageFailed (try again)."""
-Bury = Callable[[InputRecord, Rejected], Outcome]
+Count = Callable[[Sequence[InputRecord]], Counts]
+"""Decode, count, encode."""
+Bury = Callable[[InputRecord, Rejected], OutputRecord]
 """Make a dead letter."""
+Step = Callable[[InputRecord], None]
+"""What a record must pass before it is counted. Raises Rejected (dead letter) or StageFailed (try again)."""
+Spent = dict[tuple[int, int], Rejected]
+"""(partition, offset) -> why a record did not pass."""
 
 
 class Processor:
     """Counts batches."""
 
-    def __init__(self, count: Count, bury: Bury, retrier: Retrier, clock: Clock, deadline_s: float) -> None:
+    def __init__(self, count: Count, bury: Bury) -> None:
         self._count = count
         self._bury = bury
+
+    def process(self, records: Sequence[InputRecord]) -> Processed:
+        """Process records until all are done or the deadline is met."""
+        reached, spent = self._pass_all(records)
+        done = Processed()
+        for left in records[reached:]:
+            done.undone.setdefault(left.partition, left.offset)
+        by_partition: dict[int, list[InputRecord]] = {}
+        for record in records[:reached]:
+            by_partition.setdefault(record.partition, []).append(record)
+        for partition, own in by_partition.items():
+            done.parts[partition] = self._part(own, spent)
+        return done
+
+    def forget(self, partition: int) -> None:
+        """Drop what is remembered of a partition that is no longer ours."""
+
+    def _pass_all(self, records: Sequence[InputRecord]) -> tuple[int, Spent]:
+        """Return how many records were reached, and those of them that did not pass: here none can fail."""
+        return len(records), {}
+
+    def _part(self, own: Sequence[InputRecord], spent: Spent) -> Part:
+        passed = own if not spent else [r for r in own if (r.partition, r.offset) not in spent]
+        counts = self._count(passed)
+        outcomes = counts.outcomes
+        if spent:
+            counted = iter(outcomes)
+            outcomes = [spent.get((record.partition, record.offset)) or next(counted) for record in own]
+        made, rejected = list[OutputRecord](), dict[int, Rejected]()
+        for place, (record, outcome) in enumerate(zip(own, outcomes, strict=True)):
+            if isinstance(outcome, OutputRecord):
+                made.append(outcome)
+            else:
+                made.append(self._buried(record, outcome))
+                rejected[place] = outcome
+        return Part(made, rejected, own[-1].offset + 1, counts.words, counts.ids)
+
+    def _buried(self, record: InputRecord, why: Rejected) -> OutputRecord:
+        """Make a dead letter; the rejection is kept with it, but not the frames that it was raised in."""
+        letter = self._bury(record, why)
+        why.__traceback__ = why.__cause__ = why.__context__ = None
+        return letter
+
+
+class StagedProcessor(Processor):
+    """Counts batches as `Processor` does, of records that must pass a step first, which may fail."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - what `Processor` is given, and the step
+        self, count: Count, bury: Bury, step: Step, retrier: Retrier, clock: Clock, deadline_s: float
+    ) -> None:
+        super().__init__(count, bury)
+        self._step = step
         self._retrier = retrier
         self._clock = clock
         self._deadline_s = deadline_s
 
-    def process(self, records: Sequence[InputRecord]) -> Processed:
-        """Process records until all are done or the deadline is met."""
-        deadline = self._clock.monotonic() + self._deadline_s
-        done = Processed()
-        for number, record in enumerate(records):
-            try:
-                outcome = self._outcome(record, deadline)
-            except DeadlineMet:
-                for left in records[number:]:
-                    done.undone.setdefault(left.partition, left.offset)
-                break
-            done.outcomes.setdefault(record.partition, []).append(outcome)
-            done.next_offsets[record.partition] = record.offset + 1
-        return done
-
-    def _outcome(self, record: InputRecord, deadline: float) -> Outcome:
-        at = (record.partition, record.offset)
-        try:
-            return self._retrier.call(at, partial(self._count, record), deadline)
-        except Rejected as why:
-            return self._buried(record, why)
-
-    def _buried(self, record: InputRecord, why: Rejected) -> Outcome:
-        """Make a dead letter; the rejection is kept with it, but not the frames that it was raised in."""
-        outcome = self._bury(record, why)
-        why.__traceback__ = why.__cause__ = why.__context__ = None
-        return outcome
-
     def forget(self, partition: int) -> None:
         """Drop what is remembered of a partition that is no longer ours."""
         self._retrier.forget(partition)
+
+    def _pass_all(self, records: Sequence[InputRecord]) -> tuple[int, Spent]:
+        deadline = self._clock.monotonic() + self._deadline_s
+        spent: Spent = {}
+        for number, record in enumerate(records):
+            try:
+                self._pass(record, deadline)
+            except Rejected as why:
+                spent[record.partition, record.offset] = why
+            except DeadlineMet:
+                return number, spent
+        return len(records), spent
+
+    def _pass(self, record: InputRecord, deadline: float) -> None:
+        self._retrier.call((record.partition, record.offset), lambda: self._step(record), deadline)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stream.core.bookmark import Bookmark, read_bookmark
-from stream.core.counts import decode_total
+from stream.core.counts import check_totals
 from stream.core.resume import START_OVER, check_dictionary, resume_offset
 from stream.errors import Blocked, Refused, Retriable
 from stream.ports import (
@@ -93,6 +93,7 @@ class Restorer:
         self._progress: dict[int, _Progress] = {}
         self._blocked_until = 0.0
         self._unstable_since = 0.0
+        self.heard = False  # whether the last step read anything
 
     def step(self, assignment: Assignment, wait_s: float) -> None:
         """Make one bounded step for all partitions that are not running.
@@ -110,8 +111,11 @@ class Restorer:
                 self._progress[number] = _Progress(committed, now, now)
         away = self._each(restoring, self._begin)
         reading = {p.number: p for p in restoring if self._is_reading(p.number)}
+        self.heard = False
         if reading:
-            for chunk in self._reader.read(wait_s):
+            chunks = self._reader.read(wait_s)
+            self.heard = bool(chunks)
+            for chunk in chunks:
                 if chunk.partition in reading:
                     self._apply(reading[chunk.partition], chunk)
         away = self._each(restoring, self._finish) or away
@@ -207,8 +211,7 @@ class Restorer:
 
     def _bookmark(self, number: int, chunk: ChangelogChunk) -> Bookmark | None:
         try:
-            for total in chunk.changes.values():
-                decode_total(total)
+            check_totals(chunk.changes.values())
             return read_bookmark(chunk.bookmark)
         except ValueError as error:
             raise Refused(
@@ -257,6 +260,9 @@ class Restorer:
     def _check_stalled(self, number: int, progress: _Progress) -> None:
         """An open transaction is waited for; one that never ends hangs, and somebody must end it."""
         now = self._clock.monotonic()
+        if self.heard:  # its turn may not have come
+            progress.looked = now
+            return
         progress.stalled_s += min(
             STALL_STEP_S_MAX, now - progress.looked
         )  # a suspended machine stalls nothing

@@ -1,6 +1,6 @@
 """The exactly-once transaction: Kafka first, RocksDB after."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from stream.core.bookmark import Bookmark
@@ -21,7 +21,7 @@ class Work:
         dictionary: digest of the dictionary counted with.
     """
 
-    records: Sequence[OutputRecord]
+    records: Iterable[OutputRecord]
     staged: Mapping[int, Changes]
     offsets: Mapping[int, CommittedOffset]
     group: object = field(repr=False)
@@ -40,8 +40,7 @@ def transact(work: Work, sink: Sink, stores: Mapping[int, Store]) -> None:
     """
     sink.begin()
     try:
-        for record in work.records:
-            sink.produce(record)
+        sink.produce(work.records)
         for partition, changes in work.staged.items():
             bookmark = Bookmark(work.offsets[partition].offset, work.dictionary)
             sink.produce_changelog(partition, changes, bookmark.headers())

@@ -1,6 +1,6 @@
 """The store's contract in a dict: for simulations and tests."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from stream.errors import Fatal
@@ -29,11 +29,6 @@ class MemoryStore:
     def checkpoint(self) -> Checkpoint | None:
         """What the last write said; None for a new store."""
         return self._open().checkpoint
-
-    def get(self, keys: Iterable[bytes]) -> Mapping[bytes, bytes]:
-        """Return the totals of those keys that have one."""
-        totals = self._open().totals
-        return {key: totals[key] for key in keys if key in totals}
 
     def write(self, changes: Changes, checkpoint: Checkpoint) -> None:
         """Write totals and checkpoint as one."""

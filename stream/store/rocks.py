@@ -72,15 +72,6 @@ class RocksStore:
         """Say whose totals a new store will hold."""
         self._write({_IDENTITY: identity})
 
-    def get(self, keys: Iterable[bytes]) -> Mapping[bytes, bytes]:
-        """Return the totals of those keys that have one."""
-        wanted = list(keys)
-        try:
-            values: list[bytes | None] = self._open().get(wanted)  # type: ignore[arg-type, assignment]
-        except Exception as error:  # noqa: BLE001 - as above
-            _fail(self.path, error)
-        return {key: value for key, value in zip(wanted, values, strict=True) if value is not None}
-
     def write(self, changes: Changes, checkpoint: Checkpoint) -> None:
         """Write totals and checkpoint in one atomic batch.
 
@@ -95,7 +86,11 @@ class RocksStore:
 
     def items(self) -> Iterable[tuple[bytes, bytes]]:
         """Iterate over all totals, in the order of their keys."""
-        yield from self._open().items(from_key=_FIRST_SIGNATURE)
+        database = self._open()
+        try:
+            yield from database.items(from_key=_FIRST_SIGNATURE)
+        except Exception as error:  # noqa: BLE001 - as above
+            _fail(self.path, error)
 
     def close(self) -> None:
         """Close; closing twice is harmless."""
@@ -210,7 +205,7 @@ def _options() -> Options:
     """Return RocksDB's options. The dictionary bounds a store: some 90,000 keys of some 20 bytes."""
     options = Options(raw_mode=True)
     options.create_if_missing(True)
-    options.set_write_buffer_size(16 * _MIB)  # the whole store fits: most reads end in the memtable
+    options.set_write_buffer_size(4 * _MIB)  # the whole store fits: most reads end in the memtable
     options.set_max_write_buffer_number(2)
     options.set_max_total_wal_size(64 * _MIB)  # bounds what a crash makes RocksDB replay
     options.set_keep_log_file_num(2)

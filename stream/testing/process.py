@@ -2,21 +2,25 @@
 
 import random
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 
-from stream.core.codec import decode_blob, encode_result
+from stream.core.codec import ResultEncoder, decode_blob
+from stream.core.counting import BlobCounter
 from stream.core.dead_letter import dead_letter
-from stream.core.decide import Decider
 from stream.core.dictionary import AnagramIndex
-from stream.core.records import InputRecord
+from stream.core.engine import Engine
+from stream.core.lexicon import make_lexicon
+from stream.core.records import InputRecord, OutputRecord
 from stream.core.text import words
 from stream.errors import Rejected
-from stream.ports import Clock
+from stream.ports import Clock, Joined
+from stream.run.counted import Limits
 from stream.run.disturb import DisturbedProcessor, SharedWaits
 from stream.run.faults import FaultPlan
 from stream.run.faults import Faults as StageFaults
-from stream.run.loop import Limits, Worker
-from stream.run.process import Bury, Count, Outcome, Processor
+from stream.run.loop import Worker
+from stream.run.process import Bury, Count, Processor, StagedProcessor
 from stream.run.restore import RestoreNames, Restorer
 from stream.run.retry import Retrier
 from stream.store.memory import MemoryDisk
@@ -91,7 +95,8 @@ class FakeProcess:
         )
         self.sink = FakeSink(cluster, names, f"{names.group}-{instance}", self.faults)
         self.reader = FakeReader(cluster, names.counts, self.faults, records_max=tuning.restore_records_max)
-        count = counting(names, index, tuning.text_bytes_max, disturb)
+        engine = Engine(make_lexicon(index))
+        count = counting(names, engine, tuning.text_bytes_max)
         bury = burying(names, clock.now)
         self.restorer = Restorer(
             self.source,
@@ -106,21 +111,29 @@ class FakeProcess:
             self.source,
             self.sink,
             self.reader,
-            self._processor(count, bury, clock, tuning, rng),
+            self._processor(count, bury, disturb, clock, tuning, rng),
             self.restorer,
             clock,
             self.observer,
-            Limits(tuning.rejected_in_a_row_max, index.digest),
+            Limits(tuning.rejected_in_a_row_max, index.digest, engine.signatures),
+            Inline(),
         )
         self._group = cluster.group(names.group, names.input)
         self._has_joined = False
 
-    def _processor(
-        self, count: Count, bury: Bury, clock: Clock, tuning: Tuning, rng: random.Random
+    def _processor(  # noqa: PLR0913, PLR0917 - what a processor is made of
+        self,
+        count: Count,
+        bury: Bury,
+        disturb: Callable[[InputRecord], None],
+        clock: Clock,
+        tuning: Tuning,
+        rng: random.Random,
     ) -> Processor:
         attempts_max, deadline_s = tuning.retry_attempts_max, tuning.batch_deadline_s
         if tuning.plan is None:
-            return Processor(count, bury, Retrier(clock, self.observer, attempts_max, rng), clock, deadline_s)
+            retrier = Retrier(clock, self.observer, attempts_max, rng)
+            return StagedProcessor(count, bury, disturb, retrier, clock, deadline_s)
         waits = SharedWaits(clock)
         retrier = Retrier(waits, self.observer, attempts_max, rng)
         faults = StageFaults(tuning.plan)
@@ -128,7 +141,7 @@ class FakeProcess:
         def tokens(record: InputRecord) -> list[str]:
             return words(decode_blob(record, "text", tuning.text_bytes_max).text)
 
-        return DisturbedProcessor(count, bury, retrier, waits, deadline_s, faults, tokens)
+        return DisturbedProcessor(count, bury, retrier, waits, deadline_s, faults, tokens, step=disturb)
 
     def turn(self) -> None:
         """Do what `Worker.run` does, one turn a call: get a producer, join the group, work."""
@@ -169,27 +182,30 @@ def _restore_names(names: Names, index: AnagramIndex, tuning: Tuning) -> Restore
     return RestoreNames(names.input, names.counts, index.digest, reset, unwritten_max=tuning.unwritten_max)
 
 
-def counting(
-    names: Names, index: AnagramIndex, text_bytes_max: int, disturb: Callable[[InputRecord], None]
-) -> Count:
-    """Return what the worker does with a record: decode, decide, encode."""
-    decide = Decider(index).decide
+class Inline:
+    """Does what is to be done aside at once: it shares nothing with what goes on beside it."""
 
-    def count(record: InputRecord) -> Outcome:
-        disturb(record)
-        blob = decode_blob(record, "text", text_bytes_max)
-        decision = decide(blob.text)
-        result = encode_result(record, blob.blob_id, decision, names.results, BYTES_MAX, BYTES_MAX)
-        return Outcome(result, decision.deltas, decision.words)
-
-    return count
+    def submit(self, work: Callable[[], object], /) -> Joined:
+        """Do it."""
+        done: Future[object] = Future()
+        try:
+            done.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - a crash is one, and is raised where it is joined
+            done.set_exception(error)
+        return done
 
 
-def burying(names: Names, now: Callable[[], float]) -> Callable[[InputRecord, Rejected], Outcome]:
+def counting(names: Names, engine: Engine, text_bytes_max: int) -> Count:
+    """Return what the worker does with records: decode, count, encode."""
+    encoder = ResultEncoder(names.results, BYTES_MAX, BYTES_MAX)
+    return BlobCounter(engine, encoder, "text", text_bytes_max).count
+
+
+def burying(names: Names, now: Callable[[], float]) -> Bury:
     """Return what the worker does with a rejected record: a dead letter."""
 
-    def bury(record: InputRecord, why: Rejected) -> Outcome:
-        letter = dead_letter(
+    def bury(record: InputRecord, why: Rejected) -> OutputRecord:
+        return dead_letter(
             record,
             why,
             topic=names.dead_letters,
@@ -197,6 +213,5 @@ def burying(names: Names, now: Callable[[], float]) -> Callable[[InputRecord, Re
             failed_at=str(now()),
             bytes_max=BYTES_MAX,
         )
-        return Outcome(letter, rejected=why)
 
     return bury

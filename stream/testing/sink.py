@@ -1,7 +1,8 @@
 """The port `Sink` on the fake cluster."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from stream.core.records import Header, OutputRecord
@@ -63,9 +64,10 @@ class FakeSink:
         """Begin a transaction."""
         self._guarded(self._begin)
 
-    def produce(self, record: OutputRecord) -> None:
-        """Add a result or a dead letter."""
-        self._guarded(lambda: self._produce(record))
+    def produce(self, records: Iterable[OutputRecord]) -> None:
+        """Add results and dead letters."""
+        for record in records:
+            self._guarded(partial(self._produce, record))
 
     def produce_changelog(self, partition: int, changes: Changes, headers: Sequence[Header]) -> None:
         """Add changed totals; the last of them carries `headers`."""

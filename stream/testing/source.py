@@ -62,7 +62,8 @@ class FakeSource:
         if not records:
             self._cluster.clock.sleep(wait_s)
         self._rebalance(self._listener)
-        return Batch([record for record in records if record.partition in self._positions], group)
+        behind = len(records) >= self._records_max
+        return Batch([record for record in records if record.partition in self._positions], group, behind)
 
     @faulty("source.committed")
     def committed(self, partitions: Sequence[int]) -> Mapping[int, CommittedOffset | None]:

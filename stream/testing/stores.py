@@ -1,6 +1,6 @@
 """The port `Stores` in memory: a disk that outlives its process, or not."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from stream.ports import Changes, Checkpoint
 from stream.store.memory import MemoryDisk, MemoryStore
@@ -14,10 +14,10 @@ class FakeStore(MemoryStore):
         super().__init__(disk)
         self.faults = faults
 
-    @faulty("store.get")
-    def get(self, keys: Iterable[bytes]) -> Mapping[bytes, bytes]:
-        """Return the totals of those keys that have one."""
-        return super().get(keys)
+    @faulty("store.items")
+    def items(self) -> Iterable[tuple[bytes, bytes]]:
+        """Iterate over all totals, in the order of their keys."""
+        return super().items()
 
     @faulty("store.write")
     def write(self, changes: Changes, checkpoint: Checkpoint) -> None:

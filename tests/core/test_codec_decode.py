@@ -3,12 +3,14 @@ import traceback
 from typing import Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from stream.core import codec
 from stream.core.codec import Blob, decode_blob
 from stream.core.dead_letter import dead_letter
-from stream.core.records import Header, InputRecord
+from stream.core.records import Header, InputRecord, TextBlob
 from stream.errors import Reason, Rejected
 
 Format = Literal["text", "json"]
@@ -37,19 +39,19 @@ def rejected(what: InputRecord, input_format: Format = "text", limit: int = LIMI
 
 @given(st.text(max_size=100))
 def test_value_without_a_content_type_is_the_text(text: str) -> None:
-    assert decode_blob(record(text.encode()), "text", LIMIT) == Blob("key", text)
+    assert decode_blob(record(text.encode()), "text", LIMIT) == Blob("key", text.encode())
 
 
 @given(st.text(min_size=1), st.text(max_size=100), st.booleans())
 def test_envelope_carries_id_and_text(blob_id: str, text: str, ascii_only: bool) -> None:  # noqa: FBT001
     value = json.dumps({"id": blob_id, "text": text}, ensure_ascii=ascii_only).encode()
-    assert decode_blob(record(value, JSON_HEADER), "text", LIMIT) == Blob(blob_id, text)
-    assert decode_blob(record(value), "json", LIMIT) == Blob(blob_id, text)
+    assert decode_blob(record(value, JSON_HEADER), "text", LIMIT) == Blob(blob_id, text.encode())
+    assert decode_blob(record(value), "json", LIMIT) == Blob(blob_id, text.encode())
 
 
 @pytest.mark.parametrize("value", [b"", b'{"text": ""}'])
 def test_empty_text_is_a_blob(value: bytes) -> None:
-    assert decode_blob(record(value, *([JSON_HEADER] if value else [])), "text", LIMIT) == Blob("key", "")
+    assert decode_blob(record(value, *([JSON_HEADER] if value else [])), "text", LIMIT) == Blob("key", b"")
 
 
 @pytest.mark.parametrize(
@@ -102,7 +104,7 @@ def test_id_is_the_key_else_where_the_record_lies(
     value = b"text" if envelope is None else json.dumps(envelope | {"text": "text"}).encode()
     headers = [] if envelope is None else [JSON_HEADER]
     blob = decode_blob(record(value, *headers, key=key, offset=9), "text", LIMIT)
-    assert blob == Blob(expected or "blobs-3-9", "text")
+    assert blob == Blob(expected or "blobs-3-9", b"text")
 
 
 @pytest.mark.parametrize("key", [b"key", None, b"", b"\xff"])
@@ -113,7 +115,34 @@ def test_id_of_the_envelope_goes_before_the_key(key: bytes | None) -> None:
 @given(st.dictionaries(st.text(), JSON_VALUES))
 def test_unknown_fields_of_the_envelope_are_ignored(more: dict[str, object]) -> None:
     value = json.dumps(more | {"id": "own", "text": "inner"}).encode()
-    assert decode_blob(record(value), "json", LIMIT) == Blob("own", "inner")
+    assert decode_blob(record(value), "json", LIMIT) == Blob("own", b"inner")
+
+
+@given(JSON_VALUES)
+@example({"id": None, "text": ""})
+@example({"id": "\x00", "text": "\u2028😀"})
+@example({"id": 1, "text": ""})
+def test_envelope_is_what_its_model_makes_of_it(value: object) -> None:
+    """The fast path takes what is of the right shape, and nothing that pydantic would not."""
+    raw = json.dumps(value).encode()
+    try:
+        model = TextBlob.model_validate_json(raw)
+    except ValidationError:
+        assert rejected(record(raw), "json").reason is Reason.WRONG_SHAPE
+    else:
+        assert codec._envelope(raw) == (model.id, model.text)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b'{"text": "cat"}', b' {"x": [1.5, {}], "text": "\\u00e9", "id": null}\n', b'{"text": "", "id": "i"}'],
+)
+def test_envelope_of_the_right_shape_is_not_validated_again(
+    value: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(codec, "_validated")
+    found = json.loads(value)
+    assert codec._envelope(value) == (found.get("id"), found["text"])
 
 
 @pytest.mark.parametrize(

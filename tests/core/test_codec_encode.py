@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.core.codec import encode_result
+from stream.core.codec import ResultEncoder
 from stream.core.decide import Decision
 from stream.core.records import (
     RESULT_SCHEMA,
@@ -24,8 +24,8 @@ TRACE: list[Header] = [("traceparent", b"00-4bf92f-00f067-01"), ("tracestate", b
 
 def encode(decision: Decision, *headers: Header, blob_id: str = "id", **limits: int) -> OutputRecord:
     record = InputRecord("blobs", 3, 7, b"key", b"value", headers, timestamp_ms=1)
-    both = {"result_bytes_max": LIMIT, "record_bytes_max": LIMIT} | limits
-    return encode_result(record, blob_id, decision, "results", **both)
+    encoder = ResultEncoder("results", **({"result_bytes_max": LIMIT, "record_bytes_max": LIMIT} | limits))
+    return encoder.encode(record, blob_id, decision.counts_json, decision.words)
 
 
 @given(
@@ -36,7 +36,8 @@ def test_encoded_result_is_the_json_of_its_model(  # noqa: PLR0913, PLR0917 - th
 ) -> None:
     """The fast path writes it field by field, and pydantic as the schema in `schemas/` says."""
     record = InputRecord(topic, partition, offset, None, b"")
-    encoded = encode_result(record, blob_id, Decision(counts, {}, words), "results", 10**6, 10**6).value
+    counts_json = Decision(counts, {}, words).counts_json
+    encoded = ResultEncoder("results", 10**6, 10**6).encode(record, blob_id, counts_json, words).value
     assert encoded is not None
     source = SourceOffset(topic=topic, partition=partition, offset=offset)
     model = AnagramResult(blob_id=blob_id, anagram_counts=counts, words=words, source=source)
@@ -84,6 +85,15 @@ def test_result_too_large_is_rejected_and_one_as_large_as_allowed_is_not() -> No
         encode(decision, result_bytes_max=size - 1)
     assert (caught.value.reason, caught.value.stage) == (Reason.RESULT_TOO_LARGE, "encode")
     assert str(caught.value).endswith(f"the result has {size} bytes, {size - 1} would fit")
+
+
+def test_one_encoder_names_the_source_of_each_record() -> None:
+    """What it keeps of a partition is of that partition alone."""
+    encoder = ResultEncoder("results", LIMIT, LIMIT)
+    sources = [("blobs", 3, 7), ("blobs", 3, 8), ("blobs", 4, 8), ("others", 3, 7), ("blobs", 3, 9)]
+    found = [encoder.encode(InputRecord(*source, None, b""), "id", b"{}", 0) for source in sources]
+    told = [json.loads(result.value or b"")["source"] for result in found]
+    assert told == [{"topic": t, "partition": p, "offset": o} for t, p, o in sources]
 
 
 @pytest.mark.parametrize("grown", ["blob_id", "headers"])

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,7 +91,7 @@ def test_headers_of_ours_are_those_of_the_model_and_each_there_once(record: Inpu
 
 @given(RECORDS, st.integers(0, 400))
 def test_dead_letter_rejected_again_does_not_grow(record: InputRecord, bytes_max: int) -> None:
-    once = bury(replace(record, offset=7), bytes_max=bytes_max)
+    once = bury(record._replace(offset=7), bytes_max=bytes_max)
     more = once
     for _ in range(3):
         more = bury(again(more), bytes_max=bytes_max)
@@ -158,7 +156,7 @@ def test_detail_that_is_not_unicode_is_no_obstacle() -> None:
 
 @pytest.mark.parametrize("key", [None, b"key"])
 def test_value_that_does_not_fit_is_null_and_a_header_says_how_long_it_was(key: bytes | None) -> None:
-    record = replace(RECORD, key=key, value=b"v" * 5_000)
+    record = RECORD._replace(key=key, value=b"v" * 5_000)
     letter = bury(record, bytes_max=5_000)
     assert (letter.key, letter.value, letter.timestamp_ms) == (key, None, 1)
     assert foreign(letter) == [("x", b"y")]
@@ -168,11 +166,11 @@ def test_value_that_does_not_fit_is_null_and_a_header_says_how_long_it_was(key: 
 
 
 def test_null_value_stays_null_and_has_no_length() -> None:
-    assert VALUE_BYTES not in texts(bury(replace(RECORD, value=None), bytes_max=0))
+    assert VALUE_BYTES not in texts(bury(RECORD._replace(value=None), bytes_max=0))
 
 
 def test_empty_value_that_does_not_fit_had_no_bytes() -> None:
-    letter = bury(replace(RECORD, value=b""), bytes_max=0)
+    letter = bury(RECORD._replace(value=b""), bytes_max=0)
     assert (letter.value, texts(letter)[VALUE_BYTES]) == (None, "0")
 
 
@@ -184,7 +182,7 @@ def test_dead_letter_with_a_value_is_within_the_limit(record: InputRecord, bytes
 
 
 def test_names_of_headers_count_in_bytes() -> None:
-    letter = bury(replace(RECORD, headers=[("ä" * 2_000, b"")]), bytes_max=4_000)
+    letter = bury(RECORD._replace(headers=[("ä" * 2_000, b"")]), bytes_max=4_000)
     assert letter.value is None
 
 

@@ -104,5 +104,5 @@ def settled(world: FakeWorld | KafkaWorld) -> Sight:
 
 def write(world: FakeWorld | KafkaWorld, sink: Sink, value: bytes) -> None:
     sink.begin()
-    sink.produce(OutputRecord(world.names.results, 0, b"k", value))
+    sink.produce([OutputRecord(world.names.results, 0, b"k", value)])
     world.flush(sink)

@@ -3,39 +3,20 @@
 from typing import Any, cast
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from support.topics import settings_of
 
+from stream.core.records import InputRecord
 from stream.errors import Retriable
 from stream.kafka import clients
 from stream.kafka.offsets import Offsets
 from stream.kafka.source import GatherLimits, KafkaSource
 
 
-class Message:
-    def __init__(self, offset: int) -> None:
-        self._offset = offset
-
-    def error(self) -> None:
-        return None
-
-    def partition(self) -> int:
-        return 0
-
-    def offset(self) -> int:
-        return self._offset
-
-    def key(self) -> None:
-        return None
-
-    def value(self) -> bytes:
-        return b"x"
-
-    def headers(self) -> None:
-        return None
-
-    def timestamp(self) -> tuple[int, int]:
-        return (1, 1)
+def message(offset: int, partition: int = 0, value: bytes = b"x") -> Message:
+    return Message(
+        topic="text-blobs", partition=partition, offset=offset, key=b"k", value=value, timestamp=(1, 5)
+    )
 
 
 class Client:
@@ -56,7 +37,7 @@ class Client:
         if begin and self.fails:
             self.fails -= 1
             raise KafkaException(KafkaError(KafkaError._STATE))
-        return [Message(offset) for offset in range(begin, self.position)]
+        return [message(offset) for offset in range(begin, self.position)]
 
     def seek(self, at: TopicPartition) -> None:
         self.position = at.offset
@@ -65,14 +46,32 @@ class Client:
         """All it has is handed out anyway."""
 
 
-def test_a_failed_gather_skips_nothing() -> None:
+def source_of(client: object) -> KafkaSource:
     settings = settings_of({})
     looked = Offsets(lambda: clients.make_admin(settings))
     limits = GatherLimits(records_max=4, bytes_max=1_000, interval_s=0.1)
     source = KafkaSource(clients.member_options(settings, "one"), looked, settings.input_topic, limits)
     source._consumer.close()
-    source._consumer = cast("Any", Client())
+    source._consumer = cast("Any", client)
+    return source
+
+
+def test_a_failed_gather_skips_nothing() -> None:
+    source = source_of(Client())
     source.start(0, 0)
     with pytest.raises(Retriable):
         source.gather(1)
     assert [record.offset for record in source.gather(1).records] == [0, 1, 2, 3]
+
+
+def test_records_are_what_the_messages_say_of_started_partitions_alone() -> None:
+    source, found = source_of(Client()), list[InputRecord]()
+    source.start(0, 3)
+    source.start(1, 0)
+    source._at.seek.clear()
+    runs = [(0, 3), (0, 4), (1, 0), (2, 7), (0, 6), (1, 1), (1, 1), (1, 0), (0, 5)]
+    source._take([message(offset, partition, b"v%d" % offset) for partition, offset in runs], found)
+    taken = [(0, 3), (0, 4), (1, 0), (0, 6), (1, 1)]  # a gap is one of the log; what was passed is not due
+    assert [(record.partition, record.offset) for record in found] == taken
+    assert found[0] == InputRecord(source._topic, 0, 3, b"k", b"v3", (), 5)
+    assert source._at.position == {0: 7, 1: 2}

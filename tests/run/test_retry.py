@@ -1,11 +1,13 @@
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import pytest
 
+from stream.core.counting import Counts
 from stream.core.records import InputRecord, OutputRecord
 from stream.errors import Reason, Rejected, StageFailed
-from stream.run.process import Outcome, Processor
+from stream.run.process import Processed, Processor, StagedProcessor
 from stream.run.retry import WAIT_S_MAX, DeadlineMet, Retrier
 from stream.testing.clock import FakeClock
 from stream.testing.observer import FakeObserver
@@ -31,28 +33,36 @@ class Stage:
 
 
 class Bench:
-    """A processor that counts records by way of a stage each."""
+    """A processor whose records pass a stage each, which is their step."""
 
     def __init__(self, *failures: int, deadline_s: float = FAR) -> None:
         self.clock, self.observer = FakeClock(), FakeObserver()
         self.stages = [Stage(failing) for failing in failures]
         self.retrier = Retrier(self.clock, self.observer, ATTEMPTS_MAX, random.Random(1))
-        self.processor = Processor(self._count, _bury, self.retrier, self.clock, deadline_s)
+        self.processor = StagedProcessor(_count, _bury, self._step, self.retrier, self.clock, deadline_s)
         self.records = [InputRecord("in", 0, offset, None, b"x") for offset in range(len(failures))]
 
-    def _count(self, record: InputRecord) -> Outcome:
+    def _step(self, record: InputRecord) -> None:
         self.stages[record.offset]()
-        return Outcome(OutputRecord("out", record.partition, None, b"counted"))
 
 
-def _bury(record: InputRecord, why: Rejected) -> Outcome:
-    return Outcome(OutputRecord("dead", record.partition, None, None), rejected=why)
+def _count(records: Sequence[InputRecord]) -> Counts:
+    made = [OutputRecord("out", record.partition, None, b"counted %d" % record.offset) for record in records]
+    return Counts(made, len(made), np.zeros(len(made), np.int32))
+
+
+def _bury(record: InputRecord, why: Rejected) -> OutputRecord:
+    return OutputRecord("dead", record.partition, None, b"%d: %b" % (record.offset, why.reason.encode()))
+
+
+def _next_offsets(done: Processed) -> dict[int, int]:
+    return {number: part.next_offset for number, part in done.parts.items()}
 
 
 def test_step_that_fails_in_passing_is_tried_again() -> None:
     bench = Bench(2)
     done = bench.processor.process(bench.records)
-    assert [outcome.record.value for outcome in done.outcomes[0]] == [b"counted"]
+    assert [record.value for record in done.parts[0].records] == [b"counted 0"]
     assert bench.stages[0].calls == 3
     assert not done.undone
 
@@ -60,11 +70,10 @@ def test_step_that_fails_in_passing_is_tried_again() -> None:
 def test_step_is_tried_as_often_as_the_setting_says_and_then_rejected() -> None:
     bench = Bench(99)
     done = bench.processor.process(bench.records)
-    rejected = done.outcomes[0][0].rejected
-    assert rejected is not None
+    rejected = done.parts[0].rejected[0]
     assert (rejected.reason, rejected.stage) == (Reason.RETRIES_EXHAUSTED, "decide")
     assert rejected.attempts == bench.stages[0].calls == ATTEMPTS_MAX
-    assert done.next_offsets == {0: 1}
+    assert _next_offsets(done) == {0: 1}
 
 
 def test_every_failed_attempt_is_told_and_waited_for() -> None:
@@ -78,17 +87,16 @@ def test_every_failed_attempt_is_told_and_waited_for() -> None:
 def test_deadline_ends_the_batch_before_the_record_and_remembers_its_attempts() -> None:
     bench = Bench(0, 99, 0, deadline_s=0.015)
     done = bench.processor.process(bench.records)
-    assert done.next_offsets == {0: 1}
+    assert _next_offsets(done) == {0: 1}
     assert done.undone == {0: 1}
     batches = 1
     while done.undone:
         batches += 1
         done = bench.processor.process(bench.records[1:])
     assert batches > 1
-    rejected = done.outcomes[0][0].rejected
-    assert rejected is not None
+    rejected = done.parts[0].rejected[0]
     assert rejected.attempts == bench.stages[1].calls == ATTEMPTS_MAX
-    assert done.next_offsets == {0: 3}
+    assert _next_offsets(done) == {0: 3}
 
 
 def test_deadline_leaves_the_rest_of_every_partition_undone() -> None:
@@ -124,15 +132,41 @@ def test_record_that_is_tried_no_more_is_remembered_no_more() -> None:
 def test_rejected_record_is_not_tried_again() -> None:
     calls = list[InputRecord]()
 
-    def count(record: InputRecord) -> Outcome:
+    def step(record: InputRecord) -> None:
         calls.append(record)
         raise Rejected(Reason.NULL_VALUE, "decode", "no value")
 
     bench = Bench(0)
-    processor = Processor(count, _bury, bench.retrier, bench.clock, FAR)
-    done = processor.process(bench.records)
-    assert done.outcomes[0][0].rejected is not None
+    done = StagedProcessor(_count, _bury, step, bench.retrier, bench.clock, FAR).process(bench.records)
+    assert done.parts[0].rejected[0].reason is Reason.NULL_VALUE
     assert len(calls) == 1
+
+
+def test_records_that_did_not_pass_stand_between_the_others_in_order() -> None:
+    """They are not counted, and whatever counting itself rejects is at its place too."""
+    bench = Bench(0, 99, 0, 0, 99)
+
+    def count(records: Sequence[InputRecord]) -> Counts:
+        made, why = _count(records).outcomes, Rejected(Reason.BAD_JSON, "decode", "none")
+        return Counts([made[0], why, made[2]], 2, np.zeros(2, np.int32))
+
+    bench.processor = StagedProcessor(count, _bury, bench._step, bench.retrier, bench.clock, FAR)
+    part = bench.processor.process(bench.records).parts[0]
+    spent = b"retries-exhausted"
+    assert [record.value for record in part.records] == [
+        *(b"counted 0", b"1: " + spent, b"2: bad-json", b"counted 3", b"4: " + spent)
+    ]
+    assert list(part.was_rejected()) == [False, True, True, False, True]
+    assert [part.rejected[place].reason.encode() for place in (1, 2, 4)] == [spent, b"bad-json", spent]
+    assert (part.words, len(part.ids), part.next_offset) == (2, 2, 5)
+
+
+def test_without_a_step_every_record_is_reached_and_partitions_are_apart() -> None:
+    records = [InputRecord("in", number % 2, number, None, b"x") for number in range(5)]
+    done = Processor(_count, _bury).process(records)
+    assert (_next_offsets(done), done.undone) == ({0: 5, 1: 4}, {})
+    assert [record.value for record in done.parts[1].records] == [b"counted 1", b"counted 3"]
+    assert all(record.partition == 1 for record in done.parts[1].records)
 
 
 def test_dead_letter_says_how_often_it_was_tried() -> None:

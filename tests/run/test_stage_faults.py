@@ -1,17 +1,19 @@
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from stream.core.counting import Counts
 from stream.core.records import InputRecord, OutputRecord
 from stream.errors import Misconfigured, Reason, Rejected, StageFailed
 from stream.run.disturb import DisturbedProcessor, SharedWaits
 from stream.run.faults import DELAY_S_MAX, ORIGINAL, Failure, FaultPlan, Faults, Stage, StageFault, load_plan
-from stream.run.process import Outcome
 from stream.run.retry import WAIT_S_MAX, Retrier
 from stream.testing.clock import FakeClock
 from stream.testing.observer import FakeObserver
@@ -145,11 +147,16 @@ def test_plan_is_frozen() -> None:
         ORIGINAL.seed = 3  # type: ignore[misc]
 
 
+def counted(records: Sequence[InputRecord]) -> Counts:
+    made = [OutputRecord("out", record.partition, None, record.value) for record in records]
+    return Counts(made, len(made), np.empty(0, np.int32))
+
+
 def disturbed(clock: FakeClock, faults: Faults, deadline_s: float = FAR) -> DisturbedProcessor:
     waits = SharedWaits(clock)
     return DisturbedProcessor(
-        lambda record: Outcome(OutputRecord("out", record.partition, None, record.value)),
-        lambda record, why: Outcome(OutputRecord("dead", record.partition, None, None), rejected=why),
+        counted,
+        lambda record, _: OutputRecord("dead", record.partition, None, None),
         Retrier(waits, FakeObserver(), 12, random.Random(1)),
         waits,
         deadline_s,
@@ -171,7 +178,7 @@ def test_delays_of_a_batch_are_awaited_together() -> None:
     )
     started = clock.monotonic()
     done = disturbed(clock, Faults(slow)).process(records(*["a b c d e f g"] * 500))
-    assert len(done.outcomes[0]) == 500
+    assert len(done.parts[0].records) == 500
     assert clock.monotonic() - started == pytest.approx(2.25)
 
 
@@ -179,7 +186,7 @@ def test_stages_are_tried_again_one_by_one_and_waits_go_together() -> None:
     clock, faults = FakeClock(), Faults(ORIGINAL, seed=1)
     started = clock.monotonic()
     done = disturbed(clock, faults).process(records(*["a b c"] * 300))
-    assert not any(outcome.rejected for outcome in done.outcomes[0])
+    assert not done.parts[0].rejected
     assert clock.monotonic() - started < 12 * 2.25 + 12 * WAIT_S_MAX
     filtered = faults.injected["filter_input", "delay"] - faults.injected["filter_input", "value-error"]
     split = faults.injected["get_words", "delay"] - faults.injected["get_words", "value-error"]
@@ -190,18 +197,19 @@ def test_stages_are_tried_again_one_by_one_and_waits_go_together() -> None:
 def test_only_a_record_whose_attempts_are_spent_is_rejected() -> None:
     faults = Faults(FaultPlan(stages={Stage.FIND_ANAGRAMS: StageFault(rate=0.7)}))
     done = disturbed(FakeClock(), faults).process(records(*["a"] * 1000))
-    rejected = [outcome.rejected for outcome in done.outcomes[0] if outcome.rejected]
+    rejected = done.parts[0].rejected
     assert 0 < len(rejected) < 60  # 0.7 ** 12 is 1.4 %
-    assert {(why.reason, why.stage, why.attempts) for why in rejected} == {
+    assert list(done.parts[0].was_rejected()) == [r.topic == "dead" for r in done.parts[0].records]
+    assert {(why.reason, why.stage, why.attempts) for why in rejected.values()} == {
         (Reason.RETRIES_EXHAUSTED, "find_anagrams", 12)
     }
 
 
 def test_fault_that_is_not_passing_rejects_at_once() -> None:
     faults = Faults(plan(rate=1.0, error=Failure.REJECTED))
-    (outcome,) = disturbed(FakeClock(), faults).process(records("a")).outcomes[0]
-    assert outcome.rejected is not None
-    assert outcome.rejected.attempts == 1
+    part = disturbed(FakeClock(), faults).process(records("a")).parts[0]
+    assert [record.topic for record in part.records] == ["dead"]
+    assert part.rejected[0].attempts == 1
     assert faults.injected == {("get_words", "rejected"): 1}
 
 
@@ -214,8 +222,8 @@ def test_deadline_ends_a_batch_and_the_rest_is_done_in_the_next_ones() -> None:
         started = clock.monotonic()
         done = processor.process(left)
         assert clock.monotonic() - started < 3.0 + 2.25 + WAIT_S_MAX
-        assert not any(outcome.rejected for outcome in done.outcomes.get(0, []))
-        outcomes += len(done.outcomes.get(0, []))
+        assert not any(part.rejected for part in done.parts.values())
+        outcomes += sum(len(part.records) for part in done.parts.values())
         left = [record for record in left if record.offset >= done.undone.get(0, len(texts))]
     assert (outcomes, batches > 1) == (30, True)
     assert not processor._retrier._before
@@ -224,7 +232,7 @@ def test_deadline_ends_a_batch_and_the_rest_is_done_in_the_next_ones() -> None:
 @UNHURRIED
 @given(st.lists(TEXTS, min_size=1, max_size=8), st.integers(0, 1_000))
 def test_faults_change_nothing_that_is_counted(texts: list[str], seed: int) -> None:
-    def counted(tuning: Tuning) -> tuple[object, object, object]:
+    def outcome(tuning: Tuning) -> tuple[object, object, object]:
         pipeline = FakePipeline()
         for text in texts:
             pipeline.submit(text)
@@ -232,7 +240,7 @@ def test_faults_change_nothing_that_is_counted(texts: list[str], seed: int) -> N
         return pipeline.results(), pipeline.totals(), pipeline.dead_letters()
 
     calm = Tuning(retry_attempts_max=12, batch_records_max=3)
-    assert counted(replace(calm, plan=ORIGINAL.with_options(seed))) == counted(calm)
+    assert outcome(replace(calm, plan=ORIGINAL.with_options(seed))) == outcome(calm)
 
 
 def test_every_record_is_counted_or_a_dead_letter_where_attempts_are_spent() -> None:
@@ -251,4 +259,4 @@ def test_every_record_is_counted_or_a_dead_letter_where_attempts_are_spent() -> 
 def test_without_a_plan_a_record_meets_nothing_of_this() -> None:
     pipeline = FakePipeline()
     worker = FakeProcess(pipeline.cluster, pipeline.names, pipeline.index)
-    assert type(worker.worker._processor).__name__ == "Processor"
+    assert not isinstance(worker.worker._processor, DisturbedProcessor)

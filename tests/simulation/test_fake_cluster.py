@@ -37,7 +37,7 @@ class Producer:
 
     def begin(self, value: bytes) -> None:
         self.sink.begin()
-        self.sink.produce(OutputRecord(Names().results, 0, None, value))
+        self.sink.produce([OutputRecord(Names().results, 0, None, value)])
 
 
 def results(pipeline: FakePipeline) -> list[bytes | None]:

@@ -4,16 +4,17 @@ A mutation may pass many seeds; it must not pass all of `SEEDS`. The storm is on
 still and of markers that come late, since those are what the rarer mutations need to do harm.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
 
 import stream.run.loop
-from stream.core.records import OutputRecord
+from stream.core.records import OutputRecord, first_offsets
 from stream.errors import Abortable, InDoubt
 from stream.ports import Batch, ChangelogChunk, Checkpoint, CommittedOffset, Sink, Store
-from stream.run.assignment import Partition
+from stream.run.assignment import Assignment, Partition, PartitionState
+from stream.run.counted import Counted, Limits, Staged, stage
 from stream.run.loop import Worker
 from stream.run.restore import Restorer
 from stream.run.transaction import Work, transact
@@ -103,18 +104,18 @@ def offsets_are_sent_without_the_group(patch: pytest.MonkeyPatch) -> None:
 
 def doubt_is_taken_for_an_abort(patch: pytest.MonkeyPatch) -> None:
     """A new producer, but the committed offsets and the tail of the changelog are not read again."""
-    commit = Worker._commit
+    send = Worker._send
 
-    def certain(self: Worker, batch: Batch) -> None:
+    def certain(self: Worker, counted: Counted, meanwhile: Callable[[], Counted]) -> Counted:
         try:
-            commit(self, batch)
+            return send(self, counted, meanwhile)
         except InDoubt as why:
             self._in_doubt = True
             while self._in_doubt:
                 self._patiently(self._renew)
             raise Abortable(str(why)) from why
 
-    patch.setattr(Worker, "_commit", certain)
+    patch.setattr(Worker, "_send", certain)
 
 
 def committed_offsets_are_read_after_the_changelog(patch: pytest.MonkeyPatch) -> None:
@@ -184,14 +185,95 @@ def retries_are_forgotten(patch: pytest.MonkeyPatch) -> None:
     """A record whose stage failed for good is left out instead of being buried."""
     produce = FakeSink.produce
 
-    def without_letters(self: FakeSink, record: OutputRecord) -> None:
-        if record.topic != self._names.dead_letters:
-            produce(self, record)
+    def without_letters(self: FakeSink, records: Iterable[OutputRecord]) -> None:
+        produce(self, [record for record in records if record.topic != self._names.dead_letters])
 
     patch.setattr(FakeSink, "produce", without_letters)
 
 
+def what_was_counted_of_a_revoked_partition_is_kept(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Counted, "drop", lambda _self, _partition: None)
+
+
+def after_an_abort(
+    patch: pytest.MonkeyPatch, then: Callable[[Worker, Counted, Batch], Counted | None]
+) -> None:
+    """Let `then` happen after an abort, in the face of what was counted before it and `batch` beside it."""
+    commit = Worker._commit
+
+    def mutated(self: Worker, counted: Counted, batch: Batch) -> Counted | None:
+        following = commit(self, counted, batch)
+        if following is None and not self._in_doubt and batch.records:
+            return then(self, counted, batch)
+        return following
+
+    patch.setattr(Worker, "_commit", mutated)
+
+
+def abort_rewinds_only_what_was_sent(patch: pytest.MonkeyPatch) -> None:
+    def skip_batch(self: Worker, counted: Counted, batch: Batch) -> None:
+        ends = {record.partition: record.offset + 1 for record in batch.records}
+        self._source.rewind({number: end for number, end in ends.items() if number not in counted.first})
+
+    after_an_abort(patch, skip_batch)
+
+
+def abort_rewinds_only_what_was_counted_meanwhile(patch: pytest.MonkeyPatch) -> None:
+    def skip_counted(self: Worker, counted: Counted, batch: Batch) -> None:
+        ends = {number: part.next_offset for number, part in counted.processed.parts.items()}
+        self._source.rewind(ends | first_offsets(batch.records))
+
+    after_an_abort(patch, skip_counted)
+
+
+def what_was_counted_meanwhile_outlives_an_abort(patch: pytest.MonkeyPatch) -> None:
+    after_an_abort(patch, lambda self, _, batch: self._count(batch))
+
+
+def unfinished_batch_is_held_back(patch: pytest.MonkeyPatch) -> None:
+    """What follows it is gathered before the rest of it comes again."""
+
+    def work(self: Worker, batch: Batch) -> None:
+        ahead, self._counted = self._counted, None
+        counted = self._count(batch) if ahead is None else self._commit(ahead, batch)
+        if counted is not None and counted.first:
+            if batch.behind:
+                self._counted = counted
+            else:
+                self._commit(counted, Batch())
+
+    patch.setattr(Worker, "_work", work)
+
+
+def totals_are_taken_before_the_commit(patch: pytest.MonkeyPatch) -> None:
+    def stage_and_take(counted: Counted, assignment: Assignment, limits: Limits) -> Staged:
+        staged = stage(counted, assignment, limits)
+        staged.remember(assignment)
+        return staged
+
+    patch.setattr(stream.run.loop, "stage", stage_and_take)
+
+
+def totals_are_kept_in_doubt(patch: pytest.MonkeyPatch) -> None:
+    """The store is restored, but what was read of it before stays in memory."""
+    move = Partition.move
+
+    def keep(self: Partition, state: PartitionState) -> None:
+        totals = self.totals
+        move(self, state)
+        self.totals = totals
+
+    patch.setattr(Partition, "move", keep)
+
+
 MUTATIONS = [
+    what_was_counted_of_a_revoked_partition_is_kept,
+    abort_rewinds_only_what_was_sent,
+    abort_rewinds_only_what_was_counted_meanwhile,
+    what_was_counted_meanwhile_outlives_an_abort,
+    unfinished_batch_is_held_back,
+    totals_are_taken_before_the_commit,
+    totals_are_kept_in_doubt,
     offsets_are_committed_apart,
     producer_is_kept_in_doubt,
     retries_are_forgotten,
@@ -218,6 +300,6 @@ def test_broken_rule_is_noticed(mutate: Mutation, monkeypatch: pytest.MonkeyPatc
 def is_noticed(seed: int) -> bool:
     try:
         Simulation(seed, STOPPED_OFTEN).run()
-    except AssertionError:  # a Violation, or a fake that was used as no broker can be
+    except (AssertionError, KeyError):  # a Violation, a fake used as no broker can be, a partition not ours
         return True
     return False

@@ -1,19 +1,21 @@
 """What must hold of any bytes that arrive, whoever made them up."""
 
-import orjson
+from collections import Counter
 
-from stream.core.codec import decode_blob, encode_result
+from stream.core.codec import ResultEncoder, decode_blob
 from stream.core.dead_letter import dead_letter
 from stream.core.decide import Decider
 from stream.core.dictionary import build_index
 from stream.core.engine import Engine
+from stream.core.lexicon import make_lexicon
 from stream.core.records import AnagramResult, InputRecord, record_bytes
 from stream.errors import Rejected
 
 INDEX = build_index(["act", "cat", "tea", "eat", "listen", "silent", "a", "god", "dog"])
-ENGINE, DECIDER = Engine(INDEX), Decider(INDEX)
 TEXT_BYTES_MAX, RESULT_BYTES_MAX, RECORD_BYTES_MAX = 4_096, 1_024, 1_200
 DEAD_LETTER_BYTES_MAX = 8_192
+ENGINE, DECIDER = Engine(make_lexicon(INDEX)), Decider(INDEX)
+ENCODER = ResultEncoder("out", RESULT_BYTES_MAX, RECORD_BYTES_MAX)
 
 
 def one_outcome(value: bytes | None, key: bytes | None, content_type: bytes | None) -> str:
@@ -22,11 +24,11 @@ def one_outcome(value: bytes | None, key: bytes | None, content_type: bytes | No
     record = InputRecord("in", 3, 7, key, value, headers)
     try:
         blob = decode_blob(record, "text", TEXT_BYTES_MAX)
-        counted, decision = ENGINE.count(blob.text), DECIDER.decide(blob.text)
-        assert counted.deltas == decision.deltas
-        assert counted.words == decision.words
-        assert orjson.loads(counted.counts_json) == decision.anagram_counts
-        made = encode_result(record, blob.blob_id, counted, "out", RESULT_BYTES_MAX, RECORD_BYTES_MAX)
+        counted, decision = ENGINE.count([blob.utf8]), DECIDER.decide(blob.text)
+        assert Counter(ENGINE.signatures[number].decode() for number in counted.ids) == decision.deltas
+        assert counted.words == [decision.words]
+        assert counted.counts_json == [decision.counts_json]
+        made = ENCODER.encode(record, blob.blob_id, counted.counts_json[0], decision.words)
     except Rejected as why:
         letter = dead_letter(
             record, why, topic="dead", group="g", failed_at="now", bytes_max=DEAD_LETTER_BYTES_MAX

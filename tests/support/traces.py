@@ -283,7 +283,7 @@ class Trace:
     def _produce(self, stage: Stage, sink: Sink, partitions: Sequence[int], value: bytes) -> None:
         sink.begin()
         for partition in partitions:
-            sink.produce(OutputRecord(stage.world.names.results, partition, b"k", value))
+            sink.produce([OutputRecord(stage.world.names.results, partition, b"k", value)])
             sink.produce_changelog(partition, {b"act": value, b"dgo": value}, [("h", b"1")])
         stage.world.flush(sink)
 
@@ -292,7 +292,9 @@ class Trace:
         sink.begin()
         ends = {}
         for record in sorted(member.records, key=lambda record: (record.partition, record.offset)):
-            sink.produce(OutputRecord(stage.world.names.results, record.partition, record.key, record.value))
+            sink.produce(
+                [OutputRecord(stage.world.names.results, record.partition, record.key, record.value)]
+            )
             ends[record.partition] = CommittedOffset(record.offset + 1, counted=True)
         for partition in sorted(ends):
             sink.produce_changelog(partition, {b"act": b"%d" % ends[partition].offset}, [("h", b"1")])

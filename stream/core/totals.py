@@ -1,0 +1,50 @@
+"""Running totals of one partition, in memory: what its store holds, as numbers, one for each signature."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from stream.core.counts import decode_total
+from stream.core.lexicon import Ids
+
+Numbers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """Totals that words have changed: which, and what they are now."""
+
+    ids: npt.NDArray[np.intp]
+    totals: Numbers
+
+
+class Totals:
+    """The totals of one partition: eight bytes for each signature of the dictionary."""
+
+    def __init__(self, signatures: Sequence[bytes], stored: Iterable[tuple[bytes, bytes]]) -> None:
+        """`signatures`: sorted; an id is a place in it. `stored`: the store's items, of those signatures."""
+        self._signatures = signatures
+        self._totals = np.zeros(len(signatures), np.int64)
+        found = dict(stored)
+        if found:
+            ids = np.searchsorted(np.array(signatures), np.array(list(found)))
+            self._totals[ids] = list(map(decode_total, found.values()))
+
+    def grow(self, ids: Ids) -> Grown:
+        """Return the totals that these words change; nothing is changed yet."""
+        grown = np.bincount(ids, minlength=len(self._signatures))
+        changed = np.flatnonzero(grown)
+        return Grown(changed, self._totals[changed] + grown[changed])
+
+    def encode(self, grown: Grown) -> dict[bytes, bytes]:
+        """Return signature -> total, in decimal ASCII, as they stand in the count topic and in the store."""
+        keys = map(self._signatures.__getitem__, grown.ids.tolist())
+        totals = orjson.dumps(grown.totals.tolist())[1:-1].split(b",")
+        return dict(zip(keys, totals, strict=True)) if len(grown.ids) else {}
+
+    def take(self, grown: Grown) -> None:
+        """Change the totals: they are committed."""
+        self._totals[grown.ids] = grown.totals

@@ -1,0 +1,65 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream.core.counts import encode_total, fold
+from stream.core.lexicon import Ids
+from stream.core.totals import Totals
+
+SIGNATURES = sorted([b"a", b"act", b"dgo", b"eilnst", b"no", b"z" * 40])
+STORED = st.dictionaries(st.sampled_from(SIGNATURES), st.integers(1, 2**60))
+NUMBERS = st.lists(st.integers(0, len(SIGNATURES) - 1))
+
+
+def ids(numbers: list[int]) -> Ids:
+    return np.array(numbers, np.int32)
+
+
+def encoded(totals: dict[bytes, int]) -> dict[bytes, bytes]:
+    return {key: encode_total(total) for key, total in totals.items()}
+
+
+@given(STORED, st.lists(NUMBERS))
+def test_totals_are_the_fold_of_what_was_taken(stored: dict[bytes, int], batches: list[list[int]]) -> None:
+    totals, expected = Totals(SIGNATURES, encoded(stored).items()), dict(stored)
+    for numbers in batches:
+        grown = totals.grow(ids(numbers))
+        changed = fold(expected, [Counter(SIGNATURES[number] for number in numbers)])
+        assert totals.encode(grown) == encoded(changed)
+        totals.take(grown)
+        expected |= changed
+
+
+@given(STORED, NUMBERS, NUMBERS)
+def test_nothing_changes_before_it_is_taken(
+    stored: dict[bytes, int], one: list[int], other: list[int]
+) -> None:
+    """An aborted transaction is one whose totals are not taken."""
+    totals, untouched = (Totals(SIGNATURES, encoded(stored).items()) for _ in range(2))
+    aborted = totals.grow(ids(one))
+    totals.encode(aborted)
+    assert totals.encode(totals.grow(ids(other))) == untouched.encode(untouched.grow(ids(other)))
+
+
+@given(st.data(), STORED)
+def test_items_are_loaded_in_any_order(data: st.DataObject, stored: dict[bytes, int]) -> None:
+    items = data.draw(st.permutations(list(encoded(stored).items())))
+    totals = Totals(SIGNATURES, items)
+    every = totals.encode(totals.grow(ids(list(range(len(SIGNATURES))))))
+    assert every == {key: encode_total(stored.get(key, 0) + 1) for key in SIGNATURES}
+
+
+@pytest.mark.parametrize("signatures", [[], SIGNATURES])
+def test_no_words_change_nothing(signatures: list[bytes]) -> None:
+    totals = Totals(signatures, [])
+    grown = totals.grow(ids([]))
+    assert totals.encode(grown) == {}
+    totals.take(grown)
+
+
+def test_bytes_that_are_no_total_are_refused() -> None:
+    with pytest.raises(ValueError, match="not a total"):
+        Totals(SIGNATURES, [(b"act", b"-1")])
