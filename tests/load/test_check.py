@@ -5,12 +5,10 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
+from support.results import Results
 
 from stream.config import load_settings
-from stream.core.codec import encode_result
 from stream.core.dictionary import build_index
-from stream.core.engine import Engine
-from stream.core.records import InputRecord
 from stream.load.cell import Cell
 from stream.load.check import Checked, Checker
 from stream.load.texts import Recipe, make_texts, synthesize
@@ -20,6 +18,7 @@ pytestmark = pytest.mark.broker
 
 DICTIONARY = synthesize(300, 1)
 INDEX = build_index(DICTIONARY)
+RESULTS = Results(INDEX)
 RECIPE = Recipe(10, 3, 0, 1)
 TEXTS = make_texts(DICTIONARY, RECIPE)
 BLOBS = 4
@@ -32,8 +31,7 @@ Check = Callable[[Sent], Checked]
 
 
 def result(number: int, text: str, partition: int, source: int | None = None) -> Record:
-    record = InputRecord("in", partition if source is None else source, number, None, b"", [])
-    made = encode_result(record, f"b{number}", Engine(INDEX).count(text), "out", 10**6, 10**6)
+    made = RESULTS.make(number, text, partition if source is None else source)
     return "result_topic", partition, made.key or b"", made.value or b""
 
 

@@ -1,12 +1,12 @@
+from collections import Counter
+
 import orjson
 from hypothesis import given
 from hypothesis import strategies as st
+from support.results import Results
 
-from stream.core.codec import encode_result
-from stream.core.counts import fold
+from stream.core.decide import Decider
 from stream.core.dictionary import build_index
-from stream.core.engine import Engine
-from stream.core.records import InputRecord
 from stream.load.texts import Recipe, make_texts, synthesize
 from stream.load.truth import Truth, source_partition
 
@@ -14,20 +14,19 @@ DICTIONARY = synthesize(500, 1)
 INDEX = build_index(DICTIONARY)
 RECIPE = Recipe(30, 7, 0, 1)
 TEXTS = make_texts(DICTIONARY, RECIPE)
-ENGINE = Engine(INDEX)
+RESULTS = Results(INDEX)
 
 
 def result(number: int, text: str, partition: int = 3) -> bytes:
-    record = InputRecord("in", partition, number, None, b"", [])
-    return encode_result(record, f"b{number}", ENGINE.count(text), "out", 10**6, 10**6).value or b""
+    return RESULTS.make(number, text, partition).value or b""
 
 
 @given(st.integers(0, 40))
 def test_words_and_totals_are_those_of_the_blobs_one_by_one(blobs: int) -> None:
     truth = Truth(INDEX, RECIPE)
-    counted = [ENGINE.count(TEXTS[number % len(TEXTS)]) for number in range(blobs)]
-    assert truth.words(blobs) == sum(each.words for each in counted)
-    assert dict(truth.totals(blobs)) == fold({}, [each.deltas for each in counted])
+    decisions = [Decider(INDEX).decide(TEXTS[number % len(TEXTS)]) for number in range(blobs)]
+    assert truth.words(blobs) == sum(decision.words for decision in decisions)
+    assert truth.totals(blobs) == sum((Counter(decision.deltas) for decision in decisions), Counter[str]())
 
 
 def test_results_of_the_engine_are_right_for_their_blob_and_for_no_other() -> None:
@@ -58,4 +57,4 @@ def test_source_partition_is_read_from_the_end() -> None:
 def test_sizes_bound_texts_and_results() -> None:
     truth = Truth(INDEX, RECIPE)
     assert truth.text_bytes_max == max(len(text.encode()) for text in TEXTS)
-    assert truth.result_bytes_max >= max(len(ENGINE.count(text).counts_json) for text in TEXTS)
+    assert truth.result_bytes_max >= max(len(Decider(INDEX).decide(text).counts_json) for text in TEXTS)
