@@ -61,7 +61,7 @@ MAY_IMPORT = {
     ),
     "load": (
         "errors core config kafka run/dictionary run/wire broker",
-        "hdrh matplotlib orjson psutil pydantic",
+        "hdrh matplotlib numpy orjson psutil pydantic",
     ),
     "cli": (
         (

@@ -3,6 +3,7 @@
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ class Bench:
         self._folder = folder
         self._tell = tell
         self._index = load_index(settings.dictionary)
+        self._live_recipe = make_recipe(order.live_words, LIVE_POOL_BLOBS, order.vocabulary, order.seed)
         self._backlogs = Backlogs(settings, order, folder, tell)
 
     def run(self) -> Report:
@@ -62,7 +64,7 @@ class Bench:
         Raises:
             Fatal: the broker failed.
         """
-        report, truth = Report(self._conditions()), self._live_truth()
+        report, truth = Report(self._conditions()), self._live_truth
         with attached_cell(self._settings, self._folder) as cell:
             start = cell.result_ends()
             live = Live(cell, None, self._live_recipe, self._tell)
@@ -103,7 +105,7 @@ class Bench:
         return report
 
     def _latency(self, report: Report, rates: list[float]) -> None:
-        truth = self._live_truth()
+        truth = self._live_truth
         with self._live(truth) as (cell, subject, live):
             subject.start()
             subject.wait_ready()
@@ -115,7 +117,7 @@ class Bench:
             )
 
     def _recovery(self, rate: float) -> Recovery:
-        truth = self._live_truth()
+        truth = self._live_truth
         with self._live(truth) as (cell, subject, live):
             subject.start()
             subject.wait_ready()
@@ -135,9 +137,8 @@ class Bench:
             with subject:
                 yield cell, subject, Live(cell, subject, self._live_recipe, self._tell)
 
+    @cached_property
     def _live_truth(self) -> Truth:
-        order = self._order
-        self._live_recipe = make_recipe(order.live_words, LIVE_POOL_BLOBS, order.vocabulary, order.seed)
         return Truth(self._index, self._live_recipe)
 
     def _words_per_blob(self, truth: Truth) -> float:

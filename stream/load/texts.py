@@ -7,7 +7,9 @@ hyphens, marks, foreign letters; some are capitalised or followed by a mark.
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+
+import numpy as np
+import numpy.typing as npt
 
 ZIPF = 1.05
 SPOILT = 0.10
@@ -44,24 +46,29 @@ def make_recipe(words_per_blob: int, blobs: int, vocabulary: int, seed: int) -> 
 
 def make_texts(words: Sequence[str], recipe: Recipe) -> list[str]:
     """Return the distinct texts; `words` are the dictionary's, in any order."""
-    rng = random.Random(f"{recipe.seed} {recipe.words_per_blob}")  # noqa: S311 - to be repeated
-    chosen = sorted(words)
+    rng = np.random.default_rng([recipe.seed, recipe.words_per_blob])
+    chosen = np.array(sorted(words), np.object_)
     rng.shuffle(chosen)
     chosen = chosen[: recipe.vocabulary or None]
-    shares = list(accumulate(rank**-ZIPF for rank in range(1, len(chosen) + 1)))
-    return [_text(rng, chosen, shares, recipe.words_per_blob) for _ in range(recipe.texts)]
+    shares = np.arange(1, len(chosen) + 1, dtype=float) ** -ZIPF
+    ends = np.cumsum(shares / shares.sum())
+    return [_text(rng, chosen, ends, recipe.words_per_blob) for _ in range(recipe.texts)]
 
 
-def _text(rng: random.Random, words: Sequence[str], shares: Sequence[float], length: int) -> str:
-    drawn = rng.choices(words, cum_weights=shares, k=length)
-    for at in range(length):
-        dice = rng.random()
-        if dice < SPOILT:
-            drawn[at] = _spoilt(drawn[at], dice / SPOILT)
-        elif dice > 1 - SPOILT:
+def _text(
+    rng: np.random.Generator, words: npt.NDArray[np.object_], ends: npt.NDArray[np.float64], length: int
+) -> str:
+    ranks = np.minimum(np.searchsorted(ends, rng.random(length)), len(words) - 1)
+    drawn: list[str] = words[ranks].tolist()
+    dice = rng.random(length)
+    changed = np.flatnonzero((dice < SPOILT) | (dice > 1 - 2 * SPOILT))
+    for at, thrown in zip(changed.tolist(), dice[changed].tolist(), strict=True):
+        if thrown < SPOILT:
+            drawn[at] = _spoilt(drawn[at], thrown / SPOILT)
+        elif thrown > 1 - SPOILT:
             drawn[at] = drawn[at].capitalize()
-        elif dice > 1 - 2 * SPOILT:
-            drawn[at] += ",.;!?"[int(dice * 1_000) % 5]
+        else:
+            drawn[at] += ",.;!?"[int(thrown * 1_000) % 5]
     return " ".join(drawn)
 
 
