@@ -109,6 +109,7 @@ class Bench:
         with self._live(truth) as (cell, subject, live):
             subject.start()
             subject.wait_ready()
+            subject.wait_settled()
             for rate in rates:
                 report.latency.append(live.latency(rate, self._order, self._words_per_blob(truth)))
             subject.stop()  # drained: whatever would come out twice has come out
@@ -121,6 +122,7 @@ class Bench:
         with self._live(truth) as (cell, subject, live):
             subject.start()
             subject.wait_ready()
+            subject.wait_settled()
             times = live.recovery(rate)
             subject.stop()
             checked = Checker(cell, truth, live.sent).run(

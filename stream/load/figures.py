@@ -36,7 +36,8 @@ class Throughput:
         dictionary_words: of the dictionary; partitions: of the input.
         words: of all blobs, as they are counted.
         first_s: from the start of the process to the first commit; whole_s: the same, to the last.
-        steady_words_per_s: from the first commit to the last; None where there was but one.
+        steady_words_per_s: from the first commit since partitions no longer moved to the last;
+            None where that was too short.
         cpu_s: of all worker processes, their start included; steady_cpu_s_per_million_words: of what came
             after the first commit.
         peak_mib: memory of all worker processes together.

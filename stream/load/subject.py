@@ -18,7 +18,10 @@ from stream.errors import Fatal
 from stream.load.usage import Usage
 
 READY_S_MAX = 120.0  # a predecessor's session may have to end first
+SETTLED_S = 6.0  # a member hears of another by a heartbeat, of which there is one each 3 or 5 s
 _ASK_S = 0.1
+_MEMBER = b'"worker started"'
+_MOVES = b'"partitions assigned"', b'"partitions revoked"', b'"partitions lost"'
 _SHOWN_LINES = 15
 
 
@@ -57,6 +60,28 @@ class Subject:
             if monotonic() > deadline:
                 raise Fatal(f"the worker was not ready within {READY_S_MAX:.0f} s:\n{self.last_lines()}")
             sleep(_ASK_S)
+
+    def wait_settled(self) -> None:
+        """Where there are several members, wait until partitions have not moved between them for a while.
+
+        Raises:
+            Fatal: they go on moving, or a process ended.
+        """
+        deadline = monotonic() + READY_S_MAX
+        moves, since = -1, 0.0
+        while sum(_events(log, _MEMBER) for log in self._logs) > 1:
+            self.check()
+            if self.moves() != moves:
+                moves, since = self.moves(), monotonic()
+            if monotonic() - since > SETTLED_S:
+                return
+            if monotonic() > deadline:
+                raise Fatal(f"partitions went on moving for {READY_S_MAX:.0f} s:\n{self.last_lines()}")
+            sleep(_ASK_S)
+
+    def moves(self) -> int:
+        """Return how often partitions were given or taken so far."""
+        return sum(_events(log, *_MOVES) for log in self._logs)
 
     def check(self) -> None:
         """Raise Fatal if a process ended."""
@@ -110,6 +135,12 @@ def _is_ready(log: Path) -> bool:
             return True
     except OSError:  # not ready is 503
         return False
+
+
+def _events(log: Path, *names: bytes) -> int:
+    """Count the log lines of events."""
+    lines = log.read_bytes()
+    return sum(map(lines.count, names))
 
 
 def _names_address(entry: Mapping[str, Any]) -> bool:
