@@ -35,6 +35,10 @@ def test_too_short_a_pilot_is_followed_by_a_much_larger_one() -> None:
     assert more_blobs(ran(1_000_000, None), 10) * 100 == 8_000_000
 
 
+def test_run_that_took_long_without_being_steady_is_doubled() -> None:
+    assert more_blobs(ran(1_000_000, None), 1.5) * 100 == 2_000_000
+
+
 def test_pilot_that_took_long_enough_is_no_pilot() -> None:
     pilot = ran(1_000_000, 90_000.0)
     assert more_blobs(pilot, 10) <= pilot.blobs
