@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
@@ -12,11 +12,11 @@ from typing import TypeVar
 from stream.config import Settings
 from stream.errors import Retriable
 from stream.kafka import topics
-from stream.kafka.clients import FRAMING_BYTES_MAX, Admin, make_admin
-from stream.kafka.offsets import offset_ranges, stable_ends
+from stream.kafka.clients import FRAMING_BYTES_MAX, Admin, make_admin, reader_options
+from stream.kafka.offsets import committed_offsets, offset_ranges, stable_ends
 from stream.run.wire import unreachable
 
-REACH_S_MAX = 20.0
+REACH_S_MAX, COMMITTED_S = 20.0, 5.0
 PREFIX = "bench-"
 
 T = TypeVar("T")
@@ -50,6 +50,15 @@ class Cell:
         partitions = range(self.partitions)
         found = patiently(self.settings, lambda: offset_ranges(self.admin, topic, partitions))
         return {partition: end for partition, (_, end) in found.items()}
+
+    def has_committed(self, ends: Mapping[int, int]) -> bool:
+        """Whether the group has committed the input up to these ends."""
+        options, topic = reader_options(self.settings), self.settings.input_topic
+        try:
+            found = committed_offsets(options, topic, list(ends), COMMITTED_S)
+        except Retriable:
+            return False
+        return all((found[partition] or 0) >= end for partition, end in ends.items())
 
 
 @contextlib.contextmanager

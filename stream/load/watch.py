@@ -4,9 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic, sleep
 
-from stream.errors import Fatal, Retriable
-from stream.kafka.clients import reader_options
-from stream.kafka.offsets import committed_offsets
+from stream.errors import Fatal
 from stream.load.cell import Cell
 from stream.load.subject import Subject
 
@@ -14,7 +12,6 @@ LOOK_S = 0.025
 ASK_SOON_S, ASK_S = 0.1, 2.0  # between two questions for the group's offsets
 MOVES_S = 0.25  # between two looks at who has which partition
 STALL_S_MAX = 120.0
-COMMITTED_S = 5.0
 
 
 @dataclass(slots=True)
@@ -92,17 +89,7 @@ class Watch:
             return False
         self._asked_at = now
         self._subject.check()
-        return self._is_committed() and sum(self._cell.result_ends().values()) == self._seen
+        return self._cell.has_committed(self._input) and sum(self._cell.result_ends().values()) == self._seen
 
     def _stuck(self, why: str) -> Fatal:
         return Fatal(f"{why}; the worker's last lines:\n{self._subject.last_lines()}")
-
-    def _is_committed(self) -> bool:
-        settings = self._cell.settings
-        try:
-            found = committed_offsets(
-                reader_options(settings), settings.input_topic, list(self._input), COMMITTED_S
-            )
-        except Retriable:
-            return False
-        return all((found[partition] or 0) >= end for partition, end in self._input.items())
