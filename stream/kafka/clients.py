@@ -19,7 +19,7 @@ _LOG = logging.getLogger(
 _LOG.addHandler(logging.NullHandler())
 _LOG.propagate = False
 FRAMING_BYTES_MAX = 64 * 1024  # what key, headers and framing may add to a text or a result
-_PREFETCH_KIB = 32 * 1024
+_PREFETCH_KIB = 16 * 1024
 _ERRORS_KEPT = 50
 _LOOK_S, _DENIED_TIMES = 0.2, 4
 _DENIALS = {
@@ -113,7 +113,7 @@ def _reading(settings: Settings) -> Options:
         "check.crcs": True,
         "queued.max.messages.kbytes": _PREFETCH_KIB,
         "fetch.queue.backoff.ms": 10,  # the default of 1 s stalls a reader that keeps up
-        "fetch.message.max.bytes": 4 * 1024 * 1024,
+        "fetch.message.max.bytes": 2 * 1024 * 1024,
     }
 
 

@@ -5,11 +5,12 @@ import pytest
 from stream.core.bookmark import Bookmark
 from stream.errors import Blocked, Retriable
 from stream.ports import Checkpoint, CommittedOffset
+from stream.run.loop import BUSY_WAIT_S, IDLE_WAIT_S
 from stream.store.memory import MemoryDisk
 from stream.testing.faults import Faults, Moment
 from stream.testing.log import PartitionLog
 from stream.testing.pipeline import FakePipeline
-from stream.testing.process import FakeProcess
+from stream.testing.process import FakeProcess, Tuning
 from stream.testing.sink import FakeSink
 
 TEXTS = 4  # that `counted` has counted
@@ -242,3 +243,22 @@ def test_partition_that_another_worker_had_meanwhile_is_restored_anew(counted: F
     counted.drain(slow)
     assert totals(slow) == TOTALS | {"act": 4}
     assert "lost" in slow.observer.names()
+
+
+def test_restored_worker_that_has_nothing_to_do_waits(counted: FakePipeline) -> None:
+    """Its last step of restore read something; that is no reason to ask for records without a pause."""
+    worker = restored(counted)
+    before = counted.cluster.clock.monotonic()
+    worker.turn()
+    assert counted.cluster.clock.monotonic() - before >= IDLE_WAIT_S
+
+
+def test_restore_that_reads_does_not_wait_for_input(counted: FakePipeline) -> None:
+    worker = FakeProcess(
+        counted.cluster, counted.names, counted.index, disks={}, tuning=Tuning(restore_records_max=1)
+    )
+    while not worker.worker._restorer.heard:
+        worker.turn()
+    before = counted.cluster.clock.monotonic()
+    worker.turn()
+    assert counted.cluster.clock.monotonic() - before < BUSY_WAIT_S
