@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from stream.load.figures import Report
 
 BLOB_WORDS_MAX = 1_000_000
+DURATION_S = 10.0
 BLOB_WORDS, RATES, LIVE_WORDS = "5,20,100,10000", "500,2000", 20
 SHORT_BLOB_WORDS, SHORT_RATES = "20,1000", "200"
 SHORT_WORDS, SHORT_S, SHORT_WARMUP_S = 100_000, 3.0, 1.0
@@ -64,7 +65,7 @@ Attach = Annotated[
 Scale = Annotated[
     bool, typer.Option("--scale", help="Only cost per word, over sizes of blobs, partitions, dictionaries.")
 ]
-Short = Annotated[bool, typer.Option("--short", help="All of it, small: under a minute.")]
+Short = Annotated[bool, typer.Option("--short", help="Small where nothing else is said: under a minute.")]
 Plot = Annotated[Path | None, typer.Option(help="Draw the figures into this PNG.")]
 Output = Annotated[Format, typer.Option("--format", help="What is printed.")]
 
@@ -72,7 +73,7 @@ Output = Annotated[Format, typer.Option("--format", help="What is printed.")]
 def bench(  # noqa: PLR0913 - a command's options
     *,
     only: Only = None,
-    duration: Duration = 10.0,
+    duration: Duration = DURATION_S,
     words: Words = 0,
     rates: Rates = RATES,
     blob_words: BlobWords = BLOB_WORDS,
@@ -90,8 +91,8 @@ def bench(  # noqa: PLR0913 - a command's options
 ) -> None:
     """Measure throughput, latency, processor, memory and recovery of workers, and check all that comes out.
 
-    Starts workers with the settings, on topics of its own, which are deleted at the end; and Apache Kafka,
-    unless STREAM_BOOTSTRAP_SERVERS is set. Exit status 1 when the output was not right.
+    Starts Apache Kafka, unless STREAM_BOOTSTRAP_SERVERS is set, and workers with the settings, on topics of
+    its own, which are deleted at the end. Exit status 1 when the output was not right.
     """
     chosen = set(only or Measure)
     order = Order(
@@ -118,14 +119,17 @@ def bench(  # noqa: PLR0913 - a command's options
 
 
 def _shortened(order: Order) -> Order:
-    return replace(
-        order,
-        duration_s=SHORT_S,
-        warmup_s=SHORT_WARMUP_S,
-        words=SHORT_WORDS,
-        rates=read_rates(SHORT_RATES),
-        blob_words=read_numbers("--blob-words", SHORT_BLOB_WORDS, BLOB_WORDS_MAX),
-    )
+    """Make what was left at its default small."""
+    small = order
+    if order.duration_s == DURATION_S:
+        small = replace(small, duration_s=SHORT_S, warmup_s=SHORT_WARMUP_S)
+    if not order.words:
+        small = replace(small, words=SHORT_WORDS)
+    if order.rates == read_rates(RATES):
+        small = replace(small, rates=read_rates(SHORT_RATES))
+    if order.blob_words == read_numbers("--blob-words", BLOB_WORDS, BLOB_WORDS_MAX):
+        small = replace(small, blob_words=read_numbers("--blob-words", SHORT_BLOB_WORDS, BLOB_WORDS_MAX))
+    return small
 
 
 def _measure(order: Order, what: str, plot: Path | None, output: Format, *, short: bool) -> None:

@@ -28,6 +28,10 @@ SCALE_PARTITIONS = (1, 4, 64)
 SCALE_DICTIONARY_WORDS = (10_000, 100_000, 1_000_000)
 SCALE_WORDS_PER_BLOB = 100  # where another thing is varied
 LIVE_POOL_BLOBS = 20_000
+_NOT_TOLD = {  # names and places: nothing that a figure depends on
+    "bootstrap_servers", "input_topic", "result_topic", "count_topic", "dead_letter_topic", "group_id",
+    "instance_id", "state_dir", "dictionary", "log_format", "http_host", "http_port", "kafka_config", "java",
+}  # fmt: skip
 
 
 class Bench:
@@ -169,6 +173,9 @@ class Bench:
             "worker_arguments": list(order.worker_arguments),
             "duration_s": order.duration_s,
             "warmup_s": order.warmup_s,
+            "settings": {
+                name: str(getattr(settings, name)) for name in sorted(settings.model_fields_set - _NOT_TOLD)
+            },
             "group_protocol": settings.group_protocol,
             "static_membership": settings.static_membership,
             "commit_interval_ms": settings.commit_interval_ms,
