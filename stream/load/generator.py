@@ -5,6 +5,7 @@ before it, and how late it was is told. A generator that is late measures itself
 """
 
 import time
+from array import array
 from collections.abc import Sequence
 
 import orjson
@@ -33,7 +34,7 @@ class Generator:
         self._is_json = settings.input_format == "json"
         self._topic = settings.input_topic
         self._failed = ""
-        self._taken_ns: list[int] = []
+        self._taken_ns = array("q")
         backlog = {} if order.rate else {"linger.ms": BACKLOG_LINGER_MS, "delivery.report.only.error": True}
         self._producer = make_producer(
             {
@@ -53,11 +54,13 @@ class Generator:
         """Send all, or until told to stop."""
         parent.say(Said())
         begin_ns = parent.hear(Begin).begin_ns
-        late_ns: list[int] = []
+        late_ns = array("q")
         if self._order.rate:
             self._open_loop(parent, Schedule(begin_ns, self._order.rate, self._order.blobs), late_ns)
         else:
             self._backlog(parent)
+        seconds = (time.monotonic_ns() - begin_ns) / NS
+        parent.say(Said(count=self.sent))
         left = self._producer.flush(_FLUSH_S_MAX)
         if left and not self._failed:
             self._failed = f"the broker did not take {left} blobs within {_FLUSH_S_MAX:.0f} s"
@@ -68,7 +71,7 @@ class Generator:
             late_p99_ms=late.p99_ms if late else 0.0,
             late_max_ms=late.max_ms if late else 0.0,
             taken_p99_ms=taken.p99_ms if taken else 0.0,
-            seconds=(time.monotonic_ns() - begin_ns) / NS,
+            seconds=seconds,
             failed=self._failed,
         )
 
@@ -80,7 +83,7 @@ class Generator:
                 self._producer.poll(0)
                 told_ns = self._tell(parent, told_ns)
 
-    def _open_loop(self, parent: Parent, schedule: Schedule, late_ns: list[int]) -> None:
+    def _open_loop(self, parent: Parent, schedule: Schedule, late_ns: "array[int]") -> None:
         told_ns = 0
         while self.sent < schedule.blobs and not self._failed and parent.told(Stop) is None:
             due = schedule.due_by(time.monotonic_ns())

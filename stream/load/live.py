@@ -20,7 +20,7 @@ from stream.load.usage import Usage
 
 RUN_S = 0.005  # as long blobs go to one partition: a batch, as of a sticky partitioner, not one on each
 LEAD_NS = NS // 2  # from the word to begin until the first blob is due
-READY_S_MAX, SEND_S_MAX, GRACE_S = 120.0, 600.0, 60.0
+READY_S_MAX, SEND_S_MAX, GRACE_S = 120.0, 300.0, 60.0
 BEFORE_S, AFTER_S, RECOVER_S_MAX = 3.0, 2.0, 150.0
 LATE_TIMES = 2  # the longest latency before a kill: beyond it a result is late because of it
 
@@ -77,11 +77,14 @@ class Live:
         usage = None if self._subject is None else self._subject.usage
         with self._flow(rate, blobs, what) as flow:
             before_s, began_ns = _begin_usage(usage), monotonic_ns()
-            said = flow.generator.wait_for(
-                lambda said: said.done, SEND_S_MAX, lambda said: self._tick(what, said, blobs)
+            flow.generator.wait_for(
+                lambda said: said.count >= blobs,
+                blobs / rate + SEND_S_MAX,
+                lambda said: self._tick(what, said, blobs),
             )
-            self.sent += said.count
             cores = _cores(usage, before_s, monotonic_ns() - began_ns)
+            said = flow.generator.wait_for(lambda said: said.done, SEND_S_MAX, lambda _: None)
+            self.sent += said.count
             flow.reader.tell(Stop(blobs=said.count))
             seen = self._await_reader(flow, said.count)
             arrivals = flow.arrivals()

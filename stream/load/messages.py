@@ -73,7 +73,7 @@ class Said(Message):
         done: that was all.
         late_p99_ms: how long after they were due blobs were handed over; late_max_ms: the same, the worst.
         taken_p99_ms: how long the broker needed to acknowledge them.
-        seconds: from the first to the last confirmed.
+        seconds: from when the first was due to the last handed over.
         failed: why it ended.
     """
 
