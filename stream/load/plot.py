@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from stream.load.figures import Latency, Load, Report, Throughput
 from stream.load.latency import curve
@@ -68,7 +68,7 @@ def _latency(axis: Axes, loads: Sequence[Load]) -> None:
     for name, value in _LINES:
         points = [value(load.latency) for load in rows if load.latency is not None]
         axis.plot([load.words_per_s for load in rows], points, "o-", label=name, markersize=4)
-    axis.set_yscale("log")
+    _log(axis)
     axis.set_xscale("log")
     axis.set_title("latency over load, ms (due to committed)", fontsize=10)
     axis.set_xlabel(f"words/s, in blobs of {rows[0].words_per_blob:,} words")
@@ -90,7 +90,7 @@ def _distribution(axis: Axes, loads: Sequence[Load]) -> None:
             list(found.values()),
             label=f"{load.rate:,.0f} blobs/s",
         )
-    axis.set_yscale("log")
+    _log(axis)
     axis.set_title("latency by percentile, ms", fontsize=10)
     axis.set_xlabel("percentile")
     axis.legend(fontsize=8, frameon=False)
@@ -117,6 +117,11 @@ def _costs(key: str, rows: Sequence[Throughput]) -> list[Panel]:
         panel("throughput, words/s", lambda row: row.words_per_s),
         panel("processor, CPU seconds per million words", lambda row: row.cpu_s_per_million_words),
     ]
+
+
+def _log(axis: Axes) -> None:
+    axis.set_yscale("log")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
 
 
 def _plain(axis: Axes) -> None:
