@@ -17,6 +17,7 @@ PREFIX = "STREAM_"
 MAX_POLL_INTERVAL_MS = 300_000  # the group's patience between two polls; written out, never trusted
 RESTORE_STEP_MS = 1_000  # one bounded step of restore
 SESSION_TIMEOUT_MS = 45_000  # Kafka's default, under the classic protocol the client's to say
+PROCESSES_MAX = 256
 _MIB = 1024 * 1024
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
@@ -107,6 +108,10 @@ class Settings(BaseSettings):
     rejected_in_a_row_max: Annotated[int, Field(ge=0)] = Field(
         1_000, description="More rejections in a row on a partition stop the worker; 0 is no limit."
     )
+    processes: Literal["auto"] | int = Field(
+        "auto",
+        description="Worker processes; `auto`: the usable cores, at most the input's partitions.",
+    )
     faults: Annotated[str, Field(min_length=1)] = Field(
         "none",
         description="Failures and delays on purpose, for trials: `none`, `original` or a plan's JSON file.",
@@ -134,6 +139,14 @@ class Settings(BaseSettings):
         if not _TOPIC.fullmatch(name) or name in {".", ".."}:
             raise ValueError("a topic's name is 1 to 249 characters of a-z, A-Z, 0-9, '.', '_' and '-'")
         return name
+
+    @field_validator("processes", mode="before")
+    @classmethod
+    def _is_number_of_processes(cls, given: object) -> object:
+        number = str(given)
+        if number == "auto" or (number.isdecimal() and 1 <= int(number) <= PROCESSES_MAX):
+            return given
+        raise ValueError(f"a number from 1 to {PROCESSES_MAX}, or auto")
 
     @model_validator(mode="after")
     def _topics_differ(self) -> Self:
@@ -265,17 +278,6 @@ def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - as wide as th
 def _complaint(error: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
     message = str(error["msg"]).removeprefix("Value error, ")
     return f"{PREFIX}{str(error['loc'][0]).upper()}: {message}" if error["loc"] else message
-
-
-def child_environment(settings: Settings, **more: str) -> dict[str, str]:
-    """Return the environment of a child process that is to have these settings, and `more`."""
-    base = {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}
-    values = settings.model_dump(exclude_none=True)
-    given = {
-        PREFIX + name.upper(): str(value).lower() if isinstance(value, bool) else str(value)
-        for name, value in values.items()
-    }
-    return {**base, **given, **more}
 
 
 def settings_table() -> str:

@@ -134,6 +134,7 @@ BAD = {
     "rejected_in_a_row_max": ["-1"],
     "log_format": ["xml"],
     "http_port": ["65536"],
+    "processes": ["0", "-1", "257", "1.5", "all", "²"],
 }
 
 
@@ -144,6 +145,15 @@ def test_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None
     assert settings.bootstrap_servers == "localhost:9092"
     assert settings.instance_id is None
     assert settings.dictionary is None
+
+
+@pytest.mark.parametrize(("given", "taken"), [("1", 1), ("256", 256), ("auto", "auto"), ("", "auto")])
+def test_processes_are_a_number_or_auto(
+    given: str, taken: int | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STREAM_PROCESSES", given)
+    assert load_settings().processes == taken
+    assert load_settings(processes="3").processes == 3
 
 
 @pytest.mark.parametrize(("name", "bad"), [(name, bad) for name, values in BAD.items() for bad in values])

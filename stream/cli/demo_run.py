@@ -14,7 +14,8 @@ import orjson
 from stream.broker.process import GuardedProcess
 from stream.cli.app import admin_client
 from stream.cli.blobs import Blob, Cut, blobs, sources, stdin_has_text
-from stream.config import Settings, child_environment
+from stream.config import Settings
+from stream.environment import child_environment
 from stream.errors import Fatal, StreamError
 from stream.kafka.clients import make_producer, producer_options, reader_options
 from stream.kafka.reader import StoredRecord, read_topic

@@ -67,14 +67,14 @@ def _table(title: str, *columns: str) -> Table:
 def _throughput(rows: Sequence[Throughput]) -> Table:
     table = _table(
         "throughput: a backlog, worked off",
-        "words a blob", "blobs", "words", "words/s, steady", "words/s, whole", "first commit, s",
+        "words a blob", "blobs", "words", "processes", "words/s, steady", "words/s, whole", "first commit, s",
         "CPU s a million words, steady", "whole", "memory, MiB",
     )  # fmt: skip
     for row in rows:
         steady = "-" if row.steady_words_per_s is None else f"{row.steady_words_per_s:,.0f}"
         cpu = row.steady_cpu_s_per_million_words
         table.add_row(
-            f"{row.words_per_blob:,}", f"{row.blobs:,}", f"{row.words:,}", steady,
+            f"{row.words_per_blob:,}", f"{row.blobs:,}", f"{row.words:,}", str(row.processes), steady,
             f"{row.whole_words_per_s:,.0f}", f"{row.first_s:.2f}",
             "-" if cpu is None else f"{cpu:.2f}", f"{row.whole_cpu_s_per_million_words:.2f}",
             f"{row.peak_mib:,.0f}",

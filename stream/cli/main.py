@@ -41,9 +41,13 @@ app.command(
         "anagram-stream demo", "anagram-stream demo --file my-text.txt", "anagram-stream demo --keep"
     )
 )(demo.demo)
-app.command(epilog=examples("anagram-stream worker", "STREAM_GROUP_PROTOCOL=classic anagram-stream worker"))(
-    worker.worker
-)
+app.command(
+    epilog=examples(
+        "anagram-stream worker",
+        "anagram-stream worker --processes 4",
+        "STREAM_GROUP_PROTOCOL=classic anagram-stream worker",
+    )
+)(worker.worker)
 app.command(
     epilog=examples("anagram-stream broker", "anagram-stream broker --port 19092 --data ./kafka-data")
 )(broker.broker)

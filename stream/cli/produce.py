@@ -22,7 +22,7 @@ from stream.errors import Misconfigured, Refused, Retriable, StreamError
 from stream.kafka import topics
 from stream.kafka.reader import partitions_of
 from stream.kafka.sender import RAISE_LIMIT, Sender
-from stream.run.wire import unreachable
+from stream.run.prepare import unreachable
 
 _SAID_MAX = 10  # undelivered blobs that are named
 _SHOW_S = 0.1  # between two moves of the progress bar

@@ -1,8 +1,9 @@
-"""`worker`: one member of the group, until it is told to stop."""
+"""`worker`: members of the group, until they are told to stop."""
 
 import os
 import signal
 from types import FrameType
+from typing import Annotated, Any
 
 import structlog
 import typer
@@ -10,15 +11,35 @@ import typer
 from stream.cli.app import complain, exit_code, settings
 from stream.errors import StreamError
 from stream.run.clock import SystemClock
+from stream.run.cores import usable_cores
+from stream.run.supervise import supervise
 from stream.run.wire import run_worker
-from stream.telemetry.logs import configure_logs
+
+PROCESSES_HELP = (
+    "Processes that share the partitions: a number, or auto: the usable cores, at most one for each "
+    "partition of the input. By default STREAM_PROCESSES."
+)
 
 
-def worker() -> None:
+def worker(
+    processes: Annotated[str | None, typer.Option(metavar="N|auto", help=PROCESSES_HELP)] = None,
+) -> None:
     """Count anagrams, exactly once, until SIGTERM or Ctrl-C; a second signal stops at once."""
-    chosen = settings()
-    configure_logs(chosen.log_format, debug="debug" in chosen.client_config)
-    log = structlog.get_logger()
+    given: dict[str, Any] = {} if processes is None else {"processes": processes}
+    chosen = settings(**given)
+    wanted = usable_cores() if chosen.processes == "auto" else chosen.processes
+    try:
+        if wanted > 1:
+            supervise(chosen, wanted)
+        else:
+            run_worker(chosen, _stopped_by_signals())
+    except StreamError as error:
+        structlog.get_logger().critical("worker failed", error=str(error), mend=getattr(error, "mend", ""))
+        complain(error)
+        raise typer.Exit(exit_code(error)) from error
+
+
+def _stopped_by_signals() -> SystemClock:
     clock = SystemClock()
 
     def stop(number: int, _: FrameType | None) -> None:
@@ -28,9 +49,4 @@ def worker() -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    try:
-        run_worker(chosen, clock)
-    except StreamError as error:
-        log.critical("worker failed", error=str(error), mend=getattr(error, "mend", ""))
-        complain(error)
-        raise typer.Exit(exit_code(error)) from error
+    return clock

@@ -1,7 +1,10 @@
 """The transactional producer: begin, produce, send offsets, commit, abort."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import repeat
+from operator import length_hint
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
@@ -88,13 +91,14 @@ class KafkaSink:
 
         One is enough: an idempotent producer keeps the order within a partition.
         """
-        *others, (last_key, last_total) = changes.items()
-        topic, produce = self._count_topic, self._open().produce
-        for key, total in others:  # the hot one of all calls to librdkafka: a record for each changed total
-            try:
-                produce(topic, total, key, partition)
-            except (BufferError, KafkaException):
-                self._send(topic, partition, key, total)
+        *keys, last_key = changes
+        *totals, last_total = changes.values()
+        topic, left = self._count_topic, iter(keys)
+        try:  # by C alone: a record for each changed total, so the hot one of all calls to librdkafka
+            deque(map(self._open().produce, repeat(topic), totals, left, repeat(partition)), maxlen=0)
+        except (BufferError, KafkaException):
+            for key in keys[len(keys) - length_hint(left) - 1 :]:  # from the one that was refused
+                self._send(topic, partition, key, changes[key])
         self._awaited.add(partition)
         self._send(topic, partition, last_key, last_total, headers, on_delivery=self._on_delivery)
 

@@ -14,7 +14,7 @@ from stream.errors import Retriable
 from stream.kafka import topics
 from stream.kafka.clients import FRAMING_BYTES_MAX, Admin, make_admin, reader_options
 from stream.kafka.offsets import committed_offsets, offset_ranges, stable_ends
-from stream.run.wire import unreachable
+from stream.run.prepare import unreachable
 
 REACH_S_MAX, COMMITTED_S = 20.0, 5.0
 PREFIX = "bench-"

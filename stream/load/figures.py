@@ -34,6 +34,7 @@ class Throughput:
 
     Attributes:
         dictionary_words: of the dictionary; partitions: of the input.
+        processes: that worked.
         words: of all blobs, as they are counted.
         first_s: from the start of the process to the first commit; whole_s: the same, to the last.
         steady_words_per_s: from the first commit since partitions no longer moved to the last;
@@ -46,6 +47,7 @@ class Throughput:
     words_per_blob: int
     partitions: int
     dictionary_words: int
+    processes: int
     blobs: int
     words: int
     first_s: float

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic_ns, sleep
 
-from stream.config import child_environment
+from stream.environment import child_environment
 from stream.load.cell import Cell
 from stream.load.child import Child, Overdue
 from stream.load.figures import Load, RecoveryTimes

@@ -13,7 +13,8 @@ import orjson
 import psutil
 
 from stream.broker.process import GuardedProcess
-from stream.config import Settings, child_environment
+from stream.config import Settings
+from stream.environment import child_environment
 from stream.errors import Fatal
 from stream.load.usage import Usage
 
@@ -69,7 +70,7 @@ class Subject:
         """
         deadline = monotonic() + READY_S_MAX
         moves, since = -1, 0.0
-        while sum(_events(log, _MEMBER) for log in self._logs) > 1:
+        while self.members() > 1:
             self.check()
             if self.moves() != moves:
                 moves, since = self.moves(), monotonic()
@@ -78,6 +79,10 @@ class Subject:
             if monotonic() > deadline:
                 raise Fatal(f"partitions went on moving for {READY_S_MAX:.0f} s:\n{self.last_lines()}")
             sleep(_ASK_S)
+
+    def members(self) -> int:
+        """Return how many worker processes have started, of a supervisor each of its own."""
+        return sum(_events(log, _MEMBER) for log in self._logs)
 
     def moves(self) -> int:
         """Return how often partitions were given or taken so far."""

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, monotonic_ns
 
-from stream.config import Settings, child_environment
+from stream.config import Settings
 from stream.core.dictionary import AnagramIndex
+from stream.environment import child_environment
 from stream.load.cell import Cell, own_cell
 from stream.load.check import Checker
 from stream.load.child import Child
@@ -75,7 +76,7 @@ class Backlogs:
                 began = monotonic()
                 subject.start()
                 marks = Watch(cell, subject, blobs).run(lambda done: self._tell(f"{what}: work", done, blobs))
-                cpu_s = subject.usage.look()
+                cpu_s, processes = subject.usage.look(), subject.members()
             checked = Checker(cell, truth, blobs).run(
                 lambda done: self._tell(f"{what}: check", done, blobs), below=marks.steady_ends
             )
@@ -87,6 +88,7 @@ class Backlogs:
             words_per_blob=point.words_per_blob,
             partitions=point.partitions,
             dictionary_words=index.words,
+            processes=processes,
             blobs=blobs,
             words=words,
             first_s=marks.first_at - began,

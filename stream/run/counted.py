@@ -91,7 +91,7 @@ def stage(counted: Counted, assignment: Assignment, limits: Limits) -> Staged:
             changes[number] = totals.encode(grown[number])
     stores = assignment.running()
     work = Work(
-        records=chain.from_iterable(part.records for part in parts.values()),
+        records=chain.from_iterable(part.taken() for part in parts.values()),
         staged=changes,
         offsets={
             number: CommittedOffset(part.next_offset, number in changes or _has_counted(stores[number]))
@@ -109,7 +109,7 @@ def committed(counted: Counted, staged: Staged, seconds: float) -> Committed:
     rejected: dict[str, int] = {}
     for why in chain.from_iterable(part.rejected.values() for part in parts):
         rejected[why.reason.value] = rejected.get(why.reason.value, 0) + 1
-    records = sum(len(part.records) for part in parts)
+    records = sum(part.size for part in parts)
     return Committed(
         records=records,
         words=sum(part.words for part in parts),

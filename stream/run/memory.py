@@ -13,6 +13,13 @@ def share_one_arena() -> None:
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
+def give_back() -> None:
+    """Collect garbage and give what is free to the system: after a fork it would lie in every process."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def collect_seldom() -> None:
     """Leave what is there out of garbage collection, and look for garbage less often.
 

@@ -1,6 +1,7 @@
 """A batch -> what it commits: every record's one outcome, and what is added to its partition."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stream.core.counting import Counts
@@ -16,14 +17,16 @@ class Part:
     """What came of the records of one partition.
 
     Attributes:
-        records: results and dead letters, one for each input record, in its order.
+        records: results and dead letters, one for each input record, in its order; taken as they are sent.
+        size: how many there are.
         rejected: place in `records` -> why it is a dead letter.
         next_offset: the input's next offset after them.
         words: of the records that have a result.
         ids: a signature's id for each of those words that has one.
     """
 
-    records: Sequence[OutputRecord]
+    records: deque[OutputRecord]
+    size: int
     rejected: Mapping[int, Rejected]
     next_offset: int
     words: int
@@ -31,7 +34,12 @@ class Part:
 
     def was_rejected(self) -> Iterable[bool]:
         """Return of each record, in order, whether it is a dead letter."""
-        return (place in self.rejected for place in range(len(self.records)))
+        return (place in self.rejected for place in range(self.size))
+
+    def taken(self) -> Iterator[OutputRecord]:
+        """Take the records one by one: each is let go of when the client has its copy."""
+        while self.records:
+            yield self.records.popleft()
 
 
 @dataclass(slots=True)
@@ -91,14 +99,14 @@ class Processor:
         if spent:
             counted = iter(outcomes)
             outcomes = [spent.get((record.partition, record.offset)) or next(counted) for record in own]
-        made, rejected = list[OutputRecord](), dict[int, Rejected]()
+        made, rejected = deque[OutputRecord](), dict[int, Rejected]()
         for place, (record, outcome) in enumerate(zip(own, outcomes, strict=True)):
             if isinstance(outcome, OutputRecord):
                 made.append(outcome)
             else:
                 made.append(self._buried(record, outcome))
                 rejected[place] = outcome
-        return Part(made, rejected, own[-1].offset + 1, counts.words, counts.ids)
+        return Part(made, len(made), rejected, own[-1].offset + 1, counts.words, counts.ids)
 
     def _buried(self, record: InputRecord, why: Rejected) -> OutputRecord:
         """Make a dead letter; the rejection is kept with it, but not the frames that it was raised in."""

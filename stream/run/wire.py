@@ -1,11 +1,10 @@
 """The composition root: settings -> a worker. Only here are the adapters named."""
 
 import random
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
-
-import structlog
+from pathlib import Path
 
 from stream.config import Settings
 from stream.core.codec import ResultEncoder, decode_blob
@@ -14,9 +13,8 @@ from stream.core.dead_letter import dead_letter
 from stream.core.engine import Engine
 from stream.core.records import InputRecord, OutputRecord
 from stream.core.text import words
-from stream.errors import Refused, Rejected, Retriable
+from stream.errors import Rejected
 from stream.kafka import clients, topics
-from stream.kafka.access import check_access
 from stream.kafka.offsets import Offsets
 from stream.kafka.reader import KafkaReader
 from stream.kafka.sink import KafkaSink
@@ -25,11 +23,11 @@ from stream.kafka.topics import TopicFacts, Topics
 from stream.ports import Aside, Clock
 from stream.run.clock import SystemClock
 from stream.run.counted import Limits
-from stream.run.dictionary import load_lexicon
 from stream.run.disturb import DisturbedProcessor, SharedWaits
 from stream.run.faults import FaultPlan, Faults, load_plan
 from stream.run.loop import Worker
 from stream.run.memory import collect_seldom, share_one_arena
+from stream.run.prepare import Dictionary, announce, load_dictionary, survey, turn_s_max
 from stream.run.process import Bury, Processor
 from stream.run.restore import STALLED_S_MAX, RestoreNames, Restorer
 from stream.run.retry import Retrier
@@ -40,13 +38,22 @@ from stream.telemetry.observer import Health, WorkerObserver
 from stream.telemetry.server import TelemetryServer
 
 CLIENT_FRAMING_BYTES = 1024  # what librdkafka may count besides
-REACH_S_MAX = 30.0  # how long a start waits for a broker that does not answer
-
-_log = structlog.get_logger()
 
 
-def run_worker(settings: Settings, clock: SystemClock, tell: Callable[[str], None] = lambda _: None) -> None:
-    """Run one worker until `clock` is stopped. `tell` is given the address that probes and metrics listen on.
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What a supervisor did once for all its workers.
+
+    Attributes:
+        socket: where the probes and metrics of this one are asked for.
+    """
+
+    dictionary: Dictionary
+    socket: Path
+
+
+def run_worker(settings: Settings, clock: SystemClock, shared: Shared | None = None) -> None:
+    """Run one worker until `clock` is stopped; with `shared`, one of several.
 
     Raises:
         Fatal: it could not start or go on.
@@ -54,66 +61,30 @@ def run_worker(settings: Settings, clock: SystemClock, tell: Callable[[str], Non
     plan = load_plan(settings.faults)
     share_one_arena()
     metrics, health = Metrics(), Health()
+    host = settings.http_host if shared is None else str(shared.socket)
     with (
         ThreadPoolExecutor(1, "aside") as aside,  # loads the dictionary, then commits
         TelemetryServer(
-            settings.http_host, settings.http_port, metrics, health, clock, _turn_s_max(settings, plan)
+            host, settings.http_port, metrics, health, clock, turn_s_max(settings, plan)
         ) as server,
         claim_slot(settings.state_dir, settings.group_id, settings.instance_id) as slot,
     ):
-        if plan is not None:
-            _warn(plan)
-        loading = aside.submit(load_lexicon, settings.dictionary)
-        address = f"http://{settings.http_host}:{server.port}"
-        _log.info("telemetry listens", address=address)
-        tell(address)
-        found = reach(settings, clock)
+        if shared is None:
+            announce(settings, server.port, plan)
+        loading = aside.submit(lambda: load_dictionary(settings) if shared is None else shared.dictionary)
+        found = survey(settings, clock, is_first=shared is None)
         if found is None:
             return
-        check_access(found, settings)
-        for warning in found.warnings:
-            _log.warning("topics", warning=warning)
-        lexicon = loading.result()
-        _log.info("dictionary loaded", words=lexicon.words, dropped=lexicon.dropped, digest=lexicon.digest)
+        dictionary = loading.result()
         observer = WorkerObserver(metrics, health, clock, group=settings.group_id, instance=slot.instance_id)
-        engine = Engine(lexicon)
         collect_seldom()
-        limits = Limits(settings.rejected_in_a_row_max, lexicon.digest, engine.signatures)
-        processor = _processor(settings, found, engine, clock, observer, metrics, plan)
+        limits = Limits(
+            settings.rejected_in_a_row_max, dictionary.lexicon.digest, dictionary.engine.signatures
+        )
+        processor = _processor(settings, found, dictionary.engine, clock, observer, metrics, plan)
         worker = _wire(settings, found, slot, limits, clock, observer, processor, aside)
         worker.run(lambda: clock.stopped)
         observer.stopping("drained")
-
-
-def reach(settings: Settings, clock: SystemClock) -> Topics | None:
-    """Check the topics, waiting a while for a broker that does not answer; None when stopped meanwhile.
-
-    Raises:
-        Refused: the broker stays away, or a worker must not start on these topics.
-    """
-    admin = clients.make_admin(settings)
-    deadline = clock.monotonic() + REACH_S_MAX
-    said = False
-    while True:
-        try:
-            return topics.check(admin, settings)
-        except Retriable as why:
-            if clock.stopped:
-                return None
-            if clock.monotonic() >= deadline:
-                raise unreachable(settings, why) from why
-            if not said:
-                _log.warning("waiting for Kafka", bootstrap_servers=settings.bootstrap_servers, why=str(why))
-                said = True
-            clock.sleep(0.5)
-
-
-def unreachable(settings: Settings, why: Exception) -> Refused:
-    """Return the error for a broker that does not answer."""
-    return Refused(
-        f"no Kafka broker answers at {settings.bootstrap_servers}: {why}",
-        "set STREAM_BOOTSTRAP_SERVERS, or start a broker with: anagram-stream broker",
-    )
 
 
 def _wire(  # noqa: PLR0913, PLR0917 - what a worker is made of
@@ -180,19 +151,6 @@ def _processor(  # noqa: PLR0913, PLR0917 - what a processor is made of
     return DisturbedProcessor(count, bury, retrier, waits, deadline_s, Faults(plan), tokens, tell)
 
 
-def _warn(plan: FaultPlan) -> None:
-    """Say loudly that stages fail on purpose."""
-    _log.warning(
-        "FAULTS ARE INJECTED ON PURPOSE",
-        mend="this is for trials; in production unset STREAM_FAULTS",
-        stages={
-            stage.value: f"{fault.rate:.0%} fail ({fault.error.value}), {fault.delay_s * plan.scale:g} s"
-            for stage, fault in plan.stages.items()
-        },
-        seed=plan.seed,
-    )
-
-
 def _counting(settings: Settings, found: Topics, engine: Engine) -> BlobCounter:
     encoder = ResultEncoder(settings.result_topic, settings.result_bytes_max, _fits(settings, found.result))
     return BlobCounter(engine, encoder, settings.input_format, settings.text_bytes_max)
@@ -210,12 +168,6 @@ def _burying(settings: Settings, found: Topics, clock: Clock) -> Bury:
         )
 
     return bury
-
-
-def _turn_s_max(settings: Settings, plan: FaultPlan | None) -> float:
-    """Return how long a turn of the loop may take: a batch's retries, transaction and abort, and slack."""
-    delays_s = 0.0 if plan is None else plan.delays_s
-    return (settings.batch_deadline_ms + 2 * settings.transaction_timeout_ms) / 1000 + 20 + delays_s
 
 
 def _fits(settings: Settings, topic: TopicFacts) -> int:

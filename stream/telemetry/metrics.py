@@ -1,6 +1,9 @@
 """Every metric of the worker, in one class: `stream_<what>_<unit>[_total]`, labels of a bounded set."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from collections.abc import Iterator, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from stream import __version__
 from stream.errors import Reason
@@ -85,3 +88,16 @@ class AuditMetrics:
         self.last = Gauge(
             "stream_audit_last_round_timestamp_seconds", "When the last round ended.", registry=registry
         )
+
+
+def of_processes(up: Mapping[str, bool], restarts: Mapping[str, int]) -> Iterator[Metric]:
+    """Return what a supervisor exports of its processes."""
+    answers = GaugeMetricFamily("stream_process_up", "1 where the process answers.", labels=["process"])
+    started = CounterMetricFamily(
+        "stream_process_restarts", "Starts after a death that was not asked for.", labels=["process"]
+    )
+    for process, is_up in up.items():
+        answers.add_metric([process], float(is_up))
+    for process, number in restarts.items():
+        started.add_metric([process], number)
+    yield from (answers, started)

@@ -2,36 +2,23 @@
 
 import threading
 from collections.abc import Callable, Iterable
-from socketserver import ThreadingMixIn
 from types import TracebackType
 from typing import Any, Self, cast
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import orjson
 from prometheus_client import CollectorRegistry, make_wsgi_app, start_http_server
 
 from stream.errors import Misconfigured
 from stream.ports import Clock
+from stream.telemetry.listening import Server, listen
 from stream.telemetry.metrics import Metrics
 from stream.telemetry.observer import LIVE_S_MAX, Health
 
 Answer = tuple[str, dict[str, object]]
 
 
-class _QuietHandler(WSGIRequestHandler):
-    timeout = 5  # seconds; a connection that says nothing holds a thread no longer
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401 - the name is the base's
-        """A scrape is no event."""
-
-
-class _Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-    block_on_close = False
-
-
 class TelemetryServer:
-    """Serves until closed, in a thread of its own."""
+    """Serves until closed, in a thread of its own. `host` may be the path of a private socket."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - where it listens, and what it tells of
         self,
@@ -47,11 +34,9 @@ class TelemetryServer:
         self._clock = clock
         self._turn_s_max = turn_s_max
         try:
-            self._server = make_server(
-                host, port, self._serve, server_class=_Server, handler_class=_QuietHandler
-            )
+            self._server = Server(listen(host, port), self._serve)
         except OSError as error:
-            raise _not_listening(host, port, error) from error
+            raise not_listening(host, port, error) from error
         self.port = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, name="telemetry", daemon=True)
         self._thread.start()
@@ -114,11 +99,12 @@ def serve(host: str, port: int, registry: CollectorRegistry) -> int:
     try:
         server, _ = start_http_server(port, host, registry)
     except OSError as error:
-        raise _not_listening(host, port, error) from error
+        raise not_listening(host, port, error) from error
     return server.server_port
 
 
-def _not_listening(host: str, port: int, error: OSError) -> Misconfigured:
+def not_listening(host: str, port: int, error: OSError) -> Misconfigured:
+    """Return the error for an address that cannot be had."""
     return Misconfigured(
         f"cannot listen on {host}:{port}: {error.strerror}", "set STREAM_HTTP_PORT=0 for any free port"
     )

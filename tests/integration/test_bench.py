@@ -39,6 +39,7 @@ def test_short_bench_measures_all_and_its_output_is_right(kafka: str, tmp_path: 
     for row in found["throughput"]:
         assert row["checked"]["results"] == row["blobs"]
         assert 0.9 < row["words"] / 100_000 < 1.1
+        assert row["processes"] >= 1
         assert 0 < row["first_s"] <= row["whole_s"]
         assert 0.2 < row["cpu_s"] < 30
         assert 30 < row["peak_mib"] < 1_000

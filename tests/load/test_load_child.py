@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from stream.config import child_environment, load_settings
+from stream.config import load_settings
+from stream.environment import child_environment
 from stream.errors import Fatal
 from stream.load.child import Child, Overdue
 from stream.load.messages import GeneratorOrder, ReaderOrder, Said, line_of

@@ -11,7 +11,8 @@ from stream.load.figures import Load, Recovery, RecoveryTimes, Report, Throughpu
 from stream.load.latency import summarize
 from stream.load.plot import draw
 
-ROW = Throughput(100, 4, 1_000, 50, 5_000, 1.0, 3.0, 2_400.0, 6.0, 1_100.0, 99.0, Checked(50, 50, totals=0))
+RIGHT = Checked(50, 50, totals=0)
+ROW = Throughput(100, 4, 1_000, 1, 50, 5_000, 1.0, 3.0, 2_400.0, 6.0, 1_100.0, 99.0, RIGHT)
 LOAD = Load(
     500, 499.9, 20, 10_000, 5_000, 0, summarize(range(10**6, 10**8, 10**6)), 1.0, 2.0, 6.0, 0.1, 0.25, 120.0
 )

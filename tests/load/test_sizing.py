@@ -8,7 +8,7 @@ from stream.load.sizing import WORDS_MAX, blobs_of, more_blobs, pilot_blobs
 def ran(words: int, steady: float | None, words_per_blob: int = 100) -> Throughput:
     blobs = words // words_per_blob
     return Throughput(
-        words_per_blob, 4, 10, blobs, words, 1.0, 2.0, steady, 1.0, None, 100.0, Checked(blobs)
+        words_per_blob, 4, 10, 1, blobs, words, 1.0, 2.0, steady, 1.0, None, 100.0, Checked(blobs)
     )  # fmt: skip
 
 

@@ -25,4 +25,5 @@ def own_env(kafka: str, folder: Path) -> dict[str, str]:
         "STREAM_STATE_DIR": str(folder / "state"),
         "STREAM_TRANSACTION_TIMEOUT_MS": "5000",
         "STREAM_LOG_FORMAT": "json",
+        "STREAM_PROCESSES": "1",  # what is killed or stopped is then the worker itself
     }

@@ -1,0 +1,43 @@
+"""A client whose queue is full takes the rest later: nothing twice, nothing left out, in order."""
+
+from typing import Any, cast
+
+import pytest
+from support.topics import settings_of
+
+from stream.kafka import clients, topics
+from stream.kafka.sink import KafkaSink
+
+CHANGES = {b"key%d" % number: b"%d" % number for number in range(1, 8)}
+
+
+class Client:
+    """Refuses a record now and then."""
+
+    def __init__(self, refused: set[int]) -> None:
+        self.taken: list[tuple[bytes, bytes]] = []
+        self._refused = refused
+
+    def produce(self, _topic: str, value: bytes, key: bytes, _partition: int, **_options: Any) -> None:
+        if len(self.taken) in self._refused:
+            self._refused.discard(len(self.taken))
+            raise BufferError
+        self.taken.append((key, value))
+
+    def begin_transaction(self) -> None:
+        """Nothing is open."""
+
+    def poll(self, _wait_s: float) -> None:
+        """Make room."""
+
+
+@pytest.mark.parametrize("refused", [set[int](), {0}, {3}, {5}, {6}, {0, 1, 5, 6}])
+def test_changelog_is_whole_and_in_order(refused: set[int]) -> None:
+    settings = settings_of({})
+    sink = KafkaSink(clients.transactional_options(settings, "one", 1_000), topics.names(settings), 5.0)
+    client = Client(refused)
+    sink._producer = cast("Any", client)
+    sink.begin()
+    sink.produce_changelog(0, CHANGES, [])
+    assert client.taken == list(CHANGES.items())
+    assert not refused
