@@ -132,12 +132,12 @@ def _recovery(rows: Sequence[Recovery]) -> Table:
 def _scale(axis: str, rows: Sequence[Throughput]) -> Table:
     table = _table(
         f"cost per word over {_AXES[axis]}",
-        _AXES[axis], "words", "words/s", "ns a word", "CPU ns a word", "memory, MiB", "remarks",
+        _AXES[axis], "words", "processes", "words/s", "ns a word", "CPU ns a word", "memory, MiB", "remarks",
     )  # fmt: skip
     for row in rows:
         remark = "" if row.steady_words_per_s else "too short: start of the process included"
         table.add_row(
-            f"{getattr(row, axis):,}", f"{row.words:,}", f"{row.words_per_s:,.0f}",
+            f"{getattr(row, axis):,}", f"{row.words:,}", str(row.processes), f"{row.words_per_s:,.0f}",
             f"{1e9 / row.words_per_s:,.0f}", f"{row.cpu_s_per_million_words * _MS:,.0f}",
             f"{row.peak_mib:,.0f}", remark,
         )  # fmt: skip
