@@ -39,10 +39,12 @@ class Engine:
     """Counts texts by one dictionary.
 
     Attributes:
+        digest: of the dictionary.
         signatures: of the dictionary, sorted, in ASCII: an id is a place in it.
     """
 
     def __init__(self, lexicon: Lexicon) -> None:
+        self.digest = lexicon.digest
         self.signatures = lexicon.signatures
         self._lexicon = lexicon
         self._long = long_ids(lexicon.signatures)

@@ -1,13 +1,11 @@
 """What comes before a worker: the dictionary, the topics and what is granted on them."""
 
-from dataclasses import dataclass
 from math import inf
 
 import structlog
 
 from stream.config import Settings
 from stream.core.engine import Engine
-from stream.core.lexicon import Lexicon
 from stream.errors import Refused, Retriable
 from stream.kafka import clients, topics
 from stream.kafka.access import check_access
@@ -28,23 +26,15 @@ def announce(settings: Settings, port: int, plan: FaultPlan | None) -> None:
     _log.info("telemetry listens", address=f"http://{settings.http_host}:{port}")
 
 
-@dataclass(frozen=True, slots=True)
-class Dictionary:
-    """What counting needs of it, ready."""
-
-    lexicon: Lexicon
-    engine: Engine
-
-
-def load_dictionary(settings: Settings) -> Dictionary:
-    """Return the dictionary, ready for counting.
+def load_engine(settings: Settings) -> Engine:
+    """Return what counts by the dictionary.
 
     Raises:
         Misconfigured: it cannot be read, or holds no word.
     """
     lexicon = load_lexicon(settings.dictionary)
     _log.info("dictionary loaded", words=lexicon.words, dropped=lexicon.dropped, digest=lexicon.digest)
-    return Dictionary(lexicon, Engine(lexicon))
+    return Engine(lexicon)
 
 
 def survey(settings: Settings, clock: SystemClock, *, is_first: bool = True) -> Topics | None:

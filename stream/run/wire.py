@@ -27,7 +27,7 @@ from stream.run.disturb import DisturbedProcessor, SharedWaits
 from stream.run.faults import FaultPlan, Faults, load_plan
 from stream.run.loop import Worker
 from stream.run.memory import collect_seldom, share_one_arena
-from stream.run.prepare import Dictionary, announce, load_dictionary, survey, turn_s_max
+from stream.run.prepare import announce, load_engine, survey, turn_s_max
 from stream.run.process import Bury, Processor
 from stream.run.restore import STALLED_S_MAX, RestoreNames, Restorer
 from stream.run.retry import Retrier
@@ -48,7 +48,7 @@ class Shared:
         socket: where the probes and metrics of this one are asked for.
     """
 
-    dictionary: Dictionary
+    engine: Engine
     socket: Path
 
 
@@ -71,17 +71,15 @@ def run_worker(settings: Settings, clock: SystemClock, shared: Shared | None = N
     ):
         if shared is None:
             announce(settings, server.port, plan)
-        loading = aside.submit(lambda: load_dictionary(settings) if shared is None else shared.dictionary)
+        loading = aside.submit(lambda: load_engine(settings) if shared is None else shared.engine)
         found = survey(settings, clock, is_first=shared is None)
         if found is None:
             return
-        dictionary = loading.result()
+        engine = loading.result()
         observer = WorkerObserver(metrics, health, clock, group=settings.group_id, instance=slot.instance_id)
         collect_seldom()
-        limits = Limits(
-            settings.rejected_in_a_row_max, dictionary.lexicon.digest, dictionary.engine.signatures
-        )
-        processor = _processor(settings, found, dictionary.engine, clock, observer, metrics, plan)
+        limits = Limits(settings.rejected_in_a_row_max, engine.digest, engine.signatures)
+        processor = _processor(settings, found, engine, clock, observer, metrics, plan)
         worker = _wire(settings, found, slot, limits, clock, observer, processor, aside)
         worker.run(lambda: clock.stopped)
         observer.stopping("drained")

@@ -6,6 +6,17 @@ from typing import Literal
 
 import structlog
 
+_everywhere: dict[str, object] = {}  # structlog's context variables are a thread's own
+
+
+def bind_everywhere(**context: object) -> None:
+    """Add to every log line of this process, whichever thread writes it."""
+    _everywhere.update(context)
+
+
+def _add_everywhere(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return {**event, **_everywhere}
+
 
 def configure_logs(log_format: Literal["auto", "text", "json"], *, debug: bool = False) -> None:
     """Send log lines to standard error. `auto`: text on a terminal, else JSON."""
@@ -18,6 +29,7 @@ def configure_logs(log_format: Literal["auto", "text", "json"], *, debug: bool =
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            _add_everywhere,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             renderer,

@@ -80,3 +80,9 @@ def test_help_has_examples(args: tuple[str, ...], cli: Cli) -> None:
     done = cli(*args, "--help")
     assert done.status == 0
     assert f"anagram-stream {' '.join(args)}" in done.out.partition("Examples")[2]
+
+
+@pytest.mark.parametrize("number", ["0", "257", "many"])
+def test_a_wrong_number_of_processes_is_one_error(number: str, cli: Cli) -> None:
+    done = cli("worker", "--processes", number)
+    assert (done.status, done.err) == (2, "error: STREAM_PROCESSES: a number from 1 to 256, or auto\n")

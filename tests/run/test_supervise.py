@@ -261,6 +261,16 @@ def test_each_process_has_a_stable_name_of_its_own(run: Run) -> None:
     assert names == {("0", "mine-0"), ("1", "mine-1")}
 
 
+def test_every_line_of_a_process_names_it_whichever_thread_writes_it(run: Run) -> None:
+    one = run("work")
+    one.wait_started()
+    wait_until(lambda: one.text().count("from a thread") == 2, 10)
+    lines = [orjson.loads(line) for line in one.text().splitlines()]
+    said = [line for line in lines if line["event"] == "from a thread"]
+    assert {(line["number"], line["process"]) for line in said} == {("0", 0), ("1", 1)}
+    assert all("process" not in line for line in lines if line["event"] == "telemetry listens")
+
+
 def test_auto_takes_no_more_processes_than_the_input_has_partitions(run: Run) -> None:
     """The script has eight cores."""
     one = run("work", processes="auto")

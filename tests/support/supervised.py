@@ -7,13 +7,19 @@ each drain one with `drained-` before it.
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import structlog
+
 from stream.cli import main, worker
 from stream.config import Settings
+from stream.core.dictionary import build_index
+from stream.core.engine import Engine
+from stream.core.lexicon import make_lexicon
 from stream.errors import Misconfigured, Refused
 from stream.run import children, restarts, supervise
 from stream.run.clock import SystemClock
@@ -35,6 +41,9 @@ def run_worker(settings: Settings, clock: SystemClock, shared: Shared) -> None:
     number = shared.socket.name
     name = f"{number}-{os.getpid()}"
     (FOLDER / name).write_text(settings.instance_id or "")
+    aside = threading.Thread(target=lambda: structlog.get_logger().info("from a thread", number=number))
+    aside.start()
+    aside.join()
     behave(number, clock)
     while not clock.stopped or BEHAVIOUR == "stubborn":
         time.sleep(0.02)
@@ -57,7 +66,7 @@ def behave(number: str, clock: SystemClock) -> None:
 instead: list[tuple[ModuleType, str, object]] = [
     (supervise, "survey", survey),
     (supervise, "run_worker", run_worker),
-    (supervise, "load_dictionary", lambda _: None),
+    (supervise, "load_engine", lambda _: Engine(make_lexicon(build_index(["cat"])))),
     (supervise, "turn_s_max", lambda *_: 1.5),
     (supervise, "ORPHAN_S_MAX", 2.0),
     (restarts, "WAIT_S_MAX", 0.1),
