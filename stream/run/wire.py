@@ -2,9 +2,12 @@
 
 import random
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+import structlog
 
 from stream.config import Settings
 from stream.core.codec import ResultEncoder, decode_blob
@@ -15,6 +18,7 @@ from stream.core.records import InputRecord, OutputRecord
 from stream.core.text import words
 from stream.errors import Rejected
 from stream.kafka import clients, topics
+from stream.kafka.ends import Onlooker
 from stream.kafka.offsets import Offsets
 from stream.kafka.reader import KafkaReader
 from stream.kafka.sink import KafkaSink
@@ -24,7 +28,7 @@ from stream.ports import Aside, Clock
 from stream.run.clock import SystemClock
 from stream.run.counted import Limits
 from stream.run.disturb import DisturbedProcessor, SharedWaits
-from stream.run.faults import FaultPlan, Faults, load_plan
+from stream.run.faults import DELAY, Failure, FaultPlan, Faults, Stage, load_plan
 from stream.run.loop import Worker
 from stream.run.memory import collect_seldom, share_one_arena
 from stream.run.prepare import announce, load_engine, survey, turn_s_max
@@ -33,9 +37,15 @@ from stream.run.restore import STALLED_S_MAX, RestoreNames, Restorer
 from stream.run.retry import Retrier
 from stream.store.rocks import RocksStores, StoreIdentity
 from stream.store.slots import Slot, claim_slot
+from stream.telemetry.client_stats import STATISTICS_MS, ClientStats
+from stream.telemetry.health import Health
+from stream.telemetry.lag import Lag
 from stream.telemetry.metrics import Metrics
-from stream.telemetry.observer import Health, WorkerObserver
+from stream.telemetry.observer import WorkerObserver
 from stream.telemetry.server import TelemetryServer
+from stream.telemetry.surroundings import Surroundings
+from stream.telemetry.watch import Watch, WatchedSink, WatchedSource
+from stream.telemetry.watch_stores import WatchedStores
 
 CLIENT_FRAMING_BYTES = 1024  # what librdkafka may count besides
 
@@ -61,6 +71,7 @@ def run_worker(settings: Settings, clock: SystemClock, shared: Shared | None = N
     plan = load_plan(settings.faults)
     share_one_arena()
     metrics, health = Metrics(), Health()
+    watch = Watch(metrics, Lag(clock), clock)
     host = settings.http_host if shared is None else str(shared.socket)
     with (
         ThreadPoolExecutor(1, "aside") as aside,  # loads the dictionary, then commits
@@ -76,12 +87,14 @@ def run_worker(settings: Settings, clock: SystemClock, shared: Shared | None = N
         if found is None:
             return
         engine = loading.result()
-        observer = WorkerObserver(metrics, health, clock, group=settings.group_id, instance=slot.instance_id)
+        observer = _observer(settings, slot, metrics, health, clock, watch)
+        _know_stages(metrics, plan)
         collect_seldom()
         limits = Limits(settings.rejected_in_a_row_max, engine.digest, engine.signatures)
         processor = _processor(settings, found, engine, clock, observer, metrics, plan)
-        worker = _wire(settings, found, slot, limits, clock, observer, processor, aside)
-        worker.run(lambda: clock.stopped)
+        worker = _wire(settings, found, slot, limits, clock, observer, processor, watch, aside)
+        with closing(_surroundings(settings, watch)):
+            worker.run(lambda: clock.stopped)
         observer.stopping("drained")
 
 
@@ -93,11 +106,13 @@ def _wire(  # noqa: PLR0913, PLR0917 - what a worker is made of
     clock: SystemClock,
     observer: WorkerObserver,
     processor: Processor,
+    watch: Watch,
     aside: Aside,
 ) -> Worker:
     offsets = Offsets(lambda: clients.make_admin(settings))
+    stats = ClientStats(watch.metrics, watch.lag, settings.input_topic, observer.connected)
     source = KafkaSource(
-        clients.member_options(settings, slot.instance_id),
+        clients.told(clients.member_options(settings, slot.instance_id), STATISTICS_MS, stats.of("consumer")),
         offsets,
         settings.input_topic,
         GatherLimits(
@@ -105,13 +120,17 @@ def _wire(  # noqa: PLR0913, PLR0917 - what a worker is made of
         ),
     )
     sink = KafkaSink(
-        clients.transactional_options(settings, slot.instance_id, found.batch_bytes_max),
+        clients.told(
+            clients.transactional_options(settings, slot.instance_id, found.batch_bytes_max),
+            STATISTICS_MS,
+            stats.of("producer"),
+        ),
         topics.names(settings),
         settings.transaction_timeout_ms / 1000,
     )
     reader = KafkaReader(clients.reader_options(settings), offsets, settings.count_topic)
     identity = StoreIdentity(found.cluster_id, found.input.id, found.count.id, limits.dictionary)
-    stores = RocksStores(slot.folder, identity, clock, observer)
+    stores = WatchedStores(RocksStores(slot.folder, identity, clock, observer), watch, slot.folder)
     names = RestoreNames(
         settings.input_topic,
         settings.count_topic,
@@ -119,8 +138,10 @@ def _wire(  # noqa: PLR0913, PLR0917 - what a worker is made of
         _reset_command(settings),
         max(STALLED_S_MAX, 2 * settings.transaction_timeout_ms / 1000 + 30),
     )
-    restorer = Restorer(source, sink, reader, stores, clock, observer, names)
-    return Worker(source, sink, reader, processor, restorer, clock, observer, limits, aside)
+    watched = WatchedSource(source, watch, stores.sample)
+    transactions = WatchedSink(sink, watch)
+    restorer = Restorer(watched, transactions, reader, stores, clock, observer, names)
+    return Worker(watched, transactions, reader, processor, restorer, clock, observer, limits, aside)
 
 
 def _processor(  # noqa: PLR0913, PLR0917 - what a processor is made of
@@ -147,6 +168,32 @@ def _processor(  # noqa: PLR0913, PLR0917 - what a processor is made of
 
     deadline_s = settings.batch_deadline_ms / 1000
     return DisturbedProcessor(count, bury, retrier, waits, deadline_s, Faults(plan), tokens, tell)
+
+
+def _observer(  # noqa: PLR0913, PLR0917 - what it tells, and whose it is
+    settings: Settings, slot: Slot, metrics: Metrics, health: Health, clock: Clock, watch: Watch
+) -> WorkerObserver:
+    """Return who logs and measures; every line says from here on whose it is."""
+    own = {"group": settings.group_id, "instance": slot.instance_id}
+    structlog.contextvars.bind_contextvars(**own)
+    metrics.worker.info({"group": settings.group_id, "worker": slot.instance_id})
+    return WorkerObserver(metrics, health, clock, watch, **own)
+
+
+def _surroundings(settings: Settings, watch: Watch) -> Surroundings:
+    """Return who looks at the cluster, with a client of its own."""
+    names = list(topics.names(settings).values())
+    onlooker = Onlooker(lambda: clients.make_admin(settings), names, settings.group_id)
+    return Surroundings(onlooker.look, settings.input_topic, watch.metrics, watch.lag, watch.clock)
+
+
+def _know_stages(metrics: Metrics, plan: FaultPlan | None) -> None:
+    """Let the series of every stage begin at 0."""
+    metrics.faults_on.set(plan is not None)
+    for stage in Stage:
+        metrics.retries.labels(stage.value)
+        for kind in (DELAY, *Failure):
+            metrics.injected_faults.labels(stage.value, str(kind))
 
 
 def _counting(settings: Settings, found: Topics, engine: Engine) -> BlobCounter:

@@ -1,6 +1,6 @@
 """The store's contract in a dict: for simulations and tests."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from stream.errors import Fatal
@@ -40,6 +40,10 @@ class MemoryStore:
     def items(self) -> Iterable[tuple[bytes, bytes]]:
         """Iterate over all totals, in the order of their keys."""
         return sorted(self._open().totals.items())
+
+    def figures(self) -> Mapping[str, int]:
+        """Return the number of totals."""
+        return {"keys": len(self._open().totals)}
 
     def close(self) -> None:
         """Close; closing twice is harmless."""

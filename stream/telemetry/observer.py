@@ -1,53 +1,30 @@
 """What the worker does, told as log lines, metrics and answers to probes."""
 
-import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import structlog
 
 from stream.ports import Clock, Committed
+from stream.telemetry.health import Health
 from stream.telemetry.metrics import Metrics
+from stream.telemetry.watch import Watch
 
-LIVE_S_MAX = 60.0  # a turn of the loop takes at most a batch's deadline and a transaction's timeout
-
-
-@dataclass(slots=True)
-class Health:
-    """What the probes answer with; written by the loop, read by the HTTP server's threads."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    started: bool = False
-    stopping: str = ""
-    waiting: str = ""
-    turned: float = 0.0
-    restoring: dict[int, int] = field(default_factory=dict)  # partition -> offsets still to restore
-    running: set[int] = field(default_factory=set)
-    blocked: dict[int, str] = field(default_factory=dict)
-
-    def reasons_not_ready(self) -> list[str]:
-        """Return why the worker is not ready; nothing when it is."""
-        with self.lock:
-            reasons = [] if self.started else ["not joined yet"]
-            reasons += [f"stopping: {self.stopping}"] if self.stopping else []
-            reasons += [f"waiting: {self.waiting}"] if self.waiting else []
-            reasons += [
-                f"partition {p} restoring, {n} offsets remain" for p, n in sorted(self.restoring.items())
-            ]
-            reasons += [f"partition {p} blocked: {why}" for p, why in sorted(self.blocked.items())]
-            if self.started and not (self.running or self.restoring or self.blocked):
-                reasons.append("no partition assigned")
-            return reasons
+TOLD_EVERY_S = 5.0  # how often the progress of a partition's restore is logged
 
 
 class WorkerObserver:
     """An `Observer` for one worker."""
 
-    def __init__(self, metrics: Metrics, health: Health, clock: Clock, **context: object) -> None:
+    def __init__(
+        self, metrics: Metrics, health: Health, clock: Clock, watch: Watch, **context: object
+    ) -> None:
         self._metrics = metrics
         self._health = health
         self._clock = clock
+        self._watch = watch
         self._log = structlog.get_logger().bind(**context)
+        self._told: dict[int, float] = {}  # partition -> when its restore was last logged
+        metrics.broker_away.set_function(lambda: bool(health.waiting) or not health.connected)
 
     def started(self) -> None:
         """The worker joined the group."""
@@ -58,38 +35,42 @@ class WorkerObserver:
     def turned(self) -> None:
         """The loop went round once."""
         self._health.turned = self._clock.monotonic()
+        self._watch.turned("restore" if self._health.restoring else "other")
 
     def assigned(self, partitions: Sequence[int]) -> None:
         """The group gave us these."""
-        with self._health.lock:
-            self._health.restoring.update(dict.fromkeys(partitions, 0))
+        self._health.assigned(partitions, self._clock.monotonic())
+        self._watch.lag.assigned(partitions)
         self._metrics.rebalances.labels("assigned").inc()
         self._gauge()
         self._log.info("partitions assigned", partitions=sorted(partitions))
 
     def revoked(self, partitions: Sequence[int], *, lost: bool) -> None:
         """The group took these."""
-        with self._health.lock:
-            for partition in partitions:
-                self._forget(partition)
+        self._health.revoked(partitions)
+        self._watch.lag.revoked(partitions)
         self._metrics.rebalances.labels("lost" if lost else "revoked").inc()
         self._gauge()
         self._log.info("partitions lost" if lost else "partitions revoked", partitions=sorted(partitions))
 
     def restoring(self, partition: int, position: int, end_offset: int) -> None:
-        """A step of restore was made."""
-        with self._health.lock:
-            self._forget(partition)
-            self._health.restoring[partition] = max(0, end_offset - position)
+        """A step of restore was made; one line now and then."""
+        now = self._clock.monotonic()
+        self._health.moved(partition, position, end_offset, now)
         self._gauge()
-        self._log.info("partition restoring", partition=partition, position=position, end_offset=end_offset)
+        if now - self._told.get(partition, -TOLD_EVERY_S) >= TOLD_EVERY_S:
+            self._told[partition] = now
+            self._log.info(
+                "partition restoring", partition=partition, position=position, end_offset=end_offset
+            )
 
     def restored(self, partition: int, records: int, seconds: float, input_offset: int) -> None:
         """The partition runs."""
-        with self._health.lock:
-            self._forget(partition)
-            self._health.running.add(partition)
+        self._health.runs(partition)
+        self._watch.lag.restored(partition, input_offset)
+        self._told.pop(partition, None)
         self._metrics.restored_records.inc(records)
+        self._metrics.restore_seconds.observe(seconds)
         self._gauge()
         self._log.info(
             "partition running",
@@ -101,10 +82,7 @@ class WorkerObserver:
 
     def blocked(self, partition: int, why: str, mend: str) -> None:
         """The partition stays paused; said once, until it changes."""
-        with self._health.lock:
-            self._forget(partition)
-            known = self._health.blocked.get(partition) == why
-            self._health.blocked[partition] = why
+        known = self._health.is_blocked(partition, why)
         self._gauge()
         if not known:
             self._log.error("partition blocked", partition=partition, why=why, mend=mend)
@@ -116,11 +94,14 @@ class WorkerObserver:
         metrics.words.inc(what.words)
         metrics.results.inc(what.results)
         metrics.changelog_records.inc(what.changes)
+        metrics.batch_records.observe(what.records)
         metrics.transactions.labels("committed").inc()
         for reason, n in what.rejected.items():
             metrics.dead_letters.labels(reason).inc(n)
         for phase, seconds in what.seconds.items():
             metrics.phases.labels(phase).observe(seconds)
+            self._watch.spent(phase, seconds)
+        self._watch.committed(what.offsets)
         if what.rejected:
             self._log.warning(
                 "records rejected", **{reason.replace("-", "_"): n for reason, n in what.rejected.items()}
@@ -133,10 +114,8 @@ class WorkerObserver:
 
     def in_doubt(self, why: Exception) -> None:
         """The producer is being replaced."""
-        with self._health.lock:
-            for partition in list(self._health.running):
-                self._forget(partition)
-                self._health.restoring[partition] = 0
+        self._health.in_doubt(self._clock.monotonic())
+        self._watch.lag.stopped()
         self._metrics.transactions.labels("in_doubt").inc()
         self._gauge()
         self._log.warning("transaction in doubt", why=str(why))
@@ -149,14 +128,19 @@ class WorkerObserver:
     def waiting(self, why: Exception) -> None:
         """The surroundings are away: one line, until they are back."""
         self._health.waiting = str(why)
-        self._metrics.broker_away.set(1)
         self._log.warning("waiting for Kafka", why=str(why))
 
     def resumed(self) -> None:
         """They are back."""
         self._health.waiting = ""
-        self._metrics.broker_away.set(0)
         self._log.info("Kafka is back")
+
+    def connected(self, brokers: int) -> None:
+        """The consumer is connected to so many brokers; said when to none, and when again to one."""
+        is_connected = brokers > 0
+        if is_connected != self._health.connected:
+            self._health.connected = is_connected
+            self._log.warning("broker connected again" if is_connected else "no broker is connected")
 
     def set_aside(self, partition: int, why: str) -> None:
         """A store lies under another name now."""
@@ -164,19 +148,15 @@ class WorkerObserver:
         self._log.warning("store set aside", partition=partition, why=why)
 
     def stopping(self, why: str) -> None:
-        """The worker drains."""
+        """The worker comes to its end."""
         self._health.stopping = why
         self._log.info("worker stopping", why=why)
 
-    def _forget(self, partition: int) -> None:
-        self._health.restoring.pop(partition, None)
-        self._health.running.discard(partition)
-        self._health.blocked.pop(partition, None)
-
     def _gauge(self) -> None:
-        with self._health.lock:
-            restoring, blocked = self._health.restoring, self._health.blocked
-            self._metrics.assigned.set(len(self._health.running) + len(restoring) + len(blocked))
-            self._metrics.blocked.labels("restoring").set(len(restoring))
-            self._metrics.blocked.labels("blocked").set(len(blocked))
-            self._metrics.restore_remaining.set(sum(restoring.values()))
+        health = self._health
+        with health.lock:
+            restoring, blocked = len(health.restoring), len(health.blocked)
+            self._metrics.assigned.set(len(health.running) + restoring + blocked)
+            self._metrics.blocked.labels("restoring").set(restoring)
+            self._metrics.blocked.labels("blocked").set(blocked)
+            self._metrics.restore_remaining.set(sum(at.remaining for at in health.restoring.values()))

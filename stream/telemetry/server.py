@@ -10,9 +10,10 @@ from prometheus_client import CollectorRegistry, make_wsgi_app, start_http_serve
 
 from stream.errors import Misconfigured
 from stream.ports import Clock
+from stream.telemetry.health import LIVE_S_MAX, Health
 from stream.telemetry.listening import Server, listen
 from stream.telemetry.metrics import Metrics
-from stream.telemetry.observer import LIVE_S_MAX, Health
+from stream.telemetry.watchdog import Watchdog
 
 Answer = tuple[str, dict[str, object]]
 
@@ -33,6 +34,9 @@ class TelemetryServer:
         self._health = health
         self._clock = clock
         self._turn_s_max = turn_s_max
+        metrics.ready.set_function(lambda: not health.reasons_not_ready())
+        metrics.live.set_function(lambda: self._live()[0] == _status(ok=True))
+        self._watchdog = Watchdog(health, clock, turn_s_max)
         try:
             self._server = Server(listen(host, port), self._serve)
         except OSError as error:
@@ -43,6 +47,7 @@ class TelemetryServer:
 
     def close(self) -> None:
         """Stop serving."""
+        self._watchdog.close()
         self._server.shutdown()
         self._server.server_close()
 
@@ -70,10 +75,19 @@ class TelemetryServer:
         return [orjson.dumps(body)]
 
     def _started(self) -> Answer:
+        restores = self._health.restores()
+        etas = [each["eta_seconds"] for each in restores]
         with self._health.lock:
-            remain = sum(self._health.restoring.values())
-            ok = self._health.started and not self._health.restoring
-        return _status(ok=ok), {"started": ok, "restore_remaining_offsets": remain}
+            joined, remain = self._health.started, sum(at.remaining for at in self._health.restoring.values())
+        ok = joined and not restores
+        eta = None if None in etas else max(cast("list[float]", etas), default=0.0)
+        return _status(ok=ok), {
+            "started": ok,
+            "joined": joined,
+            "restore_remaining_offsets": remain,
+            "restore_eta_seconds": eta,
+            "restoring": restores,
+        }
 
     def _ready(self) -> Answer:
         reasons = self._health.reasons_not_ready()
@@ -83,7 +97,14 @@ class TelemetryServer:
         turned = self._health.turned
         ago_s = self._clock.monotonic() - turned if turned else 0.0
         ok = ago_s < self._turn_s_max
-        return _status(ok=ok), {"live": ok, "last_turn_seconds_ago": round(ago_s, 3)}
+        body: dict[str, object] = {
+            "live": ok,
+            "last_turn_seconds_ago": round(ago_s, 3),
+            "turn_seconds_max": self._turn_s_max,
+        }
+        if not ok:
+            body["reason"] = "the loop hangs; where every thread stands is in the log, event `loop hangs`"
+        return _status(ok=ok), body
 
 
 def _status(*, ok: bool) -> str:

@@ -1,6 +1,10 @@
 """TLS, SASL/SCRAM and ACLs on real Kafka, and nothing said that must not be said."""
 
+import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -156,6 +160,41 @@ def test_a_wrong_password_and_a_foreign_broker_are_one_clear_error_each(
     missing = secure.client_config(tmp_path, user, PASSWORD, tmp_path / "nowhere.pem")
     said += refused({**env, "STREAM_KAFKA_CONFIG": str(missing)}, tmp_path, status=2)
     assert PASSWORD not in said
+
+
+def test_the_doctor_needs_no_more_than_a_worker_and_names_the_grant_of_what_is_wanting(
+    secure: SecureBroker, administrator: dict[str, str], tmp_path: Path
+) -> None:
+    needs = worker_needs(settings_of(administrator))
+    found = examined(worker_env(secure, administrator, tmp_path, needs), 0)
+    assert "DescribeConfigs" in found["brokers"]["found"] or found["brokers"]["level"] == "skipped"
+    poor = own_env(secure.broker.bootstrap_servers, tmp_path)
+    make_topics(poor, partitions=2)
+    some = [
+        replace(n, operations=sorted({each.replace("Write", "Read") for each in n.operations}))
+        for n in worker_needs(settings_of(poor))[:5]
+    ]
+    found = examined(worker_env(secure, poor, tmp_path, some[:4]), 1)
+    count = found[f"topic {poor['STREAM_COUNT_TOPIC']}"]
+    assert "--operation Read --operation Write" in count["mend"]
+    assert f"--group {poor['STREAM_GROUP_ID']}" in found["group"]["mend"]
+    found = examined(worker_env(secure, poor, tmp_path, some), 1)
+    assert f"--transactional-id {poor['STREAM_GROUP_ID']}-" in found["transactions"]["mend"]
+
+
+def examined(env: dict[str, str], status: int) -> dict[str, dict[str, str]]:
+    base = {name: value for name, value in os.environ.items() if not name.startswith("STREAM_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "stream", "doctor", "--format", "json"],
+        env={**base, **env},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    assert PASSWORD not in done.stdout + done.stderr
+    return {finding["check"]: finding for finding in json.loads(done.stdout)["findings"]}
 
 
 def refused(env: dict[str, str], folder: Path, status: int = 1) -> str:

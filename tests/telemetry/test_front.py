@@ -13,10 +13,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from stream.run.clock import SystemClock
 from stream.telemetry.front import Front
+from stream.telemetry.health import Health
+from stream.telemetry.lag import Lag
 from stream.telemetry.listening import Server, listen
 from stream.telemetry.metrics import Metrics
-from stream.telemetry.observer import Health, WorkerObserver
+from stream.telemetry.observer import WorkerObserver
 from stream.telemetry.server import TelemetryServer
+from stream.telemetry.watch import Watch
 
 
 class Told:
@@ -37,7 +40,8 @@ class Process:
 
     def __init__(self, path: Path) -> None:
         self.metrics, self.health, clock = Metrics(), Health(), SystemClock()
-        self.observer = WorkerObserver(self.metrics, self.health, clock)
+        watch = Watch(self.metrics, Lag(clock), clock)
+        self.observer = WorkerObserver(self.metrics, self.health, clock, watch)
         self.server = TelemetryServer(str(path), 0, self.metrics, self.health, clock)
 
     def run(self, *partitions: int) -> None:

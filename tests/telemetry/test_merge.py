@@ -4,8 +4,8 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
+from stream.telemetry.health import Health
 from stream.telemetry.merge import NO_PARTITION, Probed, all_live, all_ready, all_started, merged
-from stream.telemetry.observer import Health
 
 
 def exposition(records: int, reason: str = "bad-json") -> str:

@@ -1,0 +1,219 @@
+"""The ports, watched: what passes through them is measured, a few figures per batch, nothing per record.
+
+Calls that are made per record are the watched object's own, not wrapped.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from stream.core.records import Header, InputRecord
+from stream.ports import (
+    AssignmentListener,
+    Batch,
+    Changes,
+    Clock,
+    CommittedOffset,
+    Sink,
+    Source,
+)
+from stream.telemetry.lag import Lag
+from stream.telemetry.metrics import Metrics
+
+SAMPLED_MAX = 1_000  # records of a batch that are looked at
+GATHERED_MAX = 8  # batches that may be waiting for their commit; there are two at most, but for aborts
+
+
+@dataclass(frozen=True, slots=True)
+class _Gathered:
+    """A batch as it was sampled: by partition its end and its last timestamp; its oldest timestamp."""
+
+    ends: Mapping[int, int]
+    stamps_ms: Mapping[int, int]
+    oldest_ms: int
+
+    def is_done(self, offsets: Mapping[int, int]) -> bool:
+        """Whether a commit of these offsets covers it; of a partition that went, none will say."""
+        told = self.ends.keys() & offsets.keys()
+        return bool(told) and all(offsets[partition] >= self.ends[partition] for partition in told)
+
+
+class Watch:
+    """What the watched ports share.
+
+    Attributes:
+        began_s: when the open transaction began; None: none is open.
+    """
+
+    def __init__(self, metrics: Metrics, lag: Lag, clock: Clock) -> None:
+        self.metrics = metrics
+        self.lag = lag
+        self.clock = clock
+        self._gathered: deque[_Gathered] = deque(maxlen=GATHERED_MAX)
+        self.began_s: float | None = None
+        self._turned_s = 0.0
+        self._accounted_s = 0.0  # of this turn
+        metrics.open_transaction.set_function(self._open_s)
+        metrics.lag_records.read = lag.records
+        metrics.lag_seconds.read = lag.seconds
+
+    def spent(self, activity: str, seconds: float) -> None:
+        """The loop did this, so long."""
+        self._accounted_s += seconds
+        self.metrics.loop_seconds.labels(activity).inc(seconds)
+
+    def turned(self, otherwise: str) -> None:
+        """The loop went round once; what was not told of, it did `otherwise`."""
+        now = self.clock.monotonic()
+        if self._turned_s:
+            self.spent(otherwise, max(0.0, now - self._turned_s - self._accounted_s))
+        self._turned_s, self._accounted_s = now, 0.0
+
+    def gathered(self, sample: Sequence[InputRecord]) -> None:
+        """These, in order, are of a batch that was gathered."""
+        ends = {record.partition: record.offset + 1 for record in sample}
+        stamps_ms = {record.partition: record.timestamp_ms or 0 for record in sample}
+        oldest_ms = min((ms for record in sample if (ms := record.timestamp_ms or 0) > 0), default=0)
+        self._gathered.append(_Gathered(ends, stamps_ms, oldest_ms))
+        self.lag.given(ends)
+
+    def committed(self, offsets: Mapping[int, int]) -> None:
+        """All before these offsets of the input is done; what was gathered after them is not."""
+        now, stamps_ms = self.clock.now(), dict[int, int]()
+        self.metrics.last_commit.set(now)
+        for batch in [batch for batch in self._gathered if batch.is_done(offsets)]:
+            self._gathered.remove(batch)
+            stamps_ms |= batch.stamps_ms
+            if batch.oldest_ms:
+                self.metrics.latency.observe(max(0.0, now - batch.oldest_ms / 1000))
+        self.lag.committed(offsets, stamps_ms)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Measure a phase, if it comes to an end; one that fails shows in its abort."""
+        started = self.clock.monotonic()
+        yield
+        self.metrics.phases.labels(name).observe(self.clock.monotonic() - started)
+
+    def _open_s(self) -> float:
+        began = self.began_s
+        return 0.0 if began is None else self.clock.monotonic() - began
+
+
+class WatchedSource:
+    """A `Source` that tells how long it was polled and what it gave."""
+
+    def __init__(self, source: Source, watch: Watch, sample: Callable[[], None]) -> None:
+        self._source = source
+        self._watch = watch
+        self._sample = sample  # called by the loop's thread, to which the stores belong
+        self._left = 0.0
+        self.committed = source.committed
+        self.offset_range = source.offset_range
+        self.start = source.start
+        self.stop = source.stop
+        self.rewind = source.rewind
+        self.close = source.close
+
+    def subscribe(self, listener: AssignmentListener) -> None:
+        """Join the group."""
+        self._source.subscribe(_WatchedListener(listener, self._watch))
+
+    def gather(self, wait_s: float) -> Batch:
+        """Return a batch."""
+        watch = self._watch
+        self._sample()
+        entered = watch.clock.monotonic()
+        if self._left:
+            watch.metrics.poll_gap.observe(entered - self._left)
+        try:
+            batch = self._source.gather(wait_s)
+        finally:
+            self._left = watch.clock.monotonic()
+            watch.spent("gather", self._left - entered)
+        if batch.records:
+            self._look_at(batch.records)
+        return batch
+
+    def _look_at(self, records: Sequence[InputRecord]) -> None:
+        watch, step = self._watch, max(1, len(records) // SAMPLED_MAX)
+        sample = records[::-step]  # from the end: the last of each partition are in it
+        sizes = [len(record.value or b"") for record in sample]
+        watch.metrics.input_bytes.inc((sum(sizes) + sum(len(r.key or b"") for r in sample)) * step)
+        watch.metrics.blob_bytes.add(sizes, step)
+        watch.gathered(sample[::-1])
+
+
+class _WatchedListener:
+    def __init__(self, listener: AssignmentListener, watch: Watch) -> None:
+        self._listener = listener
+        self._watch = watch
+
+    def assigned(self, partitions: Sequence[int]) -> None:
+        with self._timed("assigned"):
+            self._listener.assigned(partitions)
+
+    def revoked(self, partitions: Sequence[int]) -> None:
+        with self._timed("revoked"):
+            self._listener.revoked(partitions)
+
+    def lost(self, partitions: Sequence[int]) -> None:
+        with self._timed("lost"):
+            self._listener.lost(partitions)
+
+    @contextmanager
+    def _timed(self, event: str) -> Iterator[None]:
+        started = self._watch.clock.monotonic()
+        yield
+        took_s = self._watch.clock.monotonic() - started
+        self._watch.metrics.rebalance_seconds.labels(event).observe(took_s)
+
+
+class WatchedSink:
+    """A `Sink` that tells how long each step of a transaction took."""
+
+    def __init__(self, sink: Sink, watch: Watch) -> None:
+        self._sink = sink
+        self._watch = watch
+        self._producing_since = 0.0
+        self.check = sink.check
+        self.produce = sink.produce
+        self.close = sink.close
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+        with self._watch.phase("begin"):
+            self._watch.began_s = self._watch.clock.monotonic()
+            self._sink.begin()
+        self._producing_since = self._watch.clock.monotonic()
+
+    def produce_changelog(self, partition: int, changes: Changes, headers: Sequence[Header]) -> None:
+        """Add changed totals."""
+        self._sink.produce_changelog(partition, changes, headers)
+
+    def send_offsets(self, offsets: Mapping[int, CommittedOffset], group: object) -> None:
+        """Add the group's new committed offsets."""
+        produced_s = self._watch.clock.monotonic() - self._producing_since
+        self._watch.metrics.phases.labels("produce").observe(produced_s)
+        with self._watch.phase("offsets"):
+            self._sink.send_offsets(offsets, group)
+
+    def commit(self) -> Mapping[int, int]:
+        """Commit."""
+        with self._watch.phase("commit"):
+            restore_from = self._sink.commit()
+        self._watch.began_s = None
+        return restore_from
+
+    def abort(self) -> None:
+        """Abort."""
+        with self._watch.phase("abort"):
+            self._sink.abort()
+        self._watch.began_s = None
+
+    def renew(self) -> None:
+        """Begin with a new producer."""
+        with self._watch.phase("renew"):
+            self._sink.renew()
+        self._watch.began_s = None

@@ -1,0 +1,122 @@
+"""`doctor`: each precondition broken on purpose is found, with what mends it."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli.running import Cli
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
+from support.topics import admin_of, produce, settings_of, wait_until
+
+from stream.kafka import topics
+
+pytestmark = pytest.mark.broker
+
+
+def examined(cli: Cli, env: dict[str, str], status: int) -> dict[str, list[dict[str, Any]]]:
+    done = cli("doctor", "--format", "json", env=env)
+    report = json.loads(done.out)
+    assert done.status == status, report
+    assert report["ok"] == (status == 0)
+    by_check: dict[str, list[dict[str, Any]]] = {}
+    for finding in report["findings"]:
+        by_check.setdefault(finding["check"], []).append(finding)
+    return by_check
+
+
+def test_nothing_is_wrong_where_a_worker_may_start(cli: Cli, stream_env: dict[str, str]) -> None:
+    found = examined(cli, stream_env, 0)
+    levels = {finding["level"] for findings in found.values() for finding in findings}
+    assert levels <= {"ok", "warning"}, found
+    assert "0 of 2 partitions" in found["committed offsets"][0]["found"]
+    assert found["transactions"][0]["level"] == "ok"
+    done = cli("doctor", env=stream_env)
+    assert done.status == 0
+    assert "0 failed" in done.err
+
+
+def test_no_broker_is_one_failure_and_the_rest_is_skipped(cli: Cli, bare_env: dict[str, str]) -> None:
+    found = examined(cli, {**bare_env, "STREAM_BOOTSTRAP_SERVERS": "localhost:1"}, 1)
+    assert found["reach"][0]["level"] == "failed"
+    assert "anagram-stream broker" in found["reach"][0]["mend"]
+    assert found["group"][0]["level"] == "skipped"
+    assert found["dictionary"][0]["level"] == "ok", "the machine is looked at all the same"
+
+
+def test_every_missing_topic_is_named_at_once(cli: Cli, bare_env: dict[str, str]) -> None:
+    found = examined(cli, bare_env, 1)
+    for role in ("INPUT", "RESULT", "COUNT", "DEAD_LETTER"):
+        (missing,) = found[f"topic {bare_env[f'STREAM_{role}_TOPIC']}"]
+        assert (missing["level"], missing["mend"]) == ("failed", "anagram-stream topics create")
+
+
+def test_topics_that_are_not_what_they_must_be(cli: Cli, bare_env: dict[str, str]) -> None:
+    count, result = bare_env["STREAM_COUNT_TOPIC"], bare_env["STREAM_RESULT_TOPIC"]
+    wrong = [
+        NewTopic(bare_env["STREAM_INPUT_TOPIC"], 3, 1),
+        NewTopic(result, 3, 1, config={"unclean.leader.election.enable": "true"}),
+        NewTopic(count, 2, 1, config={"cleanup.policy": "delete"}),
+        NewTopic(bare_env["STREAM_DEAD_LETTER_TOPIC"], 1, 1, config={"max.message.bytes": "1000"}),
+    ]
+    admin = admin_of(bare_env)
+    for made in admin.create_topics(wrong).values():
+        made.result(30)
+    wait_until(lambda: len(topics.look(admin, settings_of(bare_env))) == len(wrong), 20)
+    found = examined(cli, bare_env, 1)
+    said = " | ".join(finding["found"] for finding in found[f"topic {count}"])
+    assert "2 partitions, the input has 3" in said
+    assert "cleanup.policy=delete: totals live in it for ever" in said
+    assert "segment.bytes" in said
+    assert any("unclean" in finding["found"] for finding in found[f"topic {result}"])
+    letters = found[f"topic {bare_env['STREAM_DEAD_LETTER_TOPIC']}"]
+    assert {finding["mend"] for finding in letters} == {"anagram-stream topics create --repair"}
+
+
+def test_committed_offsets_that_retention_took(cli: Cli, stream_env: dict[str, str]) -> None:
+    produce(stream_env, [(None, "cat")] * 5, partition=0)
+    topic = stream_env["STREAM_INPUT_TOPIC"]
+    servers, group = stream_env["STREAM_BOOTSTRAP_SERVERS"], stream_env["STREAM_GROUP_ID"]
+    consumer = Consumer({"bootstrap.servers": servers, "group.id": group})
+    consumer.commit(offsets=[TopicPartition(topic, 0, 2)], asynchronous=False)
+    consumer.close()
+    admin = admin_of(stream_env)
+    next(iter(admin.delete_records([TopicPartition(topic, 0, 4)]).values())).result(30)
+    (gone,) = examined(cli, stream_env, 1)["committed offsets"]
+    assert "committed 2, the log begins at 4: 2 offsets were never counted" in gone["found"]
+    assert f"--topic {topic}:0 --reset-offsets --to-earliest" in gone["mend"]
+
+
+def test_settings_that_the_brokers_do_not_take(cli: Cli, stream_env: dict[str, str], tmp_path: Path) -> None:
+    options = tmp_path / "kafka.properties"
+    options.write_text("session.timeout.ms=1800001\n")
+    env = {**stream_env, "STREAM_GROUP_PROTOCOL": "classic", "STREAM_KAFKA_CONFIG": str(options)}
+    (session,) = examined(cli, env, 1)["session"]
+    assert session["level"] == "failed"
+    assert "session.timeout.ms" in session["mend"]
+
+
+def test_a_folder_a_dictionary_and_a_port_that_will_not_do(
+    cli: Cli, stream_env: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    env = {
+        **stream_env,
+        "STREAM_STATE_DIR": str(tmp_path / "file"),
+        "STREAM_DICTIONARY": str(tmp_path / "none.txt"),
+    }
+    found = examined(cli, env, 1)
+    assert "STREAM_STATE_DIR" in found["state folder"][0]["mend"]
+    assert "none.txt" in found["dictionary"][0]["found"]
+    assert found["dictionary"][0]["mend"]
+
+
+def test_records_from_the_future_tell_of_a_clock(cli: Cli, stream_env: dict[str, str]) -> None:
+    producer = Producer({"bootstrap.servers": stream_env["STREAM_BOOTSTRAP_SERVERS"]})
+    producer.produce(stream_env["STREAM_INPUT_TOPIC"], "cat", timestamp=int((time.time() + 60) * 1000))
+    producer.flush(30)
+    (clock,) = examined(cli, stream_env, 0)["clock"]
+    assert clock["level"] == "warning"
+    assert "s ahead of this machine" in clock["found"]

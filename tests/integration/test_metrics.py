@@ -1,0 +1,143 @@
+"""Metrics and probes of a real worker on a real broker."""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+from confluent_kafka import Producer
+from prometheus_client.parser import text_string_to_metric_families
+from support.environment import own_env
+from support.process import WorkerProcess
+from support.topics import make_topics, read, wait_until
+
+from stream.broker.embedded import EmbeddedBroker
+
+pytestmark = pytest.mark.broker
+
+
+def address(worker: WorkerProcess) -> str:
+    worker.wait_for("telemetry listens")
+    return str(worker.events("telemetry listens")[-1]["address"])
+
+
+def samples(worker: WorkerProcess, name: str) -> dict[str, float]:
+    with urlopen(f"{address(worker)}/metrics", timeout=5) as answer:
+        families = text_string_to_metric_families(answer.read().decode())
+    return {
+        ",".join(sample.labels.values()): sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name == name
+    }
+
+
+def probe(worker: WorkerProcess, name: str) -> tuple[int, Any]:
+    try:
+        with urlopen(f"{address(worker)}/healthz/{name}", timeout=5) as answer:
+            return answer.status, json.loads(answer.read())
+    except HTTPError as error:
+        with error:
+            return error.code, json.loads(error.read())
+
+
+def produce_in_transactions(env: Mapping[str, str], transactions: int, *, abort_last: bool) -> None:
+    """Leave markers, and aborted records, after the last record on each partition."""
+    producer = Producer(
+        {"bootstrap.servers": env["STREAM_BOOTSTRAP_SERVERS"], "transactional.id": env["STREAM_GROUP_ID"]}
+    )
+    producer.init_transactions(30)
+    for number in range(transactions):
+        producer.begin_transaction()
+        for partition in (0, 1):
+            for _ in range(50):
+                producer.produce(env["STREAM_INPUT_TOPIC"], "listen silent cat", partition=partition)
+        producer.flush(30)
+        if abort_last and number == transactions - 1:
+            producer.abort_transaction(30)
+        else:
+            producer.commit_transaction(30)
+
+
+def test_lag_is_exactly_0_when_idle_though_markers_and_aborted_records_take_offsets(
+    stream_env: dict[str, str], tmp_path: Path
+) -> None:
+    with WorkerProcess(stream_env, tmp_path / "log") as worker:
+        worker.wait_for("partition running", times=2)
+        produce_in_transactions(stream_env, 3, abort_last=True)
+        wait_until(lambda: len(read(stream_env, "result")) == 200, 30)
+        wait_until(lambda: samples(worker, "stream_lag_records") == {"0": 0.0, "1": 0.0}, 10)
+        assert samples(worker, "stream_lag_seconds") == {"0": 0.0, "1": 0.0}
+        assert probe(worker, "ready")[0] == 200
+        worker.stop()
+    with WorkerProcess(stream_env, tmp_path / "again") as worker:  # begins at the markers
+        worker.wait_for("partition running", times=2)
+        wait_until(lambda: samples(worker, "stream_lag_records") == {"0": 0.0, "1": 0.0}, 10)
+
+
+HANGING = """
+import sys, time
+from stream.cli.main import main
+from stream.kafka.sink import KafkaSink
+from stream.run import wire
+wire.turn_s_max = lambda *_: 3.0
+KafkaSink.send_offsets = lambda *_: time.sleep(60)  # as librdkafka#5456
+sys.argv = ["anagram-stream", "worker"]
+main()
+"""
+
+
+def test_a_loop_that_hangs_is_not_live_and_its_stacks_are_logged_once(
+    stream_env: dict[str, str], tmp_path: Path
+) -> None:
+    with WorkerProcess(stream_env, tmp_path / "log", ("-c", HANGING)) as worker:
+        worker.wait_for("partition running", times=2)
+        assert probe(worker, "live")[0] == 200
+        produce_in_transactions(stream_env, 1, abort_last=False)
+        wait_until(lambda: probe(worker, "live")[0] == 503, 20)
+        worker.wait_for("loop hangs", 10)
+        assert samples(worker, "stream_live") == {"": 0.0}
+        assert samples(worker, "stream_open_transaction_age_seconds")[""] > 2
+        time.sleep(2.5)
+        (said,) = worker.events("loop hangs")
+    assert any("loop.py" in frame for frame in said["stacks"]["MainThread"])
+    assert any("transaction.py" in frame for stack in said["stacks"].values() for frame in stack)
+    assert "silent" not in json.dumps(said), "no text is in it"
+
+
+def test_probes_tell_of_a_restore_until_it_is_done(stream_env: dict[str, str], tmp_path: Path) -> None:
+    """A transaction that is open in the changelog is waited for."""
+    options = {"transactional.id": "open-" + stream_env["STREAM_GROUP_ID"], "transaction.timeout.ms": 60_000}
+    other = Producer({"bootstrap.servers": stream_env["STREAM_BOOTSTRAP_SERVERS"], **options})
+    other.init_transactions(30)
+    other.begin_transaction()
+    other.produce(stream_env["STREAM_COUNT_TOPIC"], b"1", b"act", partition=0)
+    other.flush(30)
+    with WorkerProcess(stream_env, tmp_path / "log") as worker:
+        worker.wait_for("partition running")
+        status, body = probe(worker, "started")
+        assert (status, body["joined"], body["restore_remaining_offsets"] >= 0) == (503, True, True)
+        assert [each["partition"] for each in body["restoring"]] == [0]
+        assert probe(worker, "ready")[0] == 503
+        assert samples(worker, "stream_paused_partitions")["restoring"] == 1
+        other.abort_transaction(30)
+        wait_until(lambda: probe(worker, "ready")[0] == 200, 30)
+        assert probe(worker, "started")[0] == 200
+
+
+@pytest.mark.embedded
+def test_probes_and_metrics_of_a_worker_whose_broker_is_away(tmp_path: Path) -> None:
+    with EmbeddedBroker(heap_mib=512) as broker:
+        env = make_topics(own_env(broker.bootstrap_servers, tmp_path), partitions=2)
+        with WorkerProcess({**env, "STREAM_PROCESSES": "1"}, tmp_path / "log") as worker:
+            worker.wait_for("partition running", times=2)
+            broker.kill()  # while there is nothing to do
+            wait_until(lambda: probe(worker, "ready")[0] == 503, 20)
+            assert samples(worker, "stream_broker_away") == {"": 1.0}
+            assert probe(worker, "live")[0] == 200, "to wait is not to hang"
+            broker.start()
+            wait_until(lambda: probe(worker, "ready")[0] == 200, 60)

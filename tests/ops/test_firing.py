@@ -1,0 +1,305 @@
+"""Each alert fires for the fault that it is for, injected into real workers on a real Kafka.
+
+A real Prometheus sees it. Times are a sixtieth of the real ones; seconds until it fired are printed (-s). The
+look at last stable offsets is every 10 s, as always.
+"""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
+from support.environment import SHORT_SESSIONS, SOON_ABORTED, own_env
+from support.firing import Watching, free_port, watching
+from support.ops import PROMETHEUS, alerts, docker, image
+from support.process import COMMAND, WorkerProcess
+from support.topics import admin_of, make_topics, produce, read, wait_until
+
+from stream.broker.embedded import EmbeddedBroker
+from stream.testing.proxy import Api, Error, FaultProxy, Rule, When
+
+pytestmark = [pytest.mark.docker, pytest.mark.broker, pytest.mark.embedded, pytest.mark.timeout(200)]
+
+HANGING = """
+import sys, time
+from stream.cli.main import main
+from stream.kafka.sink import KafkaSink
+from stream.run import wire
+wire.turn_s_max = lambda *_: 3.0
+KafkaSink.send_offsets = lambda *_: time.sleep(300)
+sys.argv = ["anagram-stream", "worker"]
+main()
+"""
+UNKNOWN_MEMBER_ID = 25
+FAST_METADATA = "topic.metadata.refresh.interval.ms=1000\nmetadata.max.age.ms=1000\n"
+
+
+@pytest.fixture(scope="module")
+def prometheus() -> Iterator[Watching]:
+    if not docker():
+        pytest.skip("no Docker engine")
+    if not image(PROMETHEUS, pull=True):
+        pytest.skip(f"the image {PROMETHEUS} cannot be had")
+    with watching() as found:
+        yield found
+
+
+@dataclass
+class Scene:
+    """A broker, topics, and what runs on them."""
+
+    broker: EmbeddedBroker
+    prometheus: Watching
+    env: dict[str, str]
+    folder: Path
+    port: int = field(default_factory=free_port)
+    running: list[WorkerProcess] = field(default_factory=list)
+    held: list[Producer] = field(default_factory=list)
+    mounted: Path | None = None
+    guests: threading.Thread | None = None
+    closed: threading.Event = field(default_factory=threading.Event)
+
+    def worker(self, command: tuple[str, ...] = COMMAND, **more: str) -> WorkerProcess:
+        """A worker that is scraped, once its partitions run."""
+        env = {**self.env, "STREAM_HTTP_PORT": str(self.port), "STREAM_PROCESSES": "1", **more}
+        worker = WorkerProcess(env, self.folder / f"log-{len(self.running)}", command).start()
+        self.running.append(worker)
+        self.prometheus.scrape(anagram_stream=self.port)
+        return worker
+
+    def running_worker(self, command: tuple[str, ...] = COMMAND, **more: str) -> WorkerProcess:
+        worker = self.worker(command, **more)
+        worker.wait_for("partition running", times=2)
+        return worker
+
+    def audit(self) -> WorkerProcess:
+        port = free_port()
+        env = {**self.env, "STREAM_HTTP_PORT": str(port)}
+        command = ("-m", "stream", "verify", "--follow", "--interval", "1")
+        audit = WorkerProcess(env, self.folder / f"log-{len(self.running)}", command).start()
+        self.running.append(audit)
+        self.prometheus.scrape(anagram_stream_audit=port)
+        return audit
+
+    def open_transaction(self, role: str) -> None:
+        """A transaction that is left open, in one of the topics."""
+        options = {"transactional.id": f"hangs-{role}-{self.port}", "transaction.timeout.ms": 120_000}
+        producer = Producer({"bootstrap.servers": self.env["STREAM_BOOTSTRAP_SERVERS"], **options})
+        producer.init_transactions(30)
+        producer.begin_transaction()
+        producer.produce(self.env[f"STREAM_{role}_TOPIC"], b"1", b"act", partition=0)
+        producer.flush(30)
+        self.held.append(producer)
+
+    def close(self) -> None:
+        self.prometheus.scrape()
+        self.closed.set()
+        if self.guests is not None:
+            self.guests.join(60)
+        for each in self.running:
+            each.__exit__(None, None, None)
+        if self.mounted is not None:
+            subprocess.run(["umount", self.mounted], check=False)
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[EmbeddedBroker]:
+    with EmbeddedBroker(properties=SHORT_SESSIONS | SOON_ABORTED, heap_mib=512) as broker:
+        yield broker
+
+
+@pytest.fixture
+def scene(shared: EmbeddedBroker, prometheus: Watching, tmp_path: Path) -> Iterator[Scene]:
+    env = make_topics(own_env(shared.bootstrap_servers, tmp_path), partitions=2)
+    scene = Scene(shared, prometheus, env, tmp_path)
+    yield scene
+    scene.close()
+
+
+@pytest.fixture
+def own_broker(prometheus: Watching, tmp_path: Path) -> Iterator[Scene]:
+    """A scene whose broker may be stopped."""
+    with EmbeddedBroker(properties=SHORT_SESSIONS, heap_mib=512) as broker:
+        env = make_topics(own_env(broker.bootstrap_servers, tmp_path), partitions=2)
+        scene = Scene(broker, prometheus, env, tmp_path)
+        yield scene
+        scene.close()
+
+
+def nobody_runs(scene: Scene) -> None:
+    worker = scene.running_worker()
+    wait_until(lambda: "StreamDown" not in scene.prometheus.firing(), 30)
+    worker.stop()
+
+
+def it_hangs(scene: Scene) -> None:
+    scene.running_worker(("-c", HANGING))
+    produce(scene.env, [(None, "cat")] * 100)
+
+
+def a_third_is_poison(scene: Scene) -> None:
+    scene.running_worker()
+    for _ in range(15):
+        produce(scene.env, [(None, "cat"), (None, "act"), (None, b"\xff")])
+        time.sleep(0.5)
+
+
+def faults_are_on(scene: Scene) -> None:
+    scene.worker(STREAM_FAULTS="original", STREAM_FAULTS_ACCEPTED="true")
+
+
+def the_input_is_grown(scene: Scene) -> None:
+    (scene.folder / "kafka.properties").write_text(FAST_METADATA)
+    scene.running_worker(STREAM_KAFKA_CONFIG=str(scene.folder / "kafka.properties"))
+    topic, admin = scene.env["STREAM_INPUT_TOPIC"], admin_of(scene.env)
+    admin.create_partitions([NewPartitions(topic, 3)])[topic].result(30)
+
+
+def a_transaction_hangs_in_the_results(scene: Scene) -> None:
+    scene.running_worker()
+    scene.open_transaction("RESULT")
+
+
+def a_transaction_hangs_in_the_changelog(scene: Scene) -> None:
+    scene.open_transaction("COUNT")
+    scene.worker()
+
+
+def a_result_is_forged(scene: Scene) -> None:
+    worker = scene.running_worker()
+    produce(scene.env, [("a", "cat")])
+    wait_until(lambda: read(scene.env, "result"), 30)
+    worker.stop()
+    (found,) = read(scene.env, "result")
+    producer = Producer({"bootstrap.servers": scene.env["STREAM_BOOTSTRAP_SERVERS"]})
+    producer.produce(found.topic, found.value, found.key, found.partition, headers=list(found.headers))
+    producer.flush(30)
+    scene.audit()
+
+
+def workers_come_and_go(scene: Scene) -> None:
+    scene.running_worker()
+
+    def come_and_go() -> None:
+        number = 0
+        while not scene.closed.is_set():
+            number += 1
+            with WorkerProcess(scene.env, scene.folder / f"guest-{number}") as guest:
+                guest.wait_for("partition running", seconds=30)
+                guest.stop()
+
+    scene.guests = threading.Thread(target=come_and_go)
+    scene.guests.start()
+
+
+def a_store_is_damaged(scene: Scene) -> None:
+    worker = scene.running_worker()
+    worker.stop()
+    for current in Path(scene.env["STREAM_STATE_DIR"]).glob("*/worker-*/partition-*/CURRENT"):
+        current.write_text("damaged")
+    time.sleep(3)  # so that the counter begins at 0 in another process
+    scene.worker()
+
+
+def processes_are_killed(scene: Scene) -> None:
+    worker = scene.worker(STREAM_PROCESSES="2")
+    worker.wait_for("worker started", times=2)
+
+    def kill_children() -> None:
+        for _ in range(5):
+            listed = ["pgrep", "-P", str(worker.process.pid)]
+            children = subprocess.run(listed, capture_output=True, text=True, check=False).stdout.split()
+            for child in children[-1:]:
+                os.kill(int(child), signal.SIGKILL)
+            time.sleep(2)
+
+    threading.Thread(target=kill_children, daemon=True).start()
+
+
+def the_disk_is_small(scene: Scene) -> None:
+    folder = scene.folder / "small"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("no right to mount a small disk")
+    scene.mounted = folder
+    scene.running_worker(STREAM_STATE_DIR=str(folder))
+
+
+SHARED: dict[str, Callable[[Scene], None]] = {
+    "StreamDown": nobody_runs,
+    "StreamLoopHangs": it_hangs,
+    "StreamNoCommit": it_hangs,
+    "StreamLagBurnRate": it_hangs,
+    "StreamDeadLetterRatio": a_third_is_poison,
+    "StreamFaultsInjected": faults_are_on,
+    "StreamPartitionsBlocked": the_input_is_grown,
+    "StreamLastStableOffsetStuck": a_transaction_hangs_in_the_results,
+    "StreamRestoreTooLong": a_transaction_hangs_in_the_changelog,
+    "StreamAuditMismatch": a_result_is_forged,
+    "StreamRebalanceStorm": workers_come_and_go,
+    "StreamStoreSetAside": a_store_is_damaged,
+    "StreamProcessCrashes": processes_are_killed,
+    "StreamDiskAlmostFull": the_disk_is_small,
+}
+OWN_BROKER = {"StreamBrokerAway", "StreamAuditStale", "StreamTransactionsFail"}
+
+
+def told(alert: str, fault: str, seconds: float) -> None:
+    print(f"\n{alert}: {fault.replace('_', ' ')}, fired {seconds:.1f} s later")  # noqa: T201
+
+
+@pytest.mark.parametrize("alert", SHARED)
+def test_alert_fires_for_its_fault(alert: str, scene: Scene) -> None:
+    SHARED[alert](scene)
+    told(alert, SHARED[alert].__name__, scene.prometheus.wait_for(alert, 120))
+
+
+def test_alerts_fire_when_the_broker_is_away(own_broker: Scene) -> None:
+    own_broker.running_worker()
+    own_broker.broker.kill()
+    told("StreamBrokerAway", "the broker is killed", own_broker.prometheus.wait_for("StreamBrokerAway", 60))
+
+
+def test_alert_fires_when_the_audit_comes_to_no_end(own_broker: Scene) -> None:
+    audit = own_broker.audit()
+    audit.wait_for("audited")
+    own_broker.broker.kill()
+    told("StreamAuditStale", "the broker is killed", own_broker.prometheus.wait_for("StreamAuditStale", 120))
+
+
+def test_alert_fires_when_transactions_fail(prometheus: Watching, tmp_path: Path) -> None:
+    proxy = FaultProxy()
+    with (
+        proxy,
+        EmbeddedBroker(
+            properties=SHORT_SESSIONS, listeners={"PROXIED": "PLAINTEXT"}, advertised={"PROXIED": proxy.port}
+        ) as broker,
+    ):
+        proxy.start(broker.bound("PROXIED"))
+        env = make_topics(own_env(broker.bootstrap_servers, tmp_path), partitions=2)
+        scene = Scene(broker, prometheus, env, tmp_path)
+        try:
+            scene.running_worker(STREAM_BOOTSTRAP_SERVERS=proxy.address)
+            proxy.add(Rule(Api.TXN_OFFSET_COMMIT, Error(UNKNOWN_MEMBER_ID), When.probability(0.7, 1)))
+            began = time.monotonic()
+            while "StreamTransactionsFail" not in prometheus.firing():
+                assert time.monotonic() < began + 90
+                produce(env, [(None, "cat")] * 5)
+                time.sleep(0.2)
+            told("StreamTransactionsFail", "offsets are refused", time.monotonic() - began)
+        finally:
+            scene.close()
+
+
+def test_there_is_a_fault_for_every_alert() -> None:
+    assert {alert["alert"] for alert in alerts()} == SHARED.keys() | OWN_BROKER

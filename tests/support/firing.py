@@ -1,0 +1,119 @@
+"""A real Prometheus with the alerts of ops/prometheus, an hour of theirs in a minute."""
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import yaml
+from support.ops import PROMETHEUS, RULES
+from support.topics import wait_until
+
+SCALE = 60
+SLOWER = {"StreamRebalanceStorm": 10}  # a rebalance takes its seconds
+UNITS_S = {"m": 60, "h": 3_600, "d": 86_400}
+THRESHOLDS_S = {"60": "3", "900": "15"}  # seconds that something may stand still
+
+
+def scaled(span: str, scale: int = SCALE) -> str:
+    """`10m` -> `10s`"""
+    number, unit = int(span[:-1]), span[-1]
+    return f"{max(1, number * UNITS_S[unit] // scale)}s"
+
+
+def _span(scale: int, found: re.Match[str]) -> str:
+    return f"[{scaled(found[1], scale)}]"
+
+
+def scaled_rules() -> str:
+    """The rules, all their times divided by 60; what they say and how they say it stays."""
+    found = yaml.safe_load(RULES.read_text())
+    for group in found["groups"]:
+        for rule in group["rules"]:
+            scale = SLOWER.get(rule.get("alert"), SCALE)
+            query = re.sub(r"\[(\d+[mhd])\]", partial(_span, scale), rule["expr"])
+            rule["expr"] = re.sub(r"> (60|900)\b", lambda m: f"> {THRESHOLDS_S[m[1]]}", query)
+            if "for" in rule:
+                rule["for"] = scaled(rule["for"])
+    return str(yaml.safe_dump(found))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Watching:
+    """Prometheus; `scrape` says whom."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self._folder = folder
+        self._address = f"http://127.0.0.1:{port}"
+
+    def scrape(self, **ports: int) -> None:
+        """Job, with _ for -, -> port; nobody else."""
+        targets = [
+            {"targets": [f"127.0.0.1:{port}"], "labels": {"job": job.replace("_", "-")}}
+            for job, port in ports.items()
+        ]
+        (self._folder / "targets.json").write_text(json.dumps(targets))
+
+    def asked(self, path: str) -> Any:
+        with urlopen(f"{self._address}/api/v1/{path}", timeout=5) as answer:
+            return json.loads(answer.read())["data"]
+
+    def firing(self) -> set[str]:
+        found = self.asked("alerts")["alerts"]
+        return {each["labels"]["alertname"] for each in found if each["state"] == "firing"}
+
+    def wait_for(self, alert: str, seconds: float) -> float:
+        """Return the seconds until it fires."""
+        began = time.monotonic()
+        wait_until(lambda: alert in self.firing(), seconds, every=0.25)
+        return time.monotonic() - began
+
+
+@contextmanager
+def watching() -> Iterator[Watching]:
+    folder = Path(tempfile.mkdtemp(prefix="anagram-stream-alerts-"))
+    folder.chmod(0o755)
+    port, name = free_port(), folder.name
+    (folder / "rules.yml").write_text(scaled_rules())
+    (folder / "prometheus.yml").write_text(
+        "global: {scrape_interval: 1s, scrape_timeout: 900ms, evaluation_interval: 1s}\n"
+        "rule_files: [/etc/prometheus/rules.yml]\n"
+        "scrape_configs:\n"
+        "  - job_name: any\n"
+        "    file_sd_configs: [{files: [/etc/prometheus/targets.json], refresh_interval: 1s}]\n"
+    )
+    found = Watching(folder, port)
+    found.scrape()
+    command = ["docker", "run", "--detach", "--rm", "--name", name, "--network", "host"]
+    mount = ["-v", f"{folder}:/etc/prometheus:ro", PROMETHEUS]
+    options = ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/tmp/data"]
+    listen = f"--web.listen-address=127.0.0.1:{port}"
+    subprocess.run([*command, *mount, *options, listen], check=True, capture_output=True)
+    try:
+        wait_until(lambda: _answers(found), 30)
+        yield found
+    finally:
+        subprocess.run(["docker", "rm", "--force", name], check=False, capture_output=True)
+        shutil.rmtree(folder)
+
+
+def _answers(prometheus: Watching) -> bool:
+    try:
+        return bool(prometheus.asked("rules"))
+    except (URLError, OSError):
+        return False

@@ -1,0 +1,104 @@
+"""What lies in ops/: dashboards, alerts, runbooks; and the engine that runs containers."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stream.telemetry.metrics import AuditMetrics, Metrics, of_processes
+
+ROOT = Path(__file__).parents[2]
+OPS = ROOT / "ops"
+RULES = OPS / "prometheus/rules/anagram-stream.yml"
+RULE_TESTS = OPS / "prometheus/tests/anagram-stream.yml"
+DASHBOARDS = sorted((OPS / "grafana/dashboards").glob("*.json"))
+RUNBOOKS = OPS / "runbooks"
+PROMETHEUS = f"prom/prometheus:{os.environ.get('PROMETHEUS_TAG', 'v3.5.0')}"
+NAME = re.compile(r"\b(?:stream|process|python)_[a-z0-9_]+\b")
+SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), "info": ("_info",)}
+
+
+def dashboards() -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in DASHBOARDS]
+
+
+def panels(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
+    return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+
+
+def queries() -> Iterator[tuple[str, str]]:
+    """(where, PromQL) of every panel, with the variables filled in."""
+    for dashboard in dashboards():
+        for panel in panels(dashboard):
+            for target in panel["targets"]:
+                query = target["expr"].replace("$job", ".+").replace("$instance", ".+")
+                where = f"{dashboard['title']} / {panel['title']} / {target['refId']}"
+                yield where, query.replace("$__rate_interval", "30s")
+
+
+def rules() -> list[dict[str, Any]]:
+    groups = yaml.safe_load(RULES.read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def alerts() -> list[dict[str, Any]]:
+    return [rule for rule in rules() if "alert" in rule]
+
+
+def without_labels(query: str) -> str:
+    """A query without its matchers and label lists: what looks like a name in it is one."""
+    bare = re.sub(r"\{[^}]*\}", "{}", query)
+    return re.sub(r"\b(?:by|on|ignoring)\s*\([^)]*\)", "", bare)
+
+
+def names_in(query: str) -> set[str]:
+    return {name for name in NAME.findall(without_labels(query)) if not name.endswith("_objective")}
+
+
+def exported() -> dict[str, set[str]]:
+    """Metric -> the names of its series, for all that the code exports."""
+    found: dict[str, set[str]] = {}
+    ours, audit = Metrics().registry.collect(), AuditMetrics().registry.collect()
+    for family in (*ours, *audit, *of_processes({}, {})):
+        found[family.name] = {family.name + end for end in SUFFIXES.get(family.type, ("",))}
+    return found
+
+
+@cache
+def docker() -> str:
+    """The engine's version; nothing where none answers."""
+    if shutil.which("docker") is None:
+        return ""
+    asked = ["docker", "info", "--format", "{{.ServerVersion}}"]
+    done = subprocess.run(asked, capture_output=True, text=True, timeout=30, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+@cache
+def image(name: str, *, pull: bool) -> bool:
+    """Whether an image is here, or can be had."""
+    if not docker():
+        return False
+    here = ["docker", "image", "inspect", name]
+    if subprocess.run(here, capture_output=True, check=False).returncode == 0:
+        return True
+    fetch = ["docker", "pull", "--quiet", name]
+    return pull and subprocess.run(fetch, capture_output=True, timeout=600, check=False).returncode == 0
+
+
+def promtool() -> list[str] | None:
+    """The command that runs promtool on ops/prometheus: its own, or the image's."""
+    if found := shutil.which("promtool"):
+        return [found]
+    if image(PROMETHEUS, pull=False):
+        folder = OPS / "prometheus"
+        mount = ["-v", f"{folder}:{folder}:ro", "-v", f"{folder}/rules:/etc/prometheus/rules:ro"]
+        return ["docker", "run", "--rm", *mount, "--entrypoint", "promtool", PROMETHEUS]
+    return None
