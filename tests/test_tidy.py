@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "core": ("errors", "pydantic orjson numpy"),
     "config": ("errors", "pydantic pydantic_settings platformdirs dotenv"),
     "events": ("", ""),
+    "environment": ("errors config", ""),
     "ports": ("errors core events", ""),
     "kafka": ("errors core config ports", "confluent_kafka"),
     "store": ("errors core config ports", "rocksdict orjson"),
@@ -65,10 +66,14 @@ MAY_IMPORT = {
         "errors core config ports run run/wire run/dictionary run/faults pipeline",
         "matplotlib orjson psutil pydantic",
     ),
+    "load": (
+        "errors core config environment kafka run/dictionary run/prepare broker",
+        "hdrh matplotlib numpy orjson psutil pydantic",
+    ),
     "cli": (
         (
-            "errors core config ports kafka store telemetry run run/dictionary run/faults run/prepare "
-            "run/wire run/supervise broker testing audit chaos pipeline bench doctor"
+            "errors core config environment ports kafka store telemetry run run/dictionary run/faults "
+            "run/prepare run/wire run/supervise broker testing audit chaos pipeline bench load doctor"
         ),
         "typer rich orjson structlog",
     ),
@@ -87,8 +92,8 @@ READS_ENVIRONMENT = (
     "config",
     "broker/jre",
     "chaos/fleet",
-    "cli/demo_run",
-)  # JAVA_HOME in jre, a child's environment in chaos and demo
+    "environment",
+)  # JAVA_HOME in jre, a child's environment
 PRINTS = ("cli", "broker/guard")
 VAGUE = {"utils", "util", "helpers", "helper", "manager", "managers", "data"}
 IMPURE = {

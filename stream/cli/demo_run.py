@@ -1,6 +1,5 @@
 """The parts of the demo: a worker of its own, the blobs, the watching, the verdict."""
 
-import os
 import queue
 import sys
 import threading
@@ -15,7 +14,8 @@ import orjson
 from stream.broker.process import GuardedProcess
 from stream.cli.app import admin_client
 from stream.cli.blobs import Blob, Cut, blobs, sources, stdin_has_text
-from stream.config import PREFIX, Settings
+from stream.config import Settings
+from stream.environment import child_environment
 from stream.errors import Fatal, StreamError
 from stream.kafka.clients import make_producer, producer_options, reader_options
 from stream.kafka.reader import StoredRecord, read_topic
@@ -28,8 +28,7 @@ class DemoWorker:
     """`anagram-stream worker` as a child that does not outlive us."""
 
     def __init__(self, settings: Settings, folder: Path) -> None:
-        base = {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}
-        self._env = {**base, **environment(settings), "STREAM_LOG_FORMAT": "json"}
+        self._env = child_environment(settings, STREAM_LOG_FORMAT="json")
         self._folder = folder
         self._process: GuardedProcess | None = None
 
@@ -82,15 +81,6 @@ class DemoWorker:
     @property
     def _console(self) -> Path:
         return self._folder / "worker.log"
-
-
-def environment(settings: Settings) -> dict[str, str]:
-    """Return the environment that gives a process these settings."""
-    values = settings.model_dump(exclude_none=True)
-    return {
-        PREFIX + name.upper(): str(value).lower() if isinstance(value, bool) else str(value)
-        for name, value in values.items()
-    }
 
 
 def sample_folder() -> Path:

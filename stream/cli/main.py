@@ -8,6 +8,7 @@ import typer
 
 from stream import __version__
 from stream.cli import (
+    bench,
     benchmark,
     broker,
     chaos,
@@ -118,6 +119,14 @@ app.command(
         "anagram-stream chaos --plan kafka --format json",
     )
 )(chaos.chaos)
+app.command(
+    epilog=examples(
+        "anagram-stream bench",
+        "anagram-stream bench --rates 500,2000,50% --duration 30 --plot bench.png",
+        "anagram-stream bench --scale --format json",
+        "STREAM_BOOTSTRAP_SERVERS=kafka:9092 anagram-stream bench --attach --rates 1000",
+    )
+)(bench.bench)
 app.command(
     epilog=examples(
         "anagram-stream benchmark --test-case all --iterations 20 --detailed",

@@ -76,6 +76,15 @@ def offset_ranges(
     return {partition: (first[partition], end[partition]) for partition in partitions}
 
 
+def stable_ends(admin: AdminClient, topic: str, partitions: Sequence[int]) -> dict[int, int]:
+    """Return, by partition, the last stable offset, in one request: for those who ask all the time.
+
+    Raises:
+        Retriable: the broker is away.
+    """
+    return _ask(admin, topic, partitions, OffsetSpec.latest(), IsolationLevel.READ_COMMITTED)
+
+
 def _ask(
     admin: AdminClient, topic: str, partitions: Sequence[int], spec: OffsetSpec, level: IsolationLevel
 ) -> dict[int, int]:

@@ -60,6 +60,13 @@ def load_lexicon(dictionary: Path | None, cache: Path | None = None) -> Lexicon:
     return lexicon
 
 
+def forget(dictionary: Path, cache: Path | None = None) -> None:
+    """Delete what was kept of a word list that will not be used again."""
+    _, path = _place(dictionary, cache)
+    for kept in path.parent.glob(f"{path.name}.*"):
+        kept.unlink(missing_ok=True)
+
+
 def _place(dictionary: Path | None, cache: Path | None) -> tuple[bytes, Path]:
     """Return what the dictionary holds, and where things made of it are kept, without their suffix."""
     folder = cache or Path(platformdirs.user_cache_dir("anagram-stream", appauthor=False)) / "dictionaries"

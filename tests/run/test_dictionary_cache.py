@@ -10,7 +10,7 @@ from stream.core.engine import Engine
 from stream.core.lexicon import Lexicon, make_lexicon
 from stream.errors import Misconfigured
 from stream.run import dictionary
-from stream.run.dictionary import load_index, load_lexicon
+from stream.run.dictionary import forget, load_index, load_lexicon
 
 WORDS = ["act", "cat", "Tac", "don't", "antidisestablishmentarianism"]
 
@@ -20,6 +20,19 @@ def words(tmp_path: Path) -> Path:
     path = tmp_path / "words"
     path.write_text("\n".join(WORDS))
     return path
+
+
+def test_what_is_forgotten_leaves_no_file_and_the_others_stay(words: Path, tmp_path: Path) -> None:
+    cache, other = tmp_path / "cache", tmp_path / "other"
+    load_lexicon(words, cache)
+    other.write_text("dog")
+    load_index(other, cache)
+    before = set(cache.iterdir())
+    assert len(before) == 3
+    forget(words, cache)
+    assert len(set(cache.iterdir())) == 1
+    forget(other, cache)
+    assert not list(cache.iterdir())
 
 
 def test_second_start_makes_no_index(words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,158 @@
+"""How `bench` shows itself: progress, tables, what was not right."""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from stream.cli.app import err, out
+from stream.load.check import Checked
+from stream.load.figures import DRAIN_S_MAX, TAKEN_MS_MAX, Load, Recovery, Report, Throughput
+
+_PIPE_WIDTH = 1_000  # a pipe has no width; a line is as long as it is
+_MS = 1_000
+_AXES = {
+    "words_per_blob": "words a blob",
+    "partitions": "partitions",
+    "dictionary_words": "words in the dictionary",
+}
+
+
+class Board:
+    """How far it is: a bar on a terminal, silent in a pipe."""
+
+    def __init__(self) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+        self._progress = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+        self._task = self._progress.add_task("", total=1)
+
+    def tell(self, what: str, done: int, total: int) -> None:
+        """Hear what is done, and how much of it."""
+        self._progress.update(self._task, description=what, completed=done, total=total)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+
+def show_report(report: Report) -> None:
+    """Print all that was measured."""
+    console = out if out.is_terminal else Console(highlight=False, soft_wrap=True, width=_PIPE_WIDTH)
+    if report.throughput:
+        console.print(_throughput(report.throughput))
+    if report.latency:
+        console.print(_latency(report.latency))
+    if report.recovery:
+        console.print(_recovery(report.recovery))
+    for axis, rows in report.scale.items():
+        console.print(_scale(axis, rows))
+    _show_checks(console, report.checks)
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), title=title, title_justify="left", title_style="bold")
+    for name in columns:
+        table.add_column(name, justify="right", overflow="fold")
+    return table
+
+
+def _throughput(rows: Sequence[Throughput]) -> Table:
+    table = _table(
+        "throughput: a backlog, worked off",
+        "words a blob", "blobs", "words", "processes", "words/s, steady", "words/s, whole", "first commit, s",
+        "CPU s a million words, steady", "whole", "memory, MiB",
+    )  # fmt: skip
+    for row in rows:
+        steady = "-" if row.steady_words_per_s is None else f"{row.steady_words_per_s:,.0f}"
+        cpu = row.steady_cpu_s_per_million_words
+        table.add_row(
+            f"{row.words_per_blob:,}", f"{row.blobs:,}", f"{row.words:,}", str(row.processes), steady,
+            f"{row.whole_words_per_s:,.0f}", f"{row.first_s:.2f}",
+            "-" if cpu is None else f"{cpu:.2f}", f"{row.whole_cpu_s_per_million_words:.2f}",
+            f"{row.peak_mib:,.0f}",
+        )  # fmt: skip
+    return table
+
+
+def _latency(rows: Sequence[Load]) -> Table:
+    table = _table(
+        f"latency: {rows[0].words_per_blob:,} words a blob; from when it was due to its committed result, ms",
+        "blobs/s", "words/s", "p50", "p90", "p99", "p99.9", "max", "CPU, cores", "memory, MiB", "remarks",
+    )  # fmt: skip
+    for row in rows:
+        found = row.latency
+        times = ["-"] * 5
+        if found is not None:
+            percentiles = found.p50_ms, found.p90_ms, found.p99_ms, found.p99_9_ms, found.max_ms
+            times = [f"{ms:,.1f}" for ms in percentiles]
+        cores = "-" if row.cpu_cores is None else f"{row.cpu_cores:.2f}"
+        memory = "-" if row.peak_mib is None else f"{row.peak_mib:,.0f}"
+        table.add_row(
+            f"{row.rate:,.0f}", f"{row.words_per_s:,.0f}", *times, cores, memory, "; ".join(_remarks(row))
+        )
+    return table
+
+
+def _remarks(row: Load) -> list[str]:
+    remarks = []
+    if row.drain_s > DRAIN_S_MAX:
+        remarks.append(f"more than was taken: results came until {row.drain_s:.1f} s after the last was due")
+    if row.missing:
+        remarks.append(f"{row.missing:,} results missing")
+    if row.generator_is_late:
+        remarks.append(f"the generator was late by {row.late_p99_ms:,.1f} ms at p99, which is in the figures")
+    if row.taken_p99_ms > TAKEN_MS_MAX:
+        remarks.append(f"the broker took {row.taken_p99_ms:,.0f} ms at p99 to acknowledge a blob")
+    return remarks
+
+
+def _recovery(rows: Sequence[Recovery]) -> Table:
+    table = _table(
+        "recovery: kill -9 of all worker processes, started again at once; s from the kill",
+        "blobs/s", "group", "first new result", "on all partitions", "caught up", "longest latency",
+    )  # fmt: skip
+    for row in rows:
+        group = f"{row.protocol}, {'static' if row.static else 'dynamic'}"
+        times = row.times
+        table.add_row(
+            f"{row.rate:,.0f}", group, f"{times.first_new_s:.2f}", f"{times.all_partitions_s:.2f}",
+            f"{times.caught_up_s:.2f}", f"{times.worst_ms / _MS:.2f}",
+        )  # fmt: skip
+    return table
+
+
+def _scale(axis: str, rows: Sequence[Throughput]) -> Table:
+    table = _table(
+        f"cost per word over {_AXES[axis]}",
+        _AXES[axis], "words", "processes", "words/s", "ns a word", "CPU ns a word", "memory, MiB", "remarks",
+    )  # fmt: skip
+    for row in rows:
+        remark = "" if row.steady_words_per_s else "too short: start of the process included"
+        table.add_row(
+            f"{getattr(row, axis):,}", f"{row.words:,}", str(row.processes), f"{row.words_per_s:,.0f}",
+            f"{1e9 / row.words_per_s:,.0f}", f"{row.cpu_s_per_million_words * _MS:,.0f}",
+            f"{row.peak_mib:,.0f}", remark,
+        )  # fmt: skip
+    return table
+
+
+def _show_checks(console: Console, checks: Sequence[Checked]) -> None:
+    blobs = sum(checked.blobs for checked in checks)
+    if all(checked.holds for checked in checks):
+        totals = "" if any(checked.totals is None for checked in checks) else ", totals are their sum"
+        console.print(
+            f"[green]all right[/green]: {blobs:,} blobs, one result each, as the definition gives{totals}"
+        )
+        return
+    console.print("[bold red]the output was not right[/bold red]")
+    for checked in checks:
+        for sentence in checked.sentences:
+            console.print("  " + sentence, markup=False)

@@ -1,0 +1,133 @@
+"""Where a worker's processor time goes, as a picture: `hatch run where resources/where-time-goes.svg`.
+
+A worker works off a backlog on the embedded broker, py-spy samples its Python threads, /proc says what the
+threads of librdkafka and RocksDB took. Shares are of the processor, so other load distorts them little.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+from matplotlib.figure import Figure
+
+# The first part of a frame that fits says what the sample is of: innermost frames are looked at first.
+STAGES = (
+    ("fetch: messages from librdkafka", ("kafka/source.py", "kafka/positions.py", "kafka/headers.py")),
+    ("decode JSON", ("core/codec.py:decode", "_envelope", "decode_blob", "BlobCounter._decode")),
+    ("spell words as numbers", ("core/spelling.py",)),
+    ("look signatures up", ("core/lexicon.py",)),
+    ("count, and make the JSON", ("core/engine.py",)),
+    ("encode results", ("core/codec.py", "core/counting.py")),
+    ("totals", ("core/totals.py", "run/counted.py")),
+    ("results to librdkafka", ("KafkaSink.produce (", "run/process.py")),
+    ("changed totals to librdkafka", ("KafkaSink.produce_changelog",)),
+    ("commit", ("KafkaSink.", "run/transaction.py")),
+    ("write the store", ("store/rocks.py",)),
+)
+REST = "the rest of Python"
+THREADS = {"rdk": "librdkafka's threads: fetch, frame, send", "rocksdb": "RocksDB's threads: flush, compact"}
+SAMPLE_S = 10
+BUSY_S = 2.0  # of the processor: more than a start takes
+WORDS = 40_000_000
+
+
+def main() -> None:
+    """Measure, print and draw."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("picture", type=Path, nargs="?", help="an SVG or PNG")
+    picture = parser.parse_args().picture
+    with tempfile.TemporaryDirectory() as folder:
+        samples = Path(folder) / "samples"
+        command = [sys.executable, "-m", "stream", "bench", "--only", "throughput", "--words", str(WORDS)]
+        command += ["--blob-words", "100", "--worker-args", "--processes 1", "--format", "json"]
+        bench = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        worker = _busy_worker(bench)
+        before = _thread_seconds(worker)
+        sampling = ["py-spy", "record", "-p", str(worker.pid), "-d", str(SAMPLE_S), "-r", "200"]
+        sampling += ["-f", "raw", "-o", str(samples), "--nonblocking"]
+        subprocess.run(sampling, check=True, capture_output=True)
+        after = _thread_seconds(worker)
+        shares = _shares(samples.read_text(), {kind: after[kind] - before[kind] for kind in after})
+        printed, _ = bench.communicate()
+    for stage, share in shares.items():
+        print(f"{share:6.1%}  {stage}")  # noqa: T201
+    print(json.dumps(json.loads(printed)["throughput"][0]))  # noqa: T201
+    if picture is not None:
+        _draw(shares, picture)
+
+
+def _busy_worker(bench: "subprocess.Popen[str]") -> psutil.Process:
+    while bench.poll() is None:
+        for child in psutil.Process(bench.pid).children(recursive=True):
+            try:
+                if "worker" in child.cmdline() and sum(child.cpu_times()[:2]) > BUSY_S:
+                    return child
+            except psutil.Error:
+                continue
+        time.sleep(0.05)
+    raise SystemExit("the bench ended before its worker was busy")
+
+
+def _thread_seconds(worker: psutil.Process) -> dict[str, float]:
+    """Return the processor seconds of a process, by kind of thread."""
+    seconds = dict.fromkeys([*THREADS, "python"], 0.0)
+    for thread in worker.threads():
+        name = Path(f"/proc/{worker.pid}/task/{thread.id}/comm").read_text(encoding="utf-8")
+        kind = next((kind for kind in THREADS if name.startswith(kind)), "python")
+        seconds[kind] += thread.user_time + thread.system_time
+    return seconds
+
+
+def _shares(samples: str, seconds: dict[str, float]) -> dict[str, float]:
+    """Return stage -> its share of the processor time; Python's is divided as its samples are."""
+    counted: Counter[str] = Counter()
+    for line in samples.splitlines():
+        stack, _, times = line.rpartition(" ")
+        if (stage := _stage(stack)) is not None:
+            counted[stage] += int(times)
+    whole = sum(seconds.values())
+    shares = {
+        stage: counted[stage] / counted.total() * seconds["python"] / whole
+        for stage in [*(stage for stage, _ in STAGES), REST]
+    }
+    return shares | {name: seconds[kind] / whole for kind, name in THREADS.items()}
+
+
+def _stage(stack: str) -> str | None:
+    frames = stack.split(";")
+    if any(idle in frames[-1] for idle in ("selectors.py", "_worker (", "threading.py")):
+        return None
+    if "KafkaSink.commit" in stack or "KafkaSource._poll" in frames[-1]:
+        return None  # waits, with the lock let go; what it takes of the processor is librdkafka's
+    for frame in _ours(frames):
+        for stage, parts in STAGES:
+            if any(part in frame for part in parts):
+                return stage
+    return REST
+
+
+def _ours(frames: list[str]) -> Iterator[str]:
+    return (frame for frame in reversed(frames) if "stream/" in frame)
+
+
+def _draw(shares: dict[str, float], picture: Path) -> None:
+    figure = Figure(figsize=(8, 4.2), layout="constrained")
+    axes = figure.subplots()
+    names = list(shares)
+    bars = axes.barh(names, [share * 100 for share in shares.values()], color="#4477aa")
+    axes.bar_label(bars, fmt="%.0f %%", padding=3)
+    axes.invert_yaxis()
+    axes.set_xlabel("% of a worker's processor time; backlog, blobs of 100 words")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(picture, metadata={"Date": None} if picture.suffix == ".svg" else None)
+
+
+if __name__ == "__main__":
+    main()
