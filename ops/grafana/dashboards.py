@@ -13,6 +13,7 @@ from typing import Any
 
 FOLDER = Path(__file__).parent / "dashboards"
 RUNBOOKS = "ops/runbooks"
+SERVED = "/public/runbooks"  # where docker-compose.yml lets Grafana serve them
 SELECTOR = 'job=~"$job",instance=~"$instance"'
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 WIDTH, STAT_HEIGHT, HEIGHT = 24, 4, 8
@@ -172,7 +173,7 @@ STATE = Row(
               {"records": rate("stream_restore_records_total")}),
         Panel("Restore, 95 %", "From assignment to running, by partition, in the last hour.", "s",
               {"p95": f"histogram_quantile(0.95, {RESTORES})"}),
-        Panel("Signatures in stores", "RocksDB's estimate; a change not yet merged counts once more.",
+        Panel("Signatures in stores", "By partition; RocksDB's estimate before it is used.",
               "short",
               {"partition {{partition}}": "sum by (partition) (stream_store_keys{SEL})"}),
         Panel("Stores on disk", "RocksDB's data files, by partition.", "bytes",
@@ -270,7 +271,7 @@ BUSINESS = [
                   {"words": "sum(increase(stream_words_total{SEL}[1h]))"}, "stat", 6),
             Panel("Blobs, last hour", "With a committed outcome.", "short",
                   {"blobs": "sum(increase(stream_records_total{SEL}[1h]))"}, "stat", 6),
-            Panel("Distinct signatures", "Estimated; exact with `anagram-stream totals --top 0 | wc -l`.",
+            Panel("Distinct signatures", "On the partition that has most of them.",
                   "short", {"signatures": "max(stream_store_keys{SEL})"}, "stat", 6),
             Panel("Rejected, last hour", "Dead letters.", "short",
                   {"blobs": "sum(increase(stream_dead_letters_total{SEL}[1h]))"}, "stat", 6),
@@ -280,7 +281,7 @@ BUSINESS = [
         "Over time",
         [
             Panel("Words", "A second.", "wps", {"words": rate("stream_words_total")}, width=12),
-            Panel("Top signatures", "Words so far of those with the greatest totals, as they last changed.",
+            Panel("Top signatures", "Words so far of those with the greatest totals.",
                   "short",
                   {"{{signature}}": "topk(10, sum by (signature) (stream_top_signature_words{SEL}))"},
                   "bargauge", 12),
@@ -345,7 +346,7 @@ def panel_json(panel: Panel, number: int, at: Json) -> Json:
         fill: Json = {"fillOpacity": 10, "showPoints": "never"}
         defaults["custom"] = fill | ({"stacking": {"mode": "normal", "group": "A"}} if panel.stack else {})
     links = [
-        {"title": f"Runbook {panel.runbook}", "url": f"{RUNBOOKS}/{panel.runbook}.md", "targetBlank": True}
+        {"title": f"Runbook {panel.runbook}", "url": f"{SERVED}/{panel.runbook}.md", "targetBlank": True}
     ]
     return {
         "id": number,

@@ -48,3 +48,19 @@ class Totals:
     def take(self, grown: Grown) -> None:
         """Change the totals: they are committed."""
         self._totals[grown.ids] = grown.totals
+
+    @property
+    def counted(self) -> int:
+        """How many signatures have a total."""
+        return int(np.count_nonzero(self._totals))
+
+
+def largest(totals: Sequence[Totals], number: int) -> dict[bytes, int]:
+    """Return the signatures with the greatest sums, and those, the greatest first; of one dictionary."""
+    if not totals:
+        return {}
+    summed = np.sum([each._totals for each in totals], axis=0)  # noqa: SLF001 - of this module
+    number = min(number, int(np.count_nonzero(summed)))
+    found = np.argpartition(summed, len(summed) - number)[len(summed) - number :] if number else ()
+    signatures = totals[0]._signatures  # noqa: SLF001 - as above
+    return {signatures[at]: int(summed[at]) for at in sorted(found, key=summed.__getitem__, reverse=True)}

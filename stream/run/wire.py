@@ -141,7 +141,9 @@ def _wire(  # noqa: PLR0913, PLR0917 - what a worker is made of
     watched = WatchedSource(source, watch, stores.sample)
     transactions = WatchedSink(sink, watch)
     restorer = Restorer(watched, transactions, reader, stores, clock, observer, names)
-    return Worker(watched, transactions, reader, processor, restorer, clock, observer, limits, aside)
+    worker = Worker(watched, transactions, reader, processor, restorer, clock, observer, limits, aside)
+    stores.totals = lambda: {p.number: p.totals for p in worker.assignment if p.totals is not None}
+    return worker
 
 
 def _processor(  # noqa: PLR0913, PLR0917 - what a processor is made of

@@ -105,7 +105,11 @@ class RocksStore:
 
     def figures(self) -> Mapping[str, int]:
         """Return RocksDB's own figures; it counts a key once more for each change not yet merged."""
-        asked = {name: self._open().property_int_value(f"rocksdb.{key}") for name, key in _FIGURES.items()}
+        database = self._open()
+        try:
+            asked = {name: database.property_int_value(f"rocksdb.{key}") for name, key in _FIGURES.items()}
+        except Exception:  # noqa: BLE001 - as above; who watches stops nothing
+            return {}
         return {name: found for name, found in asked.items() if found is not None}
 
     def close(self) -> None:

@@ -134,7 +134,7 @@ class Metrics:
         )
         self.top_signatures = self._table(
             "stream_top_signature_words",
-            "Words so far of the signatures with the greatest totals, as they last changed.",
+            "Words so far of the signatures with the greatest totals, over partitions in use.",
             "signature",
         )
 
@@ -203,7 +203,9 @@ class Metrics:
 
     def _of_stores(self) -> None:
         self.stores_set_aside = self._counter("stream_stores_set_aside_total", "Stores put aside.")
-        self.store_keys = self._table("stream_store_keys", "Signatures in a store, estimated.", "partition")
+        self.store_keys = self._table(
+            "stream_store_keys", "Signatures in a store; estimated before it is used.", "partition"
+        )
         self.store_bytes = self._table("stream_store_bytes", "RocksDB's data files.", "partition")
         self.store_memory = self._table(
             "stream_store_memory_bytes", "RocksDB's memory, by what it is for.", "part"

@@ -1,23 +1,25 @@
 """The stores, watched: how large they are, and which totals are the greatest; looked at every few seconds."""
 
+import contextlib
 import shutil
 from collections import Counter
-from collections.abc import Iterator
-from heapq import nlargest
-from itertools import islice
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from stream.core.totals import Totals, largest
 from stream.ports import Changes, Checkpoint, Store, Stores
-from stream.telemetry.metrics import Row
 from stream.telemetry.watch import Watch
 
 SAMPLE_S = 5.0
 TOP = 10
-LOOKED_AT_MAX = 50_000  # totals of one write, in which what is frequent will be
 
 
 class WatchedStores:
-    """`Stores` that tell of their size, and of the greatest totals that were written."""
+    """`Stores` that tell of their size, and of the greatest totals.
+
+    Attributes:
+        totals: gives those that are in memory, by partition.
+    """
 
     def __init__(self, stores: Stores, watch: Watch, folder: Path) -> None:
         self._stores = stores
@@ -26,6 +28,7 @@ class WatchedStores:
         self._open: dict[int, WatchedStore] = {}
         self._sampled = 0.0
         self.set_aside = stores.set_aside
+        self.totals: Callable[[], Mapping[int, Totals]] = dict
 
     def open(self, partition: int) -> "WatchedStore":
         """Open the partition's store."""
@@ -42,7 +45,9 @@ class WatchedStores:
         self._open = {number: store for number, store in self._open.items() if not store.closed}
         figures = {number: store.figures() for number, store in self._open.items()}
         metrics = self._watch.metrics
-        metrics.store_keys.rows = {(str(p),): of["keys"] for p, of in figures.items()}
+        totals = self.totals()
+        keys = {p: of.get("keys", 0) for p, of in figures.items()} | {p: t.counted for p, t in totals.items()}
+        metrics.store_keys.rows = {(str(p),): n for p, n in keys.items() if p in figures}
         metrics.store_bytes.rows = {(str(p),): of.get("file_bytes", 0) for p, of in figures.items()}
         memory, jobs = Counter[str](), Counter[str]()
         for of in figures.values():
@@ -52,30 +57,18 @@ class WatchedStores:
         metrics.store_memory.rows = {(part,): n for part, n in memory.items()}
         metrics.store_compactions.rows = {(kind,): n for kind, n in jobs.items()}
         metrics.store_stopped.set(sum(of.get("stopped", 0) for of in figures.values()))
-        metrics.disk_free.set(shutil.disk_usage(self._folder).free)
-        metrics.top_signatures.rows = self._top()
-
-    def _top(self) -> dict[Row, float]:
-        totals: Counter[str] = Counter()
-        for store in self._open.values():
-            store.look()
-            totals.update(store.top)
-        return {(signature,): total for signature, total in totals.most_common(TOP)}
+        top = largest(list(totals.values()), TOP)
+        metrics.top_signatures.rows = {(signature.decode(),): total for signature, total in top.items()}
+        with contextlib.suppress(OSError):  # somebody deleted the folder; the stores will say so
+            metrics.disk_free.set(shutil.disk_usage(self._folder).free)
 
 
 class WatchedStore:
-    """A `Store` that remembers its greatest totals.
-
-    Attributes:
-        top: signature -> total; what changes often is in nearly each write, so one of many is looked at.
-        closed: whether it is.
-    """
+    """A `Store` that tells how long a write takes, and whether it is closed."""
 
     def __init__(self, store: Store, watch: Watch) -> None:
         self._store = store
         self._watch = watch
-        self._written: Changes = {}
-        self.top: dict[str, int] = {}
         self.closed = False
         self.items = store.items
         self.figures = store.figures
@@ -89,20 +82,8 @@ class WatchedStore:
         """Write totals and checkpoint."""
         with self._watch.phase("store"):
             self._store.write(changes, checkpoint)
-        self._written = changes
-
-    def look(self) -> None:
-        """Take the greatest totals of the last write in."""
-        written, self._written = self._written, {}
-        largest = nlargest(TOP, _totals(written))
-        self.top |= {key: total for total, key in largest}
-        self.top = dict(nlargest(TOP, self.top.items(), key=lambda item: item[1]))
 
     def close(self) -> None:
         """Close."""
         self.closed = True
         self._store.close()
-
-
-def _totals(written: Changes) -> Iterator[tuple[int, str]]:
-    return ((int(total), key.decode()) for key, total in islice(written.items(), LOOKED_AT_MAX))

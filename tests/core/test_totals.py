@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from stream.core.counts import encode_total, fold
 from stream.core.lexicon import Ids
-from stream.core.totals import Totals
+from stream.core.totals import Totals, largest
 
 SIGNATURES = sorted([b"a", b"act", b"dgo", b"eilnst", b"no", b"z" * 40])
 STORED = st.dictionaries(st.sampled_from(SIGNATURES), st.integers(1, 2**60))
@@ -63,3 +63,22 @@ def test_no_words_change_nothing(signatures: list[bytes]) -> None:
 def test_bytes_that_are_no_total_are_refused() -> None:
     with pytest.raises(ValueError, match="not a total"):
         Totals(SIGNATURES, [(b"act", b"-1")])
+
+
+@given(
+    st.lists(st.dictionaries(st.integers(0, 9), st.integers(1, 10**12)), max_size=4),
+    st.integers(0, 12),
+)
+def test_largest_are_those_of_the_sums_over_partitions(stored: list[dict[int, int]], number: int) -> None:
+    signatures = [b"%c" % (ord("a") + n) for n in range(10)]
+    parts = [
+        Totals(signatures, [(signatures[n], b"%d" % total) for n, total in each.items()]) for each in stored
+    ]
+    summed: dict[bytes, int] = {}
+    for each in stored:
+        for n, total in each.items():
+            summed[signatures[n]] = summed.get(signatures[n], 0) + total
+    found = largest(parts, number)
+    assert list(found.values()) == sorted(summed.values(), reverse=True)[:number]
+    assert all(summed[key] == total for key, total in found.items())
+    assert [part.counted for part in parts] == [len(each) for each in stored]

@@ -242,5 +242,8 @@ def test_a_panel_with_a_runbook_links_to_one_that_is_there_and_belongs_to_an_ale
     linked = {
         link["url"] for dashboard in dashboards() for panel in panels(dashboard) for link in panel["links"]
     }
-    assert all((ROOT / url).is_file() for url in linked)
-    assert linked == {alert["annotations"]["runbook_url"] for alert in alerts()}
+    pages = {url.replace("/public/runbooks/", "ops/runbooks/") for url in linked}
+    assert all((ROOT / page).is_file() for page in pages)
+    assert pages == {alert["annotations"]["runbook_url"] for alert in alerts()}
+    served = "./ops/runbooks:/usr/share/grafana/public/runbooks:ro"
+    assert served in (ROOT / "docker-compose.yml").read_text()

@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from stream.core.records import InputRecord
+from stream.core.totals import Totals
 from stream.errors import Abortable
 from stream.ports import Batch, Checkpoint
 from stream.telemetry.client_stats import ClientStats
@@ -130,21 +131,36 @@ def test_the_steps_of_a_transaction_are_measured_and_its_age_told(setting: Setti
     assert setting.value("stream_batch_phase_seconds_count", phase="commit") == 0, "it did not end"
 
 
-def test_stores_tell_of_their_size_and_their_greatest_totals(setting: Setting, tmp_path: Path) -> None:
+def test_stores_tell_of_their_size_and_of_the_greatest_totals(setting: Setting, tmp_path: Path) -> None:
     stores = WatchedStores(FakeStores(), setting.watch, tmp_path)
     first, second = stores.open(0), stores.open(1)
-    first.write({b"s%d" % n: b"%d" % (n + 1) for n in range(50)}, Checkpoint(1, 1))
-    second.write({b"s49": b"1000", b"other": b"7"}, Checkpoint(1, 1))
+    first.write({b"act": b"1"}, Checkpoint(1, 1))
+    signatures = [b"s%02d" % n for n in range(50)]
+    half = [(key, b"%d" % (at + 1)) for at, key in enumerate(signatures[:25])]
+    totals = {0: Totals(signatures, half), 1: Totals(signatures, [(b"s03", b"1000")])}
+    stores.totals = lambda: {1: totals[1]}
     stores.sample()
-    assert setting.value("stream_store_keys", partition="0") == 50
-    assert setting.value("stream_top_signature_words", signature="s49") == 1_050
+    assert setting.value("stream_store_keys", partition="0") == 1, "the store's own estimate"
+    assert setting.value("stream_store_keys", partition="1") == 1
+    stores.totals = lambda: totals
+    setting.clock.sleep(10)
+    stores.sample()
+    assert setting.value("stream_store_keys", partition="0") == 25
+    assert setting.value("stream_top_signature_words", signature="s03") == 1_004
+    assert setting.value("stream_top_signature_words", signature="s24") == 25
     assert len(setting.metrics.top_signatures.rows) == TOP
     assert (setting.value("stream_state_disk_free_bytes") or 0) > 0
     second.close()
     setting.clock.sleep(10)
     stores.sample()
     assert setting.value("stream_store_keys", partition="1") is None, "a store that went is gone"
-    assert setting.value("stream_top_signature_words", signature="s49") == 50
+
+
+def test_a_folder_that_was_deleted_stops_nobody(setting: Setting, tmp_path: Path) -> None:
+    stores = WatchedStores(FakeStores(), setting.watch, tmp_path / "gone")
+    stores.open(0)
+    stores.sample()
+    assert setting.value("stream_store_keys", partition="0") == 0
 
 
 def document(**broker: float) -> str:
