@@ -14,8 +14,12 @@ from urllib.parse import urlencode
 from urllib.request import urlopen
 
 import pytest
+from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
 from support.ops import PROMETHEUS, ROOT, alerts, docker, image, names_in, queries, rules
 from support.topics import wait_until
+
+from stream.config import Settings
+from stream.kafka import clients
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
@@ -168,6 +172,16 @@ def test_a_killed_container_costs_seconds_and_no_record(stack: Stack) -> None:
     assert "exactly once" in stack.anagram_stream("verify")
     wait_until(lambda: stack.value("sum(stream_lag_records)") == 0, 30)
     assert stack.value("sum(stream_audit_differences)") == 0
+
+
+def test_up_once_more_grows_the_topics_with_an_input_that_was_grown(stack: Stack) -> None:
+    admin = clients.make_admin(Settings(_env_file=None, bootstrap_servers=stack.kafka))
+    admin.create_partitions([NewPartitions("text-blobs", 8)])["text-blobs"].result(30)
+    again = ["docker", "compose", "up", "--detach", "--no-build", *SERVICES]
+    done = subprocess.run(again, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    stack.anagram_stream("doctor")
+    assert len(stack.lag()) == 8
 
 
 def inspected(container: str) -> dict[str, Any]:

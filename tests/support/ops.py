@@ -21,6 +21,7 @@ RULE_TESTS = OPS / "prometheus/tests/anagram-stream.yml"
 DASHBOARDS = sorted((OPS / "grafana/dashboards").glob("*.json"))
 RUNBOOKS = OPS / "runbooks"
 PROMETHEUS = f"prom/prometheus:{os.environ.get('PROMETHEUS_TAG', 'v3.5.0')}"
+PULL_S_MAX = 300
 NAME = re.compile(r"\b(?:stream|process|python)_[a-z0-9_]+\b")
 SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), "info": ("_info",)}
 
@@ -89,8 +90,13 @@ def image(name: str, *, pull: bool) -> bool:
     here = ["docker", "image", "inspect", name]
     if subprocess.run(here, capture_output=True, check=False).returncode == 0:
         return True
-    fetch = ["docker", "pull", "--quiet", name]
-    return pull and subprocess.run(fetch, capture_output=True, timeout=600, check=False).returncode == 0
+    if not pull:
+        return False
+    try:
+        fetch = ["docker", "pull", "--quiet", name]
+        return subprocess.run(fetch, capture_output=True, timeout=PULL_S_MAX, check=False).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
 
 
 def promtool() -> list[str] | None:
