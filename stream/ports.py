@@ -4,7 +4,7 @@ Offsets are always "next to read": a committed offset, a position and an end off
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from stream.core.records import Header, InputRecord, OutputRecord
@@ -24,7 +24,7 @@ class Batch:
     membership that no longer owns these partitions. `behind`: more may wait; nobody was waited for.
     """
 
-    records: Sequence[InputRecord] = ()
+    records: list[InputRecord] = field(default_factory=list)
     group: object = None
     behind: bool = False
 

@@ -2,18 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Literal
-
-import numpy as np
 
 from stream.core.codec import Blob, ResultEncoder, decode_blob
 from stream.core.engine import Engine
 from stream.core.lexicon import Ids
 from stream.core.records import InputRecord, OutputRecord
 from stream.errors import Rejected
-
-STEP = 500  # records; what lies between decoding and encoding takes no more memory, and stays in the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +43,6 @@ class BlobCounter:
 
     def count(self, records: Sequence[InputRecord]) -> Counts:
         """Count records; rejecting one has no effect on the others."""
-        steps = [self._count(records[at : at + STEP]) for at in range(0, len(records), STEP)]
-        if len(steps) == 1:
-            return steps[0]
-        return Counts(
-            list(chain.from_iterable(step.outcomes for step in steps)),
-            sum(step.words for step in steps),
-            np.concatenate([step.ids for step in steps] or [np.empty(0, np.int32)]),
-        )
-
-    def _count(self, records: Sequence[InputRecord]) -> Counts:
         blobs = [self._decode(record) for record in records]
         counted = self._engine.count([blob.utf8 for blob in blobs if isinstance(blob, Blob)])
         found = iter(zip(counted.counts_json, counted.words, strict=True))

@@ -74,6 +74,11 @@ class Lexicon:
         return np.array_equal(self.find(spell([b" ".join(short)])), self.short_ids)
 
 
+def joined(ids: Sequence[Ids]) -> Ids:
+    """Return several ids as one."""
+    return np.concatenate(ids) if ids else np.empty(0, np.int32)
+
+
 def make_lexicon(index: AnagramIndex) -> Lexicon:
     """Make the lexicon of a dictionary."""
     keys = sorted(index.anagrams)

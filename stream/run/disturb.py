@@ -1,7 +1,7 @@
 """The worker under a fault plan: stages fail and are tried again, and the waits of a batch go together."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from stream.core.records import InputRecord
 from stream.ports import Clock
@@ -80,7 +80,7 @@ class DisturbedProcessor(StagedProcessor):
         self._tell = tell
         self._told: Counter[tuple[str, str]] = Counter()
 
-    def process(self, records: Sequence[InputRecord]) -> Processed:
+    def process(self, records: list[InputRecord]) -> Processed:
         """Process records until all are done or the deadline is met; then wait for the slowest of them."""
         done = super().process(records)
         self._waits.pay()

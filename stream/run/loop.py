@@ -136,18 +136,17 @@ class Worker:
             self._commit(counted, Batch())
 
     def _count(self, batch: Batch) -> Counted:
-        started = self._clock.monotonic()
+        started, first = self._clock.monotonic(), first_offsets(batch.records)
         processed = self._processor.process(batch.records)
-        return Counted(
-            first_offsets(batch.records), batch.group, processed, self._clock.monotonic() - started
-        )
+        return Counted(first, batch.group, processed, self._clock.monotonic() - started)
 
     def _commit(self, counted: Counted, batch: Batch) -> Counted | None:
         """Commit what is counted, and count `batch` beside it. None: neither; the records come again."""
+        both = first_offsets(batch.records) | counted.first
         try:
             following = self._send(counted, lambda: self._count(batch))
         except Abortable as why:
-            self._source.rewind(first_offsets(batch.records) | counted.first)
+            self._source.rewind(both)
             self._observer.aborted(why)
             self._failed(why)
             return None

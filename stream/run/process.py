@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stream.core.counting import Counts
-from stream.core.lexicon import Ids
+from stream.core.lexicon import Ids, joined
 from stream.core.records import InputRecord, OutputRecord
 from stream.errors import Rejected
 from stream.ports import Clock
@@ -55,6 +55,8 @@ class Processed:
     undone: dict[int, int] = field(default_factory=dict)
 
 
+STEP = 500  # records; what lies between decoding and encoding takes no more memory, and stays in the cache
+
 Count = Callable[[Sequence[InputRecord]], Counts]
 """Decode, count, encode."""
 Bury = Callable[[InputRecord, Rejected], OutputRecord]
@@ -72,15 +74,19 @@ class Processor:
         self._count = count
         self._bury = bury
 
-    def process(self, records: Sequence[InputRecord]) -> Processed:
-        """Process records until all are done or the deadline is met."""
+    def process(self, records: list[InputRecord]) -> Processed:
+        """Process records until all are done or the deadline is met.
+
+        The list is emptied: what is counted is let go of, so that a batch is not held twice.
+        """
         reached, spent = self._pass_all(records)
         done = Processed()
         for left in records[reached:]:
             done.undone.setdefault(left.partition, left.offset)
-        by_partition: dict[int, list[InputRecord]] = {}
+        by_partition: dict[int, deque[InputRecord]] = {}
         for record in records[:reached]:
-            by_partition.setdefault(record.partition, []).append(record)
+            by_partition.setdefault(record.partition, deque()).append(record)
+        records.clear()
         for partition, own in by_partition.items():
             done.parts[partition] = self._part(own, spent)
         return done
@@ -92,27 +98,33 @@ class Processor:
         """Return how many records were reached, and those of them that did not pass: here none can fail."""
         return len(records), {}
 
-    def _part(self, own: Sequence[InputRecord], spent: Spent) -> Part:
-        passed = own if not spent else [r for r in own if (r.partition, r.offset) not in spent]
-        counts = self._count(passed)
-        outcomes = counts.outcomes
-        if spent:
-            counted = iter(outcomes)
-            outcomes = [spent.get((record.partition, record.offset)) or next(counted) for record in own]
+    def _part(self, own: deque[InputRecord], spent: Spent) -> Part:
         made, rejected = deque[OutputRecord](), dict[int, Rejected]()
-        for place, (record, outcome) in enumerate(zip(own, outcomes, strict=True)):
-            if isinstance(outcome, OutputRecord):
-                made.append(outcome)
-            else:
-                made.append(self._buried(record, outcome))
-                rejected[place] = outcome
-        return Part(made, len(made), rejected, own[-1].offset + 1, counts.words, counts.ids)
+        next_offset, words, ids = own[-1].offset + 1, 0, list[Ids]()
+        while own:
+            step = [own.popleft() for _ in range(min(STEP, len(own)))]
+            counts = self._count([record for record in step if _key(record) not in spent] if spent else step)
+            counted = iter(counts.outcomes)
+            for record in step:
+                outcome = spent.get(_key(record)) or next(counted) if spent else next(counted)
+                if isinstance(outcome, OutputRecord):
+                    made.append(outcome)
+                else:
+                    rejected[len(made)] = outcome
+                    made.append(self._buried(record, outcome))
+            words += counts.words
+            ids.append(counts.ids)
+        return Part(made, len(made), rejected, next_offset, words, joined(ids))
 
     def _buried(self, record: InputRecord, why: Rejected) -> OutputRecord:
         """Make a dead letter; the rejection is kept with it, but not the frames that it was raised in."""
         letter = self._bury(record, why)
         why.__traceback__ = why.__cause__ = why.__context__ = None
         return letter
+
+
+def _key(record: InputRecord) -> tuple[int, int]:
+    return record.partition, record.offset
 
 
 class StagedProcessor(Processor):

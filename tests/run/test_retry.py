@@ -61,7 +61,7 @@ def _next_offsets(done: Processed) -> dict[int, int]:
 
 def test_step_that_fails_in_passing_is_tried_again() -> None:
     bench = Bench(2)
-    done = bench.processor.process(bench.records)
+    done = bench.processor.process([*bench.records])
     assert [record.value for record in done.parts[0].records] == [b"counted 0"]
     assert bench.stages[0].calls == 3
     assert not done.undone
@@ -69,7 +69,7 @@ def test_step_that_fails_in_passing_is_tried_again() -> None:
 
 def test_step_is_tried_as_often_as_the_setting_says_and_then_rejected() -> None:
     bench = Bench(99)
-    done = bench.processor.process(bench.records)
+    done = bench.processor.process([*bench.records])
     rejected = done.parts[0].rejected[0]
     assert (rejected.reason, rejected.stage) == (Reason.RETRIES_EXHAUSTED, "decide")
     assert rejected.attempts == bench.stages[0].calls == ATTEMPTS_MAX
@@ -79,14 +79,14 @@ def test_step_is_tried_as_often_as_the_setting_says_and_then_rejected() -> None:
 def test_every_failed_attempt_is_told_and_waited_for() -> None:
     bench = Bench(99)
     started = bench.clock.monotonic()
-    bench.processor.process(bench.records)
+    bench.processor.process([*bench.records])
     assert bench.observer.of("retried") == [("decide", attempt) for attempt in range(1, ATTEMPTS_MAX + 1)]
     assert 0.0 < bench.clock.monotonic() - started <= WAIT_S_MAX * (ATTEMPTS_MAX - 1)
 
 
 def test_deadline_ends_the_batch_before_the_record_and_remembers_its_attempts() -> None:
     bench = Bench(0, 99, 0, deadline_s=0.015)
-    done = bench.processor.process(bench.records)
+    done = bench.processor.process([*bench.records])
     assert _next_offsets(done) == {0: 1}
     assert done.undone == {0: 1}
     batches = 1
@@ -117,15 +117,15 @@ def test_no_wait_passes_the_deadline() -> None:
 
 def test_attempts_of_a_partition_that_went_are_forgotten() -> None:
     bench = Bench(99, deadline_s=0.0)
-    bench.processor.process(bench.records)
+    bench.processor.process([*bench.records])
     bench.processor.forget(0)
     assert not bench.retrier._before
 
 
 def test_record_that_is_tried_no_more_is_remembered_no_more() -> None:
     bench = Bench(1, deadline_s=0.0)
-    assert bench.processor.process(bench.records).undone
-    assert not bench.processor.process(bench.records).undone
+    assert bench.processor.process([*bench.records]).undone
+    assert not bench.processor.process([*bench.records]).undone
     assert not bench.retrier._before
 
 
@@ -137,7 +137,7 @@ def test_rejected_record_is_not_tried_again() -> None:
         raise Rejected(Reason.NULL_VALUE, "decode", "no value")
 
     bench = Bench(0)
-    done = StagedProcessor(_count, _bury, step, bench.retrier, bench.clock, FAR).process(bench.records)
+    done = StagedProcessor(_count, _bury, step, bench.retrier, bench.clock, FAR).process([*bench.records])
     assert done.parts[0].rejected[0].reason is Reason.NULL_VALUE
     assert len(calls) == 1
 
@@ -151,7 +151,7 @@ def test_records_that_did_not_pass_stand_between_the_others_in_order() -> None:
         return Counts([made[0], why, made[2]], 2, np.zeros(2, np.int32))
 
     bench.processor = StagedProcessor(count, _bury, bench._step, bench.retrier, bench.clock, FAR)
-    part = bench.processor.process(bench.records).parts[0]
+    part = bench.processor.process([*bench.records]).parts[0]
     spent = b"retries-exhausted"
     assert [record.value for record in part.records] == [
         *(b"counted 0", b"1: " + spent, b"2: bad-json", b"counted 3", b"4: " + spent)
@@ -163,7 +163,7 @@ def test_records_that_did_not_pass_stand_between_the_others_in_order() -> None:
 
 def test_without_a_step_every_record_is_reached_and_partitions_are_apart() -> None:
     records = [InputRecord("in", number % 2, number, None, b"x") for number in range(5)]
-    done = Processor(_count, _bury).process(records)
+    done = Processor(_count, _bury).process([*records])
     assert (_next_offsets(done), done.undone) == ({0: 5, 1: 4}, {})
     assert [record.value for record in done.parts[1].records] == [b"counted 1", b"counted 3"]
     assert all(record.partition == 1 for record in done.parts[1].records)

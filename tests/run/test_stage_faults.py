@@ -220,7 +220,7 @@ def test_deadline_ends_a_batch_and_the_rest_is_done_in_the_next_ones() -> None:
     while left:
         batches += 1
         started = clock.monotonic()
-        done = processor.process(left)
+        done = processor.process([*left])
         assert clock.monotonic() - started < 3.0 + 2.25 + WAIT_S_MAX
         assert not any(part.rejected for part in done.parts.values())
         outcomes += sum(len(part.records) for part in done.parts.values())
