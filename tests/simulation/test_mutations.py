@@ -202,9 +202,10 @@ def after_an_abort(
     commit = Worker._commit
 
     def mutated(self: Worker, counted: Counted, batch: Batch) -> Counted | None:
+        kept = Batch([*batch.records], batch.group, batch.behind)  # counting empties it
         following = commit(self, counted, batch)
-        if following is None and not self._in_doubt and batch.records:
-            return then(self, counted, batch)
+        if following is None and not self._in_doubt and kept.records:
+            return then(self, counted, kept)
         return following
 
     patch.setattr(Worker, "_commit", mutated)
