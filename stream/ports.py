@@ -146,6 +146,9 @@ class Sink(Protocol):
     def commit(self) -> Mapping[int, int]:
         """Commit; return, by partition with changes, the changelog offset to restore from."""
 
+    def commit_wait_s(self) -> float:
+        """Return how long the last commit waited for Kafka."""
+
     def abort(self) -> None:
         """Abort the open transaction."""
 

@@ -33,6 +33,7 @@ class KafkaSink:
         self._ready = False
         self._partitions: dict[str, int] = {}
         self._began = 0.0
+        self._commit_wait_s = 0.0
         self._awaited: set[int] = set()  # partitions with changes
         self._delivered: dict[int, int] = {}  # partition -> offset of the transaction's last changelog record
 
@@ -115,10 +116,16 @@ class KafkaSink:
 
         The call flushes first, so the delivery reports are in when it returns.
         """
+        began = time.monotonic()
         self._call(lambda: self._open().commit_transaction(max(0.1, self._left_s())))
+        self._commit_wait_s = time.monotonic() - began
         if self._awaited - self._delivered.keys():
             raise InDoubt("committed, but the broker did not say where")
         return {partition: offset + 1 for partition, offset in self._delivered.items()}
+
+    def commit_wait_s(self) -> float:
+        """Return how long the last commit waited for Kafka."""
+        return self._commit_wait_s
 
     def abort(self) -> None:
         """Abort; a failure of that leaves the outcome in doubt."""

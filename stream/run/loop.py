@@ -1,9 +1,10 @@
 """The worker: gather, count, commit, until stopped.
 
-A turn gathers a batch, counts it and commits it, and the next begins. A worker that is behind does two of
-these at a time: what was counted is committed while the next batch, gathered before, is counted. No
-transaction is open while the group is polled, so that a partition that goes takes with it only what was
-counted and has not been sent.
+A turn gathers a batch, counts it and commits it, and the next begins. A worker that is behind, and waits
+for Kafka longer than it counts, does two of these at a time: what was counted is committed while the next
+batch, gathered before, is counted. (Where it does not wait, two threads of Python only get in each other's
+way.) No transaction is open while the group is polled, so that a partition that goes takes with it only
+what was counted and has not been sent.
 """
 
 from collections.abc import Callable
@@ -130,7 +131,7 @@ class Worker:
         counted = self._count(batch) if ahead is None else self._commit(ahead, batch)
         if counted is None or not counted.first:
             return
-        if batch.behind and not counted.processed.undone:
+        if batch.behind and not counted.processed.undone and self._sink.commit_wait_s() > counted.seconds:
             self._counted = counted
         else:
             self._commit(counted, Batch())

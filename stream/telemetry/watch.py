@@ -180,6 +180,7 @@ class WatchedSink:
         self.check = sink.check
         self.produce = sink.produce
         self.close = sink.close
+        self.commit_wait_s = sink.commit_wait_s
 
     def begin(self) -> None:
         """Begin a transaction."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from typing import TypeVar
 
 from stream.core.records import Header, OutputRecord
@@ -80,6 +81,10 @@ class FakeSink:
     def commit(self) -> Mapping[int, int]:
         """Commit; return, by partition with changes, the changelog offset to restore from."""
         return self._guarded(self._commit)
+
+    def commit_wait_s(self) -> float:
+        """Return how long the last commit waited: so long that whatever may be done meanwhile is worth it."""
+        return inf
 
     def abort(self) -> None:
         """Abort the open transaction."""

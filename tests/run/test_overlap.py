@@ -12,6 +12,7 @@ from stream.store.memory import MemoryDisk
 from stream.testing.faults import Faults, Moment
 from stream.testing.pipeline import FakePipeline
 from stream.testing.process import FakeProcess, Inline, Tuning
+from stream.testing.sink import FakeSink
 
 BATCH = 2
 
@@ -268,3 +269,18 @@ def test_inline_keeps_what_was_raised_until_it_is_joined() -> None:
     assert isinstance(joined, Future)
     with pytest.raises(Abortable, match="injected"):
         joined.result()
+
+
+@pytest.mark.parametrize(("waited_s", "holds_back"), [(0.0, False), (1e9, True)])
+def test_a_counted_batch_is_held_back_only_where_commits_wait_for_kafka(
+    monkeypatch: pytest.MonkeyPatch, waited_s: float, *, holds_back: bool
+) -> None:
+    monkeypatch.setattr(FakeSink, "commit_wait_s", lambda _: waited_s)
+    bench, held = Bench(), list[bool]()
+    bench.submit(3 * BATCH)
+    for _ in range(3):
+        bench.worker.turn()
+        held.append(bench.worker._counted is not None)
+    assert any(held) == holds_back
+    bench.drain()
+    bench.assert_counted_once(3 * BATCH)
