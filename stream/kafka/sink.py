@@ -55,8 +55,10 @@ class KafkaSink:
             self._discard()
             self._producer = make_producer(self._options)
         try:
-            # Connected first: with no broker at hand librdkafka looks for the coordinator again after 500 ms.
-            self._producer.list_topics(self._result_topic, RENEW_S_MAX)
+            # Connected first: with no broker at hand librdkafka looks for the coordinator again after 500 ms. The
+            # first answer comes from the address that was given, the second from a broker (else 2 in 12 waited).
+            for _ in range(2):
+                self._producer.list_topics(self._result_topic, RENEW_S_MAX)
             self._producer.init_transactions(RENEW_S_MAX)
         except KafkaException as error:
             failure = from_transaction(kafka_error(error), timed_out=True)
