@@ -55,8 +55,9 @@ class KafkaSink:
             self._discard()
             self._producer = make_producer(self._options)
         try:
-            # Connected first: with no broker at hand librdkafka looks for the coordinator again after 500 ms. The
-            # first answer comes from the address that was given, the second from a broker (else 2 in 12 waited).
+            # Connected first: with no broker at hand librdkafka looks for the coordinator again after 500 ms.
+            # The first answer comes from the address that was given, the second from a broker: once is not
+            # always enough.
             for _ in range(2):
                 self._producer.list_topics(self._result_topic, RENEW_S_MAX)
             self._producer.init_transactions(RENEW_S_MAX)
