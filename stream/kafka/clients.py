@@ -19,7 +19,7 @@ _LOG = logging.getLogger(
 _LOG.addHandler(logging.NullHandler())
 _LOG.propagate = False
 FRAMING_BYTES_MAX = 64 * 1024  # what key, headers and framing may add to a text or a result
-_PREFETCH_KIB = 16 * 1024
+_PREFETCH_KIB_MIN, _PREFETCH_KIB_MAX = 1024, 2_097_151  # librdkafka takes no more
 _ERRORS_KEPT = 50
 _LOOK_S, _DENIED_TIMES = 0.2, 4
 _DENIALS = {
@@ -116,10 +116,15 @@ def _reading(settings: Settings) -> Options:
         "auto.offset.reset": "error",  # where to begin is ours to say, also after a loss of offsets
         "isolation.level": "read_committed",
         "check.crcs": True,
-        "queued.max.messages.kbytes": _PREFETCH_KIB,
+        "queued.max.messages.kbytes": _prefetch_kib(settings),
         "fetch.queue.backoff.ms": 10,  # the default of 1 s stalls a reader that keeps up
         "fetch.message.max.bytes": 2 * 1024 * 1024,
     }
+
+
+def _prefetch_kib(settings: Settings) -> int:
+    """Return how much is fetched ahead: one batch, while another is worked on."""
+    return min(_PREFETCH_KIB_MAX, max(_PREFETCH_KIB_MIN, settings.batch_bytes_max // 1024))
 
 
 def transactional_options(settings: Settings, instance_id: str, batch_bytes_max: int) -> Options:
