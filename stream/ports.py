@@ -20,7 +20,7 @@ class Batch:
     """Records gathered for one transaction, and the group that owns their partitions.
 
     `records` are in order within each partition, and only of partitions that are started. `group` is the
-    group's metadata as of the poll that brought the last record; later metadata could belong to a
+    group's metadata as of the poll that brought the first record; later metadata could belong to a
     membership that no longer owns these partitions. `behind`: more may wait; nobody was waited for.
     """
 

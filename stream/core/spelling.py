@@ -50,7 +50,8 @@ class Spelled:
 def spell(texts: list[bytes]) -> Spelled:
     """Filter, fold, split and spell texts in UTF-8, as `text.words` splits them."""
     joined = SEPARATOR.join([b"", *texts, b""])
-    letters = _plain_spaces(joined).translate(_FOLD, _DROPPED)
+    plain = joined if all(map(bytes.isascii, texts)) else _plain_spaces(joined)
+    letters = plain.translate(_FOLD, _DROPPED)
     found = np.frombuffer(letters, np.uint8)
     inside = (found > ord(" ")) & (found < SEPARATOR[0])
     edges = np.flatnonzero(inside[1:] != inside[:-1]) + 1
@@ -103,8 +104,6 @@ _TWO_BYTES = 0xE0  # lead bytes below it begin characters of two
 
 def _plain_spaces(joined: bytes) -> bytes:
     """Put a space where Unicode has white space beyond ASCII; the rest of the character is dropped later."""
-    if joined.isascii():
-        return joined
     found = np.frombuffer(joined, np.uint8)
     leads = np.flatnonzero(found >= _LEADS_MIN)  # few
     leads = leads[_SPACE_LEADS[found[leads]]]

@@ -25,13 +25,19 @@ class Totals:
     """The totals of one partition: eight bytes for each signature of the dictionary."""
 
     def __init__(self, signatures: Sequence[bytes], stored: Iterable[tuple[bytes, bytes]]) -> None:
-        """`signatures`: sorted; an id is a place in it. `stored`: the store's items, of those signatures."""
+        """`signatures`: sorted; an id is a place in it. `stored`: the store's items.
+
+        Raises:
+            ValueError: it holds what is no signature of the dictionary, or no total.
+        """
         self._signatures = signatures
         self._totals = np.zeros(len(signatures), np.int64)
         found = dict(stored)
         if found:
-            ids = np.searchsorted(np.array(signatures), np.array(list(found)))
-            self._totals[ids] = list(map(decode_total, found.values()))
+            ids = {key: number for number, key in enumerate(signatures) if key in found}
+            if len(ids) < len(found):
+                raise ValueError(f"not in the dictionary: {min(found.keys() - ids.keys())[:20]!r}")
+            self._totals[list(ids.values())] = [decode_total(found[key]) for key in ids]
 
     def grow(self, ids: Ids) -> Grown:
         """Return the totals that these words change; nothing is changed yet."""

@@ -88,8 +88,9 @@ class KafkaSource:
         group = self._consumer.consumer_group_metadata()
         first = self._poll(0.0)
         waited = first is None
-        if first is None:
-            first = self._poll(wait_s) if wait_s else None
+        if first is None and wait_s:
+            group = self._consumer.consumer_group_metadata()
+            first = self._poll(wait_s)
         if first is None:
             return group, False
         size = self._take([first], records)
@@ -99,7 +100,6 @@ class KafkaSource:
         due = self._gathered = max(now, due)
         while len(records) < self._limits.records_max and size < self._limits.bytes_max:
             room = max(1, (self._limits.bytes_max - size) // self._record_bytes)
-            group = self._consumer.consumer_group_metadata()
             messages = self._consume(
                 min(room, self._limits.records_max - len(records)), max(0.0, due - time.monotonic())
             )

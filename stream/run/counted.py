@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from itertools import chain
 
 from stream.core.limits import rejected_in_a_row
+from stream.core.resume import START_OVER
 from stream.core.totals import Grown, Totals
-from stream.errors import Fatal
+from stream.errors import Fatal, Refused
 from stream.ports import Changes, Committed, CommittedOffset, Store
 from stream.run.assignment import Assignment, Partition
 from stream.run.process import Part, Processed
@@ -124,7 +125,12 @@ def committed(counted: Counted, staged: Staged, seconds: float) -> Committed:
 def _totals(partition: Partition, signatures: Sequence[bytes]) -> Totals:
     if partition.totals is None:
         assert partition.store is not None, "it runs"
-        partition.totals = Totals(signatures, partition.store.items())
+        try:
+            partition.totals = Totals(signatures, partition.store.items())
+        except (ValueError, OverflowError) as error:
+            raise Refused(
+                f"partition {partition.number} holds totals that no worker wrote: {error}", START_OVER
+            ) from error
     return partition.totals
 
 

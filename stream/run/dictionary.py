@@ -36,7 +36,11 @@ def load_index(dictionary: Path | None, cache: Path | None = None) -> AnagramInd
     Raises:
         Misconfigured: it cannot be read, or holds no word.
     """
-    content, path = _place(dictionary, cache)
+    return _index(dictionary, *_place(dictionary, cache))
+
+
+def _index(dictionary: Path | None, content: bytes, path: Path) -> AnagramIndex:
+    """Return the index of what was read, once: a file may be replaced at any time."""
     cached = _load(path.with_name(f"{path.name}.{FORMAT}.json"))
     if cached is not None:
         return cached
@@ -51,11 +55,11 @@ def load_lexicon(dictionary: Path | None, cache: Path | None = None) -> Lexicon:
     Raises:
         Misconfigured: it cannot be read, or holds no word.
     """
-    _, path = _place(dictionary, cache)
+    content, path = _place(dictionary, cache)
     cached = _load_lexicon(path.with_name(f"{path.name}.{LEXICON_FORMAT}.npz"))
     if cached is not None:
         return cached
-    lexicon = make_lexicon(load_index(dictionary, cache))
+    lexicon = make_lexicon(_index(dictionary, content, path))
     _save(path.with_name(f"{path.name}.{LEXICON_FORMAT}.npz"), _dumped_lexicon(lexicon))
     return lexicon
 

@@ -85,9 +85,9 @@ def unreachable(settings: Settings, why: Exception) -> Refused:
 
 
 def turn_s_max(settings: Settings, plan: FaultPlan | None) -> float:
-    """Return how long a turn of the loop may take: a batch's retries, transaction and abort, and slack."""
+    """Return how long a turn of the loop may take: retries, two transactions, an abort, and slack."""
     delays_s = 0.0 if plan is None else plan.delays_s
-    return (settings.batch_deadline_ms + 2 * settings.transaction_timeout_ms) / 1000 + 20 + delays_s
+    return (settings.batch_deadline_ms + 3 * settings.transaction_timeout_ms) / 1000 + 20 + delays_s
 
 
 def _warn(plan: FaultPlan) -> None:

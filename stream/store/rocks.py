@@ -11,7 +11,7 @@ A signature is of the letters a-z, so no key of ours can meet one.
 import contextlib
 import struct
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -99,7 +99,7 @@ class RocksStore:
         """Iterate over all totals, in the order of their keys."""
         database = self._open()
         try:
-            yield from database.items(from_key=_FIRST_SIGNATURE)
+            yield from _totals(database)
         except Exception as error:  # noqa: BLE001 - as above
             _fail(self.path, error)
 
@@ -211,13 +211,23 @@ def read_copy(path: Path) -> tuple[StoreIdentity | None, Checkpoint | None, dict
     try:
         database = Rdict(str(path), _options(), access_type=AccessType.read_only())
         identity, checkpoint = database.get(_IDENTITY), database.get(_CHECKPOINT)
-        totals: dict[bytes, bytes] = dict(database.items(from_key=_FIRST_SIGNATURE))  # type: ignore[arg-type]
+        totals = dict(_totals(database))
     except Exception as error:  # as above
         raise Fatal(f"the store {path} cannot be read: {error}") from error
     finally:
         if database is not None:
             database.close()
     return identity_of(identity), _decode_checkpoint(checkpoint), totals
+
+
+def _totals(database: Rdict) -> Iterator[tuple[bytes, bytes]]:
+    """Iterate over the totals. (`Rdict.items` ends at a damaged block as at the end, and says nothing.)"""
+    at = database.iter()
+    at.seek(_FIRST_SIGNATURE)
+    while at.valid():
+        yield at.key(), at.value()  # type: ignore[misc]
+        at.next()
+    at.status()  # raises what ended it
 
 
 def _options() -> Options:

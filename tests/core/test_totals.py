@@ -82,3 +82,9 @@ def test_largest_are_those_of_the_sums_over_partitions(stored: list[dict[int, in
     assert list(found.values()) == sorted(summed.values(), reverse=True)[:number]
     assert all(summed[key] == total for key, total in found.items())
     assert [part.counted for part in parts] == [len(each) for each in stored]
+
+
+@pytest.mark.parametrize("foreign", [b"abd", b"zzz", b"A"])
+def test_what_is_no_signature_of_the_dictionary_is_not_put_on_its_neighbour(foreign: bytes) -> None:
+    with pytest.raises(ValueError, match="not in the dictionary"):
+        Totals([b"act", b"eilnst"], [(b"act", b"1"), (foreign, b"7")])

@@ -124,3 +124,18 @@ def test_lexicon_that_does_not_find_its_own_words_is_made_again(
         dictionary.load_lexicon(words, tmp_path / "cache")
     again = dictionary.load_lexicon(words, tmp_path / "cache")
     assert again.finds_its_own()
+
+
+def test_lexicon_is_of_what_was_read_once(
+    words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list is replaced just after it was read."""
+    read = dictionary._read
+
+    def replaced(path: Path) -> bytes:
+        content = read(path)
+        path.write_text("dog")
+        return content
+
+    monkeypatch.setattr(dictionary, "_read", replaced)
+    assert b"act" in load_lexicon(words, tmp_path / "cache").signatures

@@ -17,7 +17,7 @@ from support.usage import resident_mib
 from stream.errors import Fatal, Retriable
 from stream.ports import Checkpoint, Store
 from stream.run.clock import SystemClock
-from stream.store.rocks import Corrupt, RocksStore, RocksStores, StoreIdentity
+from stream.store.rocks import Corrupt, RocksStore, RocksStores, StoreIdentity, read_copy
 
 IDENTITY = StoreIdentity("cluster", "input", "count", "dictionary")
 
@@ -234,3 +234,21 @@ def test_a_store_of_another_format_is_set_aside(tmp_path: Path, version: str) ->
     first.close()
     assert stores(tmp_path, watching).open(0).checkpoint is None
     assert "format" in watching.said[0][1]
+
+
+def test_a_damaged_block_is_never_taken_for_the_end_of_the_totals(tmp_path: Path) -> None:
+    """Of many blocks, so that the one with the checkpoint, which is read at the opening, is whole."""
+    store = stores(tmp_path, Watching()).open(0)
+    store.write({b"a%06d" % n: b"%d" % (n + 1) for n in range(40_000)}, AT)
+    store._open().flush()
+    store.close()
+    (sst,) = (tmp_path / "partition-0").glob("*.sst")
+    whole = bytearray(sst.read_bytes())
+    whole[len(whole) // 2] ^= 1
+    sst.write_bytes(whole)
+    damaged = stores(tmp_path, Watching()).open(0)
+    with pytest.raises(Corrupt):
+        list(damaged.items())
+    damaged.close()
+    with pytest.raises(Fatal):
+        read_copy(tmp_path / "partition-0")
