@@ -221,7 +221,8 @@ def read_copy(path: Path) -> tuple[StoreIdentity | None, Checkpoint | None, dict
 
 
 def _totals(database: Rdict) -> Iterator[tuple[bytes, bytes]]:
-    """Iterate over the totals. (`Rdict.items` ends at a damaged block as at the end, and says nothing.)"""
+    """Iterate over the totals; raise where a block cannot be read."""
+    # `Rdict.items` ends there as it does at the end, and says nothing.
     at = database.iter()
     at.seek(_FIRST_SIGNATURE)
     while at.valid():
