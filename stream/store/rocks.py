@@ -226,7 +226,7 @@ def _totals(database: Rdict) -> Iterator[tuple[bytes, bytes]]:
     at = database.iter()
     at.seek(_FIRST_SIGNATURE)
     while at.valid():
-        yield at.key(), at.value()  # type: ignore[misc]
+        yield at.key(), at.value()
         at.next()
     at.status()  # raises what ended it
 
