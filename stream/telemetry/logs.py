@@ -35,7 +35,8 @@ def configure_logs(log_format: Literal["auto", "text", "json"], *, debug: bool =
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if debug else logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # A line and its end in one write, also where Python does not buffer: processes share the file.
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     # librdkafka's own lines repeat for every broker and attempt; they are there for who asks for `debug`.

@@ -45,8 +45,8 @@ class WorkerProcess:
     def events(self, name: str) -> list[dict[str, Any]]:
         """The log lines of one event, over all starts."""
         found = []
-        for line in self.log.read_bytes().splitlines():
-            if line.startswith(b"{"):
+        for line in self.log.read_bytes().splitlines(keepends=True):
+            if line.startswith(b"{") and line.endswith(b"\n"):  # the last may still be on its way
                 entry = orjson.loads(line)
                 if entry["event"] == name:
                     found.append(entry)
@@ -86,3 +86,5 @@ class WorkerProcess:
             self._process.send_signal(signal.SIGCONT)
             self._process.kill()
             self._process.wait(10)
+        if error is not None:
+            print(self.log.name, self.log.read_text()[-20_000:], sep="\n")  # noqa: T201 - shown with the failure
