@@ -5,12 +5,14 @@ Offsets are always "next to read": a committed offset, a position and an end off
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from stream.core.records import Header, InputRecord, OutputRecord
 from stream.events import Committed as Committed  # noqa: PLC0414 - one place to import ports from
 from stream.events import Observer as Observer  # noqa: PLC0414 - the same
 
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 Changes = Mapping[bytes, bytes]
 """Signature -> new total, as they stand in the count topic and in the store."""
 
@@ -228,17 +230,17 @@ class ChangelogReader(Protocol):
         """Close; `start` opens again."""
 
 
-class Joined(Protocol):
+class Joined(Protocol[T_co]):
     """Work that goes on aside."""
 
-    def result(self) -> object:
+    def result(self) -> T_co:
         """Wait for its end; raise what it raised."""
 
 
 class Aside(Protocol):
     """Does one thing at a time, beside the caller."""
 
-    def submit(self, work: Callable[[], object], /) -> Joined:
+    def submit(self, work: Callable[[], T], /) -> Joined[T]:
         """Begin it."""
 
 

@@ -22,7 +22,7 @@ from stream.config import Settings
 from stream.errors import Fatal, Refused, Retriable
 from stream.kafka import topics
 from stream.run.dictionary import load_index
-from stream.run.memory import share_one_arena
+from stream.run.memory import keep_memory_small
 from stream.telemetry.metrics import AuditMetrics
 from stream.telemetry.server import serve
 
@@ -47,7 +47,7 @@ def verify(
     With --follow metrics are on STREAM_HTTP_HOST and STREAM_HTTP_PORT.
     """
     chosen = settings()
-    share_one_arena()
+    keep_memory_small()
     index = load_index(chosen.dictionary)
     reach(chosen, lambda: topics.check(admin_client(chosen), chosen))
     auditor = Auditor(chosen, index, differences)

@@ -20,6 +20,7 @@ _LOG.addHandler(logging.NullHandler())
 _LOG.propagate = False
 FRAMING_BYTES_MAX = 64 * 1024  # what key, headers and framing may add to a text or a result
 _PREFETCH_KIB_MIN, _PREFETCH_KIB_MAX = 1024, 2_097_151  # librdkafka takes no more
+_PREFETCH_RECORDS = 10_000  # of a partition: short ones take more memory than their bytes say
 _ERRORS_KEPT = 50
 _LOOK_S, _DENIED_TIMES = 0.2, 4
 _DENIALS = {
@@ -117,14 +118,15 @@ def _reading(settings: Settings) -> Options:
         "isolation.level": "read_committed",
         "check.crcs": True,
         "queued.max.messages.kbytes": _prefetch_kib(settings),
+        "queued.min.messages": _PREFETCH_RECORDS,
         "fetch.queue.backoff.ms": 10,  # the default of 1 s stalls a reader that keeps up
         "fetch.message.max.bytes": 2 * 1024 * 1024,
     }
 
 
 def _prefetch_kib(settings: Settings) -> int:
-    """Return how much is fetched ahead: one batch, while another is worked on."""
-    return min(_PREFETCH_KIB_MAX, max(_PREFETCH_KIB_MIN, settings.batch_bytes_max // 1024))
+    """Return how much is fetched ahead while a batch is worked on: half of the next."""
+    return min(_PREFETCH_KIB_MAX, max(_PREFETCH_KIB_MIN, settings.batch_bytes_max // 2048))
 
 
 def transactional_options(settings: Settings, instance_id: str, batch_bytes_max: int) -> Options:

@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import repeat
+from itertools import islice, repeat
 from operator import length_hint
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -16,6 +16,7 @@ from stream.kafka.source import COUNTED
 from stream.ports import Changes, CommittedOffset
 
 METADATA_S_MAX = 5.0
+LET_GO_AFTER = 5_000  # changelog records
 RENEW_S_MAX = 5.0  # one attempt; the loop polls the group in between
 
 
@@ -89,6 +90,7 @@ class KafkaSink:
                 produce(topic, value, key, partition, headers=list(headers))
             except (BufferError, KafkaException):
                 self._produce(record)
+        self._let_go()
 
     def produce_changelog(self, partition: int, changes: Changes, headers: Sequence[Header]) -> None:
         """Add changed totals; the last of them carries `headers` and tells its offset.
@@ -99,7 +101,9 @@ class KafkaSink:
         *totals, last_total = changes.values()
         topic, left = self._count_topic, iter(keys)
         try:  # by C alone: a record for each changed total, so the hot one of all calls to librdkafka
-            deque(map(self._open().produce, repeat(topic), totals, left, repeat(partition)), maxlen=0)
+            producing = map(self._open().produce, repeat(topic), totals, left, repeat(partition))
+            while deque(islice(producing, LET_GO_AFTER), maxlen=1):
+                self._let_go()
         except (BufferError, KafkaException):
             for key in keys[len(keys) - length_hint(left) - 1 :]:  # from the one that was refused
                 self._send(topic, partition, key, changes[key])
@@ -141,6 +145,10 @@ class KafkaSink:
     def close(self) -> None:
         """Close; an open transaction is left to the next producer of this id, which aborts it."""
         self._discard()
+
+    def _let_go(self) -> None:
+        """Let librdkafka free what was delivered: it keeps each record until its report is taken."""
+        self._call(lambda: self._open().poll(0))
 
     def _produce(self, record: OutputRecord) -> None:
         partition = record.partition

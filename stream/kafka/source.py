@@ -31,6 +31,8 @@ COMMITTED_S = 0.25  # how long a turn waits for offsets to become stable; longer
 COMMITTED_S_MAX = 4.0
 END_S_MAX, END_AGAIN_S = 30.0, 0.2  # of a lookup within a rebalance; where it fails a restart heals
 _TYPICAL_BYTES = 1024
+FETCHED_S = 0.01  # how long who is behind waits for more: what is fetched ahead is half a batch
+CONSUMED_MAX = 1_000  # records: what one call to librdkafka returns is in memory twice while we take it
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +102,10 @@ class KafkaSource:
         due = self._gathered = max(now, due)
         while len(records) < self._limits.records_max and size < self._limits.bytes_max:
             room = max(1, (self._limits.bytes_max - size) // self._record_bytes)
-            messages = self._consume(
-                min(room, self._limits.records_max - len(records)), max(0.0, due - time.monotonic())
-            )
+            asked = min(CONSUMED_MAX, room, self._limits.records_max - len(records))
+            messages = self._consume(asked, max(FETCHED_S if behind else 0.0, due - time.monotonic()))
             size += self._take(messages, records)
-            if time.monotonic() >= due:
+            if len(messages) < asked and time.monotonic() >= due:
                 break
         if records:
             self._record_bytes = max(1, size // len(records))

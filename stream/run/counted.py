@@ -1,6 +1,6 @@
 """What was counted -> what one transaction commits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -11,7 +11,7 @@ from stream.errors import Fatal, Refused
 from stream.ports import Changes, Committed, CommittedOffset, Store
 from stream.run.assignment import Assignment, Partition
 from stream.run.process import Part, Processed
-from stream.run.transaction import Work
+from stream.run.transaction import Staged, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +31,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A batch that was counted and is not committed.
+    """A batch that is counted, now or as it is sent, and is not committed.
 
     Attributes:
         first: by partition, the offset of its first record.
         group: the group's metadata as of the poll that brought it.
-        processed: what came of it.
-        seconds: how long that took.
+        processed: what comes of it.
+        seconds: how long it took to come so far, without counting.
     """
 
     first: dict[int, int]
@@ -52,60 +52,54 @@ class Counted:
         self.processed.undone.pop(partition, None)
 
 
-@dataclass(frozen=True, slots=True)
-class Staged:
-    """A transaction's work, and what is ours to remember once it is committed.
+class Sum:
+    """Totals as they are after the last commit, and what a batch adds to them."""
 
-    Attributes:
-        work: what is sent.
-        grown: partition -> totals that it changes.
-        rejected_in_a_row: partition -> dead letters since the last result.
-    """
+    def __init__(self, counted: Counted, assignment: Assignment, limits: Limits) -> None:
+        """Raises Fatal: the store cannot be read."""
+        self._parts = counted.processed.parts
+        self._group = counted.group
+        self._partitions = {number: assignment[number] for number in self._parts}
+        self._stores = assignment.running()
+        self._limits = limits
+        self._totals = {n: _totals(each, limits.signatures) for n, each in self._partitions.items()}
+        self._grown: dict[int, Grown] = {}
+        self._runs: dict[int, int] = {}  # dead letters since the last result
 
-    work: Work
-    grown: Mapping[int, Grown]
-    rejected_in_a_row: Mapping[int, int]
+    def work(self) -> Work:
+        """Return what a transaction is made of."""
+        steps = chain.from_iterable(part.steps() for part in self._parts.values())
+        return Work(steps, self.stage, self._group, self._limits.dictionary)
 
-    def remember(self, assignment: Assignment) -> None:
+    def stage(self) -> Staged:
+        """Add what was counted.
+
+        Raises:
+            Fatal: too many rejections in a row.
+        """
+        changes = dict[int, Changes]()
+        for number, part in self._parts.items():
+            self._runs[number] = _rejections(self._partitions[number], part, self._limits)
+            ids = part.ids
+            if len(ids):
+                grown = self._grown[number] = self._totals[number].grow(ids)
+                changes[number] = self._totals[number].encode(grown)
+        offsets = {
+            number: CommittedOffset(part.next_offset, number in changes or _has_counted(self._stores[number]))
+            for number, part in self._parts.items()
+        }
+        return Staged(changes, offsets)
+
+    def remember(self) -> None:
         """Keep what is committed now."""
-        for number, grown in self.grown.items():
-            totals = assignment[number].totals
-            if totals is not None:
-                totals.take(grown)
-        for number, run in self.rejected_in_a_row.items():
-            assignment[number].rejected_in_a_row = run
-
-
-def stage(counted: Counted, assignment: Assignment, limits: Limits) -> Staged:
-    """Add what was counted to the totals, as they are after the last commit.
-
-    Raises:
-        Fatal: too many rejections in a row; or the store cannot be read.
-    """
-    parts = counted.processed.parts
-    runs = {number: _rejections(assignment[number], part, limits) for number, part in parts.items()}
-    grown, changes = dict[int, Grown](), dict[int, Changes]()
-    for number, part in parts.items():
-        if len(part.ids):
-            totals = _totals(assignment[number], limits.signatures)
-            grown[number] = totals.grow(part.ids)
-            changes[number] = totals.encode(grown[number])
-    stores = assignment.running()
-    work = Work(
-        records=chain.from_iterable(part.taken() for part in parts.values()),
-        staged=changes,
-        offsets={
-            number: CommittedOffset(part.next_offset, number in changes or _has_counted(stores[number]))
-            for number, part in parts.items()
-        },
-        group=counted.group,
-        dictionary=limits.dictionary,
-    )
-    return Staged(work, grown, runs)
+        for number, grown in self._grown.items():
+            self._totals[number].take(grown)
+        for number, run in self._runs.items():
+            self._partitions[number].rejected_in_a_row = run
 
 
 def committed(counted: Counted, staged: Staged, seconds: float) -> Committed:
-    """Return what a transaction did; `seconds`: how long it took."""
+    """Return what a transaction did; `seconds`: how long it took, without counting."""
     parts = counted.processed.parts.values()
     rejected: dict[str, int] = {}
     for why in chain.from_iterable(part.rejected.values() for part in parts):
@@ -116,9 +110,9 @@ def committed(counted: Counted, staged: Staged, seconds: float) -> Committed:
         words=sum(part.words for part in parts),
         results=records - sum(rejected.values()),
         rejected=rejected,
-        changes=sum(map(len, staged.work.staged.values())),
-        offsets={number: at.offset for number, at in staged.work.offsets.items()},
-        seconds={"process": counted.seconds, "transaction": seconds},
+        changes=sum(map(len, staged.changes.values())),
+        offsets={number: at.offset for number, at in staged.offsets.items()},
+        seconds={"process": counted.seconds + counted.processed.seconds, "transaction": seconds},
     )
 
 

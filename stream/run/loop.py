@@ -16,8 +16,8 @@ from stream.core.records import first_offsets
 from stream.errors import Abortable, Fatal, InDoubt, Retriable
 from stream.ports import Aside, Batch, ChangelogReader, Clock, Observer, Sink, Source
 from stream.run.assignment import Assignment
-from stream.run.counted import Counted, Limits, committed, stage
-from stream.run.process import Processor
+from stream.run.counted import Counted, Limits, Sum, committed
+from stream.run.process import Processed, Processor
 from stream.run.restore import Restorer, restart
 from stream.run.transaction import transact
 
@@ -62,6 +62,7 @@ class Worker:
         self._in_doubt = True  # no producer yet; its making ends what a predecessor of the same id left open
         self._waiting, self._why, self._told = False, "", 0.0
         self._polled = 0.0
+        self._record_s = 0.0  # how long counting one took
         self._failures = 0  # transactions in a row that did not commit
         self.assignment = Assignment(observer, self._forget)
 
@@ -131,21 +132,32 @@ class Worker:
         counted = self._count(batch) if ahead is None else self._commit(ahead, batch)
         if counted is None or not counted.first:
             return
-        if batch.behind and not counted.processed.undone and self._sink.commit_wait_s() > counted.seconds:
+        if batch.behind and not counted.processed.undone and self._waits_longer(counted.processed):
+            counted.processed.count()
             self._counted = counted
         else:
             self._commit(counted, Batch())
+
+    def _waits_longer(self, processed: Processed) -> bool:
+        """Whether the next commit will wait for Kafka longer than this batch takes to be counted."""
+        records = sum(part.size for part in processed.parts.values())
+        return self._sink.commit_wait_s() > records * self._record_s
 
     def _count(self, batch: Batch) -> Counted:
         started, first = self._clock.monotonic(), first_offsets(batch.records)
         processed = self._processor.process(batch.records)
         return Counted(first, batch.group, processed, self._clock.monotonic() - started)
 
+    def _count_now(self, batch: Batch) -> Counted:
+        counted = self._count(batch)
+        counted.processed.count()
+        return counted
+
     def _commit(self, counted: Counted, batch: Batch) -> Counted | None:
         """Commit what is counted, and count `batch` beside it. None: neither; the records come again."""
         both = first_offsets(batch.records) | counted.first
         try:
-            following = self._send(counted, lambda: self._count(batch))
+            following = self._send(counted, lambda: self._count_now(batch))
         except Abortable as why:
             self._source.rewind(both)
             self._observer.aborted(why)
@@ -166,17 +178,20 @@ class Worker:
         started = self._clock.monotonic()
         if started - self._polled > LOST_AFTER_S:
             raise Abortable(f"{started - self._polled:.0f} s passed since the group was last polled")
-        staged = stage(counted, self.assignment, self._limits)
-        if not staged.work.offsets:
+        if not counted.processed.parts:
             return meanwhile()
-        stores = self.assignment.running()
-        sending = self._aside.submit(partial(transact, staged.work, self._sink, stores))
+        summed, before_s = Sum(counted, self.assignment, self._limits), counted.processed.seconds
+        sending = self._aside.submit(partial(transact, summed.work(), self._sink, self.assignment.running()))
         try:
             following = meanwhile()
         finally:
-            sending.result()
-        staged.remember(self.assignment)
-        self._observer.committed(committed(counted, staged, self._clock.monotonic() - started))
+            staged = sending.result()
+        summed.remember()
+        counted_s = counted.processed.seconds
+        took_s = self._clock.monotonic() - started - (counted_s - before_s)
+        what = committed(counted, staged, took_s)
+        self._record_s = counted_s / max(1, what.records)
+        self._observer.committed(what)
         return following
 
     def _failed(self, why: Exception) -> None:

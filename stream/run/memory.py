@@ -4,13 +4,23 @@ import contextlib
 import ctypes
 import gc
 
-_M_ARENA_MAX = -8  # glibc's number for it
+_MIB = 1024 * 1024
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # glibc's numbers for them
+_LARGE_BYTES = _MIB  # what librdkafka fetches into; counting's own arrays are below
+_KEPT_BYTES = 8 * _MIB
 
 
-def share_one_arena() -> None:
-    """Let all threads share memory: the arenas of glibc, one for each, add half to what a worker takes."""
+def keep_memory_small() -> None:
+    """Let all threads share memory, and large pieces go back to the system when they are freed.
+
+    The arenas of glibc, one for each thread, add half to what a worker takes. By default it also keeps a
+    large piece, once freed, and puts small ones into it, so that the next needs new memory: a tenth more.
+    """
     with contextlib.suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_ARENA_MAX, 1)
+        mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
 def give_back() -> None:

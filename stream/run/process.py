@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from stream.core.counting import Counts
 from stream.core.lexicon import Ids, joined
@@ -11,35 +12,80 @@ from stream.errors import Rejected
 from stream.ports import Clock
 from stream.run.retry import DeadlineMet, Retrier
 
+STEP, STEP_BYTES = 500, 1 << 20  # what is counted at a time: its results are in memory until they are sent
+
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """What came of the records of one partition.
+class Outcomes:
+    """What came of some records: of each its result or dead letter, and why it is one, by its place."""
 
-    Attributes:
-        records: results and dead letters, one for each input record, in its order; taken as they are sent.
-        size: how many there are.
-        rejected: place in `records` -> why it is a dead letter.
-        next_offset: the input's next offset after them.
-        words: of the records that have a result.
-        ids: a signature's id for each of those words that has one.
-    """
-
-    records: deque[OutputRecord]
-    size: int
+    made: list[OutputRecord]
     rejected: Mapping[int, Rejected]
-    next_offset: int
     words: int
     ids: Ids
+
+
+class Part:
+    """What comes of the records of one partition, counted in steps as it is taken, or before.
+
+    A result is several times as large as its text: counted as it is sent, a batch's are never all in memory.
+
+    Attributes:
+        size: how many records there are.
+        next_offset: the input's next offset after them.
+        rejected: place among them -> why it is a dead letter; as the next two, of those counted so far.
+        words: of the records that have a result.
+        seconds: how long counting took.
+    """
+
+    def __init__(
+        self, records: deque[InputRecord], count: Callable[[Sequence[InputRecord]], Outcomes], clock: Clock
+    ) -> None:
+        self.size = len(records)
+        self.next_offset = records[-1].offset + 1
+        self.rejected: dict[int, Rejected] = {}
+        self.words = 0
+        self.seconds = 0.0
+        self._left = records
+        self._count = count
+        self._clock = clock
+        self._held = deque[list[OutputRecord]]()
+        self._ids: list[Ids] = []
+
+    def steps(self) -> Iterator[list[OutputRecord]]:
+        """Take results and dead letters, one for each input record, in its order."""
+        while self._held or self._left:
+            yield self._held.popleft() if self._held else self._step()
+
+    def count(self) -> None:
+        """Count all that is left, and hold it until it is taken."""
+        while self._left:
+            self._held.append(self._step())
+
+    @property
+    def ids(self) -> Ids:
+        """A signature's id for each of the words that has one."""
+        return joined(self._ids)
 
     def was_rejected(self) -> Iterable[bool]:
         """Return of each record, in order, whether it is a dead letter."""
         return (place in self.rejected for place in range(self.size))
 
-    def taken(self) -> Iterator[OutputRecord]:
-        """Take the records one by one: each is let go of when the client has its copy."""
-        while self.records:
-            yield self.records.popleft()
+    def _next(self) -> Iterator[InputRecord]:
+        number, size = 0, 0
+        while self._left and number < STEP and size < STEP_BYTES:
+            record = self._left.popleft()
+            number, size = number + 1, size + len(record.value or b"")
+            yield record
+
+    def _step(self) -> list[OutputRecord]:
+        began, place = self._clock.monotonic(), self.size - len(self._left)
+        step = self._count(list(self._next()))
+        self.rejected.update({place + at: why for at, why in step.rejected.items()})
+        self.words += step.words
+        self._ids.append(step.ids)
+        self.seconds += self._clock.monotonic() - began
+        return step.made
 
 
 @dataclass(slots=True)
@@ -54,8 +100,16 @@ class Processed:
     parts: dict[int, Part] = field(default_factory=dict)
     undone: dict[int, int] = field(default_factory=dict)
 
+    def count(self) -> None:
+        """Count all, and hold it until it is taken."""
+        for part in self.parts.values():
+            part.count()
 
-STEP = 500  # records; what lies between decoding and encoding takes no more memory, and stays in the cache
+    @property
+    def seconds(self) -> float:
+        """How long counting took, so far."""
+        return sum(part.seconds for part in self.parts.values())
+
 
 Count = Callable[[Sequence[InputRecord]], Counts]
 """Decode, count, encode."""
@@ -70,12 +124,13 @@ Spent = dict[tuple[int, int], Rejected]
 class Processor:
     """Counts batches."""
 
-    def __init__(self, count: Count, bury: Bury) -> None:
+    def __init__(self, count: Count, bury: Bury, clock: Clock) -> None:
         self._count = count
         self._bury = bury
+        self._clock = clock
 
     def process(self, records: list[InputRecord]) -> Processed:
-        """Process records until all are done or the deadline is met.
+        """Prepare records for counting, until all are done or the deadline is met.
 
         The list is emptied: what is counted is let go of, so that a batch is not held twice.
         """
@@ -88,7 +143,7 @@ class Processor:
             by_partition.setdefault(record.partition, deque()).append(record)
         records.clear()
         for partition, own in by_partition.items():
-            done.parts[partition] = self._part(own, spent)
+            done.parts[partition] = Part(own, partial(self._outcomes, spent), self._clock)
         return done
 
     def forget(self, partition: int) -> None:
@@ -98,23 +153,19 @@ class Processor:
         """Return how many records were reached, and those of them that did not pass: here none can fail."""
         return len(records), {}
 
-    def _part(self, own: deque[InputRecord], spent: Spent) -> Part:
-        made, rejected = deque[OutputRecord](), dict[int, Rejected]()
-        next_offset, words, ids = own[-1].offset + 1, 0, list[Ids]()
-        while own:
-            step = [own.popleft() for _ in range(min(STEP, len(own)))]
-            counts = self._count([record for record in step if _key(record) not in spent] if spent else step)
-            counted = iter(counts.outcomes)
-            for record in step:
-                outcome = spent.get(_key(record)) or next(counted) if spent else next(counted)
-                if isinstance(outcome, OutputRecord):
-                    made.append(outcome)
-                else:
-                    rejected[len(made)] = outcome
-                    made.append(self._buried(record, outcome))
-            words += counts.words
-            ids.append(counts.ids)
-        return Part(made, len(made), rejected, next_offset, words, joined(ids))
+    def _outcomes(self, spent: Spent, records: Sequence[InputRecord]) -> Outcomes:
+        made, rejected = list[OutputRecord](), dict[int, Rejected]()
+        passed = [record for record in records if _key(record) not in spent] if spent else records
+        counts = self._count(passed)
+        counted = iter(counts.outcomes)
+        for record in records:
+            outcome = spent.get(_key(record)) or next(counted) if spent else next(counted)
+            if isinstance(outcome, OutputRecord):
+                made.append(outcome)
+            else:
+                rejected[len(made)] = outcome
+                made.append(self._buried(record, outcome))
+        return Outcomes(made, rejected, counts.words, counts.ids)
 
     def _buried(self, record: InputRecord, why: Rejected) -> OutputRecord:
         """Make a dead letter; the rejection is kept with it, but not the frames that it was raised in."""
@@ -133,10 +184,9 @@ class StagedProcessor(Processor):
     def __init__(  # noqa: PLR0913, PLR0917 - what `Processor` is given, and the step
         self, count: Count, bury: Bury, step: Step, retrier: Retrier, clock: Clock, deadline_s: float
     ) -> None:
-        super().__init__(count, bury)
+        super().__init__(count, bury, clock)
         self._step = step
         self._retrier = retrier
-        self._clock = clock
         self._deadline_s = deadline_s
 
     def forget(self, partition: int) -> None:

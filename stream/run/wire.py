@@ -30,7 +30,7 @@ from stream.run.counted import Limits
 from stream.run.disturb import DisturbedProcessor, SharedWaits
 from stream.run.faults import DELAY, Failure, FaultPlan, Faults, Stage, load_plan
 from stream.run.loop import Worker
-from stream.run.memory import collect_seldom, share_one_arena
+from stream.run.memory import collect_seldom, keep_memory_small
 from stream.run.prepare import announce, load_engine, survey, turn_s_max
 from stream.run.process import Bury, Processor
 from stream.run.restore import STALLED_S_MAX, RestoreNames, Restorer
@@ -69,7 +69,7 @@ def run_worker(settings: Settings, clock: SystemClock, shared: Shared | None = N
         Fatal: it could not start or go on.
     """
     plan = load_plan(settings.faults)
-    share_one_arena()
+    keep_memory_small()
     metrics, health = Metrics(), Health()
     watch = Watch(metrics, Lag(clock), clock)
     host = settings.http_host if shared is None else str(shared.socket)
@@ -158,7 +158,7 @@ def _processor(  # noqa: PLR0913, PLR0917 - what a processor is made of
     """Return a processor; with a plan, one whose stages fail by it."""
     count, bury = _counting(settings, found, engine).count, _burying(settings, found, clock)
     if plan is None:
-        return Processor(count, bury)
+        return Processor(count, bury, clock)
     waits, jitter = SharedWaits(clock), random.Random()  # noqa: S311
     retrier = Retrier(waits, observer, settings.retry_attempts_max, jitter, lambda: clock.stopped)
 

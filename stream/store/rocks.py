@@ -38,7 +38,7 @@ _FIGURES = {
     "flush": "num-running-flushes",
     "stopped": "is-write-stopped",
 }
-_BLOCK_CACHE = Cache(32 * _MIB)  # shared by all partitions of the process
+_BLOCK_CACHE = Cache(8 * _MIB)  # shared by all partitions of the process; a store is read once
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class RocksStore:
             Fatal: the disk would not take it; nothing was written.
         """
         assert self._checkpoint is None or checkpoint.changelog_offset >= self._checkpoint.changelog_offset
-        self._write({**changes, _CHECKPOINT: _encode_checkpoint(checkpoint)})
+        self._write(changes, {_CHECKPOINT: _encode_checkpoint(checkpoint)})
         self._checkpoint = checkpoint
 
     def items(self) -> Iterable[tuple[bytes, bytes]]:
@@ -119,9 +119,10 @@ class RocksStore:
             with contextlib.suppress(Exception):  # a full disk; the changelog holds what is not in it
                 database.close()
 
-    def _write(self, entries: Mapping[bytes, bytes]) -> None:
+    def _write(self, *several: Mapping[bytes, bytes]) -> None:
         batch = WriteBatch(raw_mode=True)
-        deque(map(batch.put, entries.keys(), entries.values()), maxlen=0)  # a loop, in C
+        for entries in several:
+            deque(map(batch.put, entries.keys(), entries.values()), maxlen=0)  # a loop, in C
         try:
             self._open().write(batch)
         except Exception as error:  # noqa: BLE001 - as above
@@ -235,7 +236,7 @@ def _options() -> Options:
     """Return RocksDB's options. The dictionary bounds a store: some 90,000 keys of some 20 bytes."""
     options = Options(raw_mode=True)
     options.create_if_missing(True)
-    options.set_write_buffer_size(4 * _MIB)  # the whole store fits: most reads end in the memtable
+    options.set_write_buffer_size(2 * _MIB)  # a batch of many blobs fills it: larger ones only take memory
     options.set_max_write_buffer_number(2)
     options.set_max_total_wal_size(64 * _MIB)  # bounds what a crash makes RocksDB replay
     options.set_keep_log_file_num(2)
@@ -246,7 +247,6 @@ def _options() -> Options:
     )  # short values; the processor is scarcer than the disk
     table = BlockBasedOptions()
     table.set_block_cache(_BLOCK_CACHE)
-    table.set_bloom_filter(10, False)  # a signature not yet counted is answered without a read
     options.set_block_based_table_factory(table)
     return options
 

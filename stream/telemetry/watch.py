@@ -4,11 +4,11 @@ Calls that are made per record are the watched object's own, not wrapped.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from stream.core.records import Header, InputRecord
+from stream.core.records import Header, InputRecord, OutputRecord
 from stream.ports import (
     AssignmentListener,
     Batch,
@@ -176,9 +176,8 @@ class WatchedSink:
     def __init__(self, sink: Sink, watch: Watch) -> None:
         self._sink = sink
         self._watch = watch
-        self._producing_since = 0.0
+        self._produced_s = 0.0
         self.check = sink.check
-        self.produce = sink.produce
         self.close = sink.close
         self.commit_wait_s = sink.commit_wait_s
 
@@ -187,16 +186,21 @@ class WatchedSink:
         with self._watch.phase("begin"):
             self._watch.began_s = self._watch.clock.monotonic()
             self._sink.begin()
-        self._producing_since = self._watch.clock.monotonic()
+        self._produced_s = 0.0
+
+    def produce(self, records: Iterable[OutputRecord]) -> None:
+        """Add results and dead letters: a step's; what is done between two, as counting, is not in it."""
+        with self._producing():
+            self._sink.produce(records)
 
     def produce_changelog(self, partition: int, changes: Changes, headers: Sequence[Header]) -> None:
         """Add changed totals."""
-        self._sink.produce_changelog(partition, changes, headers)
+        with self._producing():
+            self._sink.produce_changelog(partition, changes, headers)
 
     def send_offsets(self, offsets: Mapping[int, CommittedOffset], group: object) -> None:
         """Add the group's new committed offsets."""
-        produced_s = self._watch.clock.monotonic() - self._producing_since
-        self._watch.metrics.phases.labels("produce").observe(produced_s)
+        self._watch.metrics.phases.labels("produce").observe(self._produced_s)
         with self._watch.phase("offsets"):
             self._sink.send_offsets(offsets, group)
 
@@ -218,3 +222,9 @@ class WatchedSink:
         with self._watch.phase("renew"):
             self._sink.renew()
         self._watch.began_s = None
+
+    @contextmanager
+    def _producing(self) -> Iterator[None]:
+        started = self._watch.clock.monotonic()
+        yield
+        self._produced_s += self._watch.clock.monotonic() - started

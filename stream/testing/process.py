@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import TypeVar
 
 from stream.core.codec import ResultEncoder, decode_blob
 from stream.core.counting import BlobCounter
@@ -32,6 +33,8 @@ from stream.testing.reader import FakeReader
 from stream.testing.sink import FakeSink
 from stream.testing.source import FakeSource
 from stream.testing.stores import FakeStores
+
+T = TypeVar("T")
 
 BYTES_MAX = 1 << 20
 
@@ -185,9 +188,9 @@ def _restore_names(names: Names, index: AnagramIndex, tuning: Tuning) -> Restore
 class Inline:
     """Does what is to be done aside at once: it shares nothing with what goes on beside it."""
 
-    def submit(self, work: Callable[[], object], /) -> Joined:
+    def submit(self, work: Callable[[], T], /) -> Joined[T]:
         """Do it."""
-        done: Future[object] = Future()
+        done: Future[T] = Future()
         try:
             done.set_result(work())
         except BaseException as error:  # noqa: BLE001 - a crash is one, and is raised where it is joined

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
 
 import pytest
 
@@ -15,20 +16,21 @@ from stream.testing.process import FakeProcess, Inline, Tuning
 from stream.testing.sink import FakeSink
 
 BATCH = 2
+T = TypeVar("T")
 
 
 class Late:
     """Does what is to be done aside when it is waited for: the other order of the two."""
 
-    def submit(self, work: Callable[[], object], /) -> Joined:
+    def submit(self, work: Callable[[], T], /) -> Joined[T]:
         return _Waiting(work)
 
 
-class _Waiting:
-    def __init__(self, work: Callable[[], object]) -> None:
+class _Waiting(Generic[T]):
+    def __init__(self, work: Callable[[], T]) -> None:
         self._work = work
 
-    def result(self) -> object:
+    def result(self) -> T:
         return self._work()
 
 
@@ -39,11 +41,11 @@ class Telling:
         self._events = events
         self._aside = aside
 
-    def submit(self, work: Callable[[], object], /) -> Joined:
+    def submit(self, work: Callable[[], T], /) -> Joined[T]:
         self._events.append("submit")
         doing = self._aside.submit(work)
 
-        def result() -> object:
+        def result() -> T:
             self._events.append("join")
             return doing.result()
 

@@ -7,7 +7,7 @@ import pytest
 from stream.core.counting import Counts
 from stream.core.records import InputRecord, OutputRecord
 from stream.errors import Reason, Rejected, StageFailed
-from stream.run.process import Processed, Processor, StagedProcessor
+from stream.run.process import STEP, Processed, Processor, StagedProcessor
 from stream.run.retry import WAIT_S_MAX, DeadlineMet, Retrier
 from stream.testing.clock import FakeClock
 from stream.testing.observer import FakeObserver
@@ -55,6 +55,16 @@ def _bury(record: InputRecord, why: Rejected) -> OutputRecord:
     return OutputRecord("dead", record.partition, None, b"%d: %b" % (record.offset, why.reason.encode()))
 
 
+def _values(done: Processed, partition: int = 0) -> list[bytes | None]:
+    """What came of its records, all of them counted now."""
+    return [record.value for step in done.parts[partition].steps() for record in step]
+
+
+def _rejected(done: Processed) -> Rejected:
+    done.count()
+    return done.parts[0].rejected[0]
+
+
 def _next_offsets(done: Processed) -> dict[int, int]:
     return {number: part.next_offset for number, part in done.parts.items()}
 
@@ -62,7 +72,7 @@ def _next_offsets(done: Processed) -> dict[int, int]:
 def test_step_that_fails_in_passing_is_tried_again() -> None:
     bench = Bench(2)
     done = bench.processor.process([*bench.records])
-    assert [record.value for record in done.parts[0].records] == [b"counted 0"]
+    assert _values(done) == [b"counted 0"]
     assert bench.stages[0].calls == 3
     assert not done.undone
 
@@ -70,7 +80,7 @@ def test_step_that_fails_in_passing_is_tried_again() -> None:
 def test_step_is_tried_as_often_as_the_setting_says_and_then_rejected() -> None:
     bench = Bench(99)
     done = bench.processor.process([*bench.records])
-    rejected = done.parts[0].rejected[0]
+    rejected = _rejected(done)
     assert (rejected.reason, rejected.stage) == (Reason.RETRIES_EXHAUSTED, "decide")
     assert rejected.attempts == bench.stages[0].calls == ATTEMPTS_MAX
     assert _next_offsets(done) == {0: 1}
@@ -94,7 +104,7 @@ def test_deadline_ends_the_batch_before_the_record_and_remembers_its_attempts() 
         batches += 1
         done = bench.processor.process(bench.records[1:])
     assert batches > 1
-    rejected = done.parts[0].rejected[0]
+    rejected = _rejected(done)
     assert rejected.attempts == bench.stages[1].calls == ATTEMPTS_MAX
     assert _next_offsets(done) == {0: 3}
 
@@ -138,7 +148,7 @@ def test_rejected_record_is_not_tried_again() -> None:
 
     bench = Bench(0)
     done = StagedProcessor(_count, _bury, step, bench.retrier, bench.clock, FAR).process([*bench.records])
-    assert done.parts[0].rejected[0].reason is Reason.NULL_VALUE
+    assert _rejected(done).reason is Reason.NULL_VALUE
     assert len(calls) == 1
 
 
@@ -151,11 +161,10 @@ def test_records_that_did_not_pass_stand_between_the_others_in_order() -> None:
         return Counts([made[0], why, made[2]], 2, np.zeros(2, np.int32))
 
     bench.processor = StagedProcessor(count, _bury, bench._step, bench.retrier, bench.clock, FAR)
-    part = bench.processor.process([*bench.records]).parts[0]
+    done = bench.processor.process([*bench.records])
     spent = b"retries-exhausted"
-    assert [record.value for record in part.records] == [
-        *(b"counted 0", b"1: " + spent, b"2: bad-json", b"counted 3", b"4: " + spent)
-    ]
+    assert _values(done) == [*(b"counted 0", b"1: " + spent, b"2: bad-json", b"counted 3", b"4: " + spent)]
+    part = done.parts[0]
     assert list(part.was_rejected()) == [False, True, True, False, True]
     assert [part.rejected[place].reason.encode() for place in (1, 2, 4)] == [spent, b"bad-json", spent]
     assert (part.words, len(part.ids), part.next_offset) == (2, 2, 5)
@@ -163,10 +172,22 @@ def test_records_that_did_not_pass_stand_between_the_others_in_order() -> None:
 
 def test_without_a_step_every_record_is_reached_and_partitions_are_apart() -> None:
     records = [InputRecord("in", number % 2, number, None, b"x") for number in range(5)]
-    done = Processor(_count, _bury).process([*records])
+    done = Processor(_count, _bury, FakeClock()).process([*records])
     assert (_next_offsets(done), done.undone) == ({0: 5, 1: 4}, {})
-    assert [record.value for record in done.parts[1].records] == [b"counted 1", b"counted 3"]
-    assert all(record.partition == 1 for record in done.parts[1].records)
+    assert _values(done, 1) == [b"counted 1", b"counted 3"]
+    assert not _values(done, 1), "taken once"
+
+
+def test_what_was_counted_before_is_taken_first_and_in_order() -> None:
+    records = [InputRecord("in", 0, number, None, b"x") for number in range(2 * STEP + 1)]
+    done = Processor(_count, _bury, FakeClock()).process([*records])
+    steps = done.parts[0].steps()
+    first = next(steps)
+    assert done.parts[0].words == len(first) == STEP, "a step, as it is taken"
+    done.count()
+    assert done.parts[0].words == len(done.parts[0].ids) == len(records)
+    made = [*first, *(record for step in steps for record in step)]
+    assert [record.value for record in made] == [b"counted %d" % number for number in range(len(records))]
 
 
 def test_dead_letter_says_how_often_it_was_tried() -> None:

@@ -178,7 +178,7 @@ def test_delays_of_a_batch_are_awaited_together() -> None:
     )
     started = clock.monotonic()
     done = disturbed(clock, Faults(slow)).process(records(*["a b c d e f g"] * 500))
-    assert len(done.parts[0].records) == 500
+    assert done.parts[0].size == 500
     assert clock.monotonic() - started == pytest.approx(2.25)
 
 
@@ -197,9 +197,10 @@ def test_stages_are_tried_again_one_by_one_and_waits_go_together() -> None:
 def test_only_a_record_whose_attempts_are_spent_is_rejected() -> None:
     faults = Faults(FaultPlan(stages={Stage.FIND_ANAGRAMS: StageFault(rate=0.7)}))
     done = disturbed(FakeClock(), faults).process(records(*["a"] * 1000))
+    made = [record for step in done.parts[0].steps() for record in step]
     rejected = done.parts[0].rejected
     assert 0 < len(rejected) < 60  # 0.7 ** 12 is 1.4 %
-    assert list(done.parts[0].was_rejected()) == [r.topic == "dead" for r in done.parts[0].records]
+    assert list(done.parts[0].was_rejected()) == [record.topic == "dead" for record in made]
     assert {(why.reason, why.stage, why.attempts) for why in rejected.values()} == {
         (Reason.RETRIES_EXHAUSTED, "find_anagrams", 12)
     }
@@ -208,7 +209,7 @@ def test_only_a_record_whose_attempts_are_spent_is_rejected() -> None:
 def test_fault_that_is_not_passing_rejects_at_once() -> None:
     faults = Faults(plan(rate=1.0, error=Failure.REJECTED))
     part = disturbed(FakeClock(), faults).process(records("a")).parts[0]
-    assert [record.topic for record in part.records] == ["dead"]
+    assert [record.topic for step in part.steps() for record in step] == ["dead"]
     assert part.rejected[0].attempts == 1
     assert faults.injected == {("get_words", "rejected"): 1}
 
@@ -222,8 +223,8 @@ def test_deadline_ends_a_batch_and_the_rest_is_done_in_the_next_ones() -> None:
         started = clock.monotonic()
         done = processor.process([*left])
         assert clock.monotonic() - started < 3.0 + 2.25 + WAIT_S_MAX
+        outcomes += sum(len(step) for part in done.parts.values() for step in part.steps())
         assert not any(part.rejected for part in done.parts.values())
-        outcomes += sum(len(part.records) for part in done.parts.values())
         left = [record for record in left if record.offset >= done.undone.get(0, len(texts))]
     assert (outcomes, batches > 1) == (30, True)
     assert not processor._retrier._before

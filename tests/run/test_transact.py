@@ -1,6 +1,6 @@
 """The transaction's ways out, on the fake cluster."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -8,7 +8,7 @@ from stream.core.bookmark import read_bookmark
 from stream.core.records import OutputRecord
 from stream.errors import Abortable, Fatal, Fenced, InDoubt
 from stream.ports import Checkpoint, CommittedOffset
-from stream.run.transaction import Work, transact
+from stream.run.transaction import Staged, Work, transact
 from stream.store.memory import MemoryDisk
 from stream.testing.faults import Crashed, DiskFull, Faults, Moment
 from stream.testing.pipeline import FakePipeline
@@ -50,12 +50,11 @@ def bench() -> Bench:
     sink.renew()
     disk = MemoryDisk()
     work = Work(
-        records=[
-            OutputRecord(names.results, 0, b"k", b"result"),
-            OutputRecord(names.dead_letters, 0, b"k", b"poison"),
+        steps=[
+            [OutputRecord(names.results, 0, b"k", b"result")],
+            [OutputRecord(names.dead_letters, 0, b"k", b"poison")],
         ],
-        staged={0: TOTALS},
-        offsets={0: CommittedOffset(5, counted=True)},
+        stage=lambda: Staged({0: TOTALS}, {0: CommittedOffset(5, counted=True)}),
         group=pipeline.group.membership(pipeline.group.join()),
         dictionary="digest",
     )
@@ -87,6 +86,17 @@ def test_abort_shows_nothing_and_leaves_the_store_alone(bench: Bench, step: str)
     assert not bench.visible()
     assert bench.pipeline.cluster.coordinator.is_settled()
     assert bench.pipeline.committed() == [0]
+    assert bench.disk == MemoryDisk(in_use=True)
+
+
+def test_what_may_not_be_committed_is_aborted_before_the_worker_stops(bench: Bench) -> None:
+    def refuse() -> Staged:
+        raise Fatal("too many rejections in a row")
+
+    with pytest.raises(Fatal, match="in a row"):
+        transact(replace(bench.work, stage=refuse), bench.sink, {0: bench.store})
+    assert not bench.visible()
+    assert bench.pipeline.cluster.coordinator.is_settled(), "or readers would wait for it"
     assert bench.disk == MemoryDisk(in_use=True)
 
 

@@ -13,11 +13,11 @@ import stream.run.loop
 from stream.core.records import OutputRecord, first_offsets
 from stream.errors import Abortable, InDoubt
 from stream.ports import Batch, ChangelogChunk, Checkpoint, CommittedOffset, Sink, Store
-from stream.run.assignment import Assignment, Partition, PartitionState
-from stream.run.counted import Counted, Limits, Staged, stage
+from stream.run.assignment import Partition, PartitionState
+from stream.run.counted import Counted, Sum
 from stream.run.loop import Worker
 from stream.run.restore import Restorer
-from stream.run.transaction import Work, transact
+from stream.run.transaction import Staged, Work, transact
 from stream.testing.faults import FaultClass
 from stream.testing.reader import FakeReader
 from stream.testing.simulation import Scale, Simulation
@@ -42,12 +42,16 @@ Mutation = Callable[[pytest.MonkeyPatch], None]
 
 
 def store_is_written_before_the_commit(patch: pytest.MonkeyPatch) -> None:
-    def store_first(work: Work, sink: Sink, stores: Mapping[int, Store]) -> None:
-        for partition, changes in work.staged.items():
-            before = stores[partition].checkpoint
-            at = before.changelog_offset if before else 0
-            stores[partition].write(changes, Checkpoint(at, work.offsets[partition].offset))
-        transact(work, sink, stores)
+    def store_first(work: Work, sink: Sink, stores: Mapping[int, Store]) -> Staged:
+        def stage() -> Staged:
+            staged = work.stage()
+            for partition, changes in staged.changes.items():
+                before = stores[partition].checkpoint
+                at = before.changelog_offset if before else 0
+                stores[partition].write(changes, Checkpoint(at, staged.offsets[partition].offset))
+            return staged
+
+        return transact(replace(work, stage=stage), sink, stores)
 
     patch.setattr(stream.run.loop, "transact", store_first)
 
@@ -228,7 +232,7 @@ def abort_rewinds_only_what_was_counted_meanwhile(patch: pytest.MonkeyPatch) -> 
 
 
 def what_was_counted_meanwhile_outlives_an_abort(patch: pytest.MonkeyPatch) -> None:
-    after_an_abort(patch, lambda self, _, batch: self._count(batch))
+    after_an_abort(patch, lambda self, _, batch: self._count_now(batch))
 
 
 def unfinished_batch_is_held_back(patch: pytest.MonkeyPatch) -> None:
@@ -239,6 +243,7 @@ def unfinished_batch_is_held_back(patch: pytest.MonkeyPatch) -> None:
         counted = self._count(batch) if ahead is None else self._commit(ahead, batch)
         if counted is not None and counted.first:
             if batch.behind:
+                counted.processed.count()
                 self._counted = counted
             else:
                 self._commit(counted, Batch())
@@ -247,12 +252,15 @@ def unfinished_batch_is_held_back(patch: pytest.MonkeyPatch) -> None:
 
 
 def totals_are_taken_before_the_commit(patch: pytest.MonkeyPatch) -> None:
-    def stage_and_take(counted: Counted, assignment: Assignment, limits: Limits) -> Staged:
-        staged = stage(counted, assignment, limits)
-        staged.remember(assignment)
+    stage = Sum.stage
+
+    def stage_and_take(self: Sum) -> Staged:
+        staged = stage(self)
+        self.remember()
         return staged
 
-    patch.setattr(stream.run.loop, "stage", stage_and_take)
+    patch.setattr(Sum, "stage", stage_and_take)
+    patch.setattr(Sum, "remember", lambda _self: None)
 
 
 def totals_are_kept_in_doubt(patch: pytest.MonkeyPatch) -> None:

@@ -114,19 +114,28 @@ def test_the_steps_of_a_transaction_are_measured_and_its_age_told(setting: Setti
 
         def begin(self) -> None: ...
 
+        def produce(self, _: object) -> None:
+            setting.clock.sleep(0.5)
+
+        def produce_changelog(self, *_: Any) -> None:
+            setting.clock.sleep(0.25)
+
         def send_offsets(self, *_: Any) -> None: ...
 
     sink = WatchedSink(Slow.__new__(Slow), setting.watch)
     assert setting.value("stream_open_transaction_age_seconds") == 0
     sink.begin()
-    setting.clock.sleep(1.5)
-    assert setting.value("stream_open_transaction_age_seconds") == 1.5
+    for _ in range(2):
+        setting.clock.sleep(10)  # a step is counted
+        sink.produce([])
+    sink.produce_changelog(0, {}, [])
+    assert setting.value("stream_open_transaction_age_seconds") == 21.25
     sink.send_offsets({}, None)
     with pytest.raises(Abortable):
         sink.commit()
     sink.abort()
     assert setting.value("stream_open_transaction_age_seconds") == 0
-    assert setting.value("stream_batch_phase_seconds_sum", phase="produce") == 1.5
+    assert setting.value("stream_batch_phase_seconds_sum", phase="produce") == 1.25
     assert setting.value("stream_batch_phase_seconds_sum", phase="abort") == 0.25
     assert setting.value("stream_batch_phase_seconds_count", phase="commit") == 0, "it did not end"
 
