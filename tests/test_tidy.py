@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "kafka": ("errors core config ports", "confluent_kafka"),
     "store": ("errors core config ports", "rocksdict orjson"),
     "telemetry": ("errors core config ports", "prometheus_client structlog orjson"),
+    "telemetry/probe": ("", "orjson"),
     "run": ("errors core config ports", "tenacity"),
     "run/dictionary": ("errors core", "english_words orjson platformdirs numpy"),
     "run/faults": ("errors", "pydantic"),
@@ -67,13 +68,14 @@ MAY_IMPORT = {
         "matplotlib orjson psutil pydantic",
     ),
     "load": (
-        "errors core config environment kafka run/dictionary run/prepare broker",
+        "errors core config environment kafka telemetry/probe run/dictionary run/prepare broker",
         "hdrh matplotlib numpy orjson psutil pydantic",
     ),
     "cli": (
         (
-            "errors core config environment ports kafka store telemetry run run/dictionary run/faults "
-            "run/prepare run/wire run/supervise broker testing audit chaos pipeline bench load doctor"
+            "errors core config environment ports kafka store telemetry telemetry/probe run run/dictionary "
+            "run/faults run/prepare run/wire run/supervise broker testing audit chaos pipeline bench load "
+            "doctor"
         ),
         "typer rich orjson structlog",
     ),

@@ -1,19 +1,15 @@
 """What the commands share: the application, the consoles, how settings and Kafka are reached."""
 
-from collections.abc import Callable
-from time import monotonic
 from typing import Any, TypeVar
 
 from rich.console import Console
 
 from stream.config import Settings, load_settings
-from stream.errors import Misconfigured, Retriable, StreamError
+from stream.errors import Misconfigured, StreamError
 from stream.kafka import clients
 from stream.kafka.reader import partitions_of
-from stream.run.prepare import unreachable
+from stream.run.prepare import patiently
 from stream.telemetry.logs import configure_logs
-
-REACH_S_MAX = 10.0
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -46,23 +42,8 @@ def reachable_admin(chosen: Settings, topic: str) -> clients.Admin:
         Fatal: it has no such topic.
     """
     admin = admin_client(chosen)
-    reach(chosen, lambda: partitions_of(admin, topic))
+    patiently(chosen, lambda: partitions_of(admin, topic))
     return admin
-
-
-def reach(chosen: Settings, ask: Callable[[], T]) -> T:
-    """Ask the broker something, again for a while when it does not answer.
-
-    Raises:
-        Refused: it stays away.
-    """
-    deadline = monotonic() + REACH_S_MAX
-    while True:
-        try:
-            return ask()
-        except Retriable as why:
-            if monotonic() >= deadline:
-                raise unreachable(chosen, why) from why
 
 
 def complain(error: StreamError) -> None:

@@ -13,8 +13,9 @@ from stream.bench.measure import Comparison, Contestant, compare
 from stream.bench.messages import Conditions
 from stream.bench.report import as_json
 from stream.cli.app import err, out
-from stream.cli.bench_view import Board, console, show_benchmark, show_comparison
+from stream.cli.bench_view import Board, show_benchmark, show_comparison
 from stream.cli.listing import Format
+from stream.cli.shown import tables
 from stream.errors import Misconfigured
 from stream.pipeline.cases import load_cases
 from stream.run.faults import load_plan
@@ -58,7 +59,7 @@ def measure(
     if output is Format.JSON:
         out.print(orjson.dumps(as_json(found)).decode(), markup=False)
     else:
-        (show_comparison if side_by_side else show_benchmark)(found, console(), detailed=detailed)
+        (show_comparison if side_by_side else show_benchmark)(found, tables(), detailed=detailed)
     if draw is not None and found.measured:
         draw(found)
         err.print(f"drawn: {wanted.plot}", markup=False)

@@ -1,12 +1,10 @@
 """How the benchmarks show themselves: progress, tables, problems."""
 
 from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console, RenderableType
 from rich.measure import Measurement
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -14,9 +12,8 @@ from stream.bench.figures import METRICS, Metric, best_of, shown, significant
 from stream.bench.measure import Comparison, Measured
 from stream.bench.messages import StageFigures
 from stream.bench.report import rows_of
-from stream.cli.app import err, out
+from stream.cli.shown import PIPE_WIDTH, Shown, bar
 
-_PIPE_WIDTH = 1_000  # a pipe has no width; a line is as long as it is
 _GAP = 2
 _FIRST_HALF = 5  # metrics of the first table where all do not fit into one: what is about success and time
 _BEST = "*"
@@ -24,7 +21,7 @@ _BEST = "*"
 Rows = Sequence[tuple[str, Measured]]
 
 
-class Board:
+class Board(Shown):
     """How far it is: a bar on a terminal, silent in a pipe."""
 
     def __init__(self, runs: int) -> None:
@@ -35,7 +32,8 @@ class Board:
             TimeElapsedColumn(),
             TextColumn("{task.description}"),
         )
-        self._progress = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+        self._progress = bar(*columns)
+        super().__init__(self._progress)
         self._task = self._progress.add_task("", total=runs)
         self._over: dict[tuple[str, str], int] = {}
 
@@ -45,20 +43,6 @@ class Board:
         self._progress.update(
             self._task, completed=sum(self._over.values()), description=f"{contestant} on {case}"
         )
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
-        self._progress.stop()
-
-
-def console() -> Console:
-    """Return where tables go: standard output, however wide that is."""
-    return out if out.is_terminal else Console(highlight=False, soft_wrap=True, width=_PIPE_WIDTH)
 
 
 def show_comparison(comparison: Comparison, to: Console, *, detailed: bool) -> None:
@@ -124,7 +108,7 @@ def _print_metrics(
 ) -> None:
     """Print one table, or two where one is too wide."""
     whole = _metrics_table(first, rows, METRICS, best, coloured=coloured)
-    if Measurement.get(to, to.options.update(max_width=_PIPE_WIDTH), whole).maximum <= to.width:
+    if Measurement.get(to, to.options.update(max_width=PIPE_WIDTH), whole).maximum <= to.width:
         to.print(whole)
         return
     for metrics in (METRICS[:_FIRST_HALF], METRICS[_FIRST_HALF:]):

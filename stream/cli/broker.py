@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from stream.cli.app import admin_client, out, reach, settings
+from stream.cli.app import admin_client, out, settings
 from stream.config import load_settings
 from stream.errors import Fatal
 from stream.kafka import topics
+from stream.run.prepare import patiently
 
 
 def broker(
@@ -28,7 +29,8 @@ def broker(
         signal.signal(number, lambda *_: stopped.set())
     with EmbeddedBroker(port=port, data_dir=data, java=chosen.java) as running:
         here = load_settings(bootstrap_servers=running.bootstrap_servers)
-        for line in reach(here, lambda: topics.create(admin_client(here), here, None, None, repair=False)):
+        admin = admin_client(here)
+        for line in patiently(here, lambda: topics.create(admin, here, None, None, repair=False)):
             out.print(line)
         out.print(f"Kafka runs at {running.bootstrap_servers}; Ctrl-C stops it. In other terminals:\n")
         out.print(f"  export STREAM_BOOTSTRAP_SERVERS={running.bootstrap_servers}")

@@ -6,8 +6,7 @@ import signal
 import tempfile
 from enum import StrEnum
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
@@ -17,6 +16,7 @@ from rich.table import Table
 
 from stream.cli.app import err, out
 from stream.cli.listing import Format
+from stream.cli.shown import Shown
 from stream.config import load_settings
 
 if TYPE_CHECKING:
@@ -110,12 +110,13 @@ def _judge(order: "Order", campaign: "type[Campaign]", output: Format) -> None:
         raise typer.Exit(1)
 
 
-class _Board:
+class _Board(Shown):
     """The score as it grows: redrawn on a terminal, silent in a pipe."""
 
     def __init__(self) -> None:
         self._score: Score | None = None
         self._live = Live(get_renderable=self._draw, console=err, refresh_per_second=4)
+        super().__init__(self._live, on=err.is_terminal)
 
     def _draw(self) -> RenderableType:
         return "" if self._score is None else _drawn(self._score)
@@ -123,16 +124,6 @@ class _Board:
     def show(self, score: "Score") -> None:
         """Take the score so far."""
         self._score = score
-
-    def __enter__(self) -> Self:
-        if err.is_terminal:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
-        self._live.stop()
 
 
 def _drawn(score: "Score") -> RenderableType:

@@ -16,7 +16,7 @@ import typer
 
 from stream.audit.verdict import Verdict
 from stream.audit.verify import verify
-from stream.cli.app import admin_client, err, out, reach
+from stream.cli.app import admin_client, err, out
 from stream.cli.demo_run import (
     SILENT_S_MAX,
     DemoWorker,
@@ -31,6 +31,7 @@ from stream.config import Settings, load_settings
 from stream.errors import Fatal
 from stream.kafka import topics
 from stream.run.dictionary import load_index
+from stream.run.prepare import patiently
 
 
 def demo(
@@ -75,7 +76,7 @@ def _cluster(folder: Path, *, keep: bool) -> Iterator[Settings]:
             yield settings
         finally:
             if not keep:
-                reach(settings, lambda: topics.delete(admin_client(settings), settings))
+                patiently(settings, lambda: topics.delete(admin_client(settings), settings))
         return
     from stream.broker.embedded import EmbeddedBroker  # noqa: PLC0415 - slow to load, and workers do without
 
@@ -89,7 +90,7 @@ def _cluster(folder: Path, *, keep: bool) -> Iterator[Settings]:
 
 
 def _create_topics(settings: Settings) -> None:
-    reach(settings, lambda: topics.create(admin_client(settings), settings, None, None, repair=False))
+    patiently(settings, lambda: topics.create(admin_client(settings), settings, None, None, repair=False))
 
 
 def _run(settings: Settings, folder: Path, files: list[Path], rounds: int, *, keep: bool) -> bool:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.request import urlopen
 
 import orjson
 
@@ -19,6 +18,7 @@ from stream.environment import child_environment
 from stream.errors import Fatal, StreamError
 from stream.kafka.clients import make_producer, producer_options, reader_options
 from stream.kafka.reader import StoredRecord, read_topic
+from stream.telemetry.probe import is_ready
 
 RATE = 1_000.0  # blobs a second: the worker keeps up with far more; the latency shown is then not a queue's
 SILENT_S_MAX = 90.0  # without anything new the demo gives up; a group's session ends within 45 s
@@ -48,23 +48,11 @@ class DemoWorker:
             Fatal: it ended, or is not ready in time.
         """
         deadline = time.monotonic() + SILENT_S_MAX
-        while not self._is_ready():
+        while not is_ready(self._console):
             self.check()
             if time.monotonic() > deadline:
                 raise Fatal(f"the worker was not ready within {SILENT_S_MAX:.0f} s")
             time.sleep(0.1)
-
-    def _is_ready(self) -> bool:
-        lines = self._console.read_bytes().splitlines()
-        entries = [orjson.loads(line) for line in lines if line.startswith(b"{")]
-        address = next((entry["address"] for entry in entries if "address" in entry), None)
-        if address is None:
-            return False
-        try:
-            with urlopen(f"{address}/healthz/ready", timeout=5):  # noqa: S310 - our own child's
-                return True
-        except OSError:  # not ready is 503
-            return False
 
     def check(self) -> None:
         """Raise Fatal if it ended."""

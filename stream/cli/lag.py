@@ -9,12 +9,13 @@ import typer
 from rich.live import Live
 from rich.table import Table
 
-from stream.cli.app import err, out, reach, reachable_admin, settings
+from stream.cli.app import err, out, reachable_admin, settings
 from stream.cli.listing import Column, Format, Rows, quiet_pipe, write_line
 from stream.config import Settings
 from stream.errors import Retriable
 from stream.kafka.clients import Admin, reader_options
 from stream.kafka.group import Behind, Group, behind
+from stream.run.prepare import patiently
 
 _HEADS = (
     "partition", "current offset", "log end offset", "lag", "age", "member", "host", "client id",
@@ -43,12 +44,12 @@ def lag(
     admin = reachable_admin(chosen, chosen.input_topic)
     with quiet_pipe():
         if not follow:
-            _show(chosen, *reach(chosen, lambda: _look(chosen, admin)), shape)
+            _show(chosen, *patiently(chosen, lambda: _look(chosen, admin)), shape)
         elif shape is Format.TABLE and out.is_terminal:
             _live(chosen, admin, interval)
         else:
             while True:
-                _show(chosen, *reach(chosen, lambda: _look(chosen, admin)), shape, stamped=True)
+                _show(chosen, *patiently(chosen, lambda: _look(chosen, admin)), shape, stamped=True)
                 time.sleep(interval)
 
 

@@ -1,18 +1,15 @@
 """How `bench` shows itself: progress, tables, what was not right."""
 
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from stream.cli.app import err, out
+from stream.cli.shown import Shown, bar, tables
 from stream.load.check import Checked
 from stream.load.figures import DRAIN_S_MAX, TAKEN_MS_MAX, Load, Recovery, Report, Throughput
 
-_PIPE_WIDTH = 1_000  # a pipe has no width; a line is as long as it is
 _MS = 1_000
 _AXES = {
     "words_per_blob": "words a blob",
@@ -21,31 +18,23 @@ _AXES = {
 }
 
 
-class Board:
+class Board(Shown):
     """How far it is: a bar on a terminal, silent in a pipe."""
 
     def __init__(self) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-        self._progress = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+        self._progress = bar(*columns)
+        super().__init__(self._progress)
         self._task = self._progress.add_task("", total=1)
 
     def tell(self, what: str, done: int, total: int) -> None:
         """Hear what is done, and how much of it."""
         self._progress.update(self._task, description=what, completed=done, total=total)
 
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
-        self._progress.stop()
-
 
 def show_report(report: Report) -> None:
     """Print all that was measured."""
-    console = out if out.is_terminal else Console(highlight=False, soft_wrap=True, width=_PIPE_WIDTH)
+    console = tables()
     if report.throughput:
         console.print(_throughput(report.throughput))
     if report.latency:

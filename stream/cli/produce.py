@@ -13,7 +13,7 @@ from rich.filesize import decimal
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from stream.cli.app import err, reach, reachable_admin, settings
+from stream.cli.app import err, reachable_admin, settings
 from stream.cli.blobs import Blob, Cut, blobs, sources
 from stream.cli.listing import printable
 from stream.config import Settings
@@ -22,7 +22,7 @@ from stream.errors import Misconfigured, Refused, Retriable, StreamError
 from stream.kafka import topics
 from stream.kafka.reader import partitions_of
 from stream.kafka.sender import RAISE_LIMIT, Sender
-from stream.run.prepare import unreachable
+from stream.run.prepare import patiently, unreachable
 
 _SAID_MAX = 10  # undelivered blobs that are named
 _SHOW_S = 0.1  # between two moves of the progress bar
@@ -209,7 +209,7 @@ def _open_sender(chosen: Settings) -> Sender:
         Fatal: the topic is missing.
     """
     admin = reachable_admin(chosen, chosen.input_topic)
-    reach(chosen, lambda: partitions_of(admin, chosen.input_topic))
+    patiently(chosen, lambda: partitions_of(admin, chosen.input_topic))
     try:
         found = topics.look(admin, chosen).get("input")
     except (Refused, Retriable):

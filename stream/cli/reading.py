@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator
 
-from stream.cli.app import err, reach, reachable_admin
+from stream.cli.app import err, reachable_admin
 from stream.config import Settings
 from stream.errors import Retriable
 from stream.kafka.clients import reader_options
 from stream.kafka.offsets import offset_ranges
 from stream.kafka.reader import StoredRecord, partitions_of, read_topic
-from stream.run.prepare import unreachable
+from stream.run.prepare import patiently, unreachable
 
 
 def committed(
@@ -39,7 +39,7 @@ def offsets(chosen: Settings, topic: str) -> dict[int, tuple[int, int]]:
         Fatal: the topic is missing.
     """
     admin = reachable_admin(chosen, topic)
-    return reach(chosen, lambda: offset_ranges(admin, topic, partitions_of(admin, topic), stable=True))
+    return patiently(chosen, lambda: offset_ranges(admin, topic, partitions_of(admin, topic), stable=True))
 
 
 def say_following() -> None:

@@ -16,13 +16,14 @@ from rich.table import Table
 from stream.audit.verdict import DIFFERENCES_MAX, Verdict
 from stream.audit.verify import Auditor
 from stream.audit.verify import Progress as Step
-from stream.cli.app import admin_client, err, out, reach, settings
+from stream.cli.app import admin_client, err, out, settings
 from stream.cli.listing import Format
 from stream.config import Settings
 from stream.errors import Fatal, Refused, Retriable
 from stream.kafka import topics
 from stream.run.dictionary import load_index
 from stream.run.memory import keep_memory_small
+from stream.run.prepare import patiently
 from stream.telemetry.metrics import AuditMetrics
 from stream.telemetry.server import serve
 
@@ -49,7 +50,7 @@ def verify(
     chosen = settings()
     keep_memory_small()
     index = load_index(chosen.dictionary)
-    reach(chosen, lambda: topics.check(admin_client(chosen), chosen))
+    patiently(chosen, lambda: topics.check(admin_client(chosen), chosen))
     auditor = Auditor(chosen, index, differences)
     folders = state_dir or []
     if follow:

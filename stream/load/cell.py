@@ -3,10 +3,9 @@
 import contextlib
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic, sleep
 from typing import TypeVar
 
 from stream.config import Settings
@@ -14,9 +13,9 @@ from stream.errors import Retriable
 from stream.kafka import topics
 from stream.kafka.clients import FRAMING_BYTES_MAX, Admin, make_admin, reader_options
 from stream.kafka.offsets import committed_offsets, offset_ranges, stable_ends
-from stream.run.prepare import unreachable
+from stream.run.prepare import patiently
 
-REACH_S_MAX, COMMITTED_S = 20.0, 5.0
+COMMITTED_S = 5.0
 PREFIX = "bench-"
 
 T = TypeVar("T")
@@ -100,19 +99,3 @@ def attached_cell(settings: Settings, folder: Path) -> Iterator[Cell]:
     found = patiently(settings, lambda: topics.check(admin, settings))
     prefix = f"{PREFIX}{uuid.uuid4().hex[:8]}-"
     yield Cell(settings, found.input.partitions, folder, admin, own=False, prefix=prefix)
-
-
-def patiently(settings: Settings, ask: Callable[[], T]) -> T:
-    """Ask the broker something, again for a while when it does not answer.
-
-    Raises:
-        Refused: it stays away.
-    """
-    deadline = monotonic() + REACH_S_MAX
-    while True:
-        try:
-            return ask()
-        except Retriable as why:
-            if monotonic() >= deadline:
-                raise unreachable(settings, why) from why
-            sleep(0.1)

@@ -2,14 +2,12 @@
 
 import contextlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic, sleep
 from types import TracebackType
-from typing import Any, Self
-from urllib.request import urlopen
+from typing import Self
 
-import orjson
 import psutil
 
 from stream.broker.process import GuardedProcess
@@ -17,6 +15,7 @@ from stream.config import Settings
 from stream.environment import child_environment
 from stream.errors import Fatal
 from stream.load.usage import Usage
+from stream.telemetry.probe import is_ready
 
 READY_S_MAX = 120.0  # a predecessor's session may have to end first
 SETTLED_S = 6.0  # a member hears of another by a heartbeat, of which there is one each 3 or 5 s
@@ -56,7 +55,7 @@ class Subject:
             Fatal: one ended, or is not ready in time.
         """
         deadline = monotonic() + READY_S_MAX
-        while not all(map(_is_ready, self._logs)):
+        while not all(map(is_ready, self._logs)):
             self.check()
             if monotonic() > deadline:
                 raise Fatal(f"the worker was not ready within {READY_S_MAX:.0f} s:\n{self.last_lines()}")
@@ -129,28 +128,10 @@ class Subject:
             self.usage.stop()
 
 
-def _is_ready(log: Path) -> bool:
-    lines = log.read_bytes().splitlines()
-    entries = [orjson.loads(line) for line in lines if line.startswith(b"{") and line.endswith(b"}")]
-    address = next((entry["address"] for entry in entries if _names_address(entry)), None)
-    if address is None:
-        return False
-    try:
-        with urlopen(f"{address}/healthz/ready", timeout=5):  # noqa: S310 - our own child's
-            return True
-    except OSError:  # not ready is 503
-        return False
-
-
 def _events(log: Path, *names: bytes) -> int:
     """Count the log lines of events."""
     lines = log.read_bytes()
     return sum(map(lines.count, names))
-
-
-def _names_address(entry: Mapping[str, Any]) -> bool:
-    """Whether a log line says where the probes are; those of one process of several are not meant."""
-    return entry.get("event") == "telemetry listens" and "process" not in entry
 
 
 def _tail(log: Path) -> str:

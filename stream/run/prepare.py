@@ -1,6 +1,9 @@
 """What comes before a worker: the dictionary, the topics and what is granted on them."""
 
+from collections.abc import Callable
 from math import inf
+from time import monotonic, sleep
+from typing import TypeVar
 
 import structlog
 
@@ -15,7 +18,9 @@ from stream.run.dictionary import load_lexicon
 from stream.run.faults import FaultPlan
 
 REACH_S_MAX = 30.0  # how long a start waits for a broker that does not answer
+ASKED_S_MAX, ASKED_AGAIN_S = 10.0, 0.1  # the same of a command
 
+T = TypeVar("T")
 _log = structlog.get_logger()
 
 
@@ -74,6 +79,22 @@ def reach(settings: Settings, clock: SystemClock, reach_s_max: float) -> Topics 
                 _log.warning("waiting for Kafka", bootstrap_servers=settings.bootstrap_servers, why=str(why))
                 said = True
             clock.sleep(0.5)
+
+
+def patiently(settings: Settings, ask: Callable[[], T]) -> T:
+    """Ask the broker something, again for a while when it does not answer.
+
+    Raises:
+        Refused: it stays away.
+    """
+    deadline = monotonic() + ASKED_S_MAX
+    while True:
+        try:
+            return ask()
+        except Retriable as why:
+            if monotonic() >= deadline:
+                raise unreachable(settings, why) from why
+            sleep(ASKED_AGAIN_S)
 
 
 def unreachable(settings: Settings, why: Exception) -> Refused:

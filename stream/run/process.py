@@ -12,7 +12,7 @@ from stream.errors import Rejected
 from stream.ports import Clock
 from stream.run.retry import DeadlineMet, Retrier
 
-STEP, STEP_BYTES = 500, 1 << 20  # what is counted at a time: its results are in memory until they are sent
+STEP, STEP_BYTES = 2000, 1 << 19  # what is counted at a time: its results are in memory until they are sent
 
 
 @dataclass(frozen=True, slots=True)

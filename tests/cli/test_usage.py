@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from cli.running import Cli
 
-from stream.cli import app
+from stream.run import prepare
 
 AWAY = {"STREAM_BOOTSTRAP_SERVERS": "localhost:1"}
 COMMANDS = (
@@ -22,7 +22,7 @@ COMMANDS = (
 def test_broker_that_is_away_is_one_error_with_its_mend(
     args: tuple[str, ...], cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "REACH_S_MAX", 0.2)
+    monkeypatch.setattr(prepare, "ASKED_S_MAX", 0.2)
     done = cli(*args, env=AWAY)
     assert done.status == 1
     assert not done.out

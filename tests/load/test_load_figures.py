@@ -72,7 +72,7 @@ def test_report_is_json_with_every_figure() -> None:
 def test_tables_say_what_is_to_be_known(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(load_view, "out", Console(width=400))
+    monkeypatch.setattr(load_view, "tables", lambda: Console(width=400))
     load_view.show_report(report())
     shown = capsys.readouterr().out
     assert "the generator was late by 33.0 ms at p99, which is in the figures" in shown
