@@ -1,7 +1,7 @@
 """A dictionary as arrays and pieces: all that counting needs of it, made once and kept on disk."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 import numpy as np
@@ -72,6 +72,34 @@ class Lexicon:
         """Whether each signature that can be spelled is found where it stands."""
         short = [self.signatures[number] for number in self.short_ids.tolist()]
         return np.array_equal(self.find(spell([b" ".join(short)])), self.short_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A lexicon whose many small objects are two large ones.
+
+    Forked processes share those, while each object is copied as soon as a process counts its references.
+
+    Attributes:
+        lexicon: without signatures and pieces.
+        signatures: a line each.
+        pieces: the same.
+    """
+
+    lexicon: Lexicon
+    signatures: bytes
+    pieces: bytes
+
+    def unpack(self) -> Lexicon:
+        """Return the lexicon."""
+        signatures, pieces = self.signatures.split(b"\n"), self.pieces.split(b"\n")
+        return replace(self.lexicon, signatures=signatures, pieces=pieces)
+
+
+def pack(lexicon: Lexicon) -> Packed:
+    """Pack a lexicon; it has signatures."""
+    bare = replace(lexicon, signatures=(), pieces=())
+    return Packed(bare, b"\n".join(lexicon.signatures), b"\n".join(lexicon.pieces))
 
 
 def joined(ids: Sequence[Ids]) -> Ids:

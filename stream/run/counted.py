@@ -1,14 +1,15 @@
 """What was counted -> what one transaction commits."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
 from stream.core.limits import rejected_in_a_row
+from stream.core.records import OutputRecord
 from stream.core.resume import START_OVER
 from stream.core.totals import Grown, Totals
 from stream.errors import Fatal, Refused
-from stream.ports import Changes, Committed, CommittedOffset, Store
+from stream.ports import Changes, Clock, Committed, CommittedOffset, Store
 from stream.run.assignment import Assignment, Partition
 from stream.run.process import Part, Processed
 from stream.run.transaction import Staged, Work
@@ -20,11 +21,13 @@ class Limits:
 
     Attributes:
         rejected_in_a_row_max: 0 is no limit.
+        counting_s_max: how long a batch is counted within a transaction; what is left then is another's.
         dictionary: its digest.
         signatures: of the dictionary, sorted.
     """
 
     rejected_in_a_row_max: int
+    counting_s_max: float
     dictionary: str
     signatures: Sequence[bytes]
 
@@ -55,21 +58,39 @@ class Counted:
 class Sum:
     """Totals as they are after the last commit, and what a batch adds to them."""
 
-    def __init__(self, counted: Counted, assignment: Assignment, limits: Limits) -> None:
+    def __init__(self, counted: Counted, assignment: Assignment, limits: Limits, clock: Clock) -> None:
         """Raises Fatal: the store cannot be read."""
         self._parts = counted.processed.parts
+        self._undone = counted.processed.undone
         self._group = counted.group
         self._partitions = {number: assignment[number] for number in self._parts}
         self._stores = assignment.running()
         self._limits = limits
+        self._clock = clock
         self._totals = {n: _totals(each, limits.signatures) for n, each in self._partitions.items()}
         self._grown: dict[int, Grown] = {}
         self._runs: dict[int, int] = {}  # dead letters since the last result
 
     def work(self) -> Work:
         """Return what a transaction is made of."""
-        steps = chain.from_iterable(part.steps() for part in self._parts.values())
-        return Work(steps, self.stage, self._group, self._limits.dictionary)
+        return Work(self._steps(), self.stage, self._group, self._limits.dictionary)
+
+    def _steps(self) -> Iterator[list[OutputRecord]]:
+        """Count until all is counted, or for so long that a slow machine's transaction would time out."""
+        deadline = self._clock.monotonic() + self._limits.counting_s_max
+        for part in self._parts.values():
+            for records in part.steps():
+                yield records
+                if not self._all_counted() and self._clock.monotonic() >= deadline:
+                    self._leave_the_rest()
+
+    def _all_counted(self) -> bool:
+        return all(part.is_counted for part in self._parts.values())
+
+    def _leave_the_rest(self) -> None:
+        for number, part in self._parts.items():
+            if not part.is_counted:
+                self._undone[number] = part.cut()
 
     def stage(self) -> Staged:
         """Add what was counted.

@@ -19,7 +19,7 @@ import orjson
 import platformdirs
 
 from stream.core.dictionary import AnagramIndex, build_index
-from stream.core.lexicon import Lexicon, make_lexicon
+from stream.core.lexicon import Lexicon, Packed, make_lexicon, pack
 from stream.errors import Misconfigured
 
 FORMAT = 1  # another where `build_index` makes something else of the same words
@@ -134,28 +134,29 @@ def _load_lexicon(path: Path) -> Lexicon | None:
     if content is None:
         return None
     with np.load(io.BytesIO(content), allow_pickle=False) as kept:
-        lexicon = Lexicon(
+        bare = Lexicon(
             digest=str(kept["digest"]),
             words=int(kept["words"]),
             dropped=int(kept["dropped"]),
-            signatures=kept["signatures"].tobytes().split(b"\n"),
-            pieces=kept["pieces"].tobytes().split(b"\n"),
+            signatures=(),
+            pieces=(),
             spelling=kept["spelling"],
             short_ids=kept["short_ids"],
             slots=[kept[f"slots{level}"] for level in range(int(kept["levels"]))],
         )
+        lexicon = Packed(bare, kept["signatures"].tobytes(), kept["pieces"].tobytes()).unpack()
     return lexicon if lexicon.finds_its_own() else None  # else made by another version: words would be missed
 
 
 def _dumped_lexicon(lexicon: Lexicon) -> bytes:
-    made = io.BytesIO()
+    made, packed = io.BytesIO(), pack(lexicon)
     np.savez(
         made,
         digest=np.array(lexicon.digest),
         words=np.array(lexicon.words),
         dropped=np.array(lexicon.dropped),
-        signatures=np.frombuffer(b"\n".join(lexicon.signatures), np.uint8),
-        pieces=np.frombuffer(b"\n".join(lexicon.pieces), np.uint8),
+        signatures=np.frombuffer(packed.signatures, np.uint8),
+        pieces=np.frombuffer(packed.pieces, np.uint8),
         spelling=lexicon.spelling,
         short_ids=lexicon.short_ids,
         levels=np.array(len(lexicon.slots)),

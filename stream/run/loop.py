@@ -180,7 +180,7 @@ class Worker:
             raise Abortable(f"{started - self._polled:.0f} s passed since the group was last polled")
         if not counted.processed.parts:
             return meanwhile()
-        summed, before_s = Sum(counted, self.assignment, self._limits), counted.processed.seconds
+        summed, before_s = Sum(counted, self.assignment, self._limits, self._clock), counted.processed.seconds
         sending = self._aside.submit(partial(transact, summed.work(), self._sink, self.assignment.running()))
         try:
             following = meanwhile()

@@ -8,7 +8,7 @@ from typing import TypeVar
 import structlog
 
 from stream.config import Settings
-from stream.core.engine import Engine
+from stream.core.lexicon import Lexicon
 from stream.errors import Refused, Retriable
 from stream.kafka import clients, topics
 from stream.kafka.access import check_access
@@ -31,15 +31,15 @@ def announce(settings: Settings, port: int, plan: FaultPlan | None) -> None:
     _log.info("telemetry listens", address=f"http://{settings.http_host}:{port}")
 
 
-def load_engine(settings: Settings) -> Engine:
-    """Return what counts by the dictionary.
+def load_words(settings: Settings) -> Lexicon:
+    """Return the dictionary, ready for counting.
 
     Raises:
         Misconfigured: it cannot be read, or holds no word.
     """
     lexicon = load_lexicon(settings.dictionary)
     _log.info("dictionary loaded", words=lexicon.words, dropped=lexicon.dropped, digest=lexicon.digest)
-    return Engine(lexicon)
+    return lexicon
 
 
 def survey(settings: Settings, clock: SystemClock, *, is_first: bool = True) -> Topics | None:

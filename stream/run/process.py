@@ -63,6 +63,17 @@ class Part:
             self._held.append(self._step())
 
     @property
+    def is_counted(self) -> bool:
+        """Whether nothing is left to count."""
+        return not self._left
+
+    def cut(self) -> int:
+        """Leave what is not counted to another batch; return its first offset."""
+        self.next_offset, self.size = self._left[0].offset, self.size - len(self._left)
+        self._left.clear()
+        return self.next_offset
+
+    @property
     def ids(self) -> Ids:
         """A signature's id for each of the words that has one."""
         return joined(self._ids)

@@ -20,14 +20,14 @@ from time import monotonic
 import structlog
 
 from stream.config import Settings
-from stream.core.engine import Engine
+from stream.core.lexicon import Packed, pack
 from stream.errors import Fatal, Misconfigured, Refused
 from stream.run.board import Board
 from stream.run.children import ORPHAN_S_MAX, Child, End, Failure, Tie, Work
 from stream.run.clock import SystemClock
 from stream.run.faults import load_plan
 from stream.run.memory import give_back
-from stream.run.prepare import announce, load_engine, survey, turn_s_max
+from stream.run.prepare import announce, load_words, survey, turn_s_max
 from stream.run.restarts import DEATHS_IN_A_ROW_MAX, Restarts
 from stream.run.signals import Signals
 from stream.run.wire import Shared, run_worker
@@ -126,7 +126,7 @@ class Supervisor:
         """Look at the topics and load the dictionary at the same time; return the places of the workers."""
         settings = self._settings
         surveyor = self._surveyor = Child("survey", partial(_survey, settings), self._tie)
-        engine = load_engine(settings)
+        words = pack(load_words(settings))
         give_back()
         while (end := surveyor.end()) is None:
             self._turn(surveyor)
@@ -138,7 +138,7 @@ class Supervisor:
             raise Fatal(f"looking at the topics failed: {end}")
         number = 0 if self._stopping else self._number(end.answer)
         self._board.begin(number)
-        works = [partial(_work, settings, engine, self._board, self._listener, n) for n in range(number)]
+        works = [partial(_work, settings, words, self._board, self._listener, n) for n in range(number)]
         return [Place(f"process {n}", work, n) for n, work in enumerate(works)]
 
     def _number(self, partitions: int) -> int:
@@ -233,14 +233,14 @@ def _survey(settings: Settings, clock: SystemClock) -> int:
 
 
 def _work(  # noqa: PLR0913, PLR0917 - what a worker is given
-    settings: Settings, engine: Engine, board: Board, listener: socket, number: int, clock: SystemClock
+    settings: Settings, words: Packed, board: Board, listener: socket, number: int, clock: SystemClock
 ) -> int:
     """Run one worker: the work of each of the processes."""
     listener.close()
     bind_everywhere(process=number)
     if settings.instance_id is not None:
         settings = settings.model_copy(update={"instance_id": f"{settings.instance_id}-{number}"})
-    run_worker(settings, clock, Shared(engine, board.socket(number)))
+    run_worker(settings, clock, Shared(words, board.socket(number)))
     return 0
 
 

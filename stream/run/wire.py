@@ -14,6 +14,7 @@ from stream.core.codec import ResultEncoder, decode_blob
 from stream.core.counting import BlobCounter
 from stream.core.dead_letter import dead_letter
 from stream.core.engine import Engine
+from stream.core.lexicon import Packed
 from stream.core.records import InputRecord, OutputRecord
 from stream.core.text import words
 from stream.errors import Rejected
@@ -31,7 +32,7 @@ from stream.run.disturb import DisturbedProcessor, SharedWaits
 from stream.run.faults import DELAY, Failure, FaultPlan, Faults, Stage, load_plan
 from stream.run.loop import Worker
 from stream.run.memory import collect_seldom, keep_memory_small
-from stream.run.prepare import announce, load_engine, survey, turn_s_max
+from stream.run.prepare import announce, load_words, survey, turn_s_max
 from stream.run.process import Bury, Processor
 from stream.run.restore import STALLED_S_MAX, RestoreNames, Restorer
 from stream.run.retry import Retrier
@@ -55,10 +56,11 @@ class Shared:
     """What a supervisor did once for all its workers.
 
     Attributes:
+        words: the dictionary.
         socket: where the probes and metrics of this one are asked for.
     """
 
-    engine: Engine
+    words: Packed
     socket: Path
 
 
@@ -82,15 +84,16 @@ def run_worker(settings: Settings, clock: SystemClock, shared: Shared | None = N
     ):
         if shared is None:
             announce(settings, server.port, plan)
-        loading = aside.submit(lambda: load_engine(settings) if shared is None else shared.engine)
+        loading = aside.submit(lambda: load_words(settings) if shared is None else shared.words.unpack())
         found = survey(settings, clock, is_first=shared is None)
         if found is None:
             return
-        engine = loading.result()
+        engine = Engine(loading.result())
         observer = _observer(settings, slot, metrics, health, clock, watch)
         _know_stages(metrics, plan)
         collect_seldom()
-        limits = Limits(settings.rejected_in_a_row_max, engine.digest, engine.signatures)
+        counting_s_max = settings.transaction_timeout_ms / 1000 / 3
+        limits = Limits(settings.rejected_in_a_row_max, counting_s_max, engine.digest, engine.signatures)
         processor = _processor(settings, found, engine, clock, observer, metrics, plan)
         worker = _wire(settings, found, slot, limits, clock, observer, processor, watch, aside)
         with closing(_surroundings(settings, watch)):

@@ -51,6 +51,7 @@ class Tuning:
         batch_deadline_s: how long the retries of one batch may take.
         rejected_in_a_row_max: 0 is no limit.
         unwritten_max: records that restore holds before it writes them.
+        counting_s_max: how long a batch is counted within a transaction.
         plan: which stages fail on purpose.
     """
 
@@ -61,6 +62,7 @@ class Tuning:
     batch_deadline_s: float = 30.0
     rejected_in_a_row_max: int = 0
     unwritten_max: int = 100
+    counting_s_max: float = 30.0
     plan: FaultPlan | None = None
 
 
@@ -118,7 +120,7 @@ class FakeProcess:
             self.restorer,
             clock,
             self.observer,
-            Limits(tuning.rejected_in_a_row_max, index.digest, engine.signatures),
+            Limits(tuning.rejected_in_a_row_max, tuning.counting_s_max, index.digest, engine.signatures),
             Inline(),
         )
         self._group = cluster.group(names.group, names.input)

@@ -101,6 +101,7 @@ class Simulation:
             text_bytes_max=100,
             unwritten_max=rng.choice((1, 5, 20, 1000)),
             batch_deadline_s=rng.choice((0.02, 0.2, 5.0)),
+            counting_s_max=rng.choice((0.0, 0.02, 5.0)),
         )
         delayed = rng.choice((0.0, 0.3, 0.6))
         self._marker_delayed = delayed if scale.marker_delayed is None else scale.marker_delayed

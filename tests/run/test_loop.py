@@ -5,6 +5,7 @@ import pytest
 from stream.core.records import InputRecord
 from stream.errors import Abortable, Fatal, Fenced, InDoubt, Retriable
 from stream.ports import Committed
+from stream.run import process
 from stream.run.loop import LOST_AFTER_S
 from stream.store.memory import MemoryDisk
 from stream.testing.cluster import FakeCluster
@@ -183,6 +184,21 @@ def test_batch_that_took_longer_than_the_group_waits_is_not_committed() -> None:
     bench.slow_s = 0.0
     bench.drain()
     assert bench.stored() == {b"act": b"1"}
+
+
+def test_slow_machine_commits_what_it_has_counted_in_time_and_the_rest_after(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else its transaction would time out, and the same batch would come again for ever."""
+    monkeypatch.setattr(process, "STEP", 2)
+    bench = Bench(partitions=2, tuning=Tuning(counting_s_max=0.0))
+    for number in range(10):
+        bench.pipeline.submit("cat", partition=number % 2)
+    bench.drain()
+    committed = [what for _, what in bench.process.observer.events if isinstance(what, Committed)]
+    assert sorted(what.records for what in committed) == [1, 1, 2, 2, 2, 2]
+    assert bench.pipeline.committed() == [5, 5]
+    assert bench.pipeline.totals() == bench.pipeline.totals(1) == {"act": 5}
 
 
 def test_worker_whose_id_was_taken_stops() -> None:

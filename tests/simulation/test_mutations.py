@@ -16,6 +16,7 @@ from stream.ports import Batch, ChangelogChunk, Checkpoint, CommittedOffset, Sin
 from stream.run.assignment import Partition, PartitionState
 from stream.run.counted import Counted, Sum
 from stream.run.loop import Worker
+from stream.run.process import Part
 from stream.run.restore import Restorer
 from stream.run.transaction import Staged, Work, transact
 from stream.testing.faults import FaultClass
@@ -251,6 +252,27 @@ def unfinished_batch_is_held_back(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Worker, "_work", work)
 
 
+def what_was_not_counted_in_time_is_not_rewound_to(patch: pytest.MonkeyPatch) -> None:
+    def leave(self: Sum) -> None:
+        for part in self._parts.values():
+            if not part.is_counted:
+                part.cut()
+
+    patch.setattr(Sum, "_leave_the_rest", leave)
+
+
+def what_was_not_counted_in_time_is_committed(patch: pytest.MonkeyPatch) -> None:
+    cut = Part.cut
+
+    def commit_all(self: Part) -> int:
+        end = self.next_offset
+        first = cut(self)
+        self.next_offset = end
+        return first
+
+    patch.setattr(Part, "cut", commit_all)
+
+
 def totals_are_taken_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     stage = Sum.stage
 
@@ -281,6 +303,8 @@ MUTATIONS = [
     abort_rewinds_only_what_was_counted_meanwhile,
     what_was_counted_meanwhile_outlives_an_abort,
     unfinished_batch_is_held_back,
+    what_was_not_counted_in_time_is_not_rewound_to,
+    what_was_not_counted_in_time_is_committed,
     totals_are_taken_before_the_commit,
     totals_are_kept_in_doubt,
     offsets_are_committed_apart,

@@ -18,7 +18,6 @@ import structlog
 from stream.cli import main, worker
 from stream.config import Settings
 from stream.core.dictionary import build_index
-from stream.core.engine import Engine
 from stream.core.lexicon import make_lexicon
 from stream.errors import Misconfigured, Refused
 from stream.run import children, restarts, supervise
@@ -66,7 +65,7 @@ def behave(number: str, clock: SystemClock) -> None:
 instead: list[tuple[ModuleType, str, object]] = [
     (supervise, "survey", survey),
     (supervise, "run_worker", run_worker),
-    (supervise, "load_engine", lambda _: Engine(make_lexicon(build_index(["cat"])))),
+    (supervise, "load_words", lambda _: make_lexicon(build_index(["cat"]))),
     (supervise, "turn_s_max", lambda *_: 1.5),
     (supervise, "ORPHAN_S_MAX", 2.0),
     (restarts, "WAIT_S_MAX", 0.1),
