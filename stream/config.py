@@ -93,9 +93,9 @@ class Settings(BaseSettings):
         10_000,
         description="When the broker ends a dead worker's transaction.",
     )
-    batch_records_max: Positive = Field(50_000, description="Records of one transaction.")
+    batch_records_max: Positive = Field(60_000, description="Records of one transaction.")
     batch_bytes_max: Positive = Field(
-        40 * _MIB, description="Bytes of input of one transaction (one record may exceed it)."
+        48 * _MIB, description="Bytes of input of one transaction (one record may exceed it)."
     )
     batch_deadline_ms: Positive = Field(
         30_000, description="How long the retries of one batch may take together."

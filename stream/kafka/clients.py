@@ -19,7 +19,7 @@ _LOG = logging.getLogger(
 _LOG.addHandler(logging.NullHandler())
 _LOG.propagate = False
 FRAMING_BYTES_MAX = 64 * 1024  # what key, headers and framing may add to a text or a result
-_PREFETCH_KIB_MIN, _PREFETCH_KIB_MAX = 1024, 2_097_151  # librdkafka takes no more
+_PREFETCH_KIB_MIN, _PREFETCH_KIB_MAX = 1024, 8 * 1024  # more than that took memory, and no less time
 _PREFETCH_RECORDS = 10_000  # of a partition: short ones take more memory than their bytes say
 _ERRORS_KEPT = 50
 _LOOK_S, _DENIED_TIMES = 0.2, 4
@@ -125,7 +125,7 @@ def _reading(settings: Settings) -> Options:
 
 
 def _prefetch_kib(settings: Settings) -> int:
-    """Return how much is fetched ahead while a batch is worked on: half of the next."""
+    """Return how much is fetched ahead while a batch is worked on: a part of the next."""
     return min(_PREFETCH_KIB_MAX, max(_PREFETCH_KIB_MIN, settings.batch_bytes_max // 2048))
 
 

@@ -31,7 +31,7 @@ COMMITTED_S = 0.25  # how long a turn waits for offsets to become stable; longer
 COMMITTED_S_MAX = 4.0
 END_S_MAX, END_AGAIN_S = 30.0, 0.2  # of a lookup within a rebalance; where it fails a restart heals
 _TYPICAL_BYTES = 1024
-FETCHED_S = 0.01  # how long who is behind waits for more: what is fetched ahead is half a batch
+FETCHED_S = 0.01  # how long who is behind waits for more: what is fetched ahead is less than a batch
 CONSUMED_MAX = 1_000  # records: what one call to librdkafka returns is in memory twice while we take it
 
 
