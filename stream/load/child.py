@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -55,7 +56,8 @@ class Parent:
 
 def run_child(kind: type[O], run: Callable[[O, Parent], Said]) -> None:
     """Be the child: hear the order, carry it out, say how it ended."""
-    parent = Parent(sys.stdin.buffer, sys.stdout.buffer)
+    # Not buffered: the lock of a buffer that a thread reads from lets the interpreter end with a fatal error.
+    parent = Parent(FileIO(sys.stdin.fileno(), closefd=False), sys.stdout.buffer)
     try:
         said = run(parent.hear(kind), parent)
     except StreamError as error:
@@ -89,13 +91,19 @@ class Child:
         self.tell(order)
 
     def tell(self, message: Message) -> None:
-        """Tell it something."""
+        """Tell it something; nothing, where it is done.
+
+        Raises:
+            Fatal: it failed or is gone.
+        """
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(line_of(message))
             self._process.stdin.flush()
-        except BrokenPipeError as error:
-            raise self._gone() from error
+        except BrokenPipeError as error:  # it is gone, but may have come to its end before it was told
+            self._listener.join(_CLOSE_S_MAX)
+            if not self.look().done:
+                raise self._gone() from error
 
     def look(self, wait_s: float = 0.0) -> Said:
         """Return the last that it said, after waiting for something new for a while.

@@ -8,7 +8,7 @@ from stream.config import load_settings
 from stream.environment import child_environment
 from stream.errors import Fatal
 from stream.load.child import Child, Overdue
-from stream.load.messages import GeneratorOrder, ReaderOrder, Said, line_of
+from stream.load.messages import GeneratorOrder, ReaderOrder, Said, Stop, line_of
 from stream.load.texts import Recipe
 
 AWAY = {"STREAM_BOOTSTRAP_SERVERS": "localhost:1"}
@@ -35,6 +35,15 @@ def test_child_ends_with_its_parent(tmp_path: Path) -> None:
         assert process.stdout.readline()  # it reads
         process.stdin.close()  # as when the parent is killed
         assert process.wait(20) == 1
+
+
+def test_who_is_done_before_it_is_told_to_stop_is_done(tmp_path: Path) -> None:
+    order = ReaderOrder(prefix="b", start={0: 0}, first=0, blobs=0, file=tmp_path / "arrivals")
+    with Child("stream.load.reader", order, environment(), tmp_path / "log") as reader:
+        assert reader._process.wait(60) == 0
+        reader.tell(Stop(blobs=0))
+        assert reader.look().done
+        assert reader.wait_for(lambda said: said.done, 5, lambda _: None).count == 0
 
 
 def test_what_a_child_does_not_come_to_in_time_is_said(tmp_path: Path) -> None:
