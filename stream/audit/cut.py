@@ -10,7 +10,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from time import monotonic, sleep
 from typing import TypeVar
 
 from stream.config import Settings
@@ -18,6 +17,7 @@ from stream.errors import Fatal, Retriable
 from stream.kafka.clients import Admin, reader_options
 from stream.kafka.offsets import committed_offsets, offset_ranges
 from stream.kafka.reader import partitions_of
+from stream.run.patience import asked_again
 
 STABLE_S_MAX = 120.0  # an open transaction of a dead worker ends within its timeout
 ASK_S = 0.2
@@ -90,11 +90,7 @@ def _decided(admin: Admin, topic: str) -> Ranges:
 
 
 def _patiently(what: str, ask: Callable[[], T]) -> T:
-    deadline = monotonic() + STABLE_S_MAX
-    while True:
-        try:
-            return ask()
-        except Retriable as why:
-            if monotonic() >= deadline:
-                raise Fatal(f"{what}: not stable within {STABLE_S_MAX:.0f} s: {why}") from why
-            sleep(ASK_S)
+    try:
+        return asked_again(ask, STABLE_S_MAX, ASK_S)
+    except Retriable as why:
+        raise Fatal(f"{what}: not stable within {STABLE_S_MAX:.0f} s: {why}") from why

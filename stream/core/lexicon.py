@@ -102,11 +102,6 @@ def pack(lexicon: Lexicon) -> Packed:
     return Packed(bare, b"\n".join(lexicon.signatures), b"\n".join(lexicon.pieces))
 
 
-def joined(ids: Sequence[Ids]) -> Ids:
-    """Return several ids as one."""
-    return np.concatenate(ids) if ids else np.empty(0, np.int32)
-
-
 def make_lexicon(index: AnagramIndex) -> Lexicon:
     """Make the lexicon of a dictionary."""
     keys = sorted(index.anagrams)

@@ -1,6 +1,6 @@
 """Running totals of one partition, in memory: what its store holds, as numbers, one for each signature."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,9 +39,12 @@ class Totals:
                 raise ValueError(f"not in the dictionary: {min(found.keys() - ids.keys())[:20]!r}")
             self._totals[list(ids.values())] = [decode_total(found[key]) for key in ids]
 
-    def grow(self, ids: Ids) -> Grown:
+    def grow(self, ids: Iterable[Ids]) -> Grown:
         """Return the totals that these words change; nothing is changed yet."""
-        grown = np.bincount(ids, minlength=len(self._signatures))
+        number = len(self._signatures)
+        grown = np.zeros(number, np.int64)
+        for piece in _joined(ids, number):
+            grown += np.bincount(piece, minlength=number)
         changed = np.flatnonzero(grown)
         return Grown(changed, self._totals[changed] + grown[changed])
 
@@ -59,6 +62,19 @@ class Totals:
     def counted(self) -> int:
         """How many signatures have a total."""
         return int(np.count_nonzero(self._totals))
+
+
+def _joined(pieces: Iterable[Ids], least: int) -> Iterator[Ids]:
+    """Join pieces until they hold `least` ids: adding them up costs as much as there are signatures."""
+    held, size = list[Ids](), 0
+    for piece in pieces:
+        held.append(piece)
+        size += len(piece)
+        if size >= least:
+            yield np.concatenate(held)
+            held, size = [], 0
+    if size:
+        yield np.concatenate(held)
 
 
 def largest(totals: Sequence[Totals], number: int) -> dict[bytes, int]:

@@ -21,6 +21,7 @@ _LOG.propagate = False
 FRAMING_BYTES_MAX = 64 * 1024  # what key, headers and framing may add to a text or a result
 _PREFETCH_KIB_MIN, _PREFETCH_KIB_MAX = 1024, 8 * 1024  # more than that took memory, and no less time
 _PREFETCH_RECORDS = 10_000  # of a partition: short ones take more memory than their bytes say
+_QUEUE_KIB = 16 * 1024
 _ERRORS_KEPT = 50
 _LOOK_S, _DENIED_TIMES = 0.2, 4
 _DENIALS = {
@@ -140,6 +141,8 @@ def transactional_options(settings: Settings, instance_id: str, batch_bytes_max:
         "message.timeout.ms": timeout_ms,
         "socket.timeout.ms": timeout_ms - 100,
         "batch.size": batch_bytes_max,
+        # Full where the broker is slow: then counting waits for it, and a batch ends early.
+        "queue.buffering.max.kbytes": max(_QUEUE_KIB, 2 * message_bytes_max(settings) // 1024),
         "retry.backoff.ms": 20,  # what CONCURRENT_TRANSACTIONS waits between two transactions
     }
 

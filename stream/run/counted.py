@@ -1,5 +1,6 @@
 """What was counted -> what one transaction commits."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -76,16 +77,19 @@ class Sum:
         return Work(self._steps(), self.stage, self._group, self._limits.dictionary)
 
     def _steps(self) -> Iterator[list[OutputRecord]]:
-        """Count until all is counted, or for so long that a slow machine's transaction would time out."""
-        deadline = self._clock.monotonic() + self._limits.counting_s_max
-        for part in self._parts.values():
-            for records in part.steps():
-                yield records
-                if not self._all_counted() and self._clock.monotonic() >= deadline:
-                    self._leave_the_rest()
+        """Take what is counted, and count until a slow machine's transaction would time out.
 
-    def _all_counted(self) -> bool:
-        return all(part.is_counted for part in self._parts.values())
+        A step of each partition in turn, so that none waits for the others.
+        """
+        deadline = self._clock.monotonic() + self._limits.counting_s_max
+        turns = deque(part.steps() for part in self._parts.values())
+        while turns:
+            steps = turns.popleft()
+            if (records := next(steps, None)) is not None:
+                turns.append(steps)
+                yield records
+                if self._clock.monotonic() >= deadline:
+                    self._leave_the_rest()
 
     def _leave_the_rest(self) -> None:
         for number, part in self._parts.items():
@@ -101,9 +105,9 @@ class Sum:
         changes = dict[int, Changes]()
         for number, part in self._parts.items():
             self._runs[number] = _rejections(self._partitions[number], part, self._limits)
-            ids = part.ids
-            if len(ids):
-                grown = self._grown[number] = self._totals[number].grow(ids)
+            grown = self._totals[number].grow(part.ids)
+            if len(grown.ids):
+                self._grown[number] = grown
                 changes[number] = self._totals[number].encode(grown)
         offsets = {
             number: CommittedOffset(part.next_offset, number in changes or _has_counted(self._stores[number]))

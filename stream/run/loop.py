@@ -148,16 +148,18 @@ class Worker:
         processed = self._processor.process(batch.records)
         return Counted(first, batch.group, processed, self._clock.monotonic() - started)
 
-    def _count_now(self, batch: Batch) -> Counted:
+    def _count_beside(self, batch: Batch) -> Counted:
+        """Count beside a commit, unless that takes longer than it waits: then it is counted as it is sent."""
         counted = self._count(batch)
-        counted.processed.count()
+        if self._waits_longer(counted.processed):
+            counted.processed.count()
         return counted
 
     def _commit(self, counted: Counted, batch: Batch) -> Counted | None:
         """Commit what is counted, and count `batch` beside it. None: neither; the records come again."""
         both = first_offsets(batch.records) | counted.first
         try:
-            following = self._send(counted, lambda: self._count_now(batch))
+            following = self._send(counted, lambda: self._count_beside(batch))
         except Abortable as why:
             self._source.rewind(both)
             self._observer.aborted(why)
@@ -190,7 +192,7 @@ class Worker:
         counted_s = counted.processed.seconds
         took_s = self._clock.monotonic() - started - (counted_s - before_s)
         what = committed(counted, staged, took_s)
-        self._record_s = counted_s / max(1, what.records)
+        self._record_s = (counted.seconds + counted_s) / max(1, what.records)
         self._observer.committed(what)
         return following
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from math import inf
-from time import monotonic, sleep
 from typing import TypeVar
 
 import structlog
@@ -16,6 +15,7 @@ from stream.kafka.topics import Topics
 from stream.run.clock import SystemClock
 from stream.run.dictionary import load_lexicon
 from stream.run.faults import FaultPlan
+from stream.run.patience import asked_again
 
 REACH_S_MAX = 30.0  # how long a start waits for a broker that does not answer
 ASKED_S_MAX, ASKED_AGAIN_S = 10.0, 0.1  # the same of a command
@@ -87,14 +87,10 @@ def patiently(settings: Settings, ask: Callable[[], T]) -> T:
     Raises:
         Refused: it stays away.
     """
-    deadline = monotonic() + ASKED_S_MAX
-    while True:
-        try:
-            return ask()
-        except Retriable as why:
-            if monotonic() >= deadline:
-                raise unreachable(settings, why) from why
-            sleep(ASKED_AGAIN_S)
+    try:
+        return asked_again(ask, ASKED_S_MAX, ASKED_AGAIN_S)
+    except Retriable as why:
+        raise unreachable(settings, why) from why
 
 
 def unreachable(settings: Settings, why: Exception) -> Refused:

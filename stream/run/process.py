@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from stream.core.counting import Counts
-from stream.core.lexicon import Ids, joined
+from stream.core.lexicon import Ids
 from stream.core.records import InputRecord, OutputRecord
 from stream.errors import Rejected
 from stream.ports import Clock
@@ -33,8 +33,9 @@ class Part:
     Attributes:
         size: how many records there are.
         next_offset: the input's next offset after them.
-        rejected: place among them -> why it is a dead letter; as the next two, of those counted so far.
+        rejected: place among them -> why it is a dead letter; as the next, of those counted so far.
         words: of the records that have a result.
+        ids: a signature's id for each of those words that has one, in pieces.
         seconds: how long counting took.
     """
 
@@ -45,12 +46,12 @@ class Part:
         self.next_offset = records[-1].offset + 1
         self.rejected: dict[int, Rejected] = {}
         self.words = 0
+        self.ids: list[Ids] = []
         self.seconds = 0.0
         self._left = records
         self._count = count
         self._clock = clock
         self._held = deque[list[OutputRecord]]()
-        self._ids: list[Ids] = []
 
     def steps(self) -> Iterator[list[OutputRecord]]:
         """Take results and dead letters, one for each input record, in its order."""
@@ -73,11 +74,6 @@ class Part:
         self._left.clear()
         return self.next_offset
 
-    @property
-    def ids(self) -> Ids:
-        """A signature's id for each of the words that has one."""
-        return joined(self._ids)
-
     def was_rejected(self) -> Iterable[bool]:
         """Return of each record, in order, whether it is a dead letter."""
         return (place in self.rejected for place in range(self.size))
@@ -94,7 +90,7 @@ class Part:
         step = self._count(list(self._next()))
         self.rejected.update({place + at: why for at, why in step.rejected.items()})
         self.words += step.words
-        self._ids.append(step.ids)
+        self.ids.append(step.ids)
         self.seconds += self._clock.monotonic() - began
         return step.made
 

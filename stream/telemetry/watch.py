@@ -6,7 +6,6 @@ Calls that are made per record are the watched object's own, not wrapped.
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from stream.core.records import Header, InputRecord, OutputRecord
 from stream.ports import (
@@ -22,21 +21,24 @@ from stream.telemetry.lag import Lag
 from stream.telemetry.metrics import Metrics
 
 SAMPLED_MAX = 1_000  # records of a batch that are looked at
-GATHERED_MAX = 8  # batches that may be waiting for their commit; there are two at most, but for aborts
+GATHERED_MAX = 8  # batches that are remembered; two at most have something left
 
 
-@dataclass(frozen=True, slots=True)
 class _Gathered:
-    """A batch as it was sampled: by partition its end and its last timestamp; its oldest timestamp."""
+    """A batch as it was sampled: (partition, offset, timestamp) of records that are not done."""
 
-    ends: Mapping[int, int]
-    stamps_ms: Mapping[int, int]
-    oldest_ms: int
+    def __init__(self, sample: Iterable[InputRecord]) -> None:
+        self.left = [(record.partition, record.offset, record.timestamp_ms or 0) for record in sample]
 
-    def is_done(self, offsets: Mapping[int, int]) -> bool:
-        """Whether a commit of these offsets covers it; of a partition that went, none will say."""
-        told = self.ends.keys() & offsets.keys()
-        return bool(told) and all(offsets[partition] >= self.ends[partition] for partition in told)
+    def take(self, offsets: Mapping[int, int]) -> list[tuple[int, int]]:
+        """Take what is before these offsets: partition and timestamp, in order."""
+        done = [(at, stamp_ms) for at, offset, stamp_ms in self.left if offset < offsets.get(at, 0)]
+        self.left = [each for each in self.left if each[1] >= offsets.get(each[0], 0)]
+        return done
+
+    def drop(self, offsets: Mapping[int, int]) -> None:
+        """Drop what is not before these offsets: it comes again."""
+        self.left = [each for each in self.left if each[0] not in offsets or each[1] < offsets[each[0]]]
 
 
 class Watch:
@@ -72,21 +74,23 @@ class Watch:
 
     def gathered(self, sample: Sequence[InputRecord]) -> None:
         """These, in order, are of a batch that was gathered."""
-        ends = {record.partition: record.offset + 1 for record in sample}
-        stamps_ms = {record.partition: record.timestamp_ms or 0 for record in sample}
-        oldest_ms = min((ms for record in sample if (ms := record.timestamp_ms or 0) > 0), default=0)
-        self._gathered.append(_Gathered(ends, stamps_ms, oldest_ms))
-        self.lag.given(ends)
+        self._gathered.append(_Gathered(sample))
+        self.lag.given({record.partition: record.offset + 1 for record in sample})
+
+    def rewound(self, offsets: Mapping[int, int]) -> None:
+        """What is not before these offsets will be gathered again."""
+        for batch in self._gathered:
+            batch.drop(offsets)
 
     def committed(self, offsets: Mapping[int, int]) -> None:
         """All before these offsets of the input is done; what was gathered after them is not."""
         now, stamps_ms = self.clock.now(), dict[int, int]()
         self.metrics.last_commit.set(now)
-        for batch in [batch for batch in self._gathered if batch.is_done(offsets)]:
-            self._gathered.remove(batch)
-            stamps_ms |= batch.stamps_ms
-            if batch.oldest_ms:
-                self.metrics.latency.observe(max(0.0, now - batch.oldest_ms / 1000))
+        for batch in self._gathered:
+            done = batch.take(offsets)
+            stamps_ms |= dict(done)
+            if oldest_ms := min((ms for _, ms in done if ms > 0), default=0):
+                self.metrics.latency.observe(max(0.0, now - oldest_ms / 1000))
         self.lag.committed(offsets, stamps_ms)
 
     @contextmanager
@@ -111,9 +115,7 @@ class WatchedSource:
         self._left = 0.0
         self.committed = source.committed
         self.offset_range = source.offset_range
-        self.start = source.start
         self.stop = source.stop
-        self.rewind = source.rewind
         self.close = source.close
 
     def subscribe(self, listener: AssignmentListener) -> None:
@@ -135,6 +137,16 @@ class WatchedSource:
         if batch.records:
             self._look_at(batch.records)
         return batch
+
+    def start(self, partition: int, offset: int) -> None:
+        """Deliver an assigned partition from this offset."""
+        self._watch.rewound({partition: 0})  # whatever was gathered before
+        self._source.start(partition, offset)
+
+    def rewind(self, offsets: Mapping[int, int]) -> None:
+        """Deliver these partitions again from these offsets."""
+        self._watch.rewound(offsets)
+        self._source.rewind(offsets)
 
     def _look_at(self, records: Sequence[InputRecord]) -> None:
         watch, step = self._watch, max(1, len(records) // SAMPLED_MAX)

@@ -14,8 +14,13 @@ STORED = st.dictionaries(st.sampled_from(SIGNATURES), st.integers(1, 2**60))
 NUMBERS = st.lists(st.integers(0, len(SIGNATURES) - 1))
 
 
-def ids(numbers: list[int]) -> Ids:
-    return np.array(numbers, np.int32)
+def ids(numbers: list[int]) -> list[Ids]:
+    """In pieces of 0, 1, 2, … words."""
+    left, pieces = numbers, list[Ids]()
+    for size in range(len(numbers) + 1):
+        pieces.append(np.array(left[:size], np.int32))
+        left = left[size:]
+    return pieces
 
 
 def encoded(totals: dict[bytes, int]) -> dict[bytes, bytes]:

@@ -233,7 +233,7 @@ def abort_rewinds_only_what_was_counted_meanwhile(patch: pytest.MonkeyPatch) -> 
 
 
 def what_was_counted_meanwhile_outlives_an_abort(patch: pytest.MonkeyPatch) -> None:
-    after_an_abort(patch, lambda self, _, batch: self._count_now(batch))
+    after_an_abort(patch, lambda self, _, batch: self._count_beside(batch))
 
 
 def unfinished_batch_is_held_back(patch: pytest.MonkeyPatch) -> None:

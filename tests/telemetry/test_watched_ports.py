@@ -103,6 +103,31 @@ def test_a_commit_is_of_what_was_gathered_before_it_not_of_the_batch_that_follow
     assert setting.value("stream_latency_seconds_sum") == pytest.approx(19)
 
 
+def test_what_a_commit_left_out_and_an_abort_undid_counts_when_it_came_again(setting: Setting) -> None:
+    now_ms = int(setting.clock.now() * 1000)
+    ages_s = (10, 8, 4)
+    records = [record(0, at, 1, now_ms - age_s * 1_000) for at, age_s in enumerate(ages_s)]
+    source = WatchedSource(
+        Giving(iter([Batch([*records]), Batch(records[1:]), Batch(records[1:])]), setting.clock),
+        setting.watch,
+        lambda: None,
+    )
+    setting.lag.assigned([0])
+    setting.lag.restored(0, 0)
+    source.gather(0)
+    setting.watch.committed({0: 1})  # for want of time
+    source.rewind({0: 1})
+    assert setting.value("stream_latency_seconds_sum") == pytest.approx(10)
+    assert setting.value("stream_lag_seconds", partition="0") == pytest.approx(10), "of the last that is done"
+    source.gather(0)
+    source.rewind({0: 1})  # aborted
+    source.gather(0)
+    setting.watch.committed({0: 3})
+    assert setting.value("stream_latency_seconds_count") == 2
+    assert setting.value("stream_latency_seconds_sum") == pytest.approx(10 + 8)
+    assert setting.value("stream_lag_records", partition="0") == 0
+
+
 def test_the_steps_of_a_transaction_are_measured_and_its_age_told(setting: Setting) -> None:
     class Slow(FakeSink):
         def commit(self) -> dict[int, int]:
