@@ -1,6 +1,6 @@
 """What the commands share: the application, the consoles, how settings and Kafka are reached."""
 
-from typing import Any, TypeVar
+from typing import Any
 
 from rich.console import Console
 
@@ -13,8 +13,6 @@ from stream.telemetry.logs import configure_logs
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
-
-T = TypeVar("T")
 
 
 def examples(*lines: str) -> str:

@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from stream.config import Settings
 from stream.errors import Retriable
@@ -17,8 +16,6 @@ from stream.run.prepare import patiently
 
 COMMITTED_S = 5.0
 PREFIX = "bench-"
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stream.core.records import InputRecord
+from stream.core.records import InputRecord, OutputRecord
 from stream.errors import Abortable, Fatal, Fenced, InDoubt, Retriable
 from stream.ports import Committed
 from stream.run import process
@@ -199,6 +199,25 @@ def test_slow_machine_commits_what_it_has_counted_in_time_and_the_rest_after(
     assert sorted(what.records for what in committed) == [1, 1, 2, 2, 2, 2]
     assert bench.pipeline.committed() == [5, 5]
     assert bench.pipeline.totals() == bench.pipeline.totals(1) == {"act": 5}
+
+
+def test_partitions_are_counted_in_turn_so_that_none_starves_where_time_is_short(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(process, "STEP", 1)
+    bench = Bench(partitions=2, tuning=Tuning(counting_s_max=3.5))
+    produce = FakeSink.produce
+
+    def slow(self: FakeSink, records: list[OutputRecord]) -> None:
+        bench.pipeline.cluster.clock.advance(1.0)
+        produce(self, records)
+
+    monkeypatch.setattr(FakeSink, "produce", slow)
+    for partition in (0, 0, 0, 0, 0, 1, 1, 1, 1, 1):
+        bench.pipeline.submit("cat", partition)
+    bench.drain()
+    first = next(what for _, what in bench.process.observer.events if isinstance(what, Committed))
+    assert first.offsets == {0: 2, 1: 2}
 
 
 def test_worker_whose_id_was_taken_stops() -> None:
