@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ from stream.telemetry.lag import Fetched, Lag
 from stream.telemetry.metrics import Metrics
 
 STATISTICS_MS = 1_000  # how exact the lag is; a few kilobytes, parsed in well below 1 ms
+CONNECTING_S = 5.0  # a client that was just made has no connection yet, and nothing is wrong
 _MICRO = 1e-6
 _BOOTSTRAP = -1  # a broker of the settings, whose own entry is another
 
@@ -67,7 +69,9 @@ class ClientStats:
             for name, counter in self._counters.items():
                 self._count(counter, client, name, float(sum(broker.get(name, 0) for broker in brokers)))
         if client == "consumer":
-            self._connected(sum(broker.get("state") == "UP" for broker in brokers))
+            up = sum(broker.get("state") == "UP" for broker in brokers)
+            if up or found.get("age", inf) * _MICRO > CONNECTING_S:
+                self._connected(up)
             self._follow(float(found["time"]), partitions)
 
     def _count(self, counter: Counter, client: str, name: str, total: float) -> None:

@@ -226,3 +226,7 @@ def test_of_librdkafkas_statistics_what_matters_is_taken(setting: Setting) -> No
     assert setting.value("stream_lag_records", partition="0") == 0, "fetched, none queued: a marker is left"
     take('{"time": 1}')  # what is not there does no harm
     assert brokers == [2, 2, 2, 0]
+    take('{"time": 1, "age": 1000}')
+    assert brokers == [2, 2, 2, 0], "it was just made"
+    take('{"time": 1, "age": 6000000}')
+    assert brokers == [2, 2, 2, 0, 0]
