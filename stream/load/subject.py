@@ -121,11 +121,7 @@ class Subject:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
-        if kind is None:
-            self.stop()
-        else:
-            self.kill()
-            self.usage.stop()
+        self.stop()  # in order, also after an error: who is killed cannot clean up
 
 
 def _events(log: Path, *names: bytes) -> int:

@@ -52,10 +52,10 @@ def supervise(settings: Settings, processes_max: int) -> None:
         raise not_listening(settings.http_host, settings.http_port, error) from error
     with ExitStack() as closing:
         closing.callback(listener.close)
+        signals = closing.enter_context(Signals())  # before there is anything to clean up
         folder = Path(tempfile.mkdtemp(prefix="anagram-stream-"))  # its owner's alone
         closing.callback(shutil.rmtree, folder, ignore_errors=True)
         announce(settings, address_of(listener)[1], plan)
-        signals = closing.enter_context(Signals())
         tie = Tie(partial(shutil.rmtree, folder, ignore_errors=True))
         supervisor = Supervisor(settings, listener, Board(folder, processes_max), signals, tie)
         closing.callback(supervisor.close)
