@@ -15,6 +15,7 @@ Ids = npt.NDArray[np.int32]
 """Numbers of signatures: their places in the sorted list of the dictionary's."""
 
 _SLOT_BITS_MIN = 15
+_NO_WORD = 2**64 - 1  # no 22 characters add up to it
 # Any odd factors do; these are the same everywhere, so that a table may be kept. Two for each level.
 _FACTORS = np.frombuffer(b"".join(sha256(b"%d" % n).digest()[:16] for n in range(64)), "<u8").reshape(-1, 2)
 _FACTORS = _FACTORS | np.uint64(1)
@@ -30,9 +31,8 @@ class Lexicon:
         dropped: how many entries were not of the letters a-z alone.
         signatures: sorted, in ASCII; an id is a place here.
         pieces: of each signature, the entries of a result's JSON for one word of it, as `"act":1,"cat":1`.
-        spelling: (short signatures, 2); of those of up to `EXACT_MAX` letters, in their order.
-        short_ids: id of each of those.
-        slots: by level, what stands where: a place in `spelling`. Powers of two long.
+        spelling: (signatures + 1, 2); of one of more than `EXACT_MAX` letters, and at the end, of no word.
+        slots: by level, which id stands where; where none does, the number of signatures. Powers of two long.
     """
 
     digest: str
@@ -41,37 +41,36 @@ class Lexicon:
     signatures: Sequence[bytes]
     pieces: Sequence[bytes]
     spelling: Numbers
-    short_ids: Ids
     slots: Sequence[Ids]
 
     def find(self, spelled: Spelled) -> Ids:
         """Return the id of each word; of one without, the number of signatures.
 
-        Each signature stands at the first level where its slot was free. An empty slot names the place 0,
-        which the comparison finds to be spelled otherwise.
+        Each signature stands at the first level where its slot was free.
         """
-        ids = np.full(len(spelled.spelling), len(self.signatures), np.int32)
-        left, spelling = None, spelled.spelling
-        for level, slots in enumerate(self.slots):
-            places = slots.take(_slots_of(spelling, level, len(slots)), mode="clip")
-            same = self.spelling.take(places, axis=0, mode="clip") == spelling
-            found = same[:, 0] & same[:, 1]
-            if left is None:
-                np.copyto(ids, self.short_ids.take(places, mode="clip"), where=found)
-                left = np.flatnonzero(~found)
-            else:
-                ids[left[found]] = self.short_ids.take(places[found], mode="clip")
-                left = left[~found]
+        ids, left = self._at(0, spelled.spelling)
+        for level in range(1, len(self.slots)):
             if not len(left):
                 break
-            spelling = spelled.spelling.take(left, axis=0, mode="clip")
-        ids[spelled.lengths > EXACT_MAX] = len(self.signatures)
+            found, missing = self._at(level, spelled.spelling.take(left, axis=0, mode="clip"))
+            ids[left] = found
+            left = left[missing]
+        ids[left] = len(self.signatures)
+        if spelled.long:
+            ids[list(spelled.long)] = len(self.signatures)
         return ids
+
+    def _at(self, level: int, spelling: Numbers) -> tuple[Ids, npt.NDArray[np.intp]]:
+        """Return what stands where these would at a level, and the places of those that it is not."""
+        slots = self.slots[level]
+        ids = slots.take(_slots_of(spelling, level, len(slots)), mode="clip")
+        other = self.spelling.take(ids, axis=0, mode="clip") != spelling
+        return ids, np.flatnonzero(other[:, 0] | other[:, 1])
 
     def finds_its_own(self) -> bool:
         """Whether each signature that can be spelled is found where it stands."""
-        short = [self.signatures[number] for number in self.short_ids.tolist()]
-        return np.array_equal(self.find(spell([b" ".join(short)])), self.short_ids)
+        ids = _short(self.signatures)
+        return np.array_equal(self.find(spell([b" ".join([self.signatures[number] for number in ids])])), ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +104,23 @@ def pack(lexicon: Lexicon) -> Packed:
 def make_lexicon(index: AnagramIndex) -> Lexicon:
     """Make the lexicon of a dictionary."""
     keys = sorted(index.anagrams)
-    short = [number for number, key in enumerate(keys) if len(key) <= EXACT_MAX]
-    spelling = spell([" ".join([keys[number] for number in short]).encode()]).spelling
+    signatures = [key.encode() for key in keys]
+    short = np.array(_short(signatures), np.int32)
+    spelling = np.full((len(keys) + 1, 2), _NO_WORD, np.uint64)
+    spelling[short] = spell([b" ".join([signatures[number] for number in short])]).spelling
     return Lexicon(
         digest=index.digest,
         words=index.words,
         dropped=index.dropped,
-        signatures=[key.encode() for key in keys],
+        signatures=signatures,
         pieces=[",".join([f'"{word}":1' for word in index.anagrams[key]]).encode() for key in keys],
         spelling=spelling,
-        short_ids=np.array(short, np.int32),
-        slots=list(_levels(spelling)),
+        slots=list(_levels(spelling, short)),
     )
+
+
+def _short(signatures: Sequence[bytes]) -> list[int]:
+    return [number for number, key in enumerate(signatures) if len(key) <= EXACT_MAX]
 
 
 def long_ids(signatures: Sequence[bytes]) -> dict[str, int]:
@@ -126,24 +130,22 @@ def long_ids(signatures: Sequence[bytes]) -> dict[str, int]:
 
 def find_long(spelled: Spelled, long: dict[str, int], ids: Ids) -> None:
     """Put in the ids of words that are too long to be spelled; they are few."""
-    lengths = sorted({len(key) for key in long})
-    for number in np.flatnonzero(np.isin(spelled.lengths, lengths)).tolist() if lengths else ():
-        start = spelled.starts[number]
-        word = spelled.letters[start : start + spelled.lengths[number]].decode()
-        ids[number] = long.get(signature(word), ids[number])
+    lengths = {len(key) for key in long}
+    for number, word in spelled.long.items():
+        if len(word) in lengths:
+            ids[number] = long.get(signature(word.decode()), ids[number])
 
 
-def _levels(spelling: Numbers) -> Iterator[Ids]:
-    """Give every spelling a slot; the first level takes nine in ten."""
-    left = np.arange(len(spelling), dtype=np.int32)
+def _levels(spelling: Numbers, left: Ids) -> Iterator[Ids]:
+    """Give every id in `left` a slot, the first level even if there is none; it takes nine in ten."""
     for level in range(len(_FACTORS)):
-        if not len(left):
-            return
-        slots = np.zeros(1 << max(len(left).bit_length() + 2, _SLOT_BITS_MIN), np.int32)
+        slots = np.full(1 << max(len(left).bit_length() + 2, _SLOT_BITS_MIN), len(spelling) - 1, np.int32)
         wanted = _slots_of(spelling[left], level, len(slots))
         slots[wanted] = left
         left = left[slots[wanted] != left]
         yield slots
+        if not len(left):
+            return
     raise AssertionError("a level that takes none has not been seen")
 
 

@@ -14,11 +14,13 @@ import numpy.typing as npt
 SEPARATOR = b"\xff"  # in no UTF-8 text
 EXACT_MAX = 22  # characters
 _BASE = EXACT_MAX + 1
-_BLOCK = 1 << 14  # bytes; the running sums of a block stay in the processor's cache
+_BLOCK = 1 << 14  # pairs of bytes; the running sums of a block stay in the processor's cache
 _LETTERS = b"abcdefghijklmnopqrstuvwxyz"
 _LANE = 13
+_BORDER = b"\1"  # what the separator becomes; like a space it is below every character of a word
 _FOLD = bytes.maketrans(
-    b"ABCDEFGHIJKLMNOPQRSTUVWXYZ-\t\n\v\f\r\x1c\x1d\x1e\x1f", _LETTERS + b" " + b" " * len("\t\n\v\f\r----")
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZ-\t\n\v\f\r\x1c\x1d\x1e\x1f" + SEPARATOR,
+    _LETTERS + b" " + b" " * len("\t\n\v\f\r----") + _BORDER,
 )
 _KEPT = frozenset(_LETTERS + _LETTERS.upper() + b"0123456789 \t\n\v\f\r\x1c\x1d\x1e\x1f-" + SEPARATOR)
 _DROPPED = bytes(byte for byte in range(256) if byte not in _KEPT)
@@ -33,17 +35,13 @@ class Spelled:
     """The words of several texts.
 
     Attributes:
-        letters: the texts, filtered and folded, one behind the other.
-        starts: place of each word in `letters`.
-        lengths: of each word, in characters.
         spelling: (words, 2); exact for words of up to `EXACT_MAX` characters.
+        long: the words of more, filtered and folded, by their number.
         first: number of the first word of each text; one entry more than texts.
     """
 
-    letters: bytes
-    starts: Places
-    lengths: Places
     spelling: Numbers
+    long: dict[int, bytes]
     first: Places
 
 
@@ -53,16 +51,15 @@ def spell(texts: list[bytes]) -> Spelled:
     plain = joined if all(map(bytes.isascii, texts)) else _plain_spaces(joined)
     letters = plain.translate(_FOLD, _DROPPED)
     found = np.frombuffer(letters, np.uint8)
-    inside = (found > ord(" ")) & (found < SEPARATOR[0])
-    edges = np.flatnonzero(inside[1:] != inside[:-1]) + 1
-    sums = _running_sums(found, edges)
-    starts = edges[::2]
+    inside = found > ord(" ")
+    starts = np.flatnonzero(inside[1:] > inside[:-1])
+    starts += 1
+    bounds = np.append(starts, len(letters))  # what stands between two words counts nothing
+    sums = _running_sums(letters, bounds)
     return Spelled(
-        letters=letters,
-        starts=starts,
-        lengths=edges[1::2] - starts,
-        spelling=sums[1::2] - sums[::2],
-        first=np.searchsorted(starts, np.flatnonzero(found == SEPARATOR[0])),
+        spelling=sums[1:] - sums[:-1],
+        long=_long(letters, bounds),
+        first=np.searchsorted(starts, np.flatnonzero(found == _BORDER[0])),
     )
 
 
@@ -76,24 +73,37 @@ def _values() -> Numbers:
 
 
 _VALUES = _values()
+_PAIRS = (_VALUES[:, None] + _VALUES).reshape(-1, 2)  # of two bytes, read as one number
 
 
-def _running_sums(letters: npt.NDArray[np.uint8], edges: Places) -> Numbers:
-    """Return the sum of all values before each of `edges`, modulo 2**64: differences stay exact."""
-    sums = np.empty((len(edges), 2), np.uint64)
-    running = np.empty((min(_BLOCK, len(letters)), 2), np.uint64)
+def _running_sums(letters: bytes, bounds: Places) -> Numbers:
+    """Return the sum of all values before each of `bounds`, modulo 2**64: differences stay exact.
+
+    Bytes are added two at a time. A bound at an odd place has a byte that counts nothing before it, so the
+    pairs before it have it all.
+    """
+    pairs, ends = np.frombuffer(letters, np.uint16, len(letters) // 2), bounds >> 1
+    sums = np.zeros((len(ends), 2), np.uint64)
     carry = np.zeros(2, np.uint64)
-    done = 0
-    for start in range(0, len(letters), _BLOCK):
+    done = int(np.searchsorted(ends, 0, side="right"))  # before them there is nothing
+    for start in range(0, len(pairs), _BLOCK):
         # No place is out of range; of the three modes `clip` is the fastest.
-        values = _VALUES.take(letters[start : start + _BLOCK], axis=0, mode="clip")
-        values[0] += carry
-        np.cumsum(values, axis=0, out=running[: len(values)])
-        carry = running[len(values) - 1].copy()
-        upto = int(np.searchsorted(edges, start + len(values), side="right"))
-        running.take(edges[done:upto] - (start + 1), axis=0, out=sums[done:upto], mode="clip")
+        running = _PAIRS.take(pairs[start : start + _BLOCK], axis=0, mode="clip")
+        running[0] += carry
+        np.add.accumulate(running, axis=0, out=running)
+        carry = running[-1].copy()
+        upto = int(np.searchsorted(ends, start + len(running), side="right"))
+        running.take(ends[done:upto] - (start + 1), axis=0, out=sums[done:upto], mode="clip")
         done = upto
     return sums
+
+
+def _long(letters: bytes, bounds: Places) -> dict[int, bytes]:
+    """Return the words that are too long to be spelled: few, so what lies far apart is looked at again."""
+    far = np.flatnonzero(bounds[1:] - bounds[:-1] > EXACT_MAX)
+    apart = zip(far.tolist(), bounds[far].tolist(), bounds[far + 1].tolist(), strict=True)
+    words = ((number, letters[start:end].rstrip(b" " + _BORDER)) for number, start, end in apart)
+    return {number: word for number, word in words if len(word) > EXACT_MAX}
 
 
 _SPACE_LEADS = np.isin(np.arange(256), sorted({space[0] for space in _FOREIGN_SPACES}))

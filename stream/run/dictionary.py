@@ -23,7 +23,7 @@ from stream.core.lexicon import Lexicon, Packed, make_lexicon, pack
 from stream.errors import Misconfigured
 
 FORMAT = 1  # another where `build_index` makes something else of the same words
-LEXICON_FORMAT = 1  # another where `make_lexicon` makes, or `spell` and `find` need, something else
+LEXICON_FORMAT = 2  # another where `make_lexicon` makes, or `spell` and `find` need, something else
 PACKAGE, LIST = "english-words", "gcide"
 _OWNER_ONLY = 0o700
 
@@ -141,7 +141,6 @@ def _load_lexicon(path: Path) -> Lexicon | None:
             signatures=(),
             pieces=(),
             spelling=kept["spelling"],
-            short_ids=kept["short_ids"],
             slots=[kept[f"slots{level}"] for level in range(int(kept["levels"]))],
         )
         lexicon = Packed(bare, kept["signatures"].tobytes(), kept["pieces"].tobytes()).unpack()
@@ -158,7 +157,6 @@ def _dumped_lexicon(lexicon: Lexicon) -> bytes:
         signatures=np.frombuffer(packed.signatures, np.uint8),
         pieces=np.frombuffer(packed.pieces, np.uint8),
         spelling=lexicon.spelling,
-        short_ids=lexicon.short_ids,
         levels=np.array(len(lexicon.slots)),
         allow_pickle=False,
         **{f"slots{level}": slots for level, slots in enumerate(lexicon.slots)},
