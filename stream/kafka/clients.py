@@ -19,7 +19,7 @@ _LOG = logging.getLogger(
 _LOG.addHandler(logging.NullHandler())
 _LOG.propagate = False
 FRAMING_BYTES_MAX = 64 * 1024  # what key, headers and framing may add to a text or a result
-_PREFETCH_KIB_MIN, _PREFETCH_KIB_MAX = 1024, 8 * 1024  # more than that took memory, and no less time
+_PREFETCH_KIB_MIN, _PREFETCH_KIB_MAX = 1024, 4 * 1024  # more than that took memory, and no less time
 _PREFETCH_RECORDS = 10_000  # of a partition: short ones take more memory than their bytes say
 _QUEUE_KIB = 16 * 1024
 _ERRORS_KEPT = 50
