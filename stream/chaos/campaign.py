@@ -41,6 +41,7 @@ class Order:
         size: of the input.
         faults: one after the other.
         seconds: how long the faults are spread over at least; 0: as long as healing takes.
+        processes: of each worker.
         batch_records_max: of one transaction.
     """
 
@@ -51,6 +52,7 @@ class Order:
     faults: Sequence[Fault]
     seconds: float = 0.0
     workers: int = 3
+    processes: int = 1
     partitions: int = 6
     batch_records_max: int = 10_000
     java: Path | None = None
@@ -81,7 +83,7 @@ class Campaign:
         with cluster(self._folder, SESSION_TIMEOUT_MS, self._order.java) as made:
             settings = self._settings(made.broker.bootstrap_servers)
             topics.create(make_admin(settings), settings, self._order.partitions, None, repair=False)
-            env = _environment(settings, made.proxy.address)
+            env = _environment(settings, made.proxy.address, self._order.processes)
             self._cluster = made
             self._fleet = Fleet(self._folder, env, self._order.workers)
             self._load = Load(settings, index, self._order.size, self._order.seed, self._order.partitions)
@@ -156,11 +158,10 @@ class Campaign:
         self._load.pace = words / max(1.0, left_s) * self._rng.uniform(*PACE_SPREAD)
 
     def _all_work(self) -> bool:
-        """Whether every partition has outcomes, and every worker a partition."""
-        owners = set(self._fleet.notes.owner.values())
-        return all(self._watch.offsets.values()) and len(owners) >= min(
-            self._order.workers, self._order.partitions
-        )
+        """Whether every partition has outcomes, and every process a partition."""
+        owners, order = set(self._fleet.notes.owner.values()), self._order
+        number = min(order.workers * order.processes, order.partitions)
+        return all(self._watch.offsets.values()) and len(owners) >= number
 
     def _has_passed(self, ends: dict[int, int]) -> bool:
         """Whether input that came after these ends has outcomes, on every partition."""
@@ -278,7 +279,7 @@ class Campaign:
         )
 
 
-def _environment(settings: Settings, bootstrap_servers: str) -> dict[str, str]:
+def _environment(settings: Settings, bootstrap_servers: str, processes: int) -> dict[str, str]:
     env = {
         "STREAM_BOOTSTRAP_SERVERS": bootstrap_servers,
         "STREAM_GROUP_PROTOCOL": settings.group_protocol,
@@ -286,7 +287,7 @@ def _environment(settings: Settings, bootstrap_servers: str) -> dict[str, str]:
         "STREAM_TRANSACTION_TIMEOUT_MS": str(settings.transaction_timeout_ms),
         "STREAM_BATCH_RECORDS_MAX": str(settings.batch_records_max),
         "STREAM_LOG_FORMAT": "json",
-        "STREAM_PROCESSES": "1",  # what is killed is the worker itself
+        "STREAM_PROCESSES": str(processes),
     }
     if settings.kafka_config is not None:
         env["STREAM_KAFKA_CONFIG"] = str(settings.kafka_config)

@@ -1,8 +1,10 @@
-"""The workers of a campaign: real processes, supervised, their log lines read as they come."""
+"""The workers of a campaign: real processes, supervised, their log lines read as they come.
+
+A worker of several processes has a supervisor of its own, whose children they are.
+"""
 
 import contextlib
 import os
-import resource
 import shutil
 import signal
 import sys
@@ -16,6 +18,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import orjson
+import psutil
 
 from stream.broker.process import GuardedProcess
 from stream.config import PREFIX
@@ -23,6 +26,7 @@ from stream.config import PREFIX
 LINES_KEPT = 40
 BACKOFF_S_MAX = 2.0
 QUICK_S = 5.0  # a worker that ended sooner is started later each time
+ORPHANS_S_MAX = 12.0  # until processes whose supervisor was killed have ended too
 NO_SPACE_BYTES = 1  # beyond it a file of the state folder cannot grow
 
 
@@ -63,7 +67,7 @@ class WorkerProcess:
     """One worker's place: an instance id, a state folder, and the process that holds it now.
 
     Attributes:
-        instance: its id, and the client id of its connections.
+        instance: its id, and the client id of its connections; those of several processes have a number more.
         address: of its probes and metrics, once it has said so.
         lines: the last of its log.
     """
@@ -76,6 +80,8 @@ class WorkerProcess:
         self._folder = folder
         self._notes = notes
         self._env = {**env, "STREAM_INSTANCE_ID": instance, "STREAM_STATE_DIR": str(self.state_dir)}
+        self._processes = int(env["STREAM_PROCESSES"])
+        self._pids: dict[int, int] = {}  # of its processes, where they are several
         self._process: GuardedProcess | None = None
         self._store = f"{folder.name}.0"
         self._wiped = 0
@@ -89,7 +95,7 @@ class WorkerProcess:
         pipe.unlink(missing_ok=True)
         os.mkfifo(pipe)  # not a file: a full disk must not reach the log
         read_end = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-        self.address, self._unrun = "", set()
+        self.address, self._unrun, self._pids = "", set(), {}
         self.started = monotonic()
         self._process = GuardedProcess(
             [sys.executable, "-m", "stream", "worker"], folder=self._folder, console=pipe, env=self._env
@@ -113,6 +119,18 @@ class WorkerProcess:
             self._process.kill()
             self._process = None
 
+    def kill_process(self, number: int) -> None:
+        """Kill -9 one of its processes, by a number modulo how many there are; its supervisor goes on."""
+        if self._processes == 1:
+            self.kill()
+        elif (pid := self._pids.get(number % self._processes)) is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def client(self, number: int) -> str:
+        """Return the client id of one of its processes."""
+        return self.instance if self._processes == 1 else f"{self.instance}-{number % self._processes}"
+
     def stop(self) -> None:
         """SIGTERM, and wait until it has drained."""
         if self._process is not None:
@@ -135,14 +153,16 @@ class WorkerProcess:
 
     def fill_disk(self) -> None:
         """Let no file of the process grow any more, as a full disk does."""
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                _, hard = resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE)
-                resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (NO_SPACE_BYTES, hard))
+        for process in self._every():
+            with contextlib.suppress(psutil.Error):
+                _, hard = process.rlimit(psutil.RLIMIT_FSIZE)
+                process.rlimit(psutil.RLIMIT_FSIZE, (NO_SPACE_BYTES, hard))
 
-    def wipe(self) -> None:
-        """Delete the state folder of a process that is gone."""
-        assert not self.is_running
+    def kill_and_wipe(self) -> None:
+        """Kill -9, and delete its state folder when all its processes are gone."""
+        killed = self._every()
+        self.kill()
+        psutil.wait_procs(killed, timeout=ORPHANS_S_MAX)
         shutil.rmtree(self.state_dir, ignore_errors=True)
         self._wiped += 1
         self._store = f"{self._folder.name}.{self._wiped}"
@@ -150,15 +170,24 @@ class WorkerProcess:
     def commits(self) -> int | None:
         """Ask how many transactions the process has committed; None while it does not answer."""
         with contextlib.suppress(OSError), urlopen(f"{self.address}/metrics", timeout=0.3) as answer:  # noqa: S310
-            for line in answer.read().decode().splitlines():
-                if line.startswith('stream_transactions_total{outcome="committed"}'):
-                    return int(float(line.split()[-1]))
+            lines = answer.read().decode().splitlines()
+            counters = [line for line in lines if line.startswith("stream_transactions_total{")]
+            committed = [float(line.split()[-1]) for line in counters if 'outcome="committed"' in line]
+            return int(sum(committed)) if committed else None
         return None
 
     def _signal(self, number: signal.Signals) -> None:
+        for process in self._every():
+            with contextlib.suppress(psutil.Error):
+                process.send_signal(number)
+
+    def _every(self) -> list[psutil.Process]:
+        """Return the process, and those below it."""
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._process.pid, number)
+            with contextlib.suppress(psutil.Error):
+                first = psutil.Process(self._process.pid)
+                return [first, *first.children(recursive=True)]
+        return []
 
     def _read(self, pipe: int) -> None:
         with os.fdopen(pipe, "rb") as lines, (self._folder / "log").open("ab") as log:
@@ -180,18 +209,21 @@ class WorkerProcess:
                 self.address = entry["address"]
             elif entry["event"] in {"transaction aborted", "transaction in doubt"}:
                 notes.transactions[entry["event"].removeprefix("transaction ")] += 1
+            elif entry["event"] == "process started":
+                self._pids[entry["process"]] = entry["pid"]
             elif entry["event"] == "store set aside":
                 self._store += "'"
             elif entry["event"] == "partition running":
-                self._note_running(entry["partition"], entry["restored_records"])
+                store = f"{self._store}, {entry.get('process', 0)}"
+                self._note_running(store, entry["partition"], entry["restored_records"])
 
-    def _note_running(self, partition: int, records: int) -> None:
+    def _note_running(self, store: str, partition: int, records: int) -> None:
         notes = self._notes
         if partition not in self._unrun:
             self._unrun.add(partition)
-            same = notes.owner.get(partition) == self._store
+            same = notes.owner.get(partition) == store
             notes.restored.append(Restored(self.instance, partition, records, same))
-        notes.owner[partition] = self._store
+        notes.owner[partition] = store
 
 
 class Fleet:

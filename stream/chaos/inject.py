@@ -35,8 +35,9 @@ class Injector:
         self._guests: list[WorkerProcess] = []
         self._does: dict[Kind, Callable[[Fault, WorkerProcess], object]] = {
             Kind.KILL: lambda _, worker: worker.kill(),
+            Kind.KILL_PROCESS: lambda fault, worker: worker.kill_process(self._place(fault)),
             Kind.KILL_AT_STEP: self._kill_at_step,
-            Kind.WIPE: self._wipe,
+            Kind.WIPE: lambda _, worker: worker.kill_and_wipe(),
             Kind.PAUSE: self._pause,
             Kind.ZOMBIE: self._zombie,
             Kind.TERM: lambda _, worker: worker.stop(),
@@ -61,12 +62,13 @@ class Injector:
             guest.kill()
         self._guests.clear()
 
+    def _place(self, fault: Fault) -> int:
+        """Return which of its worker's processes a fault is for."""
+        return fault.worker // len(self._fleet.workers)
+
     def _wait(self, seconds: float) -> None:
         self._until(lambda: False, seconds)
 
-    def _wipe(self, _: Fault, worker: WorkerProcess) -> None:
-        worker.kill()
-        worker.wipe()
 
     def _pause(self, fault: Fault, worker: WorkerProcess) -> None:
         worker.pause()
@@ -105,12 +107,13 @@ class Injector:
             worker.kill()
 
     def _kill_at_step(self, fault: Fault, worker: WorkerProcess) -> bool:
-        """Hold the request, or its answer, and kill the worker meanwhile; false: the request did not come."""
+        """Hold the request, or its answer, and kill who sent it; false: the request did not come."""
         assert fault.api is not None
         delay = Delay(STEP_HELD_S, after=fault.after)
-        held = self._cluster.proxy.add(Rule(fault.api, delay, When.once(), client=worker.instance))
+        client = worker.client(self._place(fault))
+        held = self._cluster.proxy.add(Rule(fault.api, delay, When.once(), client=client))
         self._until(lambda: held.injected > 0 or not worker.is_running, STEP_S_MAX)
-        worker.kill()
+        worker.kill_process(self._place(fault))
         self._cluster.proxy.remove(held)
         return held.injected > 0
 

@@ -12,6 +12,7 @@ class Kind(StrEnum):
     """The fault classes."""
 
     KILL = "kill -9"
+    KILL_PROCESS = "kill -9 of one process"
     KILL_AT_STEP = "kill -9 at a step"
     WIPE = "kill -9, state deleted"
     PAUSE = "stopped past its session"
@@ -32,7 +33,7 @@ class Fault:
 
     Attributes:
         kind: its class.
-        worker: a number, for the campaign to take modulo its workers.
+        worker: a number, for the campaign to take modulo its workers, and their processes.
         api: the request that it meets, or that a kill waits for.
         after: it comes when the broker has carried out the request, not before.
         code: the broker's error code of a wire error.
@@ -76,8 +77,10 @@ CROWDED = 0.2  # of the faults
 PAUSE_S_MAX = 3.0  # beyond the session
 
 
-def variants(protocol: str) -> Iterator[Fault]:
-    """Yield every fault that there is: each class, at each step where it has steps."""
+def variants(protocol: str, processes: int = 1) -> Iterator[Fault]:
+    """Yield every fault that workers of so many processes can meet: each class, at each step that it has."""
+    if processes > 1:
+        yield from [Fault(Kind.KILL_PROCESS)] * 4
     yield from [Fault(Kind.KILL)] * 6
     yield from [Fault(Kind.WIPE)] * 2
     yield from [Fault(Kind.PAUSE)] * 2
@@ -107,7 +110,7 @@ def bounces(workers: int) -> list[Fault]:
     return [*each[:middle], Fault(Kind.BROKER_KILL), *each[middle:]]
 
 
-def draw(seed: int, faults: int, protocol: str) -> list[Fault]:
+def draw(seed: int, faults: int, protocol: str, processes: int = 1) -> list[Fault]:
     """Return that many faults: the same ones for the same seed.
 
     All variants come once in random order, then all again: of few faults, no class is favoured.
@@ -115,7 +118,7 @@ def draw(seed: int, faults: int, protocol: str) -> list[Fault]:
     rng = random.Random(seed)  # noqa: S311 - to be replayed, not to be secret
     drawn: list[Fault] = []
     while len(drawn) < faults:
-        drawn += _spread(list(variants(protocol)), rng)
+        drawn += _spread(list(variants(protocol, processes)), rng)
     return [_detailed(fault, rng) for fault in drawn[:faults]]
 
 

@@ -29,6 +29,7 @@ PLAN_HELP = (
     "`drawn` from the seed over all classes; or `kafka`: those of Kafka's own transactions test, with its "
     "100,000 records, 750 a transaction, each worker bounced three times, the broker killed."
 )
+PROCESSES_HELP = "Of each worker; with several, one of them is killed now and then, or their supervisor."
 STATIC_HELP = "Static members; under `classic` the default."
 KAFKA_BLOBS, KAFKA_WORDS, KAFKA_BATCH = 100_000, 5, 750
 
@@ -57,6 +58,7 @@ def chaos(  # noqa: PLR0913 - a command's options
     static: Annotated[bool | None, typer.Option("--static/--dynamic", help=STATIC_HELP)] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Draws faults, texts and pace.")] = None,
     workers: Annotated[int, typer.Option(min=1, max=16)] = 3,
+    processes: Annotated[int, typer.Option(min=1, max=16, help=PROCESSES_HELP)] = 1,
     partitions: Annotated[int, typer.Option(min=1, max=64)] = 6,
     output: Annotated[Format, typer.Option("--format", help="What is printed at the end.")] = Format.TABLE,
 ) -> None:
@@ -73,7 +75,8 @@ def chaos(  # noqa: PLR0913 - a command's options
     is_static = protocol is GroupProtocol.CLASSIC if static is None else static
     drawn_from = secrets.randbelow(SEEDS) if seed is None else seed
     if plan is Plan.DRAWN:
-        size, planned = Size(max(1, words // PER_BLOB), PER_BLOB), draw(drawn_from, faults, protocol.value)
+        size = Size(max(1, words // PER_BLOB), PER_BLOB)
+        planned = draw(drawn_from, faults, protocol.value, processes)
         batch_records_max = BATCH
     else:
         size, planned, batch_records_max = Size(KAFKA_BLOBS, KAFKA_WORDS), bounces(workers), KAFKA_BATCH
@@ -86,6 +89,7 @@ def chaos(  # noqa: PLR0913 - a command's options
         planned,
         duration,
         workers,
+        processes,
         partitions,
         batch_records_max,
         java,

@@ -17,7 +17,16 @@ from pathlib import Path
 from typing import NoReturn
 
 import orjson
-from rocksdict import AccessType, BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch
+from rocksdict import (
+    AccessType,
+    BlockBasedOptions,
+    Cache,
+    DBCompressionType,
+    Options,
+    Rdict,
+    WriteBatch,
+    WriteBufferManager,
+)
 
 from stream.errors import Fatal, Retriable
 from stream.ports import Changes, Checkpoint, Clock, Observer
@@ -38,7 +47,9 @@ _FIGURES = {
     "flush": "num-running-flushes",
     "stopped": "is-write-stopped",
 }
-_BLOCK_CACHE = Cache(8 * _MIB)  # shared by all partitions of the process; a store is read once
+# Shared by all partitions of the process. A store is read once; memtables beyond these are written to disk.
+_BLOCK_CACHE = Cache(8 * _MIB)
+_MEMTABLES = WriteBufferManager(16 * _MIB, allow_stall=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +249,7 @@ def _options() -> Options:
     options.create_if_missing(True)
     options.set_write_buffer_size(2 * _MIB)  # a batch of many blobs fills it: larger ones only take memory
     options.set_max_write_buffer_number(2)
+    options.set_write_buffer_manager(_MEMTABLES)
     options.set_max_total_wal_size(64 * _MIB)  # bounds what a crash makes RocksDB replay
     options.set_keep_log_file_num(2)
     options.set_max_background_jobs(2)

@@ -18,10 +18,20 @@ def run(order: Order, folder: Path) -> Score:
     return score
 
 
-def test_one_fault_of_each_class_under_the_consumer_protocol(tmp_path: Path) -> None:
-    faults = draw(11, len(Kind), "consumer")
-    score = run(Order(11, "consumer", static=False, size=Size(10_000, 20), faults=faults), tmp_path)
-    assert set(score.faults) | set(score.missed) == set(Kind)
+@pytest.mark.parametrize("processes", [1, 2])
+def test_one_fault_of_each_class_under_the_consumer_protocol(tmp_path: Path, processes: int) -> None:
+    kinds = set(Kind) if processes > 1 else set(Kind) - {Kind.KILL_PROCESS}
+    order = Order(
+        11,
+        "consumer",
+        static=False,
+        size=Size(10_000, 20),
+        faults=draw(11, len(kinds), "consumer", processes),
+        workers=4 - processes,
+        processes=processes,
+    )
+    score = run(order, tmp_path)
+    assert set(score.faults) | set(score.missed) == kinds
     assert score.missed.total() <= 1, score.missed
     assert score.wire, "the proxy met no request"
 

@@ -13,8 +13,14 @@ def test_seed_gives_the_same_faults(protocol: str) -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_every_class_comes_before_any_comes_again(seed: int) -> None:
-    first = draw(seed, len(Kind), "consumer")
+    first = draw(seed, len(Kind), "consumer", processes=2)
     assert Counter(fault.kind for fault in first) == Counter(Kind)
+
+
+def test_one_process_of_several_is_killed_only_where_there_are_several() -> None:
+    for processes in (1, 2):
+        kinds = {fault.kind for fault in draw(3, 200, "consumer", processes)}
+        assert (Kind.KILL_PROCESS in kinds) == (processes > 1)
 
 
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
