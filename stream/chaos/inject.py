@@ -69,7 +69,6 @@ class Injector:
     def _wait(self, seconds: float) -> None:
         self._until(lambda: False, seconds)
 
-
     def _pause(self, fault: Fault, worker: WorkerProcess) -> None:
         worker.pause()
         self._wait(self._session_s + fault.seconds)

@@ -17,6 +17,7 @@ QUEUE_RECORDS_MAX = 20_000
 PACE_MAX = 200_000.0
 TRICKLE_S = 0.02  # from blob to blob: input never ends while faults last
 NAP_S = 0.005
+STALLED_S_MAX = 60.0  # a broker is never away so long: librdkafka sends no more, which is no worker's fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +69,13 @@ class Load(threading.Thread):
         self.delivered = 0
         self.ends = dict.fromkeys(range(partitions), 0)
         self.failed = ""
+        self._confirmed_at = 0.0  # the last, or when nothing was waited for
         self._stopped = threading.Event()
 
     def run(self) -> None:
         """Send all."""
         ahead_s, last = 0.0, time.monotonic()
-        while self.sent < self.blobs and not self._stopped.is_set():
+        while self.sent < self.blobs and not self._has_ended():
             now = time.monotonic()
             ahead_s = max(-1.0, ahead_s - (now - last))  # at most a second is caught up
             last = now
@@ -82,8 +84,19 @@ class Load(threading.Thread):
                 continue
             if self._send():
                 ahead_s += self._gap_s()
-        while self.delivered < self.sent and not self._stopped.is_set():
+        while self.delivered < self.sent and not self._has_ended():
             self._producer.poll(0.1)
+
+    def _has_ended(self) -> bool:
+        now = time.monotonic()
+        if self.delivered == self.sent:
+            self._confirmed_at = now
+        elif now - self._confirmed_at > STALLED_S_MAX:
+            self.failed = (
+                f"the campaign's own producer: none of {self.sent - self.delivered} blobs on their way "
+                f"was confirmed for {STALLED_S_MAX:.0f} s; its seed may run through when it is tried again"
+            )
+        return bool(self.failed) or self._stopped.is_set()
 
     def stop(self) -> None:
         """Send no more."""
@@ -122,6 +135,7 @@ class Load(threading.Thread):
         partition, offset = message.partition(), message.offset()  # type: ignore[attr-defined]
         self.ends[partition] = max(self.ends[partition], offset + 1)
         self.delivered += 1
+        self._confirmed_at = time.monotonic()
 
 
 def _texts(rng: random.Random, index: AnagramIndex, words: int) -> list[bytes]:
