@@ -60,7 +60,7 @@ MAY_IMPORT = {
             "errors core config ports kafka telemetry run run/dictionary run/wire broker testing "
             "testing/proxy audit"
         ),
-        "orjson",
+        "orjson psutil",
     ),
     "doctor": ("errors core config ports kafka run/dictionary", ""),
     "bench": (
