@@ -207,7 +207,8 @@ class Campaign:
             if worker.address and worker.is_running:
                 committed = worker.commits()
                 if committed is not None:
-                    self._commits[f"{worker.address} {worker.started}"] = committed
+                    counter = f"{worker.address} {worker.started}"
+                    self._commits[counter] = max(committed, self._commits.get(counter, 0))
 
     def _update(self) -> None:
         score, notes = self.score, self._fleet.notes

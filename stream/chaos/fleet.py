@@ -83,9 +83,8 @@ class WorkerProcess:
         self._processes = int(env["STREAM_PROCESSES"])
         self._pids: dict[int, int] = {}  # of its processes, where they are several
         self._process: GuardedProcess | None = None
-        self._store = f"{folder.name}.0"
-        self._wiped = 0
-        self._unrun: set[int] = set()  # partitions that have run since the start
+        self._renewed: Counter[int] = Counter()  # process -> how often its stores were lost
+        self._unrun: set[tuple[int, int]] = set()  # process, and a partition that has run since its start
         self.started = 0.0
 
     def start(self) -> None:
@@ -119,13 +118,21 @@ class WorkerProcess:
             self._process.kill()
             self._process = None
 
-    def kill_process(self, number: int) -> None:
-        """Kill -9 one of its processes, by a number modulo how many there are; its supervisor goes on."""
+    def kill_process(self, number: int) -> bool:
+        """Kill -9 one of its processes, by a number modulo how many there are; its supervisor goes on.
+
+        Return whether there was one.
+        """
         if self._processes == 1:
             self.kill()
-        elif (pid := self._pids.get(number % self._processes)) is not None:
-            with contextlib.suppress(ProcessLookupError):
+            return True
+        pid = self._pids.get(number % self._processes)
+        try:
+            if pid is not None:
                 os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        return pid is not None
 
     def client(self, number: int) -> str:
         """Return the client id of one of its processes."""
@@ -164,8 +171,7 @@ class WorkerProcess:
         self.kill()
         psutil.wait_procs(killed, timeout=ORPHANS_S_MAX)
         shutil.rmtree(self.state_dir, ignore_errors=True)
-        self._wiped += 1
-        self._store = f"{self._folder.name}.{self._wiped}"
+        self._renewed.update(range(self._processes))
 
     def commits(self) -> int | None:
         """Ask how many transactions the process has committed; None while it does not answer."""
@@ -211,16 +217,17 @@ class WorkerProcess:
                 notes.transactions[entry["event"].removeprefix("transaction ")] += 1
             elif entry["event"] == "process started":
                 self._pids[entry["process"]] = entry["pid"]
+                self._unrun = {ran for ran in self._unrun if ran[0] != entry["process"]}
             elif entry["event"] == "store set aside":
-                self._store += "'"
+                self._renewed[entry.get("process", 0)] += 1
             elif entry["event"] == "partition running":
-                store = f"{self._store}, {entry.get('process', 0)}"
-                self._note_running(store, entry["partition"], entry["restored_records"])
+                process = entry.get("process", 0)
+                self._note_running(process, entry["partition"], entry["restored_records"])
 
-    def _note_running(self, store: str, partition: int, records: int) -> None:
-        notes = self._notes
-        if partition not in self._unrun:
-            self._unrun.add(partition)
+    def _note_running(self, process: int, partition: int, records: int) -> None:
+        notes, store = self._notes, f"{self._folder.name}, {process}.{self._renewed[process]}"
+        if (process, partition) not in self._unrun:
+            self._unrun.add((process, partition))
             same = notes.owner.get(partition) == store
             notes.restored.append(Restored(self.instance, partition, records, same))
         notes.owner[partition] = store

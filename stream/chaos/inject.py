@@ -80,8 +80,10 @@ class Injector:
         place = self._fleet.workers.index(worker)
         successor = self._fleet.workers[place] = self._fleet.make(worker.instance)
         successor.start()
-        self._wait(fault.seconds + 1.0)
-        worker.resume()
+        try:
+            self._wait(fault.seconds + 1.0)
+        finally:
+            worker.resume()  # the fleet knows it no more
         self._until(lambda: not worker.is_running, self._session_s + fault.seconds)
         if worker.status is not None:
             self._fleet.notes.exits[worker.status] += 1
@@ -112,9 +114,9 @@ class Injector:
         client = worker.client(self._place(fault))
         held = self._cluster.proxy.add(Rule(fault.api, delay, When.once(), client=client))
         self._until(lambda: held.injected > 0 or not worker.is_running, STEP_S_MAX)
-        worker.kill_process(self._place(fault))
+        killed = worker.kill_process(self._place(fault))
         self._cluster.proxy.remove(held)
-        return held.injected > 0
+        return killed and held.injected > 0
 
     def _wire(self, fault: Fault, worker: WorkerProcess) -> bool:
         assert fault.api is not None

@@ -58,7 +58,7 @@ def spell(texts: list[bytes]) -> Spelled:
     sums = _running_sums(letters, bounds)
     return Spelled(
         spelling=sums[1:] - sums[:-1],
-        long=_long(letters, bounds),
+        long=_long(letters, inside, bounds),
         first=np.searchsorted(starts, np.flatnonzero(found == _BORDER[0])),
     )
 
@@ -98,12 +98,12 @@ def _running_sums(letters: bytes, bounds: Places) -> Numbers:
     return sums
 
 
-def _long(letters: bytes, bounds: Places) -> dict[int, bytes]:
-    """Return the words that are too long to be spelled: few, so what lies far apart is looked at again."""
+def _long(letters: bytes, inside: npt.NDArray[np.bool_], bounds: Places) -> dict[int, bytes]:
+    """Return the words that are too long to be spelled: those that are still one a character later."""
     far = np.flatnonzero(bounds[1:] - bounds[:-1] > EXACT_MAX)
-    apart = zip(far.tolist(), bounds[far].tolist(), bounds[far + 1].tolist(), strict=True)
-    words = ((number, letters[start:end].rstrip(b" " + _BORDER)) for number, start, end in apart)
-    return {number: word for number, word in words if len(word) > EXACT_MAX}
+    far = far[inside[bounds[far] + EXACT_MAX]]
+    places = zip(far.tolist(), bounds[far].tolist(), bounds[far + 1].tolist(), strict=True)
+    return {number: letters[start:end].rstrip(b" " + _BORDER) for number, start, end in places}
 
 
 _SPACE_LEADS = np.isin(np.arange(256), sorted({space[0] for space in _FOREIGN_SPACES}))

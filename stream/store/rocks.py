@@ -47,7 +47,7 @@ _FIGURES = {
     "flush": "num-running-flushes",
     "stopped": "is-write-stopped",
 }
-# Shared by all partitions of the process. A store is read once; memtables beyond these are written to disk.
+# Shared by all partitions of the process. A store is read once; of more memtables some are written to disk.
 _BLOCK_CACHE = Cache(8 * _MIB)
 _MEMTABLES = WriteBufferManager(16 * _MIB, allow_stall=False)
 
@@ -250,6 +250,7 @@ def _options() -> Options:
     options.set_write_buffer_size(2 * _MIB)  # a batch of many blobs fills it: larger ones only take memory
     options.set_max_write_buffer_number(2)
     options.set_write_buffer_manager(_MEMTABLES)
+    options.set_arena_block_size(32 * 1024)  # the least that a memtable takes: an eighth of its size would be
     options.set_max_total_wal_size(64 * _MIB)  # bounds what a crash makes RocksDB replay
     options.set_keep_log_file_num(2)
     options.set_max_background_jobs(2)
