@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.bounce import kill_between_ends
 from support.environment import SHORT_SESSIONS, own_env
 from support.load import Load, judge, texts
 from support.process import WorkerProcess
@@ -107,7 +108,7 @@ def test_a_bounced_broker_is_waited_for_with_one_line(tmp_path: Path) -> None:
             worker.wait_for("partition running", times=2)
             with Load(env, blobs, 8) as load:
                 load.wait_for(0.4)
-                broker.kill()
+                kill_between_ends(broker, worker)
                 time.sleep(3)
                 broker.start()
             judge(env, blobs, 180)

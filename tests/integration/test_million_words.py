@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.bounce import kill_between_ends
 from support.environment import SHORT_SESSIONS, own_env
 from support.load import Load, judge, texts
 from support.process import WorkerProcess
@@ -39,7 +40,7 @@ def test_million_words_are_counted_exactly_once_through_kills_and_a_bounce(
                     victim.start()
                     if share == 0.4:
                         load.wait_for(0.6)
-                        broker.kill()
+                        kill_between_ends(broker, victim, other)
                         time.sleep(1)
                         broker.start()
             judge(env, blobs, 240)
