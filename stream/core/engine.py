@@ -16,7 +16,6 @@ from stream.core.spelling import spell
 
 GROUP_BYTES = 1 << 18  # texts are counted in groups of some such size, which stay in the processor's cache
 _TIMES_BITS = 32
-_SLOT_BITS_MIN = 15
 PIECES_MAX = 100_000  # of numbers above one; a full memo starts anew, which costs time and changes nothing
 
 

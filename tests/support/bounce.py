@@ -18,7 +18,9 @@ def kill_between_ends(broker: EmbeddedBroker, *workers: WorkerProcess) -> None:
     """
     for worker in workers:
         worker.signal(signal.SIGSTOP)
-    time.sleep(SETTLE_S)
-    broker.kill()
-    for worker in workers:
-        worker.signal(signal.SIGCONT)
+    try:
+        time.sleep(SETTLE_S)
+        broker.kill()
+    finally:
+        for worker in workers:
+            worker.signal(signal.SIGCONT)
