@@ -10,8 +10,8 @@ from collections import Counter
 from time import perf_counter
 from typing import Any
 
-from stream.pipeline import stages
-from stream.pipeline.stages import aretried
+from stream.exercise import stages
+from stream.exercise.stages import aretried
 
 
 class TaskOrchestrator:

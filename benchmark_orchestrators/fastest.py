@@ -13,7 +13,7 @@ import orjson
 
 from stream.core.engine import Engine
 from stream.core.lexicon import make_lexicon
-from stream.pipeline import stages
+from stream.exercise import stages
 
 
 class TaskOrchestrator:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from time import perf_counter
 from typing import Any
 
-from stream.pipeline import stages
-from stream.pipeline.stages import retried
+from stream.exercise import stages
+from stream.exercise.stages import retried
 
 PIECE_CHARS = 4096
 

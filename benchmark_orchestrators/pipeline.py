@@ -5,6 +5,6 @@ looked up once for all their occurrences in a text, together where there is some
 nothing is kept.
 """
 
-from stream.pipeline.orchestrator import TaskOrchestrator
+from stream.exercise.orchestrator import TaskOrchestrator
 
 __all__ = ["TaskOrchestrator"]

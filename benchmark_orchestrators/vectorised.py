@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.pipeline import stages
-from stream.pipeline.stages import retried
+from stream.exercise import stages
+from stream.exercise.stages import retried
 
 
 class TaskOrchestrator:

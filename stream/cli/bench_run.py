@@ -8,17 +8,17 @@ from pathlib import Path
 import orjson
 import typer
 
-from stream.bench.isolated import Limits
-from stream.bench.measure import Comparison, Contestant, compare
-from stream.bench.messages import Conditions
-from stream.bench.report import as_json
 from stream.cli.app import err, out
 from stream.cli.bench_view import Board, show_benchmark, show_comparison
 from stream.cli.listing import Format
 from stream.cli.shown import tables
 from stream.errors import Misconfigured
-from stream.pipeline.cases import load_cases
-from stream.run.faults import load_plan
+from stream.exercise.benchmark.isolated import Limits
+from stream.exercise.benchmark.measure import Comparison, Contestant, compare
+from stream.exercise.benchmark.messages import Conditions
+from stream.exercise.benchmark.report import as_json
+from stream.exercise.cases import load_cases
+from stream.exercise.faults import load_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def _drawing(path: Path) -> Callable[[Comparison], None]:
     if not path.parent.is_dir() or path.is_dir():
         raise Misconfigured(f"--plot: cannot write {path}", "name a file in a folder that is there")
     try:
-        from stream.bench.plot import draw  # noqa: PLC0415 - an extra
+        from stream.exercise.benchmark.plot import draw  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         raise Misconfigured(f"--plot needs {error.name}", "pip install 'anagram-stream[plots]'") from error
     return lambda found: draw(found, path)

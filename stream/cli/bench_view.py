@@ -8,11 +8,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.table import Table
 from rich.text import Text
 
-from stream.bench.figures import METRICS, Metric, best_of, shown, significant
-from stream.bench.measure import Comparison, Measured
-from stream.bench.messages import StageFigures
-from stream.bench.report import rows_of
 from stream.cli.shown import PIPE_WIDTH, Shown, bar
+from stream.exercise.benchmark.figures import METRICS, Metric, best_of, shown, significant
+from stream.exercise.benchmark.measure import Comparison, Measured
+from stream.exercise.benchmark.messages import StageFigures
+from stream.exercise.benchmark.report import rows_of
 
 _GAP = 2
 _FIRST_HALF = 5  # metrics of the first table where all do not fit into one: what is about success and time

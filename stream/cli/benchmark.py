@@ -45,8 +45,8 @@ def benchmark(  # noqa: PLR0913 - a command's options
     It works in a process of its own. Its answers are validated: a wrong one is a failure, and not timed.
     Exit status 1 when a run failed without faults on, or the orchestrator could not be made.
     """
-    from stream.bench.measure import named  # noqa: PLC0415 - slow to load, and workers do without
     from stream.cli.bench_run import Wanted, measure  # noqa: PLC0415
+    from stream.exercise.benchmark.measure import named  # noqa: PLC0415 - slow to load, and workers do without
 
     wanted = Wanted(test_case, iterations, faults, seed, timeout, memory_limit, plot)
     measure(wanted, lambda: [named(orchestrator)], output, detailed=detailed, side_by_side=False)

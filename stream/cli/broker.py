@@ -11,7 +11,7 @@ from stream.cli.app import admin_client, out, settings
 from stream.config import load_settings
 from stream.errors import Fatal
 from stream.kafka import topics
-from stream.run.prepare import patiently
+from stream.worker.startup import patiently
 
 
 def broker(

@@ -20,8 +20,8 @@ from stream.cli.shown import Shown
 from stream.config import load_settings
 
 if TYPE_CHECKING:
-    from stream.chaos.campaign import Campaign, Order
-    from stream.chaos.score import Score
+    from stream.tools.chaos.campaign import Campaign, Order
+    from stream.tools.chaos.score import Score
 
 SEEDS = 1_000_000
 PER_BLOB, BATCH = 50, 10_000
@@ -67,9 +67,9 @@ def chaos(  # noqa: PLR0913 - a command's options
     Starts Apache Kafka and workers of its own; kills, stops, replaces and cuts them off; a reader runs
     throughout. Then a second reader and `verify` judge. Exit status 1 when a promise was broken.
     """
-    from stream.chaos.campaign import Campaign, Order  # noqa: PLC0415 - slow to load, and workers do without
-    from stream.chaos.load import Size  # noqa: PLC0415
-    from stream.chaos.plan import bounces, draw  # noqa: PLC0415
+    from stream.tools.chaos.campaign import Campaign, Order  # noqa: PLC0415 - slow to load, and workers do without
+    from stream.tools.chaos.load import Size  # noqa: PLC0415
+    from stream.tools.chaos.plan import bounces, draw  # noqa: PLC0415
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is stopped
     is_static = protocol is GroupProtocol.CLASSIC if static is None else static

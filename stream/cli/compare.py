@@ -39,8 +39,8 @@ def compare_benchmarks(  # noqa: PLR0913 - a command's options
     Each works in a process of its own: whatever one does costs its own row alone. Exit status 1 when a file
     could not be measured, or a run failed without faults on.
     """
-    from stream.bench.measure import contestants_in  # noqa: PLC0415 - slow to load, and workers do without
     from stream.cli.bench_run import Wanted, measure  # noqa: PLC0415
+    from stream.exercise.benchmark.measure import contestants_in  # noqa: PLC0415 - slow to load, and workers do without
 
     wanted = Wanted(test_case, iterations, faults, seed, timeout, memory_limit, plot)
     measure(wanted, lambda: contestants_in(compare_dir), output, detailed=detailed, side_by_side=True)

@@ -14,8 +14,6 @@ from typing import Annotated
 import orjson
 import typer
 
-from stream.audit.verdict import Verdict
-from stream.audit.verify import verify
 from stream.cli.app import admin_client, err, out
 from stream.cli.demo_run import (
     SILENT_S_MAX,
@@ -28,10 +26,12 @@ from stream.cli.demo_run import (
 )
 from stream.cli.demo_view import View, make_view
 from stream.config import Settings, load_settings
+from stream.dictionary import load_index
 from stream.errors import Fatal
 from stream.kafka import topics
-from stream.run.dictionary import load_index
-from stream.run.prepare import patiently
+from stream.tools.audit.verdict import Verdict
+from stream.tools.audit.verify import verify
+from stream.worker.startup import patiently
 
 
 def demo(

@@ -14,11 +14,11 @@ from stream.broker.process import GuardedProcess
 from stream.cli.app import admin_client
 from stream.cli.blobs import Blob, Cut, blobs, sources, stdin_has_text
 from stream.config import Settings
-from stream.environment import child_environment
 from stream.errors import Fatal, StreamError
 from stream.kafka.clients import make_producer, producer_options, reader_options
 from stream.kafka.reader import StoredRecord, read_topic
 from stream.telemetry.probe import is_ready
+from stream.tools.child_environment import child_environment
 
 RATE = 1_000.0  # blobs a second: the worker keeps up with far more; the latency shown is then not a queue's
 SILENT_S_MAX = 90.0  # without anything new the demo gives up; a group's session ends within 45 s

@@ -10,8 +10,8 @@ from rich.markup import escape
 
 from stream.cli.app import err, out, settings
 from stream.cli.listing import Format, quiet_pipe, write_line
-from stream.doctor import cluster, machine
-from stream.doctor.findings import Finding, Level
+from stream.tools.doctor import cluster, machine
+from stream.tools.doctor.findings import Finding, Level
 
 _MARKS = {
     Level.OK: "[green]✓[/green]",

@@ -14,8 +14,8 @@ from stream.cli.listing import Column, Format, Rows, quiet_pipe, write_line
 from stream.config import Settings
 from stream.errors import Retriable
 from stream.kafka.clients import Admin, reader_options
-from stream.kafka.group import Behind, Group, behind
-from stream.run.prepare import patiently
+from stream.tools.kafka.group import Behind, Group, behind
+from stream.worker.startup import patiently
 
 _HEADS = (
     "partition", "current offset", "log end offset", "lag", "age", "member", "host", "client id",

@@ -7,8 +7,8 @@ from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsed
 from rich.table import Table
 
 from stream.cli.shown import Shown, bar, tables
-from stream.load.check import Checked
-from stream.load.figures import DRAIN_S_MAX, TAKEN_MS_MAX, Load, Recovery, Report, Throughput
+from stream.tools.load_test.check import Checked
+from stream.tools.load_test.figures import DRAIN_S_MAX, TAKEN_MS_MAX, Load, Recovery, Report, Throughput
 
 _MS = 1_000
 _AXES = {

@@ -13,12 +13,12 @@ from stream.cli.blobs import Cut, blobs, sources, stdin_has_text
 from stream.cli.listing import Format, quiet_pipe, write_line
 from stream.config import load_settings
 from stream.errors import Misconfigured, StreamError
-from stream.run.faults import FaultPlan, Faults, load_plan
+from stream.exercise.faults import FaultPlan, Faults, load_plan
 
 if TYPE_CHECKING:
-    from stream.pipeline.cases import Case
-    from stream.pipeline.stages import Stages
-    from stream.pipeline.trials import Trials
+    from stream.exercise.cases import Case
+    from stream.exercise.stages import Stages
+    from stream.exercise.trials import Trials
 
 CASES_HELP = (
     "small, medium, large, edge or all (without edge); several with commas between. By default small."
@@ -122,8 +122,8 @@ def _own_texts(files: list[Path], text: str | None) -> list[tuple[str, str]]:
 
 def _run_own(texts: list[tuple[str, str]], plan: FaultPlan | None) -> tuple[list[Ran], "Stages"]:
     """Run texts of one's own, by the dictionary of the settings."""
-    from stream.pipeline.stages import Stages  # noqa: PLC0415 - slow to load, and workers do without
-    from stream.run.dictionary import load_index  # noqa: PLC0415
+    from stream.dictionary import load_index  # noqa: PLC0415
+    from stream.exercise.stages import Stages  # noqa: PLC0415 - slow to load, and workers do without
 
     dictionary = load_settings().dictionary
     index = None if dictionary is None else load_index(dictionary)
@@ -133,8 +133,8 @@ def _run_own(texts: list[tuple[str, str]], plan: FaultPlan | None) -> tuple[list
 
 def _run_cases(names: str, plan: FaultPlan | None) -> tuple[list[Ran], "Stages"]:
     """Run test cases; what they expect is of the default dictionary."""
-    from stream.pipeline.cases import load_cases  # noqa: PLC0415
-    from stream.pipeline.stages import Stages  # noqa: PLC0415
+    from stream.exercise.cases import load_cases  # noqa: PLC0415
+    from stream.exercise.stages import Stages  # noqa: PLC0415
 
     cases = load_cases(names)
     stages = Stages(faults=None if plan is None else Faults(plan))
@@ -142,7 +142,7 @@ def _run_cases(names: str, plan: FaultPlan | None) -> tuple[list[Ran], "Stages"]
 
 
 def _run(texts: "list[tuple[str, str, Case | None]]", stages: "Stages") -> list[Ran]:
-    from stream.pipeline.orchestrator import TaskOrchestrator  # noqa: PLC0415
+    from stream.exercise.orchestrator import TaskOrchestrator  # noqa: PLC0415
 
     ran, orchestrator = [], TaskOrchestrator(stages)
     with _progress() as progress:
@@ -171,8 +171,8 @@ def _show(ran: list[Ran], stages: "Stages", output: Format) -> None:
 def _try(names: str, plan: FaultPlan | None, runs: int, output: Format) -> None:
     """Run cases many times; the naive pipeline takes part where `small` does."""
     from stream.cli import pipeline_view as view  # noqa: PLC0415
-    from stream.pipeline.cases import load_cases  # noqa: PLC0415
-    from stream.pipeline.trials import try_baseline, try_often  # noqa: PLC0415
+    from stream.exercise.cases import load_cases  # noqa: PLC0415
+    from stream.exercise.trials import try_baseline, try_often  # noqa: PLC0415
 
     cases = load_cases(names)
     small = [case for case in cases if case.group == "small"]

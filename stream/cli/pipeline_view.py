@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from stream.cli.app import out
 from stream.cli.listing import Column, Rows, cut_list
-from stream.pipeline.stages import Stages
-from stream.pipeline.trials import Trials
-from stream.run.faults import FaultPlan, Faults
+from stream.exercise.faults import FaultPlan, Faults
+from stream.exercise.stages import Stages
+from stream.exercise.trials import Trials
 
 if TYPE_CHECKING:
     from stream.cli.pipeline import Ran

@@ -21,8 +21,8 @@ from stream.core.records import TextBlob
 from stream.errors import Misconfigured, Refused, Retriable, StreamError
 from stream.kafka import topics
 from stream.kafka.reader import partitions_of
-from stream.kafka.sender import RAISE_LIMIT, Sender
-from stream.run.prepare import patiently, unreachable
+from stream.tools.kafka.sender import RAISE_LIMIT, Sender
+from stream.worker.startup import patiently, unreachable
 
 _SAID_MAX = 10  # undelivered blobs that are named
 _SHOW_S = 0.1  # between two moves of the progress bar

@@ -8,7 +8,7 @@ from stream.errors import Retriable
 from stream.kafka.clients import reader_options
 from stream.kafka.offsets import offset_ranges
 from stream.kafka.reader import StoredRecord, partitions_of, read_topic
-from stream.run.prepare import patiently, unreachable
+from stream.worker.startup import patiently, unreachable
 
 
 def committed(

@@ -27,7 +27,7 @@ def simulate(
     The worker's loop, its restore and its retries are the real ones; time is virtual. A seed is a complete
     replay. Exit status 1 when a promise was broken.
     """
-    from stream.testing.seeds import Outcome, cores, run_seed, run_seeds  # noqa: PLC0415 - slow to load
+    from stream.tools.simulation.seeds import Outcome, cores, run_seed, run_seeds  # noqa: PLC0415 - slow to load
 
     if seed is not None:
         simulation, broken = run_seed(seed)

@@ -8,7 +8,7 @@ from stream.cli.app import admin_client, examples, out, settings
 from stream.cli.listing import Column, Rows
 from stream.kafka import topics as kafka_topics
 from stream.kafka.access import check_access, worker_needs
-from stream.run.prepare import patiently
+from stream.worker.startup import patiently
 
 app = typer.Typer(no_args_is_help=True, help="Create and check the four topics.", rich_markup_mode="rich")
 

@@ -16,8 +16,8 @@ from stream.config import Settings
 from stream.core.counts import decode_total
 from stream.core.signature import signature
 from stream.core.text import words as words_of
+from stream.dictionary import load_index
 from stream.errors import Fatal, Misconfigured
-from stream.run.dictionary import load_index
 
 _TOP = 20
 _STEP_RECORDS = 5_000  # between two moves of the progress bar

@@ -13,19 +13,19 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from stream.audit.verdict import DIFFERENCES_MAX, Verdict
-from stream.audit.verify import Auditor
-from stream.audit.verify import Progress as Step
 from stream.cli.app import admin_client, err, out, settings
 from stream.cli.listing import Format
 from stream.config import Settings
+from stream.dictionary import load_index
 from stream.errors import Fatal, Refused, Retriable
 from stream.kafka import topics
-from stream.run.dictionary import load_index
-from stream.run.memory import keep_memory_small
-from stream.run.prepare import patiently
 from stream.telemetry.metrics import AuditMetrics
 from stream.telemetry.server import serve
+from stream.tools.audit.verdict import DIFFERENCES_MAX, Verdict
+from stream.tools.audit.verify import Auditor
+from stream.tools.audit.verify import Progress as Step
+from stream.worker.memory import keep_memory_small
+from stream.worker.startup import patiently
 
 ROUNDS_FAILED_MAX = 10  # in a row: the broker may be away for a while
 

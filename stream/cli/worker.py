@@ -10,10 +10,10 @@ import typer
 
 from stream.cli.app import complain, exit_code, settings
 from stream.errors import StreamError
-from stream.run.clock import SystemClock
-from stream.run.cores import usable_cores
-from stream.run.supervise import supervise
-from stream.run.wire import run_worker
+from stream.supervisor.cores import usable_cores
+from stream.supervisor.supervisor import supervise
+from stream.worker.clock import SystemClock
+from stream.worker.wiring import run_worker
 
 PROCESSES_HELP = (
     "Processes that share the partitions: a number, or auto: the usable cores, at most one for each "

@@ -7,7 +7,7 @@ from typing import NamedTuple, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from stream.core.bookmark import is_bookmark
+from stream.core.processed_offset import is_bookmark
 from stream.core.records import Header
 from stream.errors import Fatal, Retriable
 from stream.kafka.clients import Admin, Options, make_consumer

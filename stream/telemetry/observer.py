@@ -6,8 +6,8 @@ import structlog
 
 from stream.ports import Clock, Committed
 from stream.telemetry.health import Health
+from stream.telemetry.instrumented import Watch
 from stream.telemetry.metrics import Metrics
-from stream.telemetry.watch import Watch
 
 TOLD_EVERY_S = 5.0  # how often the progress of a partition's restore is logged
 

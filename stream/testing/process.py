@@ -7,23 +7,17 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from stream.core.codec import ResultEncoder, decode_blob
-from stream.core.counting import BlobCounter
 from stream.core.dead_letter import dead_letter
 from stream.core.dictionary import AnagramIndex
 from stream.core.engine import Engine
+from stream.core.fold import BlobCounter
 from stream.core.lexicon import make_lexicon
 from stream.core.records import InputRecord, OutputRecord
 from stream.core.text import words
 from stream.errors import Rejected
+from stream.exercise.faults import FaultPlan
+from stream.exercise.faults import Faults as StageFaults
 from stream.ports import Clock, Joined
-from stream.run.counted import Limits
-from stream.run.disturb import DisturbedProcessor, SharedWaits
-from stream.run.faults import FaultPlan
-from stream.run.faults import Faults as StageFaults
-from stream.run.loop import Worker
-from stream.run.process import Bury, Count, Processor, StagedProcessor
-from stream.run.restore import RestoreNames, Restorer
-from stream.run.retry import Retrier
 from stream.store.memory import MemoryDisk
 from stream.testing.cluster import FakeCluster
 from stream.testing.faults import Faults
@@ -33,6 +27,12 @@ from stream.testing.reader import FakeReader
 from stream.testing.sink import FakeSink
 from stream.testing.source import FakeSource
 from stream.testing.stores import FakeStores
+from stream.worker.counted import Limits
+from stream.worker.fault_injection import DisturbedProcessor, SharedWaits
+from stream.worker.loop import Worker
+from stream.worker.processing import Bury, Count, Processor, StagedProcessor
+from stream.worker.restore import RestoreNames, Restorer
+from stream.worker.retry import Retrier
 
 T = TypeVar("T")
 

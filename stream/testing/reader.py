@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from stream.core.bookmark import is_bookmark
+from stream.core.processed_offset import is_bookmark
 from stream.ports import ChangelogChunk
 from stream.testing.cluster import FakeCluster
 from stream.testing.faults import Faults, faulty

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from stream.chaos.campaign import Campaign, Order
-from stream.chaos.load import Size
-from stream.chaos.plan import Kind, bounces, draw
-from stream.chaos.score import Score
+from stream.tools.chaos.campaign import Campaign, Order
+from stream.tools.chaos.load import Size
+from stream.tools.chaos.plan import Kind, bounces, draw
+from stream.tools.chaos.score import Score
 
 pytestmark = [pytest.mark.broker, pytest.mark.embedded, pytest.mark.chaos, pytest.mark.timeout(600)]
 

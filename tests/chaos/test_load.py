@@ -1,9 +1,9 @@
 import pytest
 
-from stream.chaos import load
-from stream.chaos.load import Load, Size
 from stream.config import load_settings
 from stream.core.dictionary import build_index
+from stream.tools.chaos import load
+from stream.tools.chaos.load import Load, Size
 
 
 def test_a_producer_that_delivers_nothing_is_told_from_workers_that_do_nothing(

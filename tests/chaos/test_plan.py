@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from stream.chaos.plan import Kind, bounces, draw, variants
+from stream.tools.chaos.plan import Kind, bounces, draw, variants
 
 
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])

@@ -1,7 +1,7 @@
 import pytest
 
-from stream.chaos.fleet import Restored
-from stream.chaos.score import Score
+from stream.tools.chaos.fleet import Restored
+from stream.tools.chaos.score import Score
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@ import time
 import orjson
 import pytest
 
-from stream.chaos.watch import Seen, Stalls
 from stream.kafka.reader import StoredRecord
+from stream.tools.chaos.watch import Seen, Stalls
 
 
 def result(at: int, source: int, value: str = "x", partition: int = 0) -> StoredRecord:

@@ -6,13 +6,13 @@ import pytest
 from cli.running import Cli
 from rich.console import Console
 
-from stream.bench.measure import Comparison, Measured, Run
-from stream.bench.messages import Conditions, StageFigures
 from stream.cli.bench_view import show_benchmark, show_comparison
-from stream.pipeline.cases import Case
+from stream.exercise.benchmark.measure import Comparison, Measured, Run
+from stream.exercise.benchmark.messages import Conditions, StageFigures
+from stream.exercise.cases import Case
 
 CASE = Case("small", "small", "cat", {"act": 1, "cat": 1, "tac": 1}, 1.0)
-RIGHT = "from stream.pipeline.orchestrator import TaskOrchestrator as TaskOrchestrator\n"
+RIGHT = "from stream.exercise.orchestrator import TaskOrchestrator as TaskOrchestrator\n"
 WRONG = """
 class TaskOrchestrator:
     def process_text(self, text: str) -> object:
@@ -83,7 +83,7 @@ def test_comparison_marks_the_best_and_draws_and_fails_for_who_is_wrong(cli: Cli
 
 
 def test_plot_without_its_library_says_what_to_install(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "stream.bench.plot", raising=False)
+    monkeypatch.delitem(sys.modules, "stream.exercise.benchmark.plot", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     done = cli("benchmark", "--plot", "x.png")
     assert done.status == 2

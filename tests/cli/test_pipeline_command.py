@@ -10,7 +10,7 @@ QUICK = ("--faults", "original", "--scale", "0")
 
 @pytest.fixture(autouse=True)
 def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stream.pipeline.stages._WAIT", lambda _: 0.0)
+    monkeypatch.setattr("stream.exercise.stages._WAIT", lambda _: 0.0)
 
 
 def test_small_is_the_default(cli: Cli) -> None:
@@ -73,7 +73,7 @@ def test_what_is_piped_in_is_counted_and_an_empty_pipe_is_not_asked(spawn: Spawn
 
 def test_failed_validation_is_exit_status_1(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stream.core.dictionary.AnagramIndex.anagrams", {}, raising=False)
-    monkeypatch.setattr("stream.pipeline.stages.signature", str)
+    monkeypatch.setattr("stream.exercise.stages.signature", str)
     done = cli("pipeline")
     assert done.status == 1
     assert done.rows[1][3].startswith("failed: wrong counts: act: 0 instead of 1")

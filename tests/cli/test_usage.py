@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from cli.running import Cli
 
-from stream.run import prepare
+from stream.worker import startup as prepare
 
 AWAY = {"STREAM_BOOTSTRAP_SERVERS": "localhost:1"}
 COMMANDS = (

@@ -20,14 +20,14 @@ from support.environment import own_env
 from support.topics import admin_of, make_topics, produce, settings_of, wait_until
 
 from stream.broker.embedded import EmbeddedBroker
-from stream.kafka.ends import group_offsets
+from stream.kafka.offsets_poller import group_offsets
 
 BLOBS, WORDS, PARTITIONS = 200_000, 100, 4
 WITHOUT = """
 import sys
 from contextlib import nullcontext
 from stream.cli.main import main
-from stream.run import wire
+from stream.worker import wiring as wire
 from stream.testing.observer import FakeObserver
 
 class Silent(FakeObserver):

@@ -16,9 +16,9 @@ from support.process import WorkerProcess
 from support.topics import make_topics, settings_of
 from support.usage import handles, resident_mib, threads
 
-from stream.audit.verify import verify
 from stream.broker.embedded import EmbeddedBroker
-from stream.run.dictionary import load_index
+from stream.dictionary import load_index
+from stream.tools.audit.verify import verify
 
 BLOBS_PER_S = 400
 GROWTH_MIB_MAX = 128  # four partitions, up to two memtables of 16 MiB each

@@ -19,8 +19,8 @@ from stream.core.records import OutputRecord
 from stream.errors import InDoubt
 from stream.kafka.sink import KafkaSink
 from stream.ports import Sink
-from stream.testing.proxy import Api, Delay, FaultProxy, Rule, When
 from stream.testing.sink import FakeSink
+from stream.tools.chaos.proxy import Api, Delay, FaultProxy, Rule, When
 
 pytestmark = [pytest.mark.broker, pytest.mark.embedded]
 TRACES = int(os.environ.get("TRACES", "3"))

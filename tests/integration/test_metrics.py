@@ -83,7 +83,7 @@ HANGING = """
 import sys, time
 from stream.cli.main import main
 from stream.kafka.sink import KafkaSink
-from stream.run import wire
+from stream.worker import wiring as wire
 wire.turn_s_max = lambda *_: 3.0
 KafkaSink.send_offsets = lambda *_: time.sleep(60)  # as librdkafka#5456
 sys.argv = ["anagram-stream", "worker"]

@@ -24,8 +24,8 @@ PASSWORD = "hunter2-Zq7-of-the-worker"
 WITHOUT_ASKING = (
     "-c",
     """if True:
-    import sys, stream.run.prepare, stream.cli.main
-    stream.run.prepare.check_access = lambda *_: None
+    import sys, stream.worker.startup, stream.cli.main
+    stream.worker.startup.check_access = lambda *_: None
     sys.argv = ["", "worker"]
     stream.cli.main.main()
     """,

@@ -9,8 +9,8 @@ from support.process import WorkerProcess
 from support.topics import produce, read, results, totals, wait_until
 
 from stream.core.decide import Decider
-from stream.run.dictionary import load_index
-from stream.run.faults import ORIGINAL
+from stream.dictionary import load_index
+from stream.exercise.faults import ORIGINAL
 
 pytestmark = pytest.mark.broker
 

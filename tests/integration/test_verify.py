@@ -8,13 +8,13 @@ from confluent_kafka import Producer
 from support.process import WorkerProcess
 from support.topics import produce, read, wait_until
 
-from stream.audit.stores import store_folders
-from stream.audit.verdict import Verdict
-from stream.audit.verify import Auditor, verify
 from stream.config import Settings
+from stream.dictionary import load_index
 from stream.ports import Checkpoint
-from stream.run.dictionary import load_index
 from stream.store.rocks import RocksStore
+from stream.tools.audit.stores import store_folders
+from stream.tools.audit.verdict import Verdict
+from stream.tools.audit.verify import Auditor, verify
 
 pytestmark = pytest.mark.broker
 

@@ -9,10 +9,10 @@ from support.environment import SHORT_SESSIONS, own_env
 from support.process import WorkerProcess
 from support.topics import make_topics, read, settings_of, wait_until
 
-from stream.audit.verify import verify
 from stream.broker.embedded import EmbeddedBroker
-from stream.run.dictionary import load_index
-from stream.testing.proxy import Api, Delay, Disconnect, FaultProxy, Rule, When
+from stream.dictionary import load_index
+from stream.tools.audit.verify import verify
+from stream.tools.chaos.proxy import Api, Delay, Disconnect, FaultProxy, Rule, When
 
 pytestmark = [pytest.mark.broker, pytest.mark.embedded]
 SEEDS = (1, 2)

@@ -23,7 +23,7 @@ from support.process import COMMAND, WorkerProcess
 from support.topics import admin_of, make_topics, produce, read, wait_until
 
 from stream.broker.embedded import EmbeddedBroker
-from stream.testing.proxy import Api, Error, FaultProxy, Rule, When
+from stream.tools.chaos.proxy import Api, Error, FaultProxy, Rule, When
 
 pytestmark = [pytest.mark.docker, pytest.mark.broker, pytest.mark.embedded, pytest.mark.timeout(200)]
 
@@ -31,7 +31,7 @@ HANGING = """
 import sys, time
 from stream.cli.main import main
 from stream.kafka.sink import KafkaSink
-from stream.run import wire
+from stream.worker import wiring as wire
 wire.turn_s_max = lambda *_: 3.0
 KafkaSink.send_offsets = lambda *_: time.sleep(300)
 sys.argv = ["anagram-stream", "worker"]

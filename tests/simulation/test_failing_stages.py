@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from stream.run.faults import ORIGINAL
-from stream.testing import simulation
+from stream.exercise.faults import ORIGINAL
 from stream.testing.process import Tuning
-from stream.testing.seeds import run_seed
+from stream.tools.simulation import simulation
+from stream.tools.simulation.seeds import run_seed
 
 SEEDS = range(60)
 

@@ -9,22 +9,22 @@ from dataclasses import replace
 
 import pytest
 
-import stream.run.loop
+import stream.worker.loop
 from stream.core.records import OutputRecord, first_offsets
 from stream.errors import Abortable, InDoubt
 from stream.ports import Batch, ChangelogChunk, Checkpoint, CommittedOffset, Sink, Store
-from stream.run.assignment import Partition, PartitionState
-from stream.run.counted import Counted, Sum
-from stream.run.loop import Worker
-from stream.run.process import Part
-from stream.run.restore import Restorer
-from stream.run.transaction import Staged, Work, transact
 from stream.testing.faults import FaultClass
 from stream.testing.reader import FakeReader
-from stream.testing.simulation import Scale, Simulation
 from stream.testing.sink import FakeSink
 from stream.testing.source import FakeSource
 from stream.testing.transactions import Coordinator
+from stream.tools.simulation.simulation import Scale, Simulation
+from stream.worker.assignment import Partition, PartitionState
+from stream.worker.counted import Counted, Sum
+from stream.worker.loop import Worker
+from stream.worker.processing import Part
+from stream.worker.restore import Restorer
+from stream.worker.transaction import Staged, Work, transact
 
 SEEDS = range(300)
 STOPPED_OFTEN = Scale(
@@ -54,7 +54,7 @@ def store_is_written_before_the_commit(patch: pytest.MonkeyPatch) -> None:
 
         return transact(replace(work, stage=stage), sink, stores)
 
-    patch.setattr(stream.run.loop, "transact", store_first)
+    patch.setattr(stream.worker.loop, "transact", store_first)
 
 
 def input_is_not_rewound_after_an_abort(patch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 
 from stream.testing.faults import FaultClass
-from stream.testing.seeds import run_seed
-from stream.testing.simulation import Simulation
+from stream.tools.simulation.seeds import run_seed
+from stream.tools.simulation.simulation import Simulation
 
 SEEDS = range(400)
 

@@ -16,8 +16,8 @@ from support.usage import resident_mib
 
 from stream.errors import Fatal, Retriable
 from stream.ports import Checkpoint, Store
-from stream.run.clock import SystemClock
 from stream.store.rocks import Corrupt, RocksStore, RocksStores, StoreIdentity, read_copy
+from stream.worker.clock import SystemClock
 
 IDENTITY = StoreIdentity("cluster", "input", "count", "dictionary")
 

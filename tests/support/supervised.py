@@ -20,9 +20,11 @@ from stream.config import Settings
 from stream.core.dictionary import build_index
 from stream.core.lexicon import make_lexicon
 from stream.errors import Misconfigured, Refused
-from stream.run import children, restarts, supervise
-from stream.run.clock import SystemClock
-from stream.run.wire import Shared
+from stream.supervisor import child as children
+from stream.supervisor import restarts
+from stream.supervisor import supervisor as supervise
+from stream.worker.clock import SystemClock
+from stream.worker.wiring import Shared
 
 BEHAVIOUR, FOLDER = sys.argv[1], Path(sys.argv[2])
 PARTITIONS = 3

@@ -11,13 +11,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from stream.errors import Misconfigured
 from stream.ports import Committed
-from stream.run.clock import SystemClock
 from stream.telemetry.health import LIVE_S_MAX, Health
+from stream.telemetry.instrumented import Watch
 from stream.telemetry.lag import Lag
 from stream.telemetry.metrics import Metrics
 from stream.telemetry.observer import WorkerObserver
 from stream.telemetry.server import TelemetryServer
-from stream.telemetry.watch import Watch
+from stream.worker.clock import SystemClock
 
 
 class Bench:

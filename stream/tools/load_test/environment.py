@@ -1,0 +1,98 @@
+"""One measurement's own topics, group and state folder; nothing of them is left afterwards."""
+
+import contextlib
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stream.config import Settings
+from stream.errors import Retriable
+from stream.kafka import topics
+from stream.kafka.clients import FRAMING_BYTES_MAX, Admin, make_admin, reader_options
+from stream.kafka.offsets import committed_offsets, offset_ranges, stable_ends
+from stream.worker.startup import patiently
+
+COMMITTED_S = 5.0
+PREFIX = "bench-"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Where a measurement happens.
+
+    Attributes:
+        partitions: of input and results.
+        folder: logs and stores.
+        own: made for it; else topics and group of somebody who goes on.
+        prefix: of the ids of its blobs.
+    """
+
+    settings: Settings
+    partitions: int
+    folder: Path
+    admin: Admin
+    own: bool
+    prefix: str
+
+    def result_ends(self) -> dict[int, int]:
+        """Return partition -> last stable offset of the results."""
+        topic, partitions = self.settings.result_topic, range(self.partitions)
+        return patiently(self.settings, lambda: stable_ends(self.admin, topic, partitions))
+
+    def log_ends(self, topic: str) -> dict[int, int]:
+        """Return partition -> end of a topic's log, of what is not committed, too."""
+        partitions = range(self.partitions)
+        found = patiently(self.settings, lambda: offset_ranges(self.admin, topic, partitions))
+        return {partition: end for partition, (_, end) in found.items()}
+
+    def has_committed(self, ends: Mapping[int, int]) -> bool:
+        """Whether the group has committed the input up to these ends."""
+        options, topic = reader_options(self.settings), self.settings.input_topic
+        try:
+            found = committed_offsets(options, topic, list(ends), COMMITTED_S)
+        except Retriable:
+            return False
+        return all((found[partition] or 0) >= end for partition, end in ends.items())
+
+
+@contextlib.contextmanager
+def own_cell(
+    settings: Settings, folder: Path, partitions: int, text_bytes_max: int, result_bytes_max: int
+) -> Iterator[Cell]:
+    """Make topics, yield, delete them; limits of size are raised where the texts need it."""
+    own = uuid.uuid4().hex[:8]
+    chosen = settings.model_copy(
+        update={
+            **{
+                name: f"{PREFIX}{own}-{name.removesuffix('_topic').replace('_', '-')}"
+                for name in ("input_topic", "result_topic", "count_topic", "dead_letter_topic", "group_id")
+            },
+            "state_dir": folder / own,
+            "text_bytes_max": max(settings.text_bytes_max, text_bytes_max),
+            "result_bytes_max": max(settings.result_bytes_max, result_bytes_max + FRAMING_BYTES_MAX),
+        }
+    )
+    admin = make_admin(chosen)
+    chosen.state_dir.mkdir(parents=True)
+    patiently(chosen, lambda: topics.look(admin, chosen))  # where it stays away there is nothing to delete
+    try:
+        patiently(chosen, lambda: topics.create(admin, chosen, partitions, None, repair=False))
+        yield Cell(chosen, partitions, chosen.state_dir, admin, own=True, prefix="b")
+    finally:
+        patiently(chosen, lambda: topics.delete(admin, chosen))
+        shutil.rmtree(chosen.state_dir, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def attached_cell(settings: Settings, folder: Path) -> Iterator[Cell]:
+    """Yield the topics and the group of the settings, which are somebody else's.
+
+    Raises:
+        Refused: a topic is missing.
+    """
+    admin = make_admin(settings)
+    found = patiently(settings, lambda: topics.check(admin, settings))
+    prefix = f"{PREFIX}{uuid.uuid4().hex[:8]}-"
+    yield Cell(settings, found.input.partitions, folder, admin, own=False, prefix=prefix)

@@ -1,0 +1,114 @@
+"""The process that reads results as they are committed: `python -m stream.tools.load_test.reader`.
+
+Its order comes on standard input.
+"""
+
+import time
+from array import array
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from stream.config import Settings, load_settings
+from stream.kafka.clients import reader_options
+from stream.tools.kafka.tail import tail
+from stream.tools.load_test.child import Parent, run_child
+from stream.tools.load_test.messages import ReaderOrder, Said, Stop
+from stream.tools.load_test.schedule import NS
+
+_TELL_NS = NS // 20
+_WAIT_S = 0.05
+
+
+def _longs() -> "array[int]":
+    return array("q")
+
+
+@dataclass(slots=True)
+class Arrivals:
+    """What a reader saw, in the order of arrival; 32 bytes a result.
+
+    Attributes:
+        numbers: of the blobs.
+        times_ns: of arrival, by the monotonic clock.
+        partitions: of the results; offsets: the same.
+    """
+
+    numbers: "array[int]" = field(default_factory=_longs)
+    times_ns: "array[int]" = field(default_factory=_longs)
+    partitions: "array[int]" = field(default_factory=_longs)
+    offsets: "array[int]" = field(default_factory=_longs)
+
+    def save(self, file: Path) -> None:
+        """Write them, one array after the other."""
+        with file.open("wb") as out:
+            for each in (self.numbers, self.times_ns, self.partitions, self.offsets):
+                each.tofile(out)
+
+    @classmethod
+    def load(cls, file: Path) -> Self:
+        """Read what `save` wrote."""
+        arrivals = cls()
+        each = file.stat().st_size // (4 * arrivals.numbers.itemsize)
+        with file.open("rb") as kept:
+            for one in (arrivals.numbers, arrivals.times_ns, arrivals.partitions, arrivals.offsets):
+                one.fromfile(kept, each)
+        return arrivals
+
+
+class Reader:
+    """Notes when each result of a load arrives; those of others are passed over."""
+
+    def __init__(self, settings: Settings, order: ReaderOrder) -> None:
+        self._settings = settings
+        self._order = order
+        self._blobs = order.blobs
+        self._seen = bytearray(order.blobs)
+        self._distinct = 0
+        self._ends: dict[int, int] = {}
+        self._arrivals = Arrivals()
+
+    def run(self, parent: Parent) -> Said:
+        """Read until all were seen, or as many as it was told meanwhile."""
+
+        def go_on() -> bool:
+            stop = parent.told(Stop)
+            if stop is not None:
+                self._blobs = stop.blobs
+            return self._distinct < self._blobs
+
+        parent.say(Said())
+        told_ns = 0
+        order, options = self._order, reader_options(self._settings)
+        prefix = order.prefix.encode()
+        for message in tail(options, self._settings.result_topic, order.start, go_on, _WAIT_S):
+            now_ns = time.monotonic_ns()
+            if message is not None and (key := message.key()) and key.startswith(prefix):
+                self._note(int(key[len(prefix) :]), now_ns, message.partition() or 0, message.offset() or 0)
+            if now_ns - told_ns > _TELL_NS:
+                told_ns = now_ns
+                parent.say(Said(count=self._distinct, ends=self._ends))
+        self._arrivals.save(order.file)
+        return Said(done=True, count=self._distinct, ends=self._ends)
+
+    def _note(self, number: int, now_ns: int, partition: int, offset: int) -> None:
+        at = number - self._order.first
+        if not 0 <= at < len(self._seen):
+            return
+        self._distinct += not self._seen[at]
+        self._seen[at] = 1
+        self._ends[partition] = offset + 1
+        arrivals = self._arrivals
+        arrivals.numbers.append(number)
+        arrivals.times_ns.append(now_ns)
+        arrivals.partitions.append(partition)
+        arrivals.offsets.append(offset)
+
+
+def main() -> None:
+    """Do as ordered."""
+    run_child(ReaderOrder, lambda order, parent: Reader(load_settings(), order).run(parent))
+
+
+if __name__ == "__main__":
+    main()

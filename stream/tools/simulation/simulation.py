@@ -1,0 +1,192 @@
+"""Seeded simulation: real workers on the fake cluster in a storm of faults, then calm, then judgement.
+
+Everything is drawn from one seed and runs in one thread, so that a seed is a complete replay.
+"""
+
+import random
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+from stream.testing.cluster import FakeCluster
+from stream.testing.faults import FaultClass
+from stream.testing.log import Record
+from stream.testing.pipeline import FakePipeline
+from stream.testing.process import Tuning
+from stream.tools.simulation.auditor import Auditor, Violation
+from stream.tools.simulation.fleet import Fleet, Surroundings, Weather
+from stream.tools.simulation.workload import Workload
+
+SESSION_TIMEOUT_S = 3.0
+TRANSACTION_TIMEOUT_S = 1.0
+MARKER_DELAY_S_MAX = 5.0
+TRACE_LINES_MAX = 60
+CLASSIC = 0.3  # of the seeds: the stricter of the group protocols
+ROUNDS_MAX = 3000  # until all must be drained
+RESTARTED = 0.3  # of the dead, each turn
+COMPACTED, ROLLED, TRIMMED, READ, STOPPED = 0.03, 0.02, 0.03, 0.1, 0.02  # of the turns
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much happens.
+
+    Attributes:
+        blobs: input records.
+        turns: of the storm.
+        fault_rate: of the calls.
+        weights: of the fault classes.
+        marker_delayed: of the transaction markers; None: drawn.
+    """
+
+    blobs: int = 120
+    turns: int = 100
+    fault_rate: float = 0.05
+    weights: Mapping[FaultClass, float] = field(
+        default_factory=lambda: {
+            FaultClass.ERROR: 4,
+            FaultClass.CRASH: 1,
+            FaultClass.PAUSE: 2,
+            FaultClass.SWITCH: 3,
+            FaultClass.REBALANCE: 1,
+            FaultClass.LATE: 1,
+        }
+    )
+    marker_delayed: float | None = None
+
+    @classmethod
+    def drawn(cls, seed: int) -> Self:
+        """Draw how much happens, from little to a lot: rare things need now one and now the other."""
+        rng = random.Random(-1 - seed)  # noqa: S311 - to be replayed, not to be secret
+        weights = {kind: weight * rng.choice((0.3, 1, 1, 3)) for kind, weight in cls().weights.items()}
+        return cls(
+            blobs=rng.randint(10, 200),
+            turns=rng.randint(20, 200),
+            fault_rate=rng.choice((0.01, 0.03, 0.05, 0.1)),
+            weights=weights,
+            marker_delayed=rng.choice((None, None, 0.8)),
+        )
+
+
+class Simulation:
+    """One run.
+
+    Attributes:
+        score: what happened how often: fault classes, calls, what the workers told.
+        trace: the last that happened.
+    """
+
+    def __init__(
+        self, seed: int, scale: Scale | None = None, *, trace_lines: int | None = TRACE_LINES_MAX
+    ) -> None:
+        """`trace_lines`: so many of the last are kept; None: all."""
+        self.score: Counter[str] = Counter()
+        self.trace: deque[str] = deque(maxlen=trace_lines)
+        self._scale = scale = scale or Scale()
+        self._rng = rng = random.Random(seed)  # noqa: S311 - to be replayed, not to be secret
+        cluster = FakeCluster(
+            session_timeout_s=SESSION_TIMEOUT_S,
+            transaction_timeout_s=TRANSACTION_TIMEOUT_S,
+            classic=rng.random() < CLASSIC,
+        )
+        self._began = cluster.clock.monotonic()
+        partitions = rng.randint(1, 4)
+        pipeline = FakePipeline(
+            partitions, cluster=cluster, dead_letter_partitions=rng.randint(1, partitions)
+        )
+        tuning = Tuning(
+            batch_records_max=rng.randint(1, 8),
+            restore_records_max=rng.randint(1, 6),
+            text_bytes_max=100,
+            unwritten_max=rng.choice((1, 5, 20, 1000)),
+            batch_deadline_s=rng.choice((0.02, 0.2, 5.0)),
+            counting_s_max=rng.choice((0.0, 0.02, 5.0)),
+        )
+        delayed = rng.choice((0.0, 0.3, 0.6))
+        self._marker_delayed = delayed if scale.marker_delayed is None else scale.marker_delayed
+        cluster.coordinator.delay_s = self._marker_delay_s
+        self._pipeline = pipeline
+        self._workload = Workload(rng, pipeline.index, tuning.text_bytes_max)
+        self._auditor = Auditor(cluster, pipeline.names, self._workload)
+        weather = Weather(scale.fault_rate, scale.weights, 2 * SESSION_TIMEOUT_S)
+        around = Surroundings(self._submit, self._workload.disturb, self._say, self.score)
+        self._fleet = Fleet(pipeline, tuning, rng.randint(1, 3), weather, around, rng)
+        self._submitted = 0
+
+    @property
+    def seconds(self) -> float:
+        """How much time has passed in it."""
+        return self._pipeline.cluster.clock.monotonic() - self._began
+
+    def run(self) -> None:
+        """Storm, drain, judge.
+
+        Raises:
+            Violation: a promise was broken.
+        """
+        try:
+            self._storm()
+            self._drain()
+            self._auditor.judge(self._fleet.stores())
+        except BaseException as error:
+            error.add_note("\n".join(("The last that happened:", *self.trace)))
+            raise
+
+    def _storm(self) -> None:
+        turn = 0
+        while turn < self._scale.turns or self._submitted < self._scale.blobs:
+            turn += 1
+            self._submit()
+            self._around()
+            self._fleet.restart_dead(RESTARTED)
+            self._fleet.step_another()
+
+    def _drain(self) -> None:
+        self._say("all", "calm")
+        self._fleet.calm()
+        self._marker_delayed = 0.0
+        pipeline = self._pipeline
+        for _ in range(ROUNDS_MAX):
+            self._fleet.restart_dead(1.0)
+            self._fleet.step_all()
+            if (
+                pipeline.committed() == pipeline.ends()
+                and pipeline.cluster.is_settled()
+                and self._fleet.is_settled()
+            ):
+                return
+        raise Violation(f"not drained: committed {pipeline.committed()} of {pipeline.ends()}")
+
+    def _submit(self) -> None:
+        cluster, topic = self._pipeline.cluster, self._pipeline.names.input
+        left = self._scale.blobs - self._submitted
+        for _ in range(min(left, self._rng.choice((0, 0, 1, 2, 3)))):
+            blob, partition = self._workload.blob(), self._rng.randrange(self._pipeline.partitions)
+            offset = cluster.produce(topic, partition, blob.value, blob.key, blob.headers)
+            self._auditor.submitted(partition, offset, Record(blob.key, blob.value, blob.headers))
+            self._submitted += 1
+
+    def _around(self) -> None:
+        """Compaction, retention, a reader, a worker that is stopped."""
+        pipeline, partition = self._pipeline, self._rng.randrange(self._pipeline.partitions)
+        kinds = (COMPACTED, ROLLED, TRIMMED, READ, STOPPED)
+        kind = self._rng.choices((*range(len(kinds)), None), (*kinds, 1 - sum(kinds)))[0]
+        if kind in {0, 1}:
+            self._auditor.read_along()
+            pipeline.cluster.log(pipeline.names.counts, partition).compact(rolled=kind == 1)
+        elif kind == 2:  # noqa: PLR2004
+            log = pipeline.cluster.log(pipeline.names.input, partition)
+            log.trim(max(log.first_offset, pipeline.committed()[partition]))
+        elif kind == 3:  # noqa: PLR2004
+            self._auditor.read_along()
+        elif kind == 4:  # noqa: PLR2004
+            self._fleet.stop_one()
+
+    def _marker_delay_s(self) -> float:
+        delayed = self._rng.random() < self._marker_delayed
+        return self._rng.uniform(0.0, MARKER_DELAY_S_MAX) if delayed else 0.0
+
+    def _say(self, who: str, what: str) -> None:
+        now = self._pipeline.cluster.clock.monotonic()
+        self.trace.append(f"{now:9.2f} {'  ' * self._fleet.depth}{who}: {what}")

@@ -1,0 +1,9 @@
+"""Right, and a coroutine."""
+
+from stream.exercise.orchestrator import Result
+from stream.exercise.orchestrator import TaskOrchestrator as Pipeline
+
+
+class TaskOrchestrator:
+    async def process_text(self, text: str) -> Result:
+        return await Pipeline().process(text)

@@ -1,0 +1,33 @@
+from pathlib import Path
+
+import pytest
+
+from stream.exercise.benchmark.loading import Unusable, orchestrator_class
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "class TaskOrchestrator: ...",
+        "class Own: ...\nTaskOrchestrator = Own",
+        "from stream.exercise.orchestrator import TaskOrchestrator",
+        "from stream.exercise.orchestrator import *",
+        "from collections import Counter as TaskOrchestrator",
+        "try:\n    class TaskOrchestrator: ...\nexcept OSError: ...",
+    ],
+)
+def test_class_is_found_however_it_came_into_the_file(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "some.py"
+    path.write_text(text)
+    assert callable(orchestrator_class(str(path)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["raise OSError", "raise OSError('TaskOrchestrator')", "print(TaskOrchestrator)", "TaskOrchestrator = 1"],
+)
+def test_file_without_it_is_not_run(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "some.py"
+    path.write_text(text)
+    with pytest.raises(Unusable):
+        orchestrator_class(str(path))

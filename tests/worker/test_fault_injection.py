@@ -1,0 +1,272 @@
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from stream.core.fold import Counts
+from stream.core.records import InputRecord, OutputRecord
+from stream.errors import Misconfigured, Reason, Rejected, StageFailed
+from stream.exercise.faults import (
+    DELAY_S_MAX,
+    ORIGINAL,
+    Failure,
+    FaultPlan,
+    Faults,
+    Stage,
+    StageFault,
+    load_plan,
+)
+from stream.testing.clock import FakeClock
+from stream.testing.observer import FakeObserver
+from stream.testing.pipeline import WORDS, FakePipeline
+from stream.testing.process import FakeProcess, Tuning
+from stream.worker.fault_injection import DisturbedProcessor, SharedWaits
+from stream.worker.retry import WAIT_S_MAX, Retrier
+
+UNHURRIED = settings(deadline=None)  # a busy machine is slow, and no failure
+FAR = 1e9
+KEYS = [str(number) for number in range(20_000)]
+TEXTS = st.lists(st.sampled_from((*WORDS, "zzz", "-", "x1")), max_size=12).map(" ".join)
+
+
+def plan(stage: Stage = Stage.GET_WORDS, seed: int = 0, **fault: object) -> FaultPlan:
+    return FaultPlan(stages={stage: StageFault.model_validate(fault)}, seed=seed)
+
+
+def fails(faults: Faults, stage: Stage, key: str = "") -> bool:
+    return faults.meet(stage, key).error is not None
+
+
+@pytest.mark.parametrize("stage", Stage)
+def test_stages_fail_as_often_as_the_original_says(stage: Stage) -> None:
+    faults, rate = Faults(ORIGINAL), ORIGINAL.stages[stage].rate
+    failed = sum(fails(faults, stage, key) for key in KEYS)
+    assert abs(failed / len(KEYS) - rate) < 0.012
+    assert faults.injected == {(stage, "delay"): len(KEYS), (stage, "value-error"): failed}
+
+
+def test_original_is_that_of_the_exercise() -> None:
+    figures = {stage.value: (fault.rate, fault.delay_s) for stage, fault in ORIGINAL.stages.items()}
+    assert figures == {
+        "filter_input": (0.20, 1.0),
+        "get_words": (0.25, 1.0),
+        "find_anagrams": (0.10, 0.25),
+        "permutations": (0.01, 0.1),
+    }
+
+
+@UNHURRIED
+@given(st.permutations([(stage, key) for stage in Stage for key in ("", "cat", "dog") for _ in range(4)]))
+def test_same_seed_gives_the_same_faults_in_whatever_order_calls_come(order: list[tuple[Stage, str]]) -> None:
+    def of(calls: list[tuple[Stage, str]]) -> dict[tuple[Stage, str], list[bool]]:
+        faults, found = Faults(ORIGINAL, seed=5), dict[tuple[Stage, str], list[bool]]()
+        for stage, key in calls:
+            found.setdefault((stage, key), []).append(fails(faults, stage, key))
+        return found
+
+    assert of(order) == of(sorted(order))
+
+
+def test_other_seeds_give_other_faults() -> None:
+    def drawn(seed: int) -> list[bool]:
+        faults = Faults(ORIGINAL, seed)
+        return [fails(faults, Stage.GET_WORDS) for _ in range(100)]
+
+    assert len({tuple(drawn(seed)) for seed in range(20)}) == 20
+    assert drawn(3) == drawn(3)
+
+
+def test_delays_are_scaled() -> None:
+    assert Faults(ORIGINAL.with_options(scale=0.01)).meet("filter_input").delay_s == pytest.approx(0.01)
+    assert ORIGINAL.with_options(scale=0.5).delays_s == pytest.approx(2.35 / 2)
+
+
+def test_stage_without_a_fault_meets_nothing() -> None:
+    faults = Faults(plan(Stage.FILTER_INPUT, rate=1.0))
+    assert (faults.meet("get_words").delay_s, faults.meet("get_words").error) == (0.0, None)
+    assert not faults.injected
+
+
+@pytest.mark.parametrize(
+    ("error", "caught"),
+    [
+        ("passing", StageFailed),
+        ("value-error", StageFailed),
+        ("value-error", ValueError),
+        ("rejected", Rejected),
+    ],
+)
+def test_plan_says_what_a_failing_stage_raises(error: str, caught: type[Exception]) -> None:
+    raised = Faults(plan(rate=1.0, error=Failure(error))).meet("get_words").error
+    assert isinstance(raised, caught)
+    assert "get_words" in str(raised)
+    assert "on purpose" in str(raised)
+
+
+def test_plan_comes_from_a_name_or_a_file(tmp_path: Path) -> None:
+    assert load_plan("none") is None
+    assert load_plan("original") == ORIGINAL
+    file = tmp_path / "plan.json"
+    file.write_text('{"stages": {"get_words": {"rate": 0.5, "error": "rejected"}}, "seed": 7, "scale": 0.1}')
+    read = load_plan(str(file))
+    assert read is not None
+    assert (read.seed, read.scale) == (7, 0.1)
+    assert read.stages == {Stage.GET_WORDS: StageFault(rate=0.5, error=Failure.REJECTED)}
+    file.write_text(ORIGINAL.model_dump_json())
+    assert load_plan(str(file)) == ORIGINAL
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "JSON"),
+        ("[]", "it: "),
+        ('{"stages": {"sort": {}}}', "stages.sort"),
+        ('{"stages": {"get_words": {"rate": 1.5}}}', "stages.get_words.rate"),
+        ('{"stages": {"get_words": {"rate": "1"}}}', "stages.get_words.rate"),
+        ('{"stages": {"get_words": {"chance": 1}}}', "stages.get_words.chance"),
+        ('{"stages": {"get_words": {"error": "fatal"}}}', "stages.get_words.error"),
+        ('{"seeds": 1}', "seeds"),
+        (f'{{"stages": {{"get_words": {{"delay_s": {DELAY_S_MAX + 1}}}}}}}', "delay_s"),
+    ],
+)
+def test_wrong_plan_is_refused_with_what_is_wrong(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "plan.json"
+    file.write_text(text)
+    with pytest.raises(Misconfigured, match="holds no plan") as refused:
+        load_plan(str(file))
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert refused.value.mend
+
+
+def test_missing_plan_is_refused() -> None:
+    with pytest.raises(Misconfigured, match=r"cannot read .*orignal: No such file"):
+        load_plan("orignal")
+
+
+def test_plan_is_frozen() -> None:
+    with pytest.raises(ValidationError):
+        ORIGINAL.seed = 3  # type: ignore[misc]
+
+
+def counted(records: Sequence[InputRecord]) -> Counts:
+    made = [OutputRecord("out", record.partition, None, record.value) for record in records]
+    return Counts(made, len(made), np.empty(0, np.int32))
+
+
+def disturbed(clock: FakeClock, faults: Faults, deadline_s: float = FAR) -> DisturbedProcessor:
+    waits = SharedWaits(clock)
+    return DisturbedProcessor(
+        counted,
+        lambda record, _: OutputRecord("dead", record.partition, None, None),
+        Retrier(waits, FakeObserver(), 12, random.Random(1)),
+        waits,
+        deadline_s,
+        faults,
+        lambda record: (record.value or b"").decode().split(),
+    )
+
+
+def records(*texts: str) -> list[InputRecord]:
+    return [InputRecord("in", 0, offset, None, text.encode()) for offset, text in enumerate(texts)]
+
+
+def test_delays_of_a_batch_are_awaited_together() -> None:
+    clock, slow = (
+        FakeClock(),
+        FaultPlan(
+            stages={stage: fault.model_copy(update={"rate": 0.0}) for stage, fault in ORIGINAL.stages.items()}
+        ),
+    )
+    started = clock.monotonic()
+    done = disturbed(clock, Faults(slow)).process(records(*["a b c d e f g"] * 500))
+    assert done.parts[0].size == 500
+    assert clock.monotonic() - started == pytest.approx(2.25)
+
+
+def test_stages_are_tried_again_one_by_one_and_waits_go_together() -> None:
+    clock, faults = FakeClock(), Faults(ORIGINAL, seed=1)
+    started = clock.monotonic()
+    done = disturbed(clock, faults).process(records(*["a b c"] * 300))
+    assert not done.parts[0].rejected
+    assert clock.monotonic() - started < 12 * 2.25 + 12 * WAIT_S_MAX
+    filtered = faults.injected["filter_input", "delay"] - faults.injected["filter_input", "value-error"]
+    split = faults.injected["get_words", "delay"] - faults.injected["get_words", "value-error"]
+    found = faults.injected["find_anagrams", "delay"] - faults.injected["find_anagrams", "value-error"]
+    assert (filtered, split, found) == (300, 300, 900)  # each succeeds once, and is not done again
+
+
+def test_only_a_record_whose_attempts_are_spent_is_rejected() -> None:
+    faults = Faults(FaultPlan(stages={Stage.FIND_ANAGRAMS: StageFault(rate=0.7)}))
+    done = disturbed(FakeClock(), faults).process(records(*["a"] * 1000))
+    made = [record for step in done.parts[0].steps() for record in step]
+    rejected = done.parts[0].rejected
+    assert 0 < len(rejected) < 60  # 0.7 ** 12 is 1.4 %
+    assert list(done.parts[0].was_rejected()) == [record.topic == "dead" for record in made]
+    assert {(why.reason, why.stage, why.attempts) for why in rejected.values()} == {
+        (Reason.RETRIES_EXHAUSTED, "find_anagrams", 12)
+    }
+
+
+def test_fault_that_is_not_passing_rejects_at_once() -> None:
+    faults = Faults(plan(rate=1.0, error=Failure.REJECTED))
+    part = disturbed(FakeClock(), faults).process(records("a")).parts[0]
+    assert [record.topic for step in part.steps() for record in step] == ["dead"]
+    assert part.rejected[0].attempts == 1
+    assert faults.injected == {("get_words", "rejected"): 1}
+
+
+def test_deadline_ends_a_batch_and_the_rest_is_done_in_the_next_ones() -> None:
+    clock, texts = FakeClock(), ["a b c"] * 30
+    processor = disturbed(clock, Faults(ORIGINAL, seed=2), deadline_s=3.0)
+    left, outcomes, batches = records(*texts), 0, 0
+    while left:
+        batches += 1
+        started = clock.monotonic()
+        done = processor.process([*left])
+        assert clock.monotonic() - started < 3.0 + 2.25 + WAIT_S_MAX
+        outcomes += sum(len(step) for part in done.parts.values() for step in part.steps())
+        assert not any(part.rejected for part in done.parts.values())
+        left = [record for record in left if record.offset >= done.undone.get(0, len(texts))]
+    assert (outcomes, batches > 1) == (30, True)
+    assert not processor._retrier._before
+
+
+@UNHURRIED
+@given(st.lists(TEXTS, min_size=1, max_size=8), st.integers(0, 1_000))
+def test_faults_change_nothing_that_is_counted(texts: list[str], seed: int) -> None:
+    def outcome(tuning: Tuning) -> tuple[object, object, object]:
+        pipeline = FakePipeline()
+        for text in texts:
+            pipeline.submit(text)
+        pipeline.drain(FakeProcess(pipeline.cluster, pipeline.names, pipeline.index, tuning=tuning))
+        return pipeline.results(), pipeline.totals(), pipeline.dead_letters()
+
+    calm = Tuning(retry_attempts_max=12, batch_records_max=3)
+    assert outcome(replace(calm, plan=ORIGINAL.with_options(seed))) == outcome(calm)
+
+
+def test_every_record_is_counted_or_a_dead_letter_where_attempts_are_spent() -> None:
+    pipeline = FakePipeline()
+    for _ in range(200):
+        pipeline.submit("cat")
+    often = FaultPlan(stages={Stage.GET_WORDS: StageFault(rate=1 / 3)})
+    pipeline.drain(FakeProcess(pipeline.cluster, pipeline.names, pipeline.index, tuning=Tuning(plan=often)))
+    letters = pipeline.dead_letters()
+    assert 0 < len(letters) < 30  # 1/27 of them
+    assert {letter["dead-letter.stage"] for letter in letters} == {"get_words"}
+    assert {letter["dead-letter.attempts"] for letter in letters} == {"3"}
+    assert pipeline.totals() == {"act": 200 - len(letters)} == {"act": len(pipeline.results())}
+
+
+def test_without_a_plan_a_record_meets_nothing_of_this() -> None:
+    pipeline = FakePipeline()
+    worker = FakeProcess(pipeline.cluster, pipeline.names, pipeline.index)
+    assert not isinstance(worker.worker._processor, DisturbedProcessor)

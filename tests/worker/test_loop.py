@@ -1,0 +1,277 @@
+"""The worker's turns, and its life from `run` to its end."""
+
+import pytest
+
+from stream.core.records import InputRecord, OutputRecord
+from stream.errors import Abortable, Fatal, Fenced, InDoubt, Retriable
+from stream.ports import Committed
+from stream.store.memory import MemoryDisk
+from stream.testing.cluster import FakeCluster
+from stream.testing.faults import DiskFull, Faults, Moment
+from stream.testing.pipeline import FakePipeline
+from stream.testing.process import FakeProcess, Tuning
+from stream.testing.sink import FakeSink
+from stream.worker import processing as process
+from stream.worker.loop import LOST_AFTER_S
+
+
+class Bench:
+    """A pipeline, and a worker that may be disturbed."""
+
+    def __init__(self, partitions: int = 1, tuning: Tuning | None = None, *, classic: bool = False) -> None:
+        self.pipeline = FakePipeline(partitions, cluster=FakeCluster(classic=classic))
+        self.faults = Faults()
+        self.disks: dict[int, MemoryDisk] = {}
+        self.slow_s = 0.0  # how long counting one record takes
+        self.process = FakeProcess(
+            self.pipeline.cluster,
+            self.pipeline.names,
+            self.pipeline.index,
+            faults=self.faults,
+            disks=self.disks,
+            tuning=tuning,
+            disturb=self._disturb,
+        )
+
+    def _disturb(self, _record: InputRecord) -> None:
+        self.pipeline.cluster.clock.advance(self.slow_s)
+
+    def drain(self) -> None:
+        self.pipeline.drain(self.process)
+
+    def run(self, turns: int) -> None:
+        left = iter(range(turns))
+        self.process.worker.run(lambda: next(left, None) is None)
+
+    def stored(self, partition: int = 0) -> dict[bytes, bytes]:
+        return self.disks[partition].totals
+
+
+def test_run_works_until_it_is_asked_to_stop() -> None:
+    bench = Bench()
+    bench.pipeline.submit("cat")
+    bench.run(turns=10)
+    assert bench.pipeline.totals() == {"act": 1}
+    assert bench.process.observer.names()[0] == "started"
+
+
+def test_run_ends_with_nothing_open_and_nothing_owned() -> None:
+    bench = Bench()
+    bench.run(turns=10)
+    assert not bench.pipeline.group.owners()
+    assert not bench.disks[0].in_use
+    assert not bench.process.sink.is_ready
+    assert bench.pipeline.cluster.coordinator.is_settled()
+
+
+def test_run_gets_its_producer_before_it_joins_the_group() -> None:
+    bench = Bench()
+    bench.faults.plan("sink.renew", Moment.BEFORE, Retriable("away"))
+    joined = list[str | None]()
+    bench.faults.plan("sink.renew", Moment.AFTER, lambda: joined.append(bench.process.source.member))
+    bench.run(turns=5)
+    assert joined == [None]
+    assert bench.process.observer.names()[:3] == ["waiting", "resumed", "started"]
+
+
+def test_run_that_is_stopped_at_once_never_joins() -> None:
+    bench = Bench()
+    bench.run(turns=0)
+    assert "started" not in bench.process.observer.names()
+    assert not bench.pipeline.group.epoch
+
+
+def test_fatal_error_leaves_the_group_and_closes_the_stores() -> None:
+    bench = Bench()
+    bench.pipeline.submit("cat")
+    bench.faults.plan("store.write", Moment.BEFORE, DiskFull("injected"))
+    with pytest.raises(Fatal):
+        bench.run(turns=20)
+    assert not bench.pipeline.group.owners()
+    assert not bench.disks[0].in_use
+
+
+def test_partitions_are_counted_apart() -> None:
+    bench = Bench(partitions=2)
+    bench.pipeline.submit("cat dog", partition=0)
+    bench.pipeline.submit("cat", partition=1)
+    bench.drain()
+    assert bench.pipeline.totals(0) == {"act": 1, "dgo": 1}
+    assert bench.pipeline.totals(1) == {"act": 1}
+    assert bench.stored(0) == {b"act": b"1", b"dgo": b"1"}
+    assert [result["source"]["partition"] for result in bench.pipeline.results(1)] == [1]
+
+
+def test_one_transaction_is_told_in_figures() -> None:
+    bench = Bench()
+    bench.drain()
+    for value in ("cat dog xyzzy", None, "cat"):
+        bench.pipeline.submit(value)
+    bench.process.turn()
+    (what,) = bench.process.observer.of("committed")
+    assert isinstance(what, Committed)
+    assert (what.records, what.words, what.results, what.changes) == (3, 4, 2, 2)
+    assert what.rejected == {"null-value": 1}
+    assert what.offsets == {0: 3}
+
+
+def test_committed_offset_says_whether_totals_stand_behind_it() -> None:
+    bench = Bench()
+    counted = list[bool]()
+    for value in (None, "cat", None):
+        bench.pipeline.submit(value)
+        bench.drain()
+        at = bench.pipeline.group.committed([0])[0]
+        assert at is not None
+        counted.append(at.counted)
+    assert counted == [False, True, True]
+
+
+@pytest.mark.parametrize("call", ["sink.begin", "sink.produce", "sink.send_offsets", "sink.commit"])
+def test_aborted_batch_is_done_again(call: str) -> None:
+    bench = Bench()
+    bench.drain()
+    bench.faults.plan(call, Moment.BEFORE, Abortable("injected"))
+    bench.pipeline.submit("cat")
+    bench.drain()
+    assert "aborted" in bench.process.observer.names()
+    assert bench.stored() == {b"act": b"1"}
+    assert len(bench.pipeline.results()) == 1
+
+
+@pytest.mark.parametrize("moment", Moment)
+def test_batch_in_doubt_counts_once_whichever_way_it_went(moment: Moment) -> None:
+    bench = Bench()
+    bench.drain()
+    bench.faults.plan("sink.commit", moment, InDoubt("injected"))
+    bench.pipeline.submit("cat")
+    bench.drain()
+    assert "in_doubt" in bench.process.observer.names()
+    assert bench.stored() == {b"act": b"1"}
+    assert len(bench.pipeline.results()) == 1
+
+
+def test_doubt_restores_only_the_tail() -> None:
+    bench = Bench()
+    bench.pipeline.submit("cat dog tea listen")
+    bench.drain()
+    bench.faults.plan("sink.commit", Moment.AFTER, InDoubt("injected"))
+    bench.pipeline.submit("cat")
+    bench.drain()
+    assert bench.process.observer.of("restored")[-1] == (0, 1, 2)
+
+
+def test_rebalance_behind_our_back_aborts() -> None:
+    bench = Bench(classic=True)
+    bench.drain()
+    bench.faults.plan("sink.send_offsets", Moment.BEFORE, bench.pipeline.group.rebalance)
+    bench.pipeline.submit("cat")
+    bench.drain()
+    assert "aborted" in bench.process.observer.names()
+    assert bench.stored() == {b"act": b"1"}
+
+
+def test_batch_that_took_longer_than_the_group_waits_is_not_committed() -> None:
+    bench = Bench()
+    bench.drain()
+    begun = list[str]()
+    bench.faults.plan("sink.begin", Moment.BEFORE, lambda: begun.append("begun"))
+    bench.pipeline.submit("cat")
+    bench.slow_s = LOST_AFTER_S + 1.0
+    bench.process.turn()
+    assert not begun
+    assert bench.process.observer.names()[-1] == "aborted"
+    bench.slow_s = 0.0
+    bench.drain()
+    assert bench.stored() == {b"act": b"1"}
+
+
+def test_slow_machine_commits_what_it_has_counted_in_time_and_the_rest_after(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else its transaction would time out, and the same batch would come again for ever."""
+    monkeypatch.setattr(process, "STEP", 2)
+    bench = Bench(partitions=2, tuning=Tuning(counting_s_max=0.0))
+    for number in range(10):
+        bench.pipeline.submit("cat", partition=number % 2)
+    bench.drain()
+    committed = [what for _, what in bench.process.observer.events if isinstance(what, Committed)]
+    assert sorted(what.records for what in committed) == [1, 1, 2, 2, 2, 2]
+    assert bench.pipeline.committed() == [5, 5]
+    assert bench.pipeline.totals() == bench.pipeline.totals(1) == {"act": 5}
+
+
+def test_partitions_are_counted_in_turn_so_that_none_starves_where_time_is_short(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(process, "STEP", 1)
+    bench = Bench(partitions=2, tuning=Tuning(counting_s_max=3.5))
+    produce = FakeSink.produce
+
+    def slow(self: FakeSink, records: list[OutputRecord]) -> None:
+        bench.pipeline.cluster.clock.advance(1.0)
+        produce(self, records)
+
+    monkeypatch.setattr(FakeSink, "produce", slow)
+    for partition in (0, 0, 0, 0, 0, 1, 1, 1, 1, 1):
+        bench.pipeline.submit("cat", partition)
+    bench.drain()
+    first = next(what for _, what in bench.process.observer.events if isinstance(what, Committed))
+    assert first.offsets == {0: 2, 1: 2}
+
+
+def test_worker_whose_id_was_taken_stops() -> None:
+    bench = Bench()
+    bench.drain()
+    FakeSink(bench.pipeline.cluster, bench.pipeline.names, f"{bench.pipeline.names.group}-worker-0").renew()
+    bench.pipeline.submit("cat")
+    with pytest.raises(Fenced):
+        bench.drain()
+    assert bench.pipeline.committed() == [0]
+
+
+def test_surroundings_that_are_away_are_waited_for_and_told_once() -> None:
+    bench = Bench()
+    bench.drain()
+    for _ in range(3):
+        bench.faults.plan("source.gather", Moment.BEFORE, Retriable("away"))
+    bench.pipeline.submit("cat")
+    bench.drain()
+    assert bench.process.observer.names().count("waiting") == 1
+    assert bench.stored() == {b"act": b"1"}
+
+
+def test_surroundings_that_are_back_are_told() -> None:
+    bench = Bench()
+    bench.drain()
+    bench.faults.plan("source.gather", Moment.BEFORE, Retriable("away"))
+    bench.pipeline.submit("cat")
+    bench.drain()
+    names = bench.process.observer.names()
+    assert names.index("resumed", names.index("waiting"))
+
+
+def test_partition_moves_to_a_worker_that_joins() -> None:
+    bench = Bench(partitions=2)
+    for partition in (0, 1):
+        bench.pipeline.submit("cat", partition)
+    bench.drain()
+    joining = FakeProcess(
+        bench.pipeline.cluster, bench.pipeline.names, bench.pipeline.index, instance="worker-1"
+    )
+    for partition in (0, 1):
+        bench.pipeline.submit("dog", partition)
+    bench.pipeline.drain(bench.process, joining)
+    assert list(joining.worker.assignment.running()) == [1]
+    assert bench.process.observer.of("revoked") == [[1]]
+    assert not bench.disks[1].in_use
+    assert bench.pipeline.totals(1) == {"act": 1, "dgo": 1}
+
+
+def test_batch_is_bounded_and_nothing_is_left_out() -> None:
+    bench = Bench(tuning=Tuning(batch_records_max=3))
+    for _ in range(10):
+        bench.pipeline.submit("cat")
+    bench.drain()
+    sizes = [what.records for what in bench.process.observer.of("committed") if isinstance(what, Committed)]
+    assert sizes == [3, 3, 3, 1]

@@ -1,0 +1,264 @@
+"""Restore: changelog -> store, from every state a changelog can be in."""
+
+import pytest
+
+from stream.core.processed_offset import Bookmark
+from stream.errors import Blocked, Retriable
+from stream.ports import Checkpoint, CommittedOffset
+from stream.store.memory import MemoryDisk
+from stream.testing.faults import Faults, Moment
+from stream.testing.log import PartitionLog
+from stream.testing.pipeline import FakePipeline
+from stream.testing.process import FakeProcess, Tuning
+from stream.testing.sink import FakeSink
+from stream.worker.loop import BUSY_WAIT_S, IDLE_WAIT_S
+
+TEXTS = 4  # that `counted` has counted
+TOTALS = {"act": 3, "dgo": 1, "eilnst": 1, "aet": 1}
+
+
+def worker_of(
+    pipeline: FakePipeline, disks: dict[int, MemoryDisk] | None = None, faults: Faults | None = None
+) -> FakeProcess:
+    return FakeProcess(pipeline.cluster, pipeline.names, pipeline.index, disks=disks, faults=faults)
+
+
+def changelog(pipeline: FakePipeline) -> PartitionLog:
+    return pipeline.cluster.log(pipeline.names.counts, 0)
+
+
+def totals(worker: FakeProcess) -> dict[str, int]:
+    return {key.decode(): int(value) for key, value in worker.worker.assignment.running()[0].items()}
+
+
+def restored(pipeline: FakePipeline, disks: dict[int, MemoryDisk] | None = None) -> FakeProcess:
+    worker = worker_of(pipeline, disks)
+    pipeline.drain(worker)
+    return worker
+
+
+def test_empty_changelog_starts_at_the_first_input() -> None:
+    worker = restored(FakePipeline())
+    assert worker.observer.of("restored") == [(0, 0, 0)]
+    assert not totals(worker)
+
+
+def test_lost_disk_is_restored_whole(counted: FakePipeline) -> None:
+    worker = restored(counted)
+    assert totals(worker) == TOTALS
+    assert worker.observer.of("restored") == [(0, 6, TEXTS)]
+
+
+def test_restored_worker_goes_on_counting(counted: FakePipeline) -> None:
+    counted.submit("act dog")
+    assert totals(restored(counted)) == TOTALS | {"act": 4, "dgo": 2}
+    assert len(counted.results()) == TEXTS + 1
+
+
+def test_kept_disk_has_only_the_tail_restored() -> None:
+    pipeline = FakePipeline()
+    disks: dict[int, MemoryDisk] = {}
+    pipeline.submit("cat dog")
+    first = restored(pipeline, disks)
+    first.worker.close()
+    other = worker_of(pipeline)
+    pipeline.submit("tea")
+    pipeline.drain(other)
+    other.worker.close()
+    again = restored(pipeline, disks)
+    assert again.observer.of("restored") == [(0, 1, 2)]
+    assert totals(again) == {"act": 1, "dgo": 1, "aet": 1}
+
+
+def test_whole_store_has_nothing_restored() -> None:
+    pipeline, disks = FakePipeline(), dict[int, MemoryDisk]()
+    pipeline.submit("cat")
+    restored(pipeline, disks).worker.close()
+    assert restored(pipeline, disks).observer.of("restored") == [(0, 0, 1)]
+
+
+@pytest.mark.parametrize("rolled", [False, True])
+def test_compacted_changelog_is_restored_to_its_end(counted: FakePipeline, rolled: bool) -> None:  # noqa: FBT001
+    changelog(counted).compact(rolled=rolled)
+    worker = restored(counted)
+    assert totals(worker) == TOTALS
+    assert worker.observer.of("restored") == [(0, len(TOTALS), TEXTS)]
+
+
+def test_changelog_of_markers_alone_is_restored_to_its_end() -> None:
+    pipeline = FakePipeline()
+    sink = FakeSink(pipeline.cluster, pipeline.names, "another")
+    sink.renew()
+    for _ in range(3):
+        sink.begin()
+        sink.produce_changelog(0, {b"act": b"9"}, ())
+        sink.abort()
+    changelog(pipeline).compact()
+    assert [entry.record for entry in changelog(pipeline)] == [None]
+    worker = restored(pipeline)
+    assert worker.observer.of("restored") == [(0, 0, 0)]
+    assert not totals(worker)
+
+
+def test_changelog_whose_last_marker_is_gone_is_restored_to_its_end() -> None:
+    pipeline = FakePipeline()
+    sink = FakeSink(pipeline.cluster, pipeline.names, "another")
+    sink.renew()
+    sink.begin()
+    sink.produce_changelog(0, {b"act": b"9"}, ())
+    sink.abort()
+    changelog(pipeline).compact(rolled=True)
+    assert not list(changelog(pipeline))
+    assert changelog(pipeline).high_watermark == 2
+    assert not totals(restored(pipeline))
+
+
+def test_changelog_that_begins_later_than_0_is_restored() -> None:
+    pipeline = FakePipeline()
+    sink = FakeSink(pipeline.cluster, pipeline.names, "another")
+    sink.renew()
+    sink.begin()
+    sink.produce_changelog(0, {b"act": b"9"}, ())
+    sink.abort()
+    changelog(pipeline).trim(2)
+    pipeline.submit("cat")
+    restored(pipeline).worker.close()
+    assert totals(restored(pipeline)) == {"act": 1}
+
+
+def test_open_transaction_is_waited_for(counted: FakePipeline) -> None:
+    sink = FakeSink(counted.cluster, counted.names, "another")
+    sink.renew()
+    sink.begin()
+    sink.produce_changelog(0, {b"act": b"9"}, Bookmark(4, counted.index.digest).headers())
+    worker = worker_of(counted)
+    for _ in range(5):
+        worker.turn()
+    assert not worker.worker.assignment.running()
+    sink.abort()
+    counted.drain(worker)
+    assert totals(worker) == TOTALS
+
+
+def test_transaction_of_a_dead_worker_is_waited_for_until_its_timeout(counted: FakePipeline) -> None:
+    sink = FakeSink(counted.cluster, counted.names, "another")
+    sink.renew()
+    sink.begin()
+    sink.produce_changelog(0, {b"act": b"9"}, ())
+    assert totals(restored(counted)) == TOTALS
+
+
+def test_offsets_of_an_open_transaction_are_waited_for(counted: FakePipeline) -> None:
+    sink = FakeSink(counted.cluster, counted.names, "another")
+    sink.renew()
+    sink.begin()
+    sink.send_offsets({0: CommittedOffset(1, counted=True)}, None)
+    worker = worker_of(counted)
+    for _ in range(5):
+        worker.turn()
+    assert not worker.worker.assignment.running()
+    assert isinstance(worker.observer.of("waiting")[0], Retriable)
+    sink.abort()
+    counted.drain(worker)
+    assert totals(worker) == TOTALS
+
+
+@pytest.mark.parametrize("later", ["offsets", "changelog"])
+def test_markers_of_one_transaction_may_come_apart(later: str) -> None:
+    pipeline = FakePipeline()
+    worker = worker_of(pipeline)
+    pipeline.drain(worker)
+    delays = iter([0.0, 0.0, 5.0] if later == "offsets" else [0.0, 5.0, 0.0])
+    pipeline.cluster.coordinator.delay_s = lambda: next(delays)  # results, changelog, offsets
+    pipeline.submit("cat")
+    worker.turn()
+    assert worker.observer.names()[-1] == "committed"
+    worker.worker.close()
+    assert totals(restored(pipeline)) == {"act": 1}
+    assert len(pipeline.results()) == 1
+
+
+@pytest.mark.parametrize("beyond", [0, 100])
+def test_checkpoint_outside_the_log_is_set_aside(counted: FakePipeline, beyond: int) -> None:
+    changelog(counted).trim(1)
+    stray = MemoryDisk({b"x": b"1"}, Checkpoint(beyond, 4))
+    worker = worker_of(counted, {0: stray})
+    counted.drain(worker)
+    assert totals(worker).keys() == TOTALS.keys()
+    assert [(partition, disk) for partition, disk, _ in worker.stores.aside] == [(0, stray)]
+    assert len(worker.observer.of("set_aside")) == 1
+
+
+def test_partition_that_the_count_topic_lacks_is_blocked_until_it_is_mended() -> None:
+    pipeline = FakePipeline(partitions=2)
+    names, cluster = pipeline.names, pipeline.cluster
+    cluster.delete(names.counts)
+    cluster.create(names.counts, 1)
+    pipeline.submit("cat", partition=0)
+    pipeline.submit("dog", partition=1)
+    worker = worker_of(pipeline)
+    for _ in range(20):
+        worker.turn()
+    assert pipeline.committed() == [1, 0]
+    assert list(worker.worker.assignment.running()) == [0]
+    assert {what[0] for what in worker.observer.of("blocked") if isinstance(what, tuple)} == {1}
+    cluster.create(names.counts, 2)
+    pipeline.drain(worker)
+    assert pipeline.totals(1) == {"dgo": 1}
+
+
+def test_blocked_partition_is_looked_at_again_now_and_then() -> None:
+    pipeline, faults = FakePipeline(), Faults()
+    faults.plan("sink.check", Moment.BEFORE, Blocked("lacks it", "create it"))
+    worker = worker_of(pipeline, faults=faults)
+    started = pipeline.cluster.clock.monotonic()
+    pipeline.drain(worker)
+    assert worker.observer.of("blocked") == [(0, "lacks it", "create it")]
+    assert pipeline.cluster.clock.monotonic() - started >= 5.0
+
+
+def test_committed_offset_without_totals_is_gone_on_from() -> None:
+    pipeline = FakePipeline()
+    pipeline.submit(None)
+    pipeline.submit("xyzzy")
+    restored(pipeline).worker.close()
+    assert restored(pipeline).observer.of("restored") == [(0, 0, 2)]
+
+
+def test_partition_that_another_worker_had_meanwhile_is_restored_anew(counted: FakePipeline) -> None:
+    """A worker that stood still within restore has facts of two times; that is no reason to refuse."""
+    faults = Faults()
+    slow = worker_of(counted, faults=faults)
+    other = FakeProcess(counted.cluster, counted.names, counted.index, instance="worker-1")
+
+    def stand_still() -> None:
+        slow.pause()
+        counted.cluster.clock.advance(60.0)
+        counted.submit("cat")
+        counted.drain(other)
+        other.worker.close()
+        slow.resume()
+
+    faults.plan("source.committed", Moment.AFTER, stand_still)
+    counted.drain(slow)
+    assert totals(slow) == TOTALS | {"act": 4}
+    assert "lost" in slow.observer.names()
+
+
+def test_restored_worker_that_has_nothing_to_do_waits(counted: FakePipeline) -> None:
+    """Its last step of restore read something; that is no reason to ask for records without a pause."""
+    worker = restored(counted)
+    before = counted.cluster.clock.monotonic()
+    worker.turn()
+    assert counted.cluster.clock.monotonic() - before >= IDLE_WAIT_S
+
+
+def test_restore_that_reads_does_not_wait_for_input(counted: FakePipeline) -> None:
+    worker = FakeProcess(
+        counted.cluster, counted.names, counted.index, disks={}, tuning=Tuning(restore_records_max=1)
+    )
+    while not worker.worker._restorer.heard:
+        worker.turn()
+    before = counted.cluster.clock.monotonic()
+    worker.turn()
+    assert counted.cluster.clock.monotonic() - before < BUSY_WAIT_S

@@ -1,0 +1,76 @@
+"""What restore refuses to go on from, each with the command that mends it."""
+
+import pytest
+
+from stream.core.processed_offset import Bookmark
+from stream.errors import Refused
+from stream.ports import CommittedOffset
+from stream.testing.cluster import FakeCluster
+from stream.testing.pipeline import FakePipeline
+from stream.testing.process import FakeProcess
+from stream.testing.sink import FakeSink
+
+
+def refused(pipeline: FakePipeline, match: str) -> Refused:
+    with pytest.raises(Refused, match=match) as caught:
+        pipeline.drain(FakeProcess(pipeline.cluster, pipeline.names, pipeline.index))
+    assert caught.value.mend
+    return caught.value
+
+
+def test_transaction_that_hangs_is_refused() -> None:
+    pipeline = FakePipeline(cluster=FakeCluster(transaction_timeout_s=1e9))
+    sink = FakeSink(pipeline.cluster, pipeline.names, "another")
+    sink.renew()
+    sink.begin()
+    sink.produce_changelog(0, {b"act": b"9"}, ())
+    assert "find-hanging" in refused(pipeline, "hangs open").mend
+
+
+def test_totals_without_a_committed_offset_are_refused(counted: FakePipeline) -> None:
+    counted.group.forget_offset(0)
+    refused(counted, "no committed offset")
+
+
+def test_committed_offset_below_the_totals_is_refused(counted: FakePipeline) -> None:
+    counted.group.commit({0: CommittedOffset(2, counted=True)})
+    refused(counted, "is below")
+
+
+def test_totals_of_another_dictionary_are_refused(counted: FakePipeline) -> None:
+    sink = FakeSink(counted.cluster, counted.names, "another")
+    sink.renew()
+    sink.begin()
+    sink.produce_changelog(0, {b"act": b"9"}, Bookmark(4, "another digest").headers())
+    sink.commit()
+    assert "STREAM_DICTIONARY" in refused(counted, "another dictionary").mend
+
+
+def test_totals_that_are_gone_are_refused(counted: FakePipeline) -> None:
+    counted.cluster.delete(counted.names.counts)
+    counted.cluster.create(counted.names.counts, 1)
+    refused(counted, "the count topic has none")
+
+
+def test_committed_offset_below_the_input_says_what_is_lost(counted: FakePipeline) -> None:
+    for _ in range(3):
+        counted.submit("cat")
+    counted.cluster.log(counted.names.input, 0).trim(6)
+    assert "reset partition 0" in refused(counted, "2 offsets were never counted").mend
+
+
+def test_committed_offset_beyond_the_input_is_refused(counted: FakePipeline) -> None:
+    counted.group.commit({0: CommittedOffset(9, counted=True)})
+    refused(counted, "beyond the end")
+
+
+@pytest.mark.parametrize("value", [b"not a total", b""])
+def test_changelog_that_no_worker_wrote_is_refused(counted: FakePipeline, value: bytes) -> None:
+    counted.cluster.produce(counted.names.counts, 0, value, b"act")
+    refused(counted, "no worker wrote")
+
+
+def test_totals_without_a_bookmark_are_refused() -> None:
+    pipeline = FakePipeline()
+    pipeline.cluster.produce(pipeline.names.counts, 0, b"7", b"act")
+    refused(pipeline, "no worker of this kind")
