@@ -11,7 +11,7 @@ StreamError
 ├── Rejected       one record cannot be processed: dead letter with the reason, go on
 └── Fatal          stop: exit status 1; nothing uncommitted is lost
     ├── Fenced     another member owns our transactional id
-    ├── Refused    going on would break a promise; carries the command that mends it
+    ├── Refused    going on would break a promise; carries the command that fixes it
     └── Misconfigured   wrong settings or usage: exit status 2
 """
 
@@ -54,12 +54,12 @@ class Blocked(StreamError):
     """One partition cannot run until somebody mends its surroundings; the others go on.
 
     Attributes:
-        mend: the command that mends it.
+        hint: the command that fixes it.
     """
 
-    def __init__(self, message: str, mend: str) -> None:
+    def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
-        self.mend = mend
+        self.hint = hint
 
 
 class Reason(StrEnum):
@@ -105,21 +105,21 @@ class Refused(Fatal):
     """Going on would break a promise.
 
     Attributes:
-        mend: the command or setting that mends it, for people.
+        hint: the command or setting that fixes it, for people.
     """
 
-    def __init__(self, message: str, mend: str) -> None:
+    def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
-        self.mend = mend
+        self.hint = hint
 
 
 class Misconfigured(Fatal):
     """Wrong settings or usage; nothing was started.
 
     Attributes:
-        mend: the command or setting that mends it, or nothing.
+        hint: the command or setting that fixes it, or nothing.
     """
 
-    def __init__(self, message: str, mend: str = "") -> None:
+    def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
-        self.mend = mend
+        self.hint = hint

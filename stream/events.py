@@ -43,8 +43,8 @@ class Observer(Protocol):
     def restored(self, partition: int, records: int, seconds: float, input_offset: int) -> None:
         """The partition runs, from `input_offset`."""
 
-    def blocked(self, partition: int, why: str, mend: str) -> None:
-        """The partition stays paused until `mend` was done."""
+    def blocked(self, partition: int, why: str, hint: str) -> None:
+        """The partition stays paused until `hint` was done."""
 
     def committed(self, what: Committed) -> None:
         """A transaction committed and is in the store."""

@@ -54,18 +54,18 @@ class Checkpoint:
 class ChangelogChunk:
     """What one read of a partition's changelog brought, and the position after it: `records` so many.
 
-    `changes` are the last total of each signature, `bookmark` the last headers that say how far totals go.
+    `changes` are the last total of each signature, `processed_offset` the last headers that say how far totals go.
     """
 
     partition: int
     changes: Changes
     records: int
-    bookmark: Sequence[Header]
+    processed_offset: Sequence[Header]
     position: int
 
 
 class AssignmentListener(Protocol):
-    """Told of the group's decisions from within `Source.gather`, and only there."""
+    """Told of the group's decisions from within `Source.poll_batch`, and only there."""
 
     def assigned(self, partitions: Sequence[int]) -> None:
         """These partitions are ours from now on; they are paused until `Source.start`."""
@@ -83,7 +83,7 @@ class Source(Protocol):
     def subscribe(self, listener: AssignmentListener) -> None:
         """Join the group."""
 
-    def gather(self, wait_s: float) -> Batch:
+    def poll_batch(self, wait_s: float) -> Batch:
         """Return a batch, empty after `wait_s` without a record. No other call serves rebalances.
 
         Raises:
@@ -123,7 +123,7 @@ class Source(Protocol):
 
 
 class Sink(Protocol):
-    """The transactional producer. All but `renew` and `close` may raise Abortable, InDoubt, Fatal."""
+    """The transactional producer. All but `reset_producer` and `close` may raise Abortable, InDoubt, Fatal."""
 
     def check(self, partition: int) -> None:
         """Make sure that results and totals of this partition have a place to go.
@@ -154,7 +154,7 @@ class Sink(Protocol):
     def abort(self) -> None:
         """Abort the open transaction."""
 
-    def renew(self) -> None:
+    def reset_producer(self) -> None:
         """Throw the producer away and begin with a new one of the same id, which fences the old.
 
         Raises:

@@ -68,8 +68,8 @@ def test_unknown_name_in_the_environment_is_refused(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv(name, SECRET)
     with pytest.raises(Misconfigured, match=f"unknown setting {name}$") as caught:
         load_settings()
-    assert "STREAM_INPUT_TOPIC" in caught.value.mend
-    assert SECRET not in str(caught.value) + caught.value.mend
+    assert "STREAM_INPUT_TOPIC" in caught.value.hint
+    assert SECRET not in str(caught.value) + caught.value.hint
 
 
 @pytest.mark.parametrize("line", ["STREAM_INPUT_TOPC=x", "export STREAM_INPUT_TOPC=x", "STREAM_INPUT_TOPC"])

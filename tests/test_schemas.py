@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 
 from stream.core.codec import ResultEncoder, decode_blob
 from stream.core.counts import encode_total
-from stream.core.dead_letter import dead_letter
+from stream.core.dead_letter import to_dead_letter
 from stream.core.decide import Decider
 from stream.core.dictionary import build_index
 from stream.core.records import RESULT_SCHEMA, InputRecord
@@ -85,7 +85,9 @@ def test_encoded_count_is_valid(text: str, total: int) -> None:
 def test_headers_of_a_dead_letter_are_valid(reason: Reason, bytes_max: int) -> None:
     """Those with a text, among them foreign ones and, where the value does not fit, that of its length."""
     why = Rejected(reason, "decode", "it failed")
-    letter = dead_letter(RECORD, why, topic="dead-letters", group="g", failed_at="now", bytes_max=bytes_max)
+    letter = to_dead_letter(
+        RECORD, why, topic="dead-letters", group="g", failed_at="now", bytes_max=bytes_max
+    )
     headers = {name: (data or b"").decode(errors="replace") for name, data in letter.headers}
     assert ("dead-letter.value-bytes" in headers) == (bytes_max == 0)
     validator("dead-letter-headers.v1.json").validate(headers)

@@ -1,4 +1,4 @@
-"""Why the broker did not start: from the last lines of its log to a likely cause and its mend."""
+"""Why the broker did not start: from the last lines of its log to a likely cause and its hint."""
 
 import re
 from dataclasses import dataclass
@@ -23,20 +23,20 @@ class Cause:
     Attributes:
         pattern: found in the log.
         what: the cause, for people.
-        mend: what to do about it.
+        hint: what to do about it.
         is_usage: the caller asked for something impossible.
     """
 
     pattern: re.Pattern[str]
     what: str
-    mend: str
+    hint: str
     is_usage: bool = False
 
 
 # In this order: the first that is found in the log is named.
 _CAUSES = tuple(
-    Cause(re.compile(pattern, re.IGNORECASE), what, mend, is_usage)
-    for pattern, what, mend, is_usage in (
+    Cause(re.compile(pattern, re.IGNORECASE), what, hint, is_usage)
+    for pattern, what, hint, is_usage in (
         ("No space left on device", "the disk is full", "free some space, or choose another data_dir", False),
         (
             "Failed to acquire lock",
@@ -97,13 +97,13 @@ def tail(path: Path, lines: int, since_byte: int = 0) -> str:
 
 
 def not_started(what: str, log: str) -> Fatal:
-    """The error to raise: the likely cause, its mend, and what the log says of it."""
+    """The error to raise: the likely cause, its hint, and what the log says of it."""
     cause = next((cause for cause in _CAUSES if cause.pattern.search(log)), None)
     likely = f"; likely cause: {cause.what}" if cause else ""
     message = f"{what}{likely}\n{_excerpt(log)}"
     if cause is None:
         return Fatal(message)
-    return Misconfigured(message, cause.mend) if cause.is_usage else Refused(message, cause.mend)
+    return Misconfigured(message, cause.hint) if cause.is_usage else Refused(message, cause.hint)
 
 
 def _excerpt(log: str) -> str:

@@ -58,7 +58,7 @@ def folder(cache: Path) -> Path:
     return cache / f"kafka-{KAFKA_VERSION}"
 
 
-def check(jars: Sequence[Jar], where: Path, mend: str) -> None:
+def check(jars: Sequence[Jar], where: Path, hint: str) -> None:
     """Compare every file with its line.
 
     Raises:
@@ -68,7 +68,7 @@ def check(jars: Sequence[Jar], where: Path, mend: str) -> None:
         found = _digest(where / jar.filename, jar)
         if found != jar.sha256:
             raise Refused(
-                f"{where / jar.filename} is not the jar that was listed: {found}, not {jar.sha256}", mend
+                f"{where / jar.filename} is not the jar that was listed: {found}, not {jar.sha256}", hint
             )
 
 

@@ -9,7 +9,7 @@ from stream.errors import Misconfigured, StreamError
 from stream.kafka import clients
 from stream.kafka.reader import partitions_of
 from stream.telemetry.logs import configure_logs
-from stream.worker.startup import patiently
+from stream.worker.startup import retry_while_unreachable
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -40,16 +40,16 @@ def reachable_admin(chosen: Settings, topic: str) -> clients.Admin:
         Fatal: it has no such topic.
     """
     admin = admin_client(chosen)
-    patiently(chosen, lambda: partitions_of(admin, topic))
+    retry_while_unreachable(chosen, lambda: partitions_of(admin, topic))
     return admin
 
 
 def complain(error: StreamError) -> None:
-    """Say what is wrong and what mends it."""
+    """Say what is wrong and what fixes it."""
     err.print(f"[bold red]error:[/bold red] {_plain(str(error))}")
-    mend = getattr(error, "mend", "")
-    if mend:
-        err.print(f"[bold] mend:[/bold] {_plain(mend)}")
+    hint = getattr(error, "hint", "")
+    if hint:
+        err.print(f"[bold]  fix:[/bold] {_plain(hint)}")
 
 
 def exit_code(error: StreamError) -> int:

@@ -11,7 +11,7 @@ from stream.cli.app import admin_client, out, settings
 from stream.config import load_settings
 from stream.errors import Fatal
 from stream.kafka import topics
-from stream.worker.startup import patiently
+from stream.worker.startup import retry_while_unreachable
 
 
 def broker(
@@ -30,7 +30,9 @@ def broker(
     with EmbeddedBroker(port=port, data_dir=data, java=chosen.java) as running:
         here = load_settings(bootstrap_servers=running.bootstrap_servers)
         admin = admin_client(here)
-        for line in patiently(here, lambda: topics.create(admin, here, None, None, repair=False)):
+        for line in retry_while_unreachable(
+            here, lambda: topics.create(admin, here, None, None, repair=False)
+        ):
             out.print(line)
         out.print(f"Kafka runs at {running.bootstrap_servers}; Ctrl-C stops it. In other terminals:\n")
         out.print(f"  export STREAM_BOOTSTRAP_SERVERS={running.bootstrap_servers}")

@@ -31,7 +31,7 @@ from stream.errors import Fatal
 from stream.kafka import topics
 from stream.tools.audit.verdict import Verdict
 from stream.tools.audit.verify import verify
-from stream.worker.startup import patiently
+from stream.worker.startup import retry_while_unreachable
 
 
 def demo(
@@ -76,7 +76,7 @@ def _cluster(folder: Path, *, keep: bool) -> Iterator[Settings]:
             yield settings
         finally:
             if not keep:
-                patiently(settings, lambda: topics.delete(admin_client(settings), settings))
+                retry_while_unreachable(settings, lambda: topics.delete(admin_client(settings), settings))
         return
     from stream.broker.embedded import EmbeddedBroker  # noqa: PLC0415 - slow to load, and workers do without
 
@@ -90,7 +90,9 @@ def _cluster(folder: Path, *, keep: bool) -> Iterator[Settings]:
 
 
 def _create_topics(settings: Settings) -> None:
-    patiently(settings, lambda: topics.create(admin_client(settings), settings, None, None, repair=False))
+    retry_while_unreachable(
+        settings, lambda: topics.create(admin_client(settings), settings, None, None, repair=False)
+    )
 
 
 def _run(settings: Settings, folder: Path, files: list[Path], rounds: int, *, keep: bool) -> bool:

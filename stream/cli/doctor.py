@@ -24,7 +24,7 @@ _MARKS = {
 def doctor(
     shape: Annotated[Format, typer.Option("--format", help="`json` is one object.")] = Format.TABLE,
 ) -> None:
-    """Check all that a worker of these settings needs, and say for each that fails what mends it.
+    """Check all that a worker of these settings needs, and say for each that fails what fixes it.
 
     Nothing is changed and no record produced; brokers remember the transactional id `<group>-doctor` for a
     while. Exit status: 0, warnings or not; 1 where something failed.
@@ -56,5 +56,5 @@ def doctor(
 
 def _show(finding: Finding) -> None:
     out.print(f"{_MARKS[finding.level]} {escape(finding.check)}: {escape(finding.found)}")
-    if finding.mend:
-        out.print(f"    [bold]mend:[/bold] {escape(finding.mend)}")
+    if finding.hint:
+        out.print(f"    [bold]fix:[/bold] {escape(finding.hint)}")

@@ -14,8 +14,8 @@ from stream.cli.listing import Column, Format, Rows, quiet_pipe, write_line
 from stream.config import Settings
 from stream.errors import Retriable
 from stream.kafka.clients import Admin, reader_options
-from stream.tools.kafka.group import Behind, Group, behind
-from stream.worker.startup import patiently
+from stream.tools.kafka.group import Group, PartitionLag, behind
+from stream.worker.startup import retry_while_unreachable
 
 _HEADS = (
     "partition", "current offset", "log end offset", "lag", "age", "member", "host", "client id",
@@ -44,21 +44,26 @@ def lag(
     admin = reachable_admin(chosen, chosen.input_topic)
     with quiet_pipe():
         if not follow:
-            _show(chosen, *patiently(chosen, lambda: _look(chosen, admin)), shape)
+            _show(chosen, *retry_while_unreachable(chosen, lambda: _look(chosen, admin)), shape)
         elif shape is Format.TABLE and out.is_terminal:
             _live(chosen, admin, interval)
         else:
             while True:
-                _show(chosen, *patiently(chosen, lambda: _look(chosen, admin)), shape, stamped=True)
+                _show(
+                    chosen,
+                    *retry_while_unreachable(chosen, lambda: _look(chosen, admin)),
+                    shape,
+                    stamped=True,
+                )
                 time.sleep(interval)
 
 
-def _look(chosen: Settings, admin: Admin) -> tuple[Group, list[Behind]]:
+def _look(chosen: Settings, admin: Admin) -> tuple[Group, list[PartitionLag]]:
     return behind(admin, reader_options(chosen), chosen.group_id, chosen.input_topic)
 
 
 def _show(
-    chosen: Settings, group: Group, found: list[Behind], shape: Format, *, stamped: bool = False
+    chosen: Settings, group: Group, found: list[PartitionLag], shape: Format, *, stamped: bool = False
 ) -> None:
     at = datetime.now(UTC).isoformat(timespec="seconds")
     if shape is Format.JSON:
@@ -88,13 +93,13 @@ def _live(chosen: Settings, admin: Admin, interval: float) -> None:
             time.sleep(interval)
 
 
-def _headline(chosen: Settings, group: Group, found: list[Behind]) -> str:
+def _headline(chosen: Settings, group: Group, found: list[PartitionLag]) -> str:
     total = sum(each.lag for each in found)
     state = "no such group yet" if group.state == "dead" else f"{group.state}, {len(group.members)} members"
     return f"group {chosen.group_id} on {chosen.input_topic}: {state}, lag {total:,}"
 
 
-def _cells(each: Behind) -> tuple[str, ...]:
+def _cells(each: PartitionLag) -> tuple[str, ...]:
     member = each.member
     return (
         str(each.partition),
@@ -108,7 +113,7 @@ def _cells(each: Behind) -> tuple[str, ...]:
     )
 
 
-def _object(chosen: Settings, each: Behind) -> dict[str, object]:
+def _object(chosen: Settings, each: PartitionLag) -> dict[str, object]:
     member = each.member
     return {
         "group": chosen.group_id,

@@ -22,7 +22,7 @@ from stream.errors import Misconfigured, Refused, Retriable, StreamError
 from stream.kafka import topics
 from stream.kafka.reader import partitions_of
 from stream.tools.kafka.sender import RAISE_LIMIT, Sender
-from stream.worker.startup import patiently, unreachable
+from stream.worker.startup import retry_while_unreachable, unreachable
 
 _SAID_MAX = 10  # undelivered blobs that are named
 _SHOW_S = 0.1  # between two moves of the progress bar
@@ -100,7 +100,7 @@ class _Run:
     def __init__(self, sender: Sender, bytes_all: int, *, silent: bool) -> None:
         self._sender = sender
         self._undelivered = 0
-        self._mend = ""
+        self._hint = ""
         self._read_bytes = 0
         self._shown_at = 0.0
         self._progress = _progress(known=bytes_all > 0, silent=silent)
@@ -126,7 +126,7 @@ class _Run:
         self._sum_up(began)
         if self._undelivered:
             whole = self._undelivered + self._sender.delivered
-            raise Refused(f"{self._undelivered:,} of {whole:,} blobs not delivered", self._mend)
+            raise Refused(f"{self._undelivered:,} of {whole:,} blobs not delivered", self._hint)
 
     def _send_all(self, found: Iterator[Blob], rate: float | None, *, as_json: bool) -> None:
         began = monotonic()
@@ -152,7 +152,7 @@ class _Run:
         if blob.problem:
             self._count_undelivered(blob.where, blob.problem)
             if len(blob.text) > self._sender.record_bytes_max:
-                self._mend = RAISE_LIMIT
+                self._hint = RAISE_LIMIT
         elif not as_json:
             self._sender.send(blob.where, blob.key, blob.text, ())
         else:
@@ -174,7 +174,7 @@ class _Run:
     def _name_undelivered(self) -> None:
         for record in self._sender.take_undelivered():
             self._count_undelivered(record.where, record.why)
-            self._mend = record.mend or self._mend
+            self._hint = record.hint or self._hint
 
     def _count_undelivered(self, where: str, why: str) -> None:
         self._undelivered += 1
@@ -209,7 +209,7 @@ def _open_sender(chosen: Settings) -> Sender:
         Fatal: the topic is missing.
     """
     admin = reachable_admin(chosen, chosen.input_topic)
-    patiently(chosen, lambda: partitions_of(admin, chosen.input_topic))
+    retry_while_unreachable(chosen, lambda: partitions_of(admin, chosen.input_topic))
     try:
         found = topics.look(admin, chosen).get("input")
     except (Refused, Retriable):

@@ -8,7 +8,7 @@ from stream.errors import Retriable
 from stream.kafka.clients import reader_options
 from stream.kafka.offsets import offset_ranges
 from stream.kafka.reader import StoredRecord, partitions_of, read_topic
-from stream.worker.startup import patiently, unreachable
+from stream.worker.startup import retry_while_unreachable, unreachable
 
 
 def committed(
@@ -39,7 +39,9 @@ def offsets(chosen: Settings, topic: str) -> dict[int, tuple[int, int]]:
         Fatal: the topic is missing.
     """
     admin = reachable_admin(chosen, topic)
-    return patiently(chosen, lambda: offset_ranges(admin, topic, partitions_of(admin, topic), stable=True))
+    return retry_while_unreachable(
+        chosen, lambda: offset_ranges(admin, topic, partitions_of(admin, topic), stable=True)
+    )
 
 
 def say_following() -> None:

@@ -8,7 +8,7 @@ from stream.cli.app import admin_client, examples, out, settings
 from stream.cli.listing import Column, Rows
 from stream.kafka import topics as kafka_topics
 from stream.kafka.access import check_access, worker_needs
-from stream.worker.startup import patiently
+from stream.worker.startup import retry_while_unreachable
 
 app = typer.Typer(no_args_is_help=True, help="Create and check the four topics.", rich_markup_mode="rich")
 
@@ -32,7 +32,7 @@ def create(
     """Make what is missing, and grow result and count topic with the input. Safe to run again."""
     chosen = settings()
     admin = admin_client(chosen)
-    done = patiently(
+    done = retry_while_unreachable(
         chosen, lambda: kafka_topics.create(admin, chosen, partitions, replication, repair=repair)
     )
     for line in done or ["nothing to do"]:
@@ -44,7 +44,7 @@ def check() -> None:
     """Say whether a worker of these settings, user and rights may start on the topics; exit 1 if not."""
     chosen = settings()
     admin = admin_client(chosen)
-    found = patiently(chosen, lambda: kafka_topics.check(admin, chosen))
+    found = retry_while_unreachable(chosen, lambda: kafka_topics.check(admin, chosen))
     check_access(found, chosen)
     table = Rows(
         (

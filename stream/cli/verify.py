@@ -25,7 +25,7 @@ from stream.tools.audit.verdict import DIFFERENCES_MAX, Verdict
 from stream.tools.audit.verify import Auditor
 from stream.tools.audit.verify import Progress as Step
 from stream.worker.memory import keep_memory_small
-from stream.worker.startup import patiently
+from stream.worker.startup import retry_while_unreachable
 
 ROUNDS_FAILED_MAX = 10  # in a row: the broker may be away for a while
 
@@ -50,7 +50,7 @@ def verify(
     chosen = settings()
     keep_memory_small()
     index = load_index(chosen.dictionary)
-    patiently(chosen, lambda: topics.check(admin_client(chosen), chosen))
+    retry_while_unreachable(chosen, lambda: topics.check(admin_client(chosen), chosen))
     auditor = Auditor(chosen, index, differences)
     folders = state_dir or []
     if follow:

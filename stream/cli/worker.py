@@ -34,7 +34,7 @@ def worker(
         else:
             run_worker(chosen, _stopped_by_signals())
     except StreamError as error:
-        structlog.get_logger().critical("worker failed", error=str(error), mend=getattr(error, "mend", ""))
+        structlog.get_logger().critical("worker failed", error=str(error), fix=getattr(error, "hint", ""))
         complain(error)
         raise typer.Exit(exit_code(error)) from error
 

@@ -15,7 +15,7 @@ OVERHEAD_BYTES_MAX = 64 * 1024  # what our headers and Kafka's framing may add t
 _OURS = ("__streams.errors.", "dead-letter.")
 
 
-def dead_letter(  # noqa: PLR0913 - a record, why, and what a dead letter says of us
+def to_dead_letter(  # noqa: PLR0913 - a record, why, and what a dead letter says of us
     record: InputRecord, why: Rejected, *, topic: str, group: str, failed_at: str, bytes_max: int
 ) -> OutputRecord:
     """Return the dead letter of a rejected record.

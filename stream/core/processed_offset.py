@@ -12,7 +12,7 @@ _OFFSET = re.compile(rb"0|[1-9][0-9]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Bookmark:
+class ProcessedOffset:
     """What the totals of a partition stand for.
 
     Attributes:
@@ -28,12 +28,12 @@ class Bookmark:
         return [(INPUT_NEXT_OFFSET, b"%d" % self.input_offset), (DICTIONARY, self.dictionary.encode())]
 
 
-def is_bookmark(headers: Sequence[Header]) -> bool:
+def has_processed_offset(headers: Sequence[Header]) -> bool:
     """Whether these headers say how far totals go."""
     return {INPUT_NEXT_OFFSET, DICTIONARY} <= {name for name, _ in headers}
 
 
-def read_bookmark(headers: Sequence[Header]) -> Bookmark | None:
+def read_processed_offset(headers: Sequence[Header]) -> ProcessedOffset | None:
     """Read the headers of a changelog record; None where it is not the last of its transaction.
 
     Raises:
@@ -47,4 +47,4 @@ def read_bookmark(headers: Sequence[Header]) -> Bookmark | None:
         return None
     if not _OFFSET.fullmatch(offset):
         raise ValueError(f"not an offset: {offset[:20]!r}")
-    return Bookmark(int(offset), dictionary.decode())
+    return ProcessedOffset(int(offset), dictionary.decode())

@@ -6,12 +6,12 @@ from shlex import quote
 
 from stream.config import Settings
 from stream.errors import Refused
-from stream.kafka.failure import ACCESS_MEND
+from stream.kafka.failure import ACCESS_HINT
 from stream.kafka.topics import Topics
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class RequiredAcl:
     """Operations on one resource.
 
     Attributes:
@@ -35,15 +35,15 @@ class Need:
         )
 
 
-def worker_needs(settings: Settings) -> list[Need]:
+def worker_needs(settings: Settings) -> list[RequiredAcl]:
     """Return what `anagram-stream worker` needs. Transactional ids are `<group>-<instance>`."""
     return [
-        Need("topic", settings.input_topic, ("Read", "DescribeConfigs")),
-        Need("topic", settings.result_topic, ("Write", "DescribeConfigs")),
-        Need("topic", settings.dead_letter_topic, ("Write", "DescribeConfigs")),
-        Need("topic", settings.count_topic, ("Read", "Write", "DescribeConfigs")),
-        Need("group", settings.group_id, ("Read",)),
-        Need("transactional-id", f"{settings.group_id}-", ("Write",), prefixed=True),
+        RequiredAcl("topic", settings.input_topic, ("Read", "DescribeConfigs")),
+        RequiredAcl("topic", settings.result_topic, ("Write", "DescribeConfigs")),
+        RequiredAcl("topic", settings.dead_letter_topic, ("Write", "DescribeConfigs")),
+        RequiredAcl("topic", settings.count_topic, ("Read", "Write", "DescribeConfigs")),
+        RequiredAcl("group", settings.group_id, ("Read",)),
+        RequiredAcl("transactional-id", f"{settings.group_id}-", ("Write",), prefixed=True),
     ]
 
 
@@ -64,4 +64,4 @@ def check_access(found: Topics, settings: Settings) -> None:
         if operation.lower() not in granted
     ]
     if lacking:
-        raise Refused(f"Kafka does not grant {', '.join(lacking)}", ACCESS_MEND)
+        raise Refused(f"Kafka does not grant {', '.join(lacking)}", ACCESS_HINT)

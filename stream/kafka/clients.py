@@ -205,7 +205,7 @@ def make_admin(settings: Settings) -> Admin:
 
 def _bad_option(error: Exception) -> Misconfigured:
     why = describe(kafka_error(error)) if isinstance(error, KafkaException) else str(error)
-    return Misconfigured(f"librdkafka does not take the options: {why}", "mend STREAM_KAFKA_CONFIG")
+    return Misconfigured(f"librdkafka does not take the options: {why}", "correct STREAM_KAFKA_CONFIG")
 
 
 def _ignore(_: Mapping[str, Any] | object) -> None:

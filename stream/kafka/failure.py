@@ -52,7 +52,7 @@ _AWAY = {
     KafkaError.STALE_MEMBER_EPOCH,
     KafkaError.FENCED_MEMBER_EPOCH,
 }
-ACCESS_MEND = "check user and ACLs; what grants a worker all that it needs: anagram-stream topics acls"
+ACCESS_HINT = "check user and ACLs; what grants a worker all that it needs: anagram-stream topics acls"
 
 
 CALL_FAILED = (KafkaException, SystemError)
@@ -88,7 +88,7 @@ def from_transaction(error: KafkaError, *, timed_out: bool) -> StreamError:
             return InDoubt(f"the broker ended our transaction, it was open for too long: {text}")
         return Fenced(f"another worker took over our transactional id: {text}")
     if error.code() in _NO_ACCESS:
-        return Refused(f"Kafka refused: {text}", ACCESS_MEND)
+        return Refused(f"Kafka refused: {text}", ACCESS_HINT)
     if error.txn_requires_abort() and not error.fatal():
         return Abortable(text)
     return InDoubt(text)
@@ -98,7 +98,7 @@ def from_call(error: KafkaError) -> StreamError:
     """Map the error of a consumer or admin call: a broker that is away or slow is waited for."""
     text = describe(error)
     if error.code() in _NO_ACCESS:
-        return Refused(f"Kafka refused: {text}", ACCESS_MEND)
+        return Refused(f"Kafka refused: {text}", ACCESS_HINT)
     if error.code() in {KafkaError.FENCED_INSTANCE_ID, KafkaError.UNRELEASED_INSTANCE_ID}:
         return Fenced(f"another worker has our group.instance.id: {text}")
     if error.code() in {KafkaError.UNSUPPORTED_VERSION, KafkaError._UNSUPPORTED_FEATURE}:  # noqa: SLF001

@@ -9,7 +9,7 @@ from stream.errors import Retriable
 from stream.kafka.clients import Options, make_consumer
 from stream.kafka.failure import describe, from_call, kafka_error
 
-ANSWER_S_MAX = 5.0
+REQUEST_TIMEOUT_S = 5.0
 
 
 class Offsets:
@@ -94,7 +94,7 @@ def _ask(
         answers = admin.list_offsets(
             {TopicPartition(topic, partition): spec for partition in partitions},
             isolation_level=level,
-            request_timeout=ANSWER_S_MAX,
+            request_timeout=REQUEST_TIMEOUT_S,
         )
         found = {at.partition: answer.result().offset for at, answer in answers.items()}
     except KafkaException as error:

@@ -15,7 +15,7 @@ from stream.errors import Retriable
 from stream.kafka.answers import answer
 from stream.kafka.clients import Admin
 from stream.kafka.failure import from_call, kafka_error
-from stream.kafka.offsets import ANSWER_S_MAX, offset_ranges
+from stream.kafka.offsets import REQUEST_TIMEOUT_S, offset_ranges
 from stream.kafka.reader import partitions_of
 
 ByTopic = dict[str, dict[int, int]]
@@ -36,7 +36,7 @@ class Ends:
     undone: dict[int, int]
 
 
-class Onlooker:
+class OffsetsPoller:
     """Asks through an admin client of its own, made when first needed, thrown away when an answer fails."""
 
     def __init__(self, make_admin: Callable[[], Admin], topics: Sequence[str], group_id: str) -> None:
@@ -86,7 +86,9 @@ def last_offsets(admin: Admin, places: Sequence[TopicPartition], *, stable: bool
     found: ByTopic = {}
     try:
         answers = admin.list_offsets(
-            dict.fromkeys(places, OffsetSpec.latest()), isolation_level=level, request_timeout=ANSWER_S_MAX
+            dict.fromkeys(places, OffsetSpec.latest()),
+            isolation_level=level,
+            request_timeout=REQUEST_TIMEOUT_S,
         )
         for at, future in answers.items():
             found.setdefault(at.topic, {})[at.partition] = future.result().offset
@@ -106,7 +108,7 @@ def group_offsets(admin: Admin, group_id: str, topic: str, partitions: Sequence[
     """
     places = [TopicPartition(topic, partition) for partition in partitions]
     asked = admin.list_consumer_group_offsets(
-        [ConsumerGroupTopicPartitions(group_id, places)], request_timeout=ANSWER_S_MAX
+        [ConsumerGroupTopicPartitions(group_id, places)], request_timeout=REQUEST_TIMEOUT_S
     )
     found = answer(asked[group_id]).topic_partitions
     return {at.partition: at.offset for at in found if at.error is None and at.offset >= 0}

@@ -7,7 +7,7 @@ from typing import NamedTuple, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from stream.core.processed_offset import is_bookmark
+from stream.core.processed_offset import has_processed_offset
 from stream.core.records import Header
 from stream.errors import Fatal, Retriable
 from stream.kafka.clients import Admin, Options, make_consumer
@@ -89,12 +89,12 @@ def _chunk(partition: int, messages: Sequence[Message], position: int) -> Change
 
 
 def _bookmark(messages: Sequence[Message]) -> Sequence[Header]:
-    """Return the last headers that are a bookmark's."""
+    """Return the last headers that are a processed_offset's."""
     try:
         few = list(filter(Message.headers, messages))  # by C alone: most have none
     except (SystemError, UnicodeDecodeError):
         few = list(messages)
-    marks = (headers for each in reversed(few) if is_bookmark(headers := message_headers(each)))
+    marks = (headers for each in reversed(few) if has_processed_offset(headers := message_headers(each)))
     return next(marks, ())
 
 

@@ -17,11 +17,11 @@ from stream.ports import Changes, CommittedOffset
 
 METADATA_S_MAX = 5.0
 LET_GO_AFTER = 5_000  # changelog records
-RENEW_S_MAX = 5.0  # one attempt; the loop polls the group in between
+RESET_S_MAX = 5.0  # one attempt; the loop polls the group in between
 
 
 class KafkaSink:
-    """One transactional producer. After InDoubt it is unusable until `renew`."""
+    """One transactional producer. After InDoubt it is unusable until `reset_producer`."""
 
     def __init__(self, options: Options, topics: Mapping[str, str], timeout_s: float) -> None:
         self._options = options
@@ -50,7 +50,7 @@ class KafkaSink:
                     "anagram-stream topics create",
                 )
 
-    def renew(self) -> None:
+    def reset_producer(self) -> None:
         """Throw the producer away and begin with a new one of the same id, which fences the old."""
         if self._producer is None or self._ready:
             self._discard()
@@ -60,8 +60,8 @@ class KafkaSink:
             # The first answer comes from the address that was given, the second from a broker: once is not
             # always enough.
             for _ in range(2):
-                self._producer.list_topics(self._result_topic, RENEW_S_MAX)
-            self._producer.init_transactions(RENEW_S_MAX)
+                self._producer.list_topics(self._result_topic, RESET_S_MAX)
+            self._producer.init_transactions(RESET_S_MAX)
         except KafkaException as error:
             failure = from_transaction(kafka_error(error), timed_out=True)
             if isinstance(failure, (Abortable, InDoubt)):
@@ -157,7 +157,7 @@ class KafkaSink:
         self._send(record.topic, partition, record.key, record.value, record.headers, record.timestamp_ms)
 
     def _open(self) -> Producer:
-        assert self._producer is not None, "renew first"
+        assert self._producer is not None, "reset the producer first"
         return self._producer
 
     def _discard(self) -> None:

@@ -36,7 +36,7 @@ CONSUMED_MAX = 1_000  # records: what one call to librdkafka returns is in memor
 
 
 @dataclass(frozen=True, slots=True)
-class GatherLimits:
+class BatchLimits:
     """How large a batch may grow, and how long it is gathered."""
 
     records_max: int
@@ -47,7 +47,7 @@ class GatherLimits:
 class KafkaSource:
     """One member of the group."""
 
-    def __init__(self, options: Options, offsets: Offsets, topic: str, limits: GatherLimits) -> None:
+    def __init__(self, options: Options, offsets: Offsets, topic: str, limits: BatchLimits) -> None:
         self._consumer: Consumer = make_consumer(options)
         self._offsets = offsets
         self._topic = topic
@@ -68,7 +68,7 @@ class KafkaSource:
         except KafkaException as error:
             raise from_call(kafka_error(error)) from error
 
-    def gather(self, wait_s: float) -> Batch:
+    def poll_batch(self, wait_s: float) -> Batch:
         """Return a batch: what arrives within the commit interval, counted from the start of the last one.
 
         A record that comes after a quiet time is therefore returned at once, with what came with it.

@@ -20,7 +20,7 @@ from stream.errors import Misconfigured, Refused, Retriable
 from stream.kafka.answers import answer, answers, was_made
 from stream.kafka.clients import FRAMING_BYTES_MAX, Admin
 
-ANSWER_S_MAX = 10.0
+REQUEST_TIMEOUT_S = 10.0
 PARTITIONS = 4
 COUNT_SEGMENT_BYTES = 16 * 1024 * 1024
 CREATE = "anagram-stream topics create"
@@ -110,7 +110,9 @@ def look(admin: Admin, settings: Settings) -> dict[str, TopicFacts]:
     try:
         described = answers(
             admin.awaited(
-                admin.describe_topics(asked, request_timeout=ANSWER_S_MAX, include_authorized_operations=True)
+                admin.describe_topics(
+                    asked, request_timeout=REQUEST_TIMEOUT_S, include_authorized_operations=True
+                )
             )
         )
     except Retriable as why:
@@ -120,7 +122,7 @@ def look(admin: Admin, settings: Settings) -> dict[str, TopicFacts]:
     configs = {
         resource.name: {entry.name: entry.value for entry in answer.values()}
         for resource, answer in answers(
-            admin.describe_configs(list(resources.values()), request_timeout=ANSWER_S_MAX)
+            admin.describe_configs(list(resources.values()), request_timeout=REQUEST_TIMEOUT_S)
             if resources
             else {}
         ).items()
@@ -166,7 +168,7 @@ def check(admin: Admin, settings: Settings) -> Topics:
         if topic.partitions < source.partitions:
             few = f"{topic.name} has {topic.partitions} partitions, the input has {source.partitions}"
             raise Refused(few, CREATE)
-    cluster_id = answer(admin.describe_cluster(request_timeout=ANSWER_S_MAX)).cluster_id
+    cluster_id = answer(admin.describe_cluster(request_timeout=REQUEST_TIMEOUT_S)).cluster_id
     return Topics(
         cluster_id, source, found["result"], count, found["dead-letter"], _warnings(found, settings)
     )
@@ -222,11 +224,15 @@ def create(
         wanted = wanted_configs(settings)[role]
         if role not in found:
             topic = NewTopic(name, number, replication if replication is not None else -1, config=wanted)
-            made = was_made(admin.create_topics([topic], request_timeout=ANSWER_S_MAX)[name])
+            made = was_made(admin.create_topics([topic], request_timeout=REQUEST_TIMEOUT_S)[name])
             done.append(f"{'created' if made else 'found'} {name}: {number} partitions")
             continue
         if role != "dead-letter" and found[role].partitions < number:
-            answer(admin.create_partitions([NewPartitions(name, number)], request_timeout=ANSWER_S_MAX)[name])
+            answer(
+                admin.create_partitions([NewPartitions(name, number)], request_timeout=REQUEST_TIMEOUT_S)[
+                    name
+                ]
+            )
             done.append(f"grew {name} from {found[role].partitions} to {number} partitions")
         if repair:
             done += _repair(admin, found[role], wanted)
@@ -242,16 +248,16 @@ def delete(admin: Admin, settings: Settings) -> None:
         Retriable: the broker is away.
         Refused: no access.
     """
-    answers(admin.delete_topics(list(names(settings).values()), request_timeout=ANSWER_S_MAX))
+    answers(admin.delete_topics(list(names(settings).values()), request_timeout=REQUEST_TIMEOUT_S))
 
 
 def _await(admin: Admin, settings: Settings, partitions: int) -> None:
     """Wait until brokers tell of what was made: they learn of it after the controller has said yes.
 
     Raises:
-        Retriable: they have not within `ANSWER_S_MAX`.
+        Retriable: they have not within `REQUEST_TIMEOUT_S`.
     """
-    deadline = time.monotonic() + ANSWER_S_MAX
+    deadline = time.monotonic() + REQUEST_TIMEOUT_S
     while True:
         found = look(admin, settings)
         grown = [
@@ -272,7 +278,7 @@ def _repair(admin: Admin, topic: TopicFacts, wanted: Mapping[str, str]) -> list[
         ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in wrong.items()
     ]
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic.name, incremental_configs=entries)
-    answer(admin.incremental_alter_configs([resource], request_timeout=ANSWER_S_MAX)[resource])
+    answer(admin.incremental_alter_configs([resource], request_timeout=REQUEST_TIMEOUT_S)[resource])
     return [
         f"set {name}={value} on {topic.name} (was {topic.configs.get(name)})" for name, value in wrong.items()
     ]

@@ -30,12 +30,12 @@ class Failure:
     """An error that a process raised on purpose.
 
     Attributes:
-        mend: what mends it, or nothing.
+        hint: what fixes it, or nothing.
         is_misconfigured: wrong settings or usage, which has an exit status of its own.
     """
 
     text: str
-    mend: str
+    hint: str
     is_misconfigured: bool
 
 
@@ -60,7 +60,7 @@ class End:
         return f"killed by {names.get(-self.status, f'signal {-self.status}')}"
 
 
-class Tie:
+class ParentDeathPipe:
     """A pipe with an end that the supervisor alone holds: when it closes, the supervisor is gone."""
 
     def __init__(self, bury: Callable[[], None]) -> None:
@@ -87,7 +87,7 @@ class Child:
     once); only the supervisor knows which is the second, and kills.
     """
 
-    def __init__(self, name: str, work: Work, tie: Tie, orphan_s_max: float = 0.0) -> None:
+    def __init__(self, name: str, work: Work, tie: ParentDeathPipe, orphan_s_max: float = 0.0) -> None:
         """`orphan_s_max`: how long it may go on without its supervisor, to drain."""
         assert threading.active_count() == 1, "a fork takes the locks of other threads along, and not them"
         self._report, report = FORK.Pipe(duplex=False)
@@ -135,7 +135,7 @@ class Child:
         self._report.close()
 
 
-def _live(work: Work, report: Connection, tie: Tie, parent: int, orphan_s_max: float) -> None:
+def _live(work: Work, report: Connection, tie: ParentDeathPipe, parent: int, orphan_s_max: float) -> None:
     clock = SystemClock()
 
     def stop(*_: object) -> None:
@@ -155,7 +155,7 @@ def _live(work: Work, report: Connection, tie: Tie, parent: int, orphan_s_max: f
     try:
         answer = work(clock)
     except StreamError as error:
-        failure = Failure(str(error), getattr(error, "mend", ""), isinstance(error, Misconfigured))
+        failure = Failure(str(error), getattr(error, "hint", ""), isinstance(error, Misconfigured))
         report.send((0, failure))
         sys.exit(2 if failure.is_misconfigured else 1)
     report.send((answer, None))

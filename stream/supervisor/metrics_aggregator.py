@@ -18,7 +18,7 @@ from stream.supervisor.merge import Answers, Probed, all_live, all_ready, all_st
 from stream.telemetry.listening import Server
 from stream.telemetry.metrics import of_processes
 
-ANSWER_S_MAX = 1.0  # who takes longer is left out
+REQUEST_TIMEOUT_S = 1.0  # who takes longer is left out
 ASKED_AT_ONCE = 64
 _OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _OK, _AWAY, _UNKNOWN = "200 OK", "503 Service Unavailable", "404 Not Found"
@@ -41,7 +41,7 @@ class Processes(Protocol):
         ...
 
 
-class Front(Collector):
+class MetricsAggregator(Collector):
     """Serves `/metrics` and the probes of all."""
 
     def __init__(self, processes: Processes) -> None:
@@ -90,7 +90,7 @@ class _Connection(http.client.HTTPConnection):
     """HTTP through a socket in the file system."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=ANSWER_S_MAX)
+        super().__init__("localhost", timeout=REQUEST_TIMEOUT_S)
         self._path = path
 
     def connect(self) -> None:

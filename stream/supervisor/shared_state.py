@@ -5,7 +5,7 @@ from multiprocessing.sharedctypes import RawArray, RawValue
 from pathlib import Path
 
 
-class Board:
+class SharedState:
     """How many worker processes there are, named 0, 1 and so on, and how often each was started again."""
 
     def __init__(self, folder: Path, processes_max: int) -> None:

@@ -23,10 +23,10 @@ from stream.config import Settings
 from stream.core.lexicon import Packed, pack
 from stream.errors import Fatal, Misconfigured, Refused
 from stream.exercise.faults import load_plan
-from stream.supervisor.child import ORPHAN_S_MAX, Child, End, Failure, Tie, Work
-from stream.supervisor.metrics_aggregator import Front
+from stream.supervisor.child import ORPHAN_S_MAX, Child, End, Failure, ParentDeathPipe, Work
+from stream.supervisor.metrics_aggregator import MetricsAggregator
 from stream.supervisor.restarts import DEATHS_IN_A_ROW_MAX, Restarts
-from stream.supervisor.shared_state import Board
+from stream.supervisor.shared_state import SharedState
 from stream.supervisor.signals import Signals
 from stream.telemetry.listening import address_of, listen
 from stream.telemetry.logs import bind_everywhere
@@ -56,14 +56,14 @@ def supervise(settings: Settings, processes_max: int) -> None:
         folder = Path(tempfile.mkdtemp(prefix="anagram-stream-"))  # its owner's alone
         closing.callback(shutil.rmtree, folder, ignore_errors=True)
         announce(settings, address_of(listener)[1], plan)
-        tie = Tie(partial(shutil.rmtree, folder, ignore_errors=True))
-        supervisor = Supervisor(settings, listener, Board(folder, processes_max), signals, tie)
+        tie = ParentDeathPipe(partial(shutil.rmtree, folder, ignore_errors=True))
+        supervisor = Supervisor(settings, listener, SharedState(folder, processes_max), signals, tie)
         closing.callback(supervisor.close)
         supervisor.run(turn_s_max(settings, plan))
 
 
 @dataclass(slots=True)
-class Place:
+class ManagedProcess:
     """Of one process that is kept running.
 
     Attributes:
@@ -84,15 +84,15 @@ class Supervisor:
     """Starts, watches and stops."""
 
     def __init__(
-        self, settings: Settings, listener: socket, board: Board, signals: Signals, tie: Tie
+        self, settings: Settings, listener: socket, board: SharedState, signals: Signals, tie: ParentDeathPipe
     ) -> None:
         self._settings = settings
         self._listener = listener
         self._board = board
         self._signals = signals
         self._tie = tie
-        self._front = Place("front", partial(_answer, listener, board))
-        self._workers: list[Place] = []
+        self._front = ManagedProcess("front", partial(_answer, listener, board))
+        self._workers: list[ManagedProcess] = []
         self._surveyor: Child | None = None
         self._stopping = False
         self._failed: Fatal | None = None
@@ -122,7 +122,7 @@ class Supervisor:
             self._surveyor.kill()
             self._surveyor = None
 
-    def _prepare(self) -> list[Place]:
+    def _prepare(self) -> list[ManagedProcess]:
         """Look at the topics and load the dictionary at the same time; return the places of the workers."""
         settings = self._settings
         surveyor = self._surveyor = Child("survey", partial(_survey, settings), self._tie)
@@ -139,7 +139,7 @@ class Supervisor:
         number = 0 if self._stopping else self._number(end.answer)
         self._board.begin(number)
         works = [partial(_work, settings, words, self._board, self._listener, n) for n in range(number)]
-        return [Place(f"process {n}", work, n) for n, work in enumerate(works)]
+        return [ManagedProcess(f"process {n}", work, n) for n, work in enumerate(works)]
 
     def _number(self, partitions: int) -> int:
         most = self._board.processes_max
@@ -150,7 +150,7 @@ class Supervisor:
         _log.warning("more processes than partitions", processes=most, partitions=partitions)
         return most
 
-    def _start(self, place: Place) -> None:
+    def _start(self, place: ManagedProcess) -> None:
         if place.started and place.number is not None:
             self._board.restarted(place.number)
         place.started, place.due = monotonic(), None
@@ -183,7 +183,7 @@ class Supervisor:
             raise SystemExit(128 + self._signals.received[-1])  # what is open is aborted by the next worker
         self._stopping = self._stopping or bool(self._signals.received)
 
-    def _ended(self, place: Place, end: End) -> None:
+    def _ended(self, place: ManagedProcess, end: End) -> None:
         if end.failure is not None:
             self._fail(_error(end.failure, f"{place.name}: "))
         elif not self._stopping:
@@ -191,7 +191,7 @@ class Supervisor:
         elif end.status:
             self._fail(Fatal(f"{place.name} died while it drained: {end}; the next reads that again"))
 
-    def _died(self, place: Place, how: str) -> None:
+    def _died(self, place: ManagedProcess, how: str) -> None:
         wait_s = place.restarts.wait_s(monotonic() - place.started)
         if wait_s is None:
             why = f"{place.name} died {DEATHS_IN_A_ROW_MAX} times in a row, the last time {how}"
@@ -220,9 +220,9 @@ class Supervisor:
             self._fail(Fatal(f"{names} did not drain within {drain_s_max:.0f} s; the next reads that again"))
 
 
-def _answer(listener: socket, board: Board, _: SystemClock) -> int:
+def _answer(listener: socket, board: SharedState, _: SystemClock) -> int:
     """Answer for all on one port: the work of a process of its own."""
-    Front(board).serve(listener)
+    MetricsAggregator(board).serve(listener)
     return 0
 
 
@@ -233,7 +233,7 @@ def _survey(settings: Settings, clock: SystemClock) -> int:
 
 
 def _work(  # noqa: PLR0913, PLR0917 - what a worker is given
-    settings: Settings, words: Packed, board: Board, listener: socket, number: int, clock: SystemClock
+    settings: Settings, words: Packed, board: SharedState, listener: socket, number: int, clock: SystemClock
 ) -> int:
     """Run one worker: the work of each of the processes."""
     listener.close()
@@ -246,5 +246,5 @@ def _work(  # noqa: PLR0913, PLR0917 - what a worker is given
 
 def _error(failure: Failure, where: str) -> Fatal:
     if failure.is_misconfigured:
-        return Misconfigured(where + failure.text, failure.mend)
-    return Refused(where + failure.text, failure.mend) if failure.mend else Fatal(where + failure.text)
+        return Misconfigured(where + failure.text, failure.hint)
+    return Refused(where + failure.text, failure.hint) if failure.hint else Fatal(where + failure.text)

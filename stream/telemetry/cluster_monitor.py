@@ -29,7 +29,7 @@ Look = Callable[[Sequence[int]], Ends]
 """Ask the cluster; the partitions are those of which `undone` is wanted. Raises StreamError."""
 
 
-class Surroundings:
+class ClusterMonitor:
     """Sets the metrics of last stable offsets, and the lag of partitions that do not run."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - what it looks with, and what it tells

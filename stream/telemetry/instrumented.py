@@ -41,7 +41,7 @@ class _Gathered:
         self.left = [each for each in self.left if each[0] not in offsets or each[1] < offsets[each[0]]]
 
 
-class Watch:
+class Instruments:
     """What the watched ports share.
 
     Attributes:
@@ -105,10 +105,10 @@ class Watch:
         return 0.0 if began is None else self.clock.monotonic() - began
 
 
-class WatchedSource:
+class InstrumentedSource:
     """A `Source` that tells how long it was polled and what it gave."""
 
-    def __init__(self, source: Source, watch: Watch, sample: Callable[[], None]) -> None:
+    def __init__(self, source: Source, watch: Instruments, sample: Callable[[], None]) -> None:
         self._source = source
         self._watch = watch
         self._sample = sample  # called by the loop's thread, to which the stores belong
@@ -122,7 +122,7 @@ class WatchedSource:
         """Join the group."""
         self._source.subscribe(_WatchedListener(listener, self._watch))
 
-    def gather(self, wait_s: float) -> Batch:
+    def poll_batch(self, wait_s: float) -> Batch:
         """Return a batch."""
         watch = self._watch
         self._sample()
@@ -130,7 +130,7 @@ class WatchedSource:
         if self._left:
             watch.metrics.poll_gap.observe(entered - self._left)
         try:
-            batch = self._source.gather(wait_s)
+            batch = self._source.poll_batch(wait_s)
         finally:
             self._left = watch.clock.monotonic()
             watch.spent("gather", self._left - entered)
@@ -158,7 +158,7 @@ class WatchedSource:
 
 
 class _WatchedListener:
-    def __init__(self, listener: AssignmentListener, watch: Watch) -> None:
+    def __init__(self, listener: AssignmentListener, watch: Instruments) -> None:
         self._listener = listener
         self._watch = watch
 
@@ -182,10 +182,10 @@ class _WatchedListener:
         self._watch.metrics.rebalance_seconds.labels(event).observe(took_s)
 
 
-class WatchedSink:
+class InstrumentedSink:
     """A `Sink` that tells how long each step of a transaction took."""
 
-    def __init__(self, sink: Sink, watch: Watch) -> None:
+    def __init__(self, sink: Sink, watch: Instruments) -> None:
         self._sink = sink
         self._watch = watch
         self._produced_s = 0.0
@@ -229,10 +229,10 @@ class WatchedSink:
             self._sink.abort()
         self._watch.began_s = None
 
-    def renew(self) -> None:
+    def reset_producer(self) -> None:
         """Begin with a new producer."""
-        with self._watch.phase("renew"):
-            self._sink.renew()
+        with self._watch.phase("reset_producer"):
+            self._sink.reset_producer()
         self._watch.began_s = None
 
     @contextmanager

@@ -8,20 +8,20 @@ from pathlib import Path
 
 from stream.core.totals import Totals, largest
 from stream.ports import Changes, Checkpoint, Store, Stores
-from stream.telemetry.instrumented import Watch
+from stream.telemetry.instrumented import Instruments
 
 SAMPLE_S = 5.0
 TOP = 10
 
 
-class WatchedStores:
+class InstrumentedStores:
     """`Stores` that tell of their size, and of the greatest totals.
 
     Attributes:
         totals: gives those that are in memory, by partition.
     """
 
-    def __init__(self, stores: Stores, watch: Watch, folder: Path) -> None:
+    def __init__(self, stores: Stores, watch: Instruments, folder: Path) -> None:
         self._stores = stores
         self._watch = watch
         self._folder = folder
@@ -66,7 +66,7 @@ class WatchedStores:
 class WatchedStore:
     """A `Store` that tells how long a write takes, and whether it is closed."""
 
-    def __init__(self, store: Store, watch: Watch) -> None:
+    def __init__(self, store: Store, watch: Instruments) -> None:
         self._store = store
         self._watch = watch
         self.closed = False

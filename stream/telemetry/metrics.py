@@ -26,7 +26,17 @@ _LONG_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 
 _RECORDS = (1, 10, 50, 100, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000)
 _BLOB_BYTES = (16, 64, 256, 1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216)
 
-PHASES = ("process", "begin", "produce", "offsets", "commit", "abort", "store", "transaction", "renew")
+PHASES = (
+    "process",
+    "begin",
+    "produce",
+    "offsets",
+    "commit",
+    "abort",
+    "store",
+    "transaction",
+    "reset_producer",
+)
 
 Row = tuple[str, ...]
 

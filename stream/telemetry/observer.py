@@ -6,7 +6,7 @@ import structlog
 
 from stream.ports import Clock, Committed
 from stream.telemetry.health import Health
-from stream.telemetry.instrumented import Watch
+from stream.telemetry.instrumented import Instruments
 from stream.telemetry.metrics import Metrics
 
 TOLD_EVERY_S = 5.0  # how often the progress of a partition's restore is logged
@@ -16,7 +16,7 @@ class WorkerObserver:
     """An `Observer` for one worker."""
 
     def __init__(
-        self, metrics: Metrics, health: Health, clock: Clock, watch: Watch, **context: object
+        self, metrics: Metrics, health: Health, clock: Clock, watch: Instruments, **context: object
     ) -> None:
         self._metrics = metrics
         self._health = health
@@ -80,12 +80,12 @@ class WorkerObserver:
             input_offset=input_offset,
         )
 
-    def blocked(self, partition: int, why: str, mend: str) -> None:
+    def blocked(self, partition: int, why: str, hint: str) -> None:
         """The partition stays paused; said once, until it changes."""
         known = self._health.is_blocked(partition, why)
         self._gauge()
         if not known:
-            self._log.error("partition blocked", partition=partition, why=why, mend=mend)
+            self._log.error("partition blocked", partition=partition, why=why, fix=hint)
 
     def committed(self, what: Committed) -> None:
         """A transaction committed and is in the store."""

@@ -115,7 +115,7 @@ def _blocked(text: str) -> Blocked:
 Failure = Callable[[str], StreamError]
 
 REQUEST_LOST: Mapping[str, tuple[Failure, ...]] = {
-    "source.gather": (Retriable,),
+    "source.poll_batch": (Retriable,),
     "source.committed": (Retriable,),
     "source.offset_range": (Retriable,),
     "source.start": (Retriable,),
@@ -126,7 +126,7 @@ REQUEST_LOST: Mapping[str, tuple[Failure, ...]] = {
     "sink.send_offsets": (Abortable, InDoubt),
     "sink.commit": (Abortable, InDoubt),
     "sink.abort": (InDoubt,),
-    "sink.renew": (Retriable,),
+    "sink.reset_producer": (Retriable,),
     "reader.offset_range": (Retriable,),
     "reader.read": (Retriable,),
     "store.write": (DiskFull,),
@@ -143,7 +143,7 @@ ANSWER_LOST: Mapping[str, tuple[Failure, ...]] = {
     "sink.send_offsets": (Abortable, InDoubt),
     "sink.commit": (InDoubt,),
     "sink.abort": (InDoubt,),
-    "sink.renew": (Retriable,),
+    "sink.reset_producer": (Retriable,),
     "reader.offset_range": (Retriable,),
 }
 """Call -> what its caller may be told where all was done. Reads that move a position are not among them."""

@@ -47,9 +47,9 @@ class FakeObserver:
         del seconds
         self.events.append(("restored", (partition, records, input_offset)))
 
-    def blocked(self, partition: int, why: str, mend: str) -> None:
+    def blocked(self, partition: int, why: str, hint: str) -> None:
         """The partition stays paused."""
-        self.events.append(("blocked", (partition, why, mend)))
+        self.events.append(("blocked", (partition, why, hint)))
 
     def committed(self, what: Committed) -> None:
         """A transaction committed and is in the store."""

@@ -60,7 +60,7 @@ class FakeStream:
         self.worker = self._start(disks)
 
     def fail_once(self, call: str) -> None:
-        """Let the worker's next call of that name be answered with a passing error: `sink.renew`, …."""
+        """Let the worker's next call of that name be answered with a passing error: `sink.reset_producer`, …."""
         self._faults.plan(call, Moment.BEFORE, Retriable(f"{call}: planned"))
 
     def results(self, partition: int | None = None) -> list[dict[str, Any]]:

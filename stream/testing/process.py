@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from stream.core.codec import ResultEncoder, decode_blob
-from stream.core.dead_letter import dead_letter
+from stream.core.dead_letter import to_dead_letter
 from stream.core.dictionary import AnagramIndex
 from stream.core.engine import Engine
 from stream.core.fold import BlobCounter
@@ -28,7 +28,7 @@ from stream.testing.sink import FakeSink
 from stream.testing.source import FakeSource
 from stream.testing.stores import FakeStores
 from stream.worker.counted import Limits
-from stream.worker.fault_injection import DisturbedProcessor, SharedWaits
+from stream.worker.fault_injection import FaultInjectingProcessor, SharedWaits
 from stream.worker.loop import Worker
 from stream.worker.processing import Bury, Count, Processor, StagedProcessor
 from stream.worker.restore import RestoreNames, Restorer
@@ -146,7 +146,7 @@ class FakeProcess:
         def tokens(record: InputRecord) -> list[str]:
             return words(decode_blob(record, "text", tuning.text_bytes_max).text)
 
-        return DisturbedProcessor(count, bury, retrier, waits, deadline_s, faults, tokens, step=disturb)
+        return FaultInjectingProcessor(count, bury, retrier, waits, deadline_s, faults, tokens, step=disturb)
 
     def turn(self) -> None:
         """Do what `Worker.run` does, one turn a call: get a producer, join the group, work."""
@@ -210,7 +210,7 @@ def burying(names: Names, now: Callable[[], float]) -> Bury:
     """Return what the worker does with a rejected record: a dead letter."""
 
     def bury(record: InputRecord, why: Rejected) -> OutputRecord:
-        return dead_letter(
+        return to_dead_letter(
             record,
             why,
             topic=names.dead_letters,

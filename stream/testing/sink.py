@@ -37,7 +37,7 @@ class FakeSink:
     """A transactional producer.
 
     It asserts what a real one answers with a confusing error: nothing is sent outside a transaction,
-    none is begun within one, and after InDoubt nothing is done but `renew`.
+    none is begun within one, and after InDoubt nothing is done but `reset_producer`.
     """
 
     def __init__(
@@ -90,8 +90,8 @@ class FakeSink:
         """Abort the open transaction."""
         self._guarded(self._abort)
 
-    @faulty("sink.renew")
-    def renew(self) -> None:
+    @faulty("sink.reset_producer")
+    def reset_producer(self) -> None:
         """Begin with a new producer of the same id, which fences the old."""
         self._producer = None
         epoch = self._cluster.coordinator.init(self._id)
@@ -182,7 +182,7 @@ class FakeSink:
             raise
 
     def _open(self) -> _Producer:
-        assert self._producer is not None, "renew first"
+        assert self._producer is not None, "reset the producer first"
         return self._producer
 
     def _in_transaction(self) -> int:

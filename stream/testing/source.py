@@ -47,8 +47,8 @@ class FakeSource:
         """Join the group with the next `gather`."""
         self._listener = listener
 
-    @faulty("source.gather")
-    def gather(self, wait_s: float) -> Batch:
+    @faulty("source.poll_batch")
+    def poll_batch(self, wait_s: float) -> Batch:
         """Serve rebalances, then return what there is; without a record the time passes."""
         self._cluster.settle()
         if self._listener is None:

@@ -54,7 +54,7 @@ class SharedWaits:
             self._clock.sleep(longest_s)
 
 
-class DisturbedProcessor(StagedProcessor):
+class FaultInjectingProcessor(StagedProcessor):
     """Counts batches as `Processor` does, but lets every record pass the stages' faults first.
 
     The retrier must work on `waits`. A stage is tried again by itself; a record whose attempts are spent

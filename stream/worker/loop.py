@@ -74,7 +74,7 @@ class Worker:
         """
         try:
             while self._in_doubt and not stopping():
-                self._patiently(self._renew)
+                self._patiently(self._reset_producer)
             if not stopping():
                 self._source.subscribe(self.assignment)
                 self._observer.started()
@@ -94,7 +94,7 @@ class Worker:
         if batch.records or self._counted is not None:
             self._work(batch)
         if self._in_doubt:
-            self._patiently(self._renew)
+            self._patiently(self._reset_producer)
         elif not self.assignment.settled():
             self._patiently(lambda: self._restorer.step(self.assignment, RESTORE_WAIT_S))
         self._observer.turned()
@@ -117,7 +117,7 @@ class Worker:
 
     def _gather(self, wait_s: float) -> Batch:
         try:
-            batch = self._source.gather(wait_s)
+            batch = self._source.poll_batch(wait_s)
         except Retriable as why:
             self._wait(why)
             return Batch()
@@ -202,8 +202,8 @@ class Worker:
             raise Fatal(f"{self._failures} transactions in a row failed, the last for: {why}") from why
         self._clock.sleep(min(FAILURE_WAIT_S_MAX, FAILURE_WAIT_S * 2 ** (self._failures - 1)))
 
-    def _renew(self) -> None:
-        self._sink.renew()
+    def _reset_producer(self) -> None:
+        self._sink.reset_producer()
         self._in_doubt = False
 
     def _patiently(self, step: Callable[[], None]) -> None:

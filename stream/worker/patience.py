@@ -10,7 +10,7 @@ from stream.errors import Retriable
 T = TypeVar("T")
 
 
-def asked_again(ask: Callable[[], T], seconds: float, wait_s: float) -> T:
+def retry_for(ask: Callable[[], T], seconds: float, wait_s: float) -> T:
     """Return the answer, asking for so long, with a wait between two attempts.
 
     Raises:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stream.core.counts import check_totals
-from stream.core.processed_offset import Bookmark, read_bookmark
+from stream.core.processed_offset import ProcessedOffset, read_processed_offset
 from stream.core.resume import START_OVER, check_dictionary, resume_offset
 from stream.errors import Blocked, Refused, Retriable
 from stream.ports import (
@@ -168,7 +168,7 @@ class Restorer:
             self.forget(partition.number)
             partition.move(PartitionState.BLOCKED)
             self._blocked_until = self._clock.monotonic() + BLOCKED_RETRY_S
-            self._observer.blocked(partition.number, str(why), why.mend)
+            self._observer.blocked(partition.number, str(why), why.hint)
             return
         if partition.store is None:
             partition.store = self._stores.open(partition.number)
@@ -194,10 +194,10 @@ class Restorer:
         assert chunk.position >= progress.position
         if chunk.position == progress.position:
             return
-        bookmark = self._bookmark(partition.number, chunk)
-        if bookmark is not None:
-            progress.input_offset = bookmark.input_offset
-            progress.dictionary = bookmark.dictionary
+        processed_offset = self._bookmark(partition.number, chunk)
+        if processed_offset is not None:
+            progress.input_offset = processed_offset.input_offset
+            progress.dictionary = processed_offset.dictionary
         progress.position = chunk.position
         progress.stalled_s = 0.0
         progress.records += chunk.records
@@ -209,10 +209,10 @@ class Restorer:
             progress.unwritten, progress.written = {}, progress.records
         self._observer.restoring(partition.number, progress.position, progress.end or 0)
 
-    def _bookmark(self, number: int, chunk: ChangelogChunk) -> Bookmark | None:
+    def _bookmark(self, number: int, chunk: ChangelogChunk) -> ProcessedOffset | None:
         try:
             check_totals(chunk.changes.values())
-            return read_bookmark(chunk.bookmark)
+            return read_processed_offset(chunk.processed_offset)
         except ValueError as error:
             raise Refused(
                 f"{self._where(number)} holds records that no worker wrote: {error}", START_OVER

@@ -15,7 +15,7 @@ from stream.kafka import clients, topics
 from stream.kafka.access import check_access
 from stream.kafka.topics import Topics
 from stream.worker.clock import SystemClock
-from stream.worker.patience import asked_again
+from stream.worker.patience import retry_for
 
 REACH_S_MAX = 30.0  # how long a start waits for a broker that does not answer
 ASKED_S_MAX, ASKED_AGAIN_S = 10.0, 0.1  # the same of a command
@@ -81,14 +81,14 @@ def reach(settings: Settings, clock: SystemClock, reach_s_max: float) -> Topics 
             clock.sleep(0.5)
 
 
-def patiently(settings: Settings, ask: Callable[[], T]) -> T:
+def retry_while_unreachable(settings: Settings, ask: Callable[[], T]) -> T:
     """Ask the broker something, again for a while when it does not answer.
 
     Raises:
         Refused: it stays away.
     """
     try:
-        return asked_again(ask, ASKED_S_MAX, ASKED_AGAIN_S)
+        return retry_for(ask, ASKED_S_MAX, ASKED_AGAIN_S)
     except Retriable as why:
         raise unreachable(settings, why) from why
 
@@ -111,7 +111,7 @@ def _warn(plan: FaultPlan) -> None:
     """Say loudly that stages fail on purpose."""
     _log.warning(
         "FAULTS ARE INJECTED ON PURPOSE",
-        mend="this is for trials; in production unset STREAM_FAULTS",
+        fix="this is for trials; in production unset STREAM_FAULTS",
         stages={
             stage.value: f"{fault.rate:.0%} fail ({fault.error.value}), {fault.delay_s * plan.scale:g} s"
             for stage, fault in plan.stages.items()

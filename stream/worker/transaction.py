@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from stream.core.processed_offset import Bookmark
+from stream.core.processed_offset import ProcessedOffset
 from stream.core.records import OutputRecord
 from stream.errors import Abortable, Fatal
 from stream.ports import Changes, Checkpoint, CommittedOffset, Sink, Store
@@ -60,8 +60,8 @@ def transact(work: Work, sink: Sink, stores: Mapping[int, Store]) -> Staged:
             sink.abort()  # readers wait for an open transaction
             raise
         for partition, changes in staged.changes.items():
-            bookmark = Bookmark(staged.offsets[partition].offset, work.dictionary)
-            sink.produce_changelog(partition, changes, bookmark.headers())
+            processed_offset = ProcessedOffset(staged.offsets[partition].offset, work.dictionary)
+            sink.produce_changelog(partition, changes, processed_offset.headers())
         sink.send_offsets(staged.offsets, work.group)
         restore_from = sink.commit()
     except Abortable:

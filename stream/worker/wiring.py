@@ -11,7 +11,7 @@ import structlog
 
 from stream.config import Settings
 from stream.core.codec import ResultEncoder, decode_blob
-from stream.core.dead_letter import dead_letter
+from stream.core.dead_letter import to_dead_letter
 from stream.core.engine import Engine
 from stream.core.fold import BlobCounter
 from stream.core.lexicon import Packed
@@ -21,26 +21,26 @@ from stream.errors import Rejected
 from stream.exercise.faults import DELAY, Failure, FaultPlan, Faults, Stage, load_plan
 from stream.kafka import clients, topics
 from stream.kafka.offsets import Offsets
-from stream.kafka.offsets_poller import Onlooker
+from stream.kafka.offsets_poller import OffsetsPoller
 from stream.kafka.reader import KafkaReader
 from stream.kafka.sink import KafkaSink
-from stream.kafka.source import GatherLimits, KafkaSource
+from stream.kafka.source import BatchLimits, KafkaSource
 from stream.kafka.topics import TopicFacts, Topics
 from stream.ports import Aside, Clock
 from stream.store.rocks import RocksStores, StoreIdentity
 from stream.store.slots import Slot, claim_slot
 from stream.telemetry.client_stats import STATISTICS_MS, ClientStats
-from stream.telemetry.cluster_monitor import Surroundings
+from stream.telemetry.cluster_monitor import ClusterMonitor
 from stream.telemetry.health import Health
-from stream.telemetry.instrumented import Watch, WatchedSink, WatchedSource
-from stream.telemetry.instrumented_stores import WatchedStores
+from stream.telemetry.instrumented import InstrumentedSink, InstrumentedSource, Instruments
+from stream.telemetry.instrumented_stores import InstrumentedStores
 from stream.telemetry.lag import Lag
 from stream.telemetry.metrics import Metrics
 from stream.telemetry.observer import WorkerObserver
 from stream.telemetry.server import TelemetryServer
 from stream.worker.clock import SystemClock
 from stream.worker.counted import Limits
-from stream.worker.fault_injection import DisturbedProcessor, SharedWaits
+from stream.worker.fault_injection import FaultInjectingProcessor, SharedWaits
 from stream.worker.loop import Worker
 from stream.worker.memory import collect_seldom, keep_memory_small
 from stream.worker.processing import Bury, Processor
@@ -73,7 +73,7 @@ def run_worker(settings: Settings, clock: SystemClock, shared: Shared | None = N
     plan = load_plan(settings.faults)
     keep_memory_small()
     metrics, health = Metrics(), Health()
-    watch = Watch(metrics, Lag(clock), clock)
+    watch = Instruments(metrics, Lag(clock), clock)
     host = settings.http_host if shared is None else str(shared.socket)
     with (
         ThreadPoolExecutor(1, "aside") as aside,  # loads the dictionary, then commits
@@ -109,7 +109,7 @@ def _wire(  # noqa: PLR0913, PLR0917 - what a worker is made of
     clock: SystemClock,
     observer: WorkerObserver,
     processor: Processor,
-    watch: Watch,
+    watch: Instruments,
     aside: Aside,
 ) -> Worker:
     offsets = Offsets(lambda: clients.make_admin(settings))
@@ -118,9 +118,7 @@ def _wire(  # noqa: PLR0913, PLR0917 - what a worker is made of
         clients.told(clients.member_options(settings, slot.instance_id), STATISTICS_MS, stats.of("consumer")),
         offsets,
         settings.input_topic,
-        GatherLimits(
-            settings.batch_records_max, settings.batch_bytes_max, settings.commit_interval_ms / 1000
-        ),
+        BatchLimits(settings.batch_records_max, settings.batch_bytes_max, settings.commit_interval_ms / 1000),
     )
     sink = KafkaSink(
         clients.told(
@@ -133,7 +131,7 @@ def _wire(  # noqa: PLR0913, PLR0917 - what a worker is made of
     )
     reader = KafkaReader(clients.reader_options(settings), offsets, settings.count_topic)
     identity = StoreIdentity(found.cluster_id, found.input.id, found.count.id, limits.dictionary)
-    stores = WatchedStores(RocksStores(slot.folder, identity, clock, observer), watch, slot.folder)
+    stores = InstrumentedStores(RocksStores(slot.folder, identity, clock, observer), watch, slot.folder)
     names = RestoreNames(
         settings.input_topic,
         settings.count_topic,
@@ -141,8 +139,8 @@ def _wire(  # noqa: PLR0913, PLR0917 - what a worker is made of
         _reset_command(settings),
         max(STALLED_S_MAX, 2 * settings.transaction_timeout_ms / 1000 + 30),
     )
-    watched = WatchedSource(source, watch, stores.sample)
-    transactions = WatchedSink(sink, watch)
+    watched = InstrumentedSource(source, watch, stores.sample)
+    transactions = InstrumentedSink(sink, watch)
     restorer = Restorer(watched, transactions, reader, stores, clock, observer, names)
     worker = Worker(watched, transactions, reader, processor, restorer, clock, observer, limits, aside)
     stores.totals = lambda: {p.number: p.totals for p in worker.assignment if p.totals is not None}
@@ -172,11 +170,11 @@ def _processor(  # noqa: PLR0913, PLR0917 - what a processor is made of
         metrics.injected_faults.labels(stage, kind).inc(n)
 
     deadline_s = settings.batch_deadline_ms / 1000
-    return DisturbedProcessor(count, bury, retrier, waits, deadline_s, Faults(plan), tokens, tell)
+    return FaultInjectingProcessor(count, bury, retrier, waits, deadline_s, Faults(plan), tokens, tell)
 
 
 def _observer(  # noqa: PLR0913, PLR0917 - what it tells, and whose it is
-    settings: Settings, slot: Slot, metrics: Metrics, health: Health, clock: Clock, watch: Watch
+    settings: Settings, slot: Slot, metrics: Metrics, health: Health, clock: Clock, watch: Instruments
 ) -> WorkerObserver:
     """Return who logs and measures; every line says from here on whose it is."""
     own = {"group": settings.group_id, "instance": slot.instance_id}
@@ -185,11 +183,11 @@ def _observer(  # noqa: PLR0913, PLR0917 - what it tells, and whose it is
     return WorkerObserver(metrics, health, clock, watch, **own)
 
 
-def _surroundings(settings: Settings, watch: Watch) -> Surroundings:
+def _surroundings(settings: Settings, watch: Instruments) -> ClusterMonitor:
     """Return who looks at the cluster, with a client of its own."""
     names = list(topics.names(settings).values())
-    onlooker = Onlooker(lambda: clients.make_admin(settings), names, settings.group_id)
-    return Surroundings(onlooker.look, settings.input_topic, watch.metrics, watch.lag, watch.clock)
+    onlooker = OffsetsPoller(lambda: clients.make_admin(settings), names, settings.group_id)
+    return ClusterMonitor(onlooker.look, settings.input_topic, watch.metrics, watch.lag, watch.clock)
 
 
 def _know_stages(metrics: Metrics, plan: FaultPlan | None) -> None:
@@ -208,7 +206,7 @@ def _counting(settings: Settings, found: Topics, engine: Engine) -> BlobCounter:
 
 def _burying(settings: Settings, found: Topics, clock: Clock) -> Bury:
     def bury(record: InputRecord, why: Rejected) -> OutputRecord:
-        return dead_letter(
+        return to_dead_letter(
             record,
             why,
             topic=settings.dead_letter_topic,

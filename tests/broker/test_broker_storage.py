@@ -53,7 +53,7 @@ def test_the_data_of_another_node_are_refused(folder: Storage) -> None:
     formatted(folder, "1")
     with pytest.raises(Refused, match=r"'node.id': '1'") as caught:
         formatted(folder, "2")
-    assert "data_dir" in caught.value.mend
+    assert "data_dir" in caught.value.hint
 
 
 def test_the_data_of_another_kafka_are_refused(folder: Storage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ def test_a_port_answers_while_somebody_listens(taken: int) -> None:
 def test_a_taken_port_is_refused_before_anything_starts(taken: int) -> None:
     with pytest.raises(Misconfigured, match=f"port {taken} is taken") as caught:
         EmbeddedBroker(port=taken)
-    assert "0 for any free one" in caught.value.mend
+    assert "0 for any free one" in caught.value.hint
 
 
 def test_an_impossible_port_is_refused() -> None:

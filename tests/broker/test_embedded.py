@@ -171,7 +171,7 @@ def test_a_heap_that_is_too_small_is_named_as_the_cause(kept: EmbeddedBroker) ->
     kept.stop()
     with pytest.raises(Refused, match="too little memory") as caught:
         EmbeddedBroker(data_dir=kept.data_dir, heap_mib=1).start()
-    assert "heap_mib" in caught.value.mend
+    assert "heap_mib" in caught.value.hint
 
 
 @pytest.mark.broker

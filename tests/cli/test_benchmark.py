@@ -21,7 +21,7 @@ class TaskOrchestrator:
 
 
 @pytest.mark.parametrize(
-    ("args", "complaint", "mend"),
+    ("args", "complaint", "hint"),
     [
         (("benchmark", "--test-case", "huge"), "huge", "small"),
         (("benchmark", "--iterations", "0"), "--iterations", ""),
@@ -38,13 +38,13 @@ class TaskOrchestrator:
     ids=str,
 )
 def test_wrong_usage_is_one_error_before_anything_is_measured(
-    args: tuple[str, ...], complaint: str, mend: str, cli: Cli
+    args: tuple[str, ...], complaint: str, hint: str, cli: Cli
 ) -> None:
     done = cli(*args)
     assert done.status == 2
     assert not done.out
     assert complaint in done.err
-    assert mend in done.err
+    assert hint in done.err
 
 
 def test_benchmark_measures_and_tells_programs_all(cli: Cli) -> None:

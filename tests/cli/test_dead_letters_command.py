@@ -9,7 +9,7 @@ import pytest
 from cli.running import Cli, Put, Spawn
 
 from stream import __version__
-from stream.core.dead_letter import dead_letter
+from stream.core.dead_letter import to_dead_letter
 from stream.core.records import InputRecord
 from stream.errors import Reason, Rejected
 
@@ -23,7 +23,7 @@ def letter(
         env["STREAM_INPUT_TOPIC"], 1, offset, b"key\xff" if offset else b"key", value, [("trace", b"t1")]
     )
     why = Rejected(reason, "decode", f"detail of {offset}")
-    made = dead_letter(
+    made = to_dead_letter(
         record, why, topic="d", group="g", failed_at="2026-01-02T03:04:05.678+00:00", bytes_max=bytes_max
     )
     return made.partition, made.key, made.value, made.headers

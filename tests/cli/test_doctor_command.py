@@ -1,4 +1,4 @@
-"""`doctor`: each precondition broken on purpose is found, with what mends it."""
+"""`doctor`: each precondition broken on purpose is found, with what fixes it."""
 
 import json
 import time
@@ -41,7 +41,7 @@ def test_nothing_is_wrong_where_a_worker_may_start(cli: Cli, stream_env: dict[st
 def test_no_broker_is_one_failure_and_the_rest_is_skipped(cli: Cli, bare_env: dict[str, str]) -> None:
     found = examined(cli, {**bare_env, "STREAM_BOOTSTRAP_SERVERS": "localhost:1"}, 1)
     assert found["reach"][0]["level"] == "failed"
-    assert "anagram-stream broker" in found["reach"][0]["mend"]
+    assert "anagram-stream broker" in found["reach"][0]["fix"]
     assert found["group"][0]["level"] == "skipped"
     assert found["dictionary"][0]["level"] == "ok", "the machine is looked at all the same"
 
@@ -50,7 +50,7 @@ def test_every_missing_topic_is_named_at_once(cli: Cli, bare_env: dict[str, str]
     found = examined(cli, bare_env, 1)
     for role in ("INPUT", "RESULT", "COUNT", "DEAD_LETTER"):
         (missing,) = found[f"topic {bare_env[f'STREAM_{role}_TOPIC']}"]
-        assert (missing["level"], missing["mend"]) == ("failed", "anagram-stream topics create")
+        assert (missing["level"], missing["fix"]) == ("failed", "anagram-stream topics create")
 
 
 def test_topics_that_are_not_what_they_must_be(cli: Cli, bare_env: dict[str, str]) -> None:
@@ -72,7 +72,7 @@ def test_topics_that_are_not_what_they_must_be(cli: Cli, bare_env: dict[str, str
     assert "segment.bytes" in said
     assert any("unclean" in finding["found"] for finding in found[f"topic {result}"])
     letters = found[f"topic {bare_env['STREAM_DEAD_LETTER_TOPIC']}"]
-    assert {finding["mend"] for finding in letters} == {"anagram-stream topics create --repair"}
+    assert {finding["fix"] for finding in letters} == {"anagram-stream topics create --repair"}
 
 
 def test_committed_offsets_that_retention_took(cli: Cli, stream_env: dict[str, str]) -> None:
@@ -86,7 +86,7 @@ def test_committed_offsets_that_retention_took(cli: Cli, stream_env: dict[str, s
     next(iter(admin.delete_records([TopicPartition(topic, 0, 4)]).values())).result(30)
     (gone,) = examined(cli, stream_env, 1)["committed offsets"]
     assert "committed 2, the log begins at 4: 2 offsets were never counted" in gone["found"]
-    assert f"--topic {topic}:0 --reset-offsets --to-earliest" in gone["mend"]
+    assert f"--topic {topic}:0 --reset-offsets --to-earliest" in gone["fix"]
 
 
 def test_settings_that_the_brokers_do_not_take(cli: Cli, stream_env: dict[str, str], tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_settings_that_the_brokers_do_not_take(cli: Cli, stream_env: dict[str, s
     env = {**stream_env, "STREAM_GROUP_PROTOCOL": "classic", "STREAM_KAFKA_CONFIG": str(options)}
     (session,) = examined(cli, env, 1)["session"]
     assert session["level"] == "failed"
-    assert "session.timeout.ms" in session["mend"]
+    assert "session.timeout.ms" in session["fix"]
 
 
 def test_a_folder_a_dictionary_and_a_port_that_will_not_do(
@@ -108,9 +108,9 @@ def test_a_folder_a_dictionary_and_a_port_that_will_not_do(
         "STREAM_DICTIONARY": str(tmp_path / "none.txt"),
     }
     found = examined(cli, env, 1)
-    assert "STREAM_STATE_DIR" in found["state folder"][0]["mend"]
+    assert "STREAM_STATE_DIR" in found["state folder"][0]["fix"]
     assert "none.txt" in found["dictionary"][0]["found"]
-    assert found["dictionary"][0]["mend"]
+    assert found["dictionary"][0]["fix"]
 
 
 def test_records_from_the_future_tell_of_a_clock(cli: Cli, stream_env: dict[str, str]) -> None:

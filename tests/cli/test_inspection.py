@@ -97,8 +97,8 @@ def counted(stream_env: dict[str, str], put: Put) -> dict[str, str]:
     topic = stream_env["STREAM_COUNT_TOPIC"]
     put(topic, [(0, "eilnst", "3", ()), (0, "act", "20", ()), (1, "eilnst", "10", ())])
     put(topic, [(0, "eilnst", "99", ())], abort=True)
-    bookmark = (("input-next-offset", b"5"), ("dictionary", b"d"))
-    put(topic, [(0, "dgo", "1", ()), (0, "eilnst", "7", bookmark)])
+    processed_offset = (("input-next-offset", b"5"), ("dictionary", b"d"))
+    put(topic, [(0, "dgo", "1", ()), (0, "eilnst", "7", processed_offset)])
     return stream_env
 
 

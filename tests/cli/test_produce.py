@@ -79,7 +79,7 @@ def test_text_beyond_its_limit_is_still_sent_but_not_beyond_that_of_the_topic(
     assert "standard input:2: 70,000 bytes" in done.err
     assert "standard input:3: longer than" in done.err
     assert "2 of 2,003 blobs not delivered" in done.err
-    assert "mend: raise STREAM_TEXT_BYTES_MAX" in done.err
+    assert "fix: raise STREAM_TEXT_BYTES_MAX" in done.err
     assert sorted(len(record.value or b"") for record in read(env, "input")) == [100] * 2_000 + [2_000]
 
 

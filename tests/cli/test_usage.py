@@ -27,7 +27,7 @@ def test_broker_that_is_away_is_one_error_with_its_mend(
     assert done.status == 1
     assert not done.out
     assert done.err.startswith("error: no Kafka broker answers at localhost:1")
-    assert "mend: set STREAM_BOOTSTRAP_SERVERS" in done.err
+    assert "fix: set STREAM_BOOTSTRAP_SERVERS" in done.err
     assert len(done.err.splitlines()) == 2
 
 

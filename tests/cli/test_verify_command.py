@@ -97,8 +97,8 @@ def test_dead_letters_of_another_group_are_not_ours(cli: Cli, stream_env: dict[s
 
 
 def test_totals_of_another_dictionary_are_refused(cli: Cli, stream_env: dict[str, str], put: Put) -> None:
-    bookmark = (("input-next-offset", b"1"), ("dictionary", b"another"))
-    put(stream_env["STREAM_COUNT_TOPIC"], [(0, b"act", b"3", bookmark)])
+    processed_offset = (("input-next-offset", b"1"), ("dictionary", b"another"))
+    put(stream_env["STREAM_COUNT_TOPIC"], [(0, b"act", b"3", processed_offset)])
     done = cli("verify", env=stream_env)
     assert done.status == 1
     assert "another dictionary" in done.err

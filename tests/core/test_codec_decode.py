@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from stream.core import codec
 from stream.core.codec import Blob, decode_blob
-from stream.core.dead_letter import dead_letter
+from stream.core.dead_letter import to_dead_letter
 from stream.core.records import Header, InputRecord, TextBlob
 from stream.errors import Reason, Rejected
 
@@ -259,7 +259,7 @@ def test_rejection_says_nothing_of_the_text(secret: str) -> None:
     for value in _bad_values(secret):
         why = rejected(record(value), "json")
         assert secret not in repr((why.args, why.detail, vars(why)))
-        letter = dead_letter(record(value), why, topic="d", group="g", failed_at="now", bytes_max=10**6)
+        letter = to_dead_letter(record(value), why, topic="d", group="g", failed_at="now", bytes_max=10**6)
         said = b"".join(name.encode() + (data or b"") for name, data in letter.headers)
         assert secret.encode() not in said
 

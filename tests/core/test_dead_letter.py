@@ -2,7 +2,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.core.dead_letter import MESSAGE_BYTES_MAX, OVERHEAD_BYTES_MAX, STACKTRACE_BYTES_MAX, dead_letter
+from stream.core.dead_letter import (
+    MESSAGE_BYTES_MAX,
+    OVERHEAD_BYTES_MAX,
+    STACKTRACE_BYTES_MAX,
+    to_dead_letter,
+)
 from stream.core.records import DeadLetterHeaders, Header, InputRecord, OutputRecord
 from stream.errors import Reason, Rejected
 
@@ -30,7 +35,7 @@ RECORD = InputRecord("blobs", 3, 7, b"key", b"value", [("x", b"y")], timestamp_m
 
 
 def bury(record: InputRecord, why: Rejected = WHY, bytes_max: int = 10**6) -> OutputRecord:
-    return dead_letter(record, why, topic="dead", group="counters", failed_at="now", bytes_max=bytes_max)
+    return to_dead_letter(record, why, topic="dead", group="counters", failed_at="now", bytes_max=bytes_max)
 
 
 def again(letter: OutputRecord) -> InputRecord:

@@ -3,7 +3,7 @@
 import pytest
 
 from stream.core.codec import decode_blob
-from stream.core.dead_letter import dead_letter
+from stream.core.dead_letter import to_dead_letter
 from stream.core.records import UNREADABLE_HEADERS, Header, InputRecord, OutputRecord, record_bytes
 from stream.errors import Reason, Rejected
 
@@ -13,7 +13,7 @@ LIMIT = 3000
 
 def letter(key: bytes | None, value: bytes | None, headers: list[Header]) -> OutputRecord:
     record = InputRecord("in", 0, 7, key, value, headers)
-    return dead_letter(record, WHY, topic="dead", group="g", failed_at="now", bytes_max=LIMIT)
+    return to_dead_letter(record, WHY, topic="dead", group="g", failed_at="now", bytes_max=LIMIT)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,6 @@ def test_headers_that_could_not_be_read_are_a_rejection_and_leave_no_trace() -> 
     with pytest.raises(Rejected) as caught:
         decode_blob(record, "text", 100)
     assert caught.value.reason is Reason.BAD_HEADERS
-    made = dead_letter(record, caught.value, topic="dead", group="g", failed_at="now", bytes_max=LIMIT)
+    made = to_dead_letter(record, caught.value, topic="dead", group="g", failed_at="now", bytes_max=LIMIT)
     assert (made.key, made.value) == (b"k", b"cat")
     assert "dead-letter.unreadable" not in dict(made.headers)

@@ -55,7 +55,7 @@ def test_partition_goes_on_where_the_group_committed_else_at_the_first(  # noqa:
 
 
 @pytest.mark.parametrize(
-    ("committed", "counted", "counted_to", "first", "end", "says", "mend"),
+    ("committed", "counted", "counted_to", "first", "end", "says", "hint"),
     [
         (None, False, 4, 0, 9, "no committed offset", START_OVER),
         (None, False, 0, 0, 9, "no committed offset", START_OVER),
@@ -78,12 +78,12 @@ def test_partition_is_refused_where_going_on_would_miscount(  # noqa: PLR0913, P
     first: int,
     end: int,
     says: str,
-    mend: str,
+    hint: str,
 ) -> None:
     with pytest.raises(Refused, match=says) as caught:
         resume(committed, counted_to, first, end, counted=counted)
     assert str(caught.value).startswith("blobs-3: ")
-    assert mend in caught.value.mend
+    assert hint in caught.value.hint
 
 
 def holds(committed: int | None, counted_to: int | None, first: int, end: int, *, counted: bool) -> None:
@@ -92,7 +92,7 @@ def holds(committed: int | None, counted_to: int | None, first: int, end: int, *
     try:
         offset = resume(committed, counted_to, first, end, counted=counted)
     except Refused as why:
-        assert why.mend  # noqa: PT017 - either outcome is right
+        assert why.hint  # noqa: PT017 - either outcome is right
         forgotten = committed is None or (counted and counted_to is None)
         assert forgotten or not fits or (counted_to is not None and committed < counted_to)  # type: ignore[operator]
         assert (committed, counted_to) != (None, None)
@@ -111,7 +111,7 @@ def test_offset_is_never_below_what_is_counted_and_never_outside_the_log(
     length: int,
     counted: bool,  # noqa: FBT001
 ) -> None:
-    """And a refusal has a cause and says what mends it."""
+    """And a refusal has a cause and says what fixes it."""
     holds(committed, counted_to, first, first + length, counted=counted)
 
 
@@ -129,5 +129,5 @@ def test_totals_of_our_dictionary_or_of_none_go_on(counted_with: str | None) -> 
 def test_totals_of_another_dictionary_are_refused(counted_with: str) -> None:
     with pytest.raises(Refused, match=f"digest {counted_with}, ours abc") as caught:
         check_dictionary("blobs-3", counted_with, "abc")
-    assert "STREAM_DICTIONARY" in caught.value.mend
-    assert START_OVER in caught.value.mend
+    assert "STREAM_DICTIONARY" in caught.value.hint
+    assert START_OVER in caught.value.hint

@@ -39,7 +39,7 @@ def test_groups_are_chosen_by_name() -> None:
 def test_unknown_group_is_refused_with_those_there_are(chosen: str) -> None:
     with pytest.raises(Misconfigured) as refused:
         load_cases(chosen)
-    assert "small, medium, large, edge, all" in refused.value.mend
+    assert "small, medium, large, edge, all" in refused.value.hint
 
 
 def test_expected_runtimes_are_those_of_the_exercise() -> None:

@@ -42,9 +42,9 @@ class Looking:
 
 wire._observer = lambda *_: Silent()
 wire._surroundings = lambda *_: Looking()
-wire.WatchedSource = lambda source, *_: source
-wire.WatchedSink = lambda sink, *_: sink
-wire.WatchedStores = lambda stores, *_: type("Plain", (), {
+wire.InstrumentedSource = lambda source, *_: source
+wire.InstrumentedSink = lambda sink, *_: sink
+wire.InstrumentedStores = lambda stores, *_: type("Plain", (), {
     "open": stores.open, "set_aside": stores.set_aside, "sample": None})()
 wire.clients.told = lambda options, *_: options
 """

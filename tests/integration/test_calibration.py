@@ -65,8 +65,8 @@ def test_a_commit_that_comes_late_does_the_same_on_both(
     late, slow = fake.sink("id"), real.sink("id")
     assert isinstance(late, FakeSink)
     assert isinstance(slow, KafkaSink)
-    late.renew()
-    slow.renew()
+    late.reset_producer()
+    slow.reset_producer()
     late.faults.plan_late("sink.commit", LATE_S)
     proxy.add(Rule(Api.END_TXN, Delay(LATE_S), When.once()))
     monkeypatch.setattr(slow, "_timeout_s", 1.0)
@@ -84,7 +84,7 @@ def carry_on(world: FakeWorld | KafkaWorld, sink: Sink) -> list[Sight]:
         sink.commit()
     if isinstance(sink, KafkaSink):
         sink._timeout_s = 60.0
-    sink.renew()
+    sink.reset_producer()
     write(world, sink, b"second")
     if isinstance(world, FakeWorld):
         world.cluster.clock.advance(LATE_S)

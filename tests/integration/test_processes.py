@@ -149,7 +149,7 @@ def test_ready_only_when_all_processes_are(env: dict[str, str], tmp_path: Path) 
 def test_missing_topics_are_told_once(kafka: str, tmp_path: Path) -> None:
     ended = run({**own_env(kafka, tmp_path), "STREAM_PROCESSES": "2"}, "worker")
     assert ended.returncode == 1
-    assert ended.stderr.count("error:") == ended.stderr.count("mend:") == 1
+    assert ended.stderr.count("error:") == ended.stderr.count("fix:") == 1
     assert "anagram-stream topics create" in ended.stderr
     assert "Traceback" not in ended.stderr
 

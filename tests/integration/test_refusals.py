@@ -1,4 +1,4 @@
-"""When a worker must not start or go on, it says why, and what mends it."""
+"""When a worker must not start or go on, it says why, and what fixes it."""
 
 import os
 import subprocess
@@ -51,9 +51,9 @@ def refused(env: dict[str, str], folder: Path) -> str:
         assert worker.wait() == 1, worker.log.read_text()
         text = worker.log.read_text()
     assert "Traceback" not in text
-    assert "mend:" in text
+    assert "fix:" in text
     (failed,) = worker.events("worker failed")
-    return str(failed["error"]) + str(failed["mend"])
+    return str(failed["error"]) + str(failed["fix"])
 
 
 def test_missing_topics(bare_env: dict[str, str], tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_an_added_partition_waits_until_the_topics_are_grown_and_nothing_is_lost
         worker.wait_for("partition running", times=2)
         grow_input(stream_env, 3)
         worker.wait_for("partition blocked", 90)
-        assert worker.events("partition blocked")[0]["mend"] == "anagram-stream topics create"
+        assert worker.events("partition blocked")[0]["fix"] == "anagram-stream topics create"
         produce(stream_env, [(None, "cat")], partition=0)
         produce(stream_env, [(None, "cat")], partition=2)
         wait_until(lambda: len(read(stream_env, "result")) == 1, 30)

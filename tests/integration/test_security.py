@@ -16,7 +16,7 @@ from support.process import COMMAND, WorkerProcess
 from support.secure import SecureBroker, another_ca, secure_broker
 from support.topics import make_topics, produce, read, results, settings_of, totals, wait_until
 
-from stream.kafka.access import Need, worker_needs
+from stream.kafka.access import RequiredAcl, worker_needs
 
 pytestmark = [pytest.mark.broker, pytest.mark.embedded]
 
@@ -54,7 +54,7 @@ def worker_env(
     secure: SecureBroker,
     administrator: dict[str, str],
     folder: Path,
-    needs: list[Need],
+    needs: list[RequiredAcl],
     protocol: str = "consumer",
 ) -> dict[str, str]:
     user = f"worker-{administrator['STREAM_GROUP_ID']}"
@@ -138,7 +138,7 @@ def test_each_access_is_needed_and_its_want_is_one_clear_error(  # noqa: PLR0913
         assert worker.wait(90) == 1
     said = worker.log.read_text()
     (failed,) = worker.events("worker failed")
-    assert "topics acls" in failed["mend"]
+    assert "topics acls" in failed["fix"]
     assert "Traceback" not in said
     assert PASSWORD not in said
     if not needed_later:
@@ -176,10 +176,10 @@ def test_the_doctor_needs_no_more_than_a_worker_and_names_the_grant_of_what_is_w
     ]
     found = examined(worker_env(secure, poor, tmp_path, some[:4]), 1)
     count = found[f"topic {poor['STREAM_COUNT_TOPIC']}"]
-    assert "--operation Read --operation Write" in count["mend"]
-    assert f"--group {poor['STREAM_GROUP_ID']}" in found["group"]["mend"]
+    assert "--operation Read --operation Write" in count["fix"]
+    assert f"--group {poor['STREAM_GROUP_ID']}" in found["group"]["fix"]
     found = examined(worker_env(secure, poor, tmp_path, some), 1)
-    assert f"--transactional-id {poor['STREAM_GROUP_ID']}-" in found["transactions"]["mend"]
+    assert f"--transactional-id {poor['STREAM_GROUP_ID']}-" in found["transactions"]["fix"]
 
 
 def examined(env: dict[str, str], status: int) -> dict[str, dict[str, str]]:

@@ -11,7 +11,7 @@ from stream.core.records import InputRecord
 from stream.errors import Retriable
 from stream.kafka import clients
 from stream.kafka.offsets import Offsets
-from stream.kafka.source import GatherLimits, KafkaSource
+from stream.kafka.source import BatchLimits, KafkaSource
 
 pytestmark = pytest.mark.broker
 RECORDS = 4000
@@ -44,7 +44,7 @@ class Starting:
 
 def gather_with_rewinds(env: dict[str, str], rng: random.Random) -> dict[int, list[InputRecord]]:
     settings = settings_of(env)
-    limits = GatherLimits(records_max=200, bytes_max=1 << 20, interval_s=0.01)
+    limits = BatchLimits(records_max=200, bytes_max=1 << 20, interval_s=0.01)
     offsets = Offsets(lambda: clients.make_admin(settings))
     source = KafkaSource(clients.member_options(settings, "one"), offsets, settings.input_topic, limits)
     listener = Starting(source)
@@ -52,7 +52,7 @@ def gather_with_rewinds(env: dict[str, str], rng: random.Random) -> dict[int, li
     taken: dict[int, list[InputRecord]] = {0: [], 1: []}
     rewinds = 0
     while sum(map(len, taken.values())) < RECORDS:
-        batch = source.gather(0.2)
+        batch = source.poll_batch(0.2)
         listener.start()
         if not batch.records:
             continue

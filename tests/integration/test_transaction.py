@@ -15,7 +15,7 @@ def sink_of(env: dict[str, str], instance: str = "one") -> KafkaSink:
     settings = settings_of(env)
     options = clients.transactional_options(settings, instance, 1_000_000)
     sink = KafkaSink(options, topics.names(settings), settings.transaction_timeout_ms / 1000)
-    sink.renew()
+    sink.reset_producer()
     return sink
 
 
@@ -78,7 +78,7 @@ def test_a_transaction_that_outlived_its_timeout_is_in_doubt_and_a_new_producer_
     time.sleep(5)
     with pytest.raises(InDoubt):
         sink.commit()
-    sink.renew()
+    sink.reset_producer()
     sink.begin()
     sink.produce([result(env, b"new")])
     sink.commit()

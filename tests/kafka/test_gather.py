@@ -10,7 +10,7 @@ from stream.core.records import InputRecord
 from stream.errors import Retriable
 from stream.kafka import clients
 from stream.kafka.offsets import Offsets
-from stream.kafka.source import GatherLimits, KafkaSource
+from stream.kafka.source import BatchLimits, KafkaSource
 
 
 def message(offset: int, partition: int = 0, value: bytes = b"x") -> Message:
@@ -49,7 +49,7 @@ class Client:
 def source_of(client: object) -> KafkaSource:
     settings = settings_of({})
     looked = Offsets(lambda: clients.make_admin(settings))
-    limits = GatherLimits(records_max=4, bytes_max=1_000, interval_s=0.1)
+    limits = BatchLimits(records_max=4, bytes_max=1_000, interval_s=0.1)
     source = KafkaSource(clients.member_options(settings, "one"), looked, settings.input_topic, limits)
     source._consumer.close()
     source._consumer = cast("Any", client)
@@ -60,8 +60,8 @@ def test_a_failed_gather_skips_nothing() -> None:
     source = source_of(Client())
     source.start(0, 0)
     with pytest.raises(Retriable):
-        source.gather(1)
-    assert [record.offset for record in source.gather(1).records] == [0, 1, 2, 3]
+        source.poll_batch(1)
+    assert [record.offset for record in source.poll_batch(1).records] == [0, 1, 2, 3]
 
 
 def test_records_are_what_the_messages_say_of_started_partitions_alone() -> None:

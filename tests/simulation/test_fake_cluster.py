@@ -33,7 +33,7 @@ class Producer:
 
     def __init__(self, pipeline: FakePipeline, transactional_id: str = "id") -> None:
         self.sink = FakeSink(pipeline.cluster, pipeline.names, transactional_id)
-        self.sink.renew()
+        self.sink.reset_producer()
 
     def begin(self, value: bytes) -> None:
         self.sink.begin()
@@ -127,9 +127,9 @@ def test_new_producer_waits_until_the_old_transaction_is_complete() -> None:
     producer.sink.commit()
     assert results(pipeline) == []
     with pytest.raises(Retriable):
-        producer.sink.renew()
+        producer.sink.reset_producer()
     pipeline.cluster.clock.advance(2.0)
-    producer.sink.renew()
+    producer.sink.reset_producer()
     assert results(pipeline) == [b"decided"]
 
 
@@ -238,7 +238,7 @@ def test_commit_that_arrives_late_does_not_commit_what_came_after_it() -> None:
     producer.sink.faults.plan_late("sink.commit", 2.0)
     with pytest.raises(InDoubt):
         producer.sink.commit()
-    producer.sink.renew()
+    producer.sink.reset_producer()
     producer.begin(b"second")
     pipeline.cluster.clock.advance(3.0)
     pipeline.cluster.settle()

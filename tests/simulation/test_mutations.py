@@ -117,7 +117,7 @@ def doubt_is_taken_for_an_abort(patch: pytest.MonkeyPatch) -> None:
         except InDoubt as why:
             self._in_doubt = True
             while self._in_doubt:
-                self._patiently(self._renew)
+                self._patiently(self._reset_producer)
             raise Abortable(str(why)) from why
 
     patch.setattr(Worker, "_send", certain)
@@ -166,7 +166,7 @@ def offsets_are_committed_apart(patch: pytest.MonkeyPatch) -> None:
 
 def producer_is_kept_in_doubt(patch: pytest.MonkeyPatch) -> None:
     """The same producer goes on, and what comes late of it is taken for its own."""
-    renew, guarded = FakeSink.renew, FakeSink._guarded
+    reset_producer, guarded = FakeSink.reset_producer, FakeSink._guarded
 
     def keep(self: FakeSink, call: Callable[[], object]) -> object:
         producer = self._producer
@@ -176,14 +176,14 @@ def producer_is_kept_in_doubt(patch: pytest.MonkeyPatch) -> None:
             self._producer = producer
             raise
 
-    def renew_once(self: FakeSink) -> None:
+    def reset_once(self: FakeSink) -> None:
         if self._producer is None:
-            renew(self)
+            reset_producer(self)
         else:
             self._producer.began = None
 
     patch.setattr(FakeSink, "_guarded", keep)
-    patch.setattr(FakeSink, "renew", renew_once)
+    patch.setattr(FakeSink, "reset_producer", reset_once)
 
 
 def retries_are_forgotten(patch: pytest.MonkeyPatch) -> None:

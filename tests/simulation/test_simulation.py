@@ -32,8 +32,8 @@ def test_storm_reaches_every_step_of_the_commit() -> None:
         simulation = Simulation(seed)
         simulation.run()
         score += simulation.score
-    steps = ("begin", "produce", "produce_changelog", "send_offsets", "commit", "abort", "renew")
-    calls = [f"sink.{step}" for step in steps] + ["store.write", "source.gather", "reader.read"]
+    steps = ("begin", "produce", "produce_changelog", "send_offsets", "commit", "abort", "reset_producer")
+    calls = [f"sink.{step}" for step in steps] + ["store.write", "source.poll_batch", "reader.read"]
     told = ["committed", "aborted", "in_doubt", "lost", "revoked", "retried", "blocked", "waiting", "resumed"]
     failed = ["Retriable", "Abortable", "InDoubt", "Blocked", "DiskFull", "Fenced"]
     befell = [kind for kind in FaultClass if kind is not FaultClass.ERROR]

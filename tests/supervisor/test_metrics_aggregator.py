@@ -11,9 +11,9 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from stream.supervisor.metrics_aggregator import Front
+from stream.supervisor.metrics_aggregator import MetricsAggregator
 from stream.telemetry.health import Health
-from stream.telemetry.instrumented import Watch
+from stream.telemetry.instrumented import Instruments
 from stream.telemetry.lag import Lag
 from stream.telemetry.listening import Server, listen
 from stream.telemetry.metrics import Metrics
@@ -40,7 +40,7 @@ class Process:
 
     def __init__(self, path: Path) -> None:
         self.metrics, self.health, clock = Metrics(), Health(), SystemClock()
-        watch = Watch(self.metrics, Lag(clock), clock)
+        watch = Instruments(self.metrics, Lag(clock), clock)
         self.observer = WorkerObserver(self.metrics, self.health, clock, watch)
         self.server = TelemetryServer(str(path), 0, self.metrics, self.health, clock)
 
@@ -59,7 +59,7 @@ def told(tmp_path: Path) -> Told:
 
 @pytest.fixture
 def front(told: Told) -> Iterator[str]:
-    server = Server(listen("127.0.0.1", 0), Front(told))
+    server = Server(listen("127.0.0.1", 0), MetricsAggregator(told))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()

@@ -178,8 +178,8 @@ def test_who_dies_again_and_again_stops_all_with_one_error(run: Run, behaviour: 
 @pytest.mark.parametrize(
     ("behaviour", "status", "says"),
     [
-        ("refused", 1, "error: process 1: it would break a promise\n mend: mend it\n"),
-        ("misconfigured", 2, "error: process 1: that is wrong\n mend: set it right\n"),
+        ("refused", 1, "error: process 1: it would break a promise\n fix: hint it\n"),
+        ("misconfigured", 2, "error: process 1: that is wrong\n fix: set it right\n"),
     ],
 )
 def test_who_must_not_go_on_is_not_started_again_and_says_why_once(

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from stream.core.codec import ResultEncoder, decode_blob
-from stream.core.dead_letter import dead_letter
+from stream.core.dead_letter import to_dead_letter
 from stream.core.decide import Decider
 from stream.core.dictionary import build_index
 from stream.core.engine import Engine
@@ -30,7 +30,7 @@ def one_outcome(value: bytes | None, key: bytes | None, content_type: bytes | No
         assert counted.counts_json == [decision.counts_json]
         made = ENCODER.encode(record, blob.blob_id, counted.counts_json[0], decision.words)
     except Rejected as why:
-        letter = dead_letter(
+        letter = to_dead_letter(
             record, why, topic="dead", group="g", failed_at="now", bytes_max=DEAD_LETTER_BYTES_MAX
         )
         assert record_bytes(letter.key, letter.value, letter.headers) <= DEAD_LETTER_BYTES_MAX

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from stream.broker.embedded import EmbeddedBroker
-from stream.kafka.access import Need
+from stream.kafka.access import RequiredAcl
 
 LISTENER = "SECURE"
 RESOURCES = {
@@ -59,7 +59,7 @@ class SecureBroker:
         )
         done[user].result(30)
 
-    def grant(self, user: str, needs: Iterable[Need]) -> None:
+    def grant(self, user: str, needs: Iterable[RequiredAcl]) -> None:
         bindings = [
             AclBinding(
                 RESOURCES[need.resource],

@@ -60,7 +60,7 @@ def behave(number: str, clock: SystemClock) -> None:
         if BEHAVIOUR == "traceback":
             raise ZeroDivisionError
         if BEHAVIOUR == "refused":
-            raise Refused("it would break a promise", "mend it")
+            raise Refused("it would break a promise", "hint it")
         raise Misconfigured("that is wrong", "set it right")
 
 

@@ -40,7 +40,7 @@ class Trace:
         self._partitions = partitions
         self._stages = [Stage(world, [None] * len(IDS), [None] * MEMBERS) for world in (fake, real)]
         self._open: set[int] = set()  # sinks with a transaction
-        self._dead: set[int] = set()  # sinks that must be renewed
+        self._dead: set[int] = set()  # sinks that need a new producer
         self._values = 0
         self.steps: list[str] = []
 
@@ -67,7 +67,7 @@ class Trace:
 
     def _possible(self) -> list[str]:
         ready = [n for n in range(len(IDS)) if self._stages[0].sinks[n] is not None and n not in self._dead]
-        names = ["submit", "renew", "look", "join"]
+        names = ["submit", "reset_producer", "look", "join"]
         names += ["write", "write", "transact"] if set(ready) - self._open else []
         names += ["end", "end"] if self._open else []
         names += ["outlast"] if self._rng.random() < OUTLASTED else []
@@ -88,14 +88,14 @@ class Trace:
         partition, value = self._rng.randrange(self._partitions), self._value()
         self._both(f"submit to {partition}", lambda stage: stage.world.submit(partition, value))
 
-    def _do_renew(self) -> None:
+    def _do_reset_producer(self) -> None:
         number = self._rng.randrange(len(IDS))
 
-        def renew(stage: Stage) -> str:
+        def reset_producer(stage: Stage) -> str:
             sink = stage.sinks[number] = stage.sinks[number] or stage.world.sink(IDS[number])
-            return _renewed(sink)
+            return _reset(sink)
 
-        self._both(f"renew {number}", renew)
+        self._both(f"reset_producer {number}", reset_producer)
         self._open.discard(number)
         self._dead.discard(number)
 
@@ -144,11 +144,11 @@ class Trace:
 
         def outlast(stage: Stage) -> str:
             sink = stage.world.sink(BRIEF, brief=True)
-            _renewed(sink)
+            _reset(sink)
             self._produce(stage, sink, [0], value)
             stage.world.outlast()
             how = _outcome(sink.commit if commit else sink.abort)
-            return how + _renewed(sink) + _outcome(sink.close)
+            return how + _reset(sink) + _outcome(sink.close)
 
         self._both(f"outlast {commit}", outlast)
 
@@ -331,10 +331,10 @@ class Trace:
 
     def _is_fenced(self, number: int) -> bool:
         """Whether its twin came after it: then it learns of that at the end of its transaction."""
-        renewed = [step for step in self.steps if step.startswith("renew")]
-        twins = [f"renew {n}" for n, name in enumerate(IDS) if name == IDS[number]]
-        last = next(step for step in reversed(renewed) if step in twins)
-        return last != f"renew {number}"
+        resets = [step for step in self.steps if step.startswith("reset_producer")]
+        twins = [f"reset_producer {n}" for n, name in enumerate(IDS) if name == IDS[number]]
+        last = next(step for step in reversed(resets) if step in twins)
+        return last != f"reset_producer {number}"
 
     def _free_sink(self) -> int:
         stage = self._stages[0]
@@ -366,8 +366,8 @@ def _holding(stage: Stage) -> list[Member]:
     return [member for member in stage.members if member and member.records]
 
 
-def _renewed(sink: Sink) -> str:
-    while (how := _outcome(sink.renew)) == Retriable.__name__:  # what is open is ended meanwhile
+def _reset(sink: Sink) -> str:
+    while (how := _outcome(sink.reset_producer)) == Retriable.__name__:  # what is open is ended meanwhile
         pass
     return how
 

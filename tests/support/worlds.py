@@ -17,7 +17,7 @@ from stream.errors import Retriable, StreamError
 from stream.kafka import clients, offsets, topics
 from stream.kafka.reader import read_topic
 from stream.kafka.sink import KafkaSink
-from stream.kafka.source import GatherLimits, KafkaSource
+from stream.kafka.source import BatchLimits, KafkaSource
 from stream.ports import CommittedOffset, Sink, Source
 from stream.testing.cluster import FakeCluster
 from stream.testing.names import Names
@@ -145,7 +145,7 @@ class KafkaWorld:
 
     def source(self) -> Source:
         looked = offsets.Offsets(lambda: clients.make_admin(self._settings))
-        limits = GatherLimits(records_max=100, bytes_max=1 << 20, interval_s=0.05)
+        limits = BatchLimits(records_max=100, bytes_max=1 << 20, interval_s=0.05)
         options = clients.member_options(self._settings, f"member-{time.monotonic_ns()}")
         return KafkaSource(options, looked, self._settings.input_topic, limits)
 
@@ -191,7 +191,7 @@ class KafkaWorld:
 
     def committed(self) -> dict[int, CommittedOffset | None] | None:
         if self._stable is None:
-            limits = GatherLimits(1, 1, 0.0)
+            limits = BatchLimits(1, 1, 0.0)
             looked = offsets.Offsets(lambda: clients.make_admin(self._settings))
             options = clients.reader_options(self._settings)
             self._stable = KafkaSource(options, looked, self.names.input, limits)
@@ -239,7 +239,7 @@ class Member:
     def turn(self) -> str:
         """Poll once, and start what can be; return what went wrong."""
         try:
-            batch = self.source.gather(0.1)
+            batch = self.source.poll_batch(0.1)
             if batch.records:
                 self.records += batch.records
             for partition in sorted(self.unstarted):

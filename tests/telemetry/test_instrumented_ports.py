@@ -12,8 +12,8 @@ from stream.core.totals import Totals
 from stream.errors import Abortable
 from stream.ports import Batch, Checkpoint
 from stream.telemetry.client_stats import ClientStats
-from stream.telemetry.instrumented import SAMPLED_MAX, Watch, WatchedSink, WatchedSource
-from stream.telemetry.instrumented_stores import TOP, WatchedStores
+from stream.telemetry.instrumented import SAMPLED_MAX, InstrumentedSink, InstrumentedSource, Instruments
+from stream.telemetry.instrumented_stores import TOP, InstrumentedStores
 from stream.telemetry.lag import Lag
 from stream.telemetry.metrics import Metrics
 from stream.testing.clock import FakeClock
@@ -27,7 +27,7 @@ class Setting:
     def __init__(self) -> None:
         self.clock, self.metrics = FakeClock(), Metrics()
         self.lag = Lag(self.clock)
-        self.watch = Watch(self.metrics, self.lag, self.clock)
+        self.watch = Instruments(self.metrics, self.lag, self.clock)
 
     def value(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(name, labels)
@@ -46,7 +46,7 @@ class Giving(FakeSource):
         self.batches = batches
         self.clock = clock
 
-    def gather(self, wait_s: float) -> Batch:
+    def poll_batch(self, wait_s: float) -> Batch:
         self.clock.sleep(wait_s)
         return next(self.batches)
 
@@ -59,13 +59,13 @@ def test_a_batch_is_measured_and_is_lag_until_it_is_committed(setting: Setting) 
     stamp_ms = int((setting.clock.now() - 3) * 1000)
     records = [record(0, 7, 10, stamp_ms), record(0, 8, 70, stamp_ms + 1_000), record(1, 2, 20_000, stamp_ms)]
     sampled: list[None] = []
-    source = WatchedSource(
+    source = InstrumentedSource(
         Giving(iter([Batch(records)]), setting.clock), setting.watch, lambda: sampled.append(None)
     )
     setting.lag.assigned([0, 1])
     for partition, position in ((0, 7), (1, 2)):
         setting.lag.restored(partition, position)
-    source.gather(2.0)
+    source.poll_batch(2.0)
     assert sampled, "the stores are looked at by the loop's own thread"
     assert setting.value("stream_input_bytes_total") == 20_080 + 9
     assert setting.value("stream_blob_size_bytes_bucket", le="16.0") == 1
@@ -80,9 +80,9 @@ def test_a_batch_is_measured_and_is_lag_until_it_is_committed(setting: Setting) 
 
 def test_a_large_batch_is_sampled_and_scaled_up(setting: Setting) -> None:
     records = [record(at % 3, at // 3, 100) for at in range(30 * SAMPLED_MAX)]
-    source = WatchedSource(Giving(iter([Batch(records)]), setting.clock), setting.watch, lambda: None)
+    source = InstrumentedSource(Giving(iter([Batch(records)]), setting.clock), setting.watch, lambda: None)
     setting.lag.assigned([0, 1, 2])
-    source.gather(0)
+    source.poll_batch(0)
     assert setting.value("stream_blob_size_bytes_count") == len(records)
     assert setting.value("stream_input_bytes_total") == 103 * len(records)
 
@@ -90,11 +90,11 @@ def test_a_large_batch_is_sampled_and_scaled_up(setting: Setting) -> None:
 def test_a_commit_is_of_what_was_gathered_before_it_not_of_the_batch_that_follows(setting: Setting) -> None:
     now_ms = int(setting.clock.now() * 1000)
     batches = [Batch([record(0, at, 1, now_ms - 10_000 + at * 1_000)]) for at in range(2)]
-    source = WatchedSource(Giving(iter(batches), setting.clock), setting.watch, lambda: None)
+    source = InstrumentedSource(Giving(iter(batches), setting.clock), setting.watch, lambda: None)
     setting.lag.assigned([0])
     setting.lag.restored(0, 0)
-    source.gather(0)
-    source.gather(0)
+    source.poll_batch(0)
+    source.poll_batch(0)
     setting.watch.committed({0: 1})
     assert setting.value("stream_latency_seconds_count") == 1
     assert setting.value("stream_latency_seconds_sum") == pytest.approx(10)
@@ -107,21 +107,21 @@ def test_what_a_commit_left_out_and_an_abort_undid_counts_when_it_came_again(set
     now_ms = int(setting.clock.now() * 1000)
     ages_s = (10, 8, 4)
     records = [record(0, at, 1, now_ms - age_s * 1_000) for at, age_s in enumerate(ages_s)]
-    source = WatchedSource(
+    source = InstrumentedSource(
         Giving(iter([Batch([*records]), Batch(records[1:]), Batch(records[1:])]), setting.clock),
         setting.watch,
         lambda: None,
     )
     setting.lag.assigned([0])
     setting.lag.restored(0, 0)
-    source.gather(0)
+    source.poll_batch(0)
     setting.watch.committed({0: 1})  # for want of time
     source.rewind({0: 1})
     assert setting.value("stream_latency_seconds_sum") == pytest.approx(10)
     assert setting.value("stream_lag_seconds", partition="0") == pytest.approx(10), "of the last that is done"
-    source.gather(0)
+    source.poll_batch(0)
     source.rewind({0: 1})  # aborted
-    source.gather(0)
+    source.poll_batch(0)
     setting.watch.committed({0: 3})
     assert setting.value("stream_latency_seconds_count") == 2
     assert setting.value("stream_latency_seconds_sum") == pytest.approx(10 + 8)
@@ -147,7 +147,7 @@ def test_the_steps_of_a_transaction_are_measured_and_its_age_told(setting: Setti
 
         def send_offsets(self, *_: Any) -> None: ...
 
-    sink = WatchedSink(Slow.__new__(Slow), setting.watch)
+    sink = InstrumentedSink(Slow.__new__(Slow), setting.watch)
     assert setting.value("stream_open_transaction_age_seconds") == 0
     sink.begin()
     for _ in range(2):
@@ -166,7 +166,7 @@ def test_the_steps_of_a_transaction_are_measured_and_its_age_told(setting: Setti
 
 
 def test_stores_tell_of_their_size_and_of_the_greatest_totals(setting: Setting, tmp_path: Path) -> None:
-    stores = WatchedStores(FakeStores(), setting.watch, tmp_path)
+    stores = InstrumentedStores(FakeStores(), setting.watch, tmp_path)
     first, second = stores.open(0), stores.open(1)
     first.write({b"act": b"1"}, Checkpoint(1, 1))
     signatures = [b"s%02d" % n for n in range(50)]
@@ -191,7 +191,7 @@ def test_stores_tell_of_their_size_and_of_the_greatest_totals(setting: Setting, 
 
 
 def test_a_folder_that_was_deleted_stops_nobody(setting: Setting, tmp_path: Path) -> None:
-    stores = WatchedStores(FakeStores(), setting.watch, tmp_path / "gone")
+    stores = InstrumentedStores(FakeStores(), setting.watch, tmp_path / "gone")
     stores.open(0)
     stores.sample()
     assert setting.value("stream_store_keys", partition="0") == 0

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from stream.errors import Misconfigured
 from stream.ports import Committed
 from stream.telemetry.health import LIVE_S_MAX, Health
-from stream.telemetry.instrumented import Watch
+from stream.telemetry.instrumented import Instruments
 from stream.telemetry.lag import Lag
 from stream.telemetry.metrics import Metrics
 from stream.telemetry.observer import WorkerObserver
@@ -23,7 +23,7 @@ from stream.worker.clock import SystemClock
 class Bench:
     def __init__(self) -> None:
         self.health, metrics, clock = Health(), Metrics(), SystemClock()
-        watch = Watch(metrics, Lag(clock), clock)
+        watch = Instruments(metrics, Lag(clock), clock)
         self.observer = WorkerObserver(metrics, self.health, clock, watch, group="g")
         self.server = TelemetryServer("127.0.0.1", 0, metrics, self.health, clock)
 

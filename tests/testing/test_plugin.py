@@ -41,7 +41,7 @@ def test_dictionary_of_ones_own() -> None:
 
 def test_crash_and_passing_errors_change_nothing() -> None:
     stream = FakeStream()
-    stream.fail_once("sink.renew")
+    stream.fail_once("sink.reset_producer")
     stream.submit("cat")
     stream.run()
     stream.crash()

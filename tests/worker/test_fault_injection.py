@@ -26,7 +26,7 @@ from stream.testing.clock import FakeClock
 from stream.testing.observer import FakeObserver
 from stream.testing.pipeline import WORDS, FakePipeline
 from stream.testing.process import FakeProcess, Tuning
-from stream.worker.fault_injection import DisturbedProcessor, SharedWaits
+from stream.worker.fault_injection import FaultInjectingProcessor, SharedWaits
 from stream.worker.retry import WAIT_S_MAX, Retrier
 
 UNHURRIED = settings(deadline=None)  # a busy machine is slow, and no failure
@@ -143,7 +143,7 @@ def test_wrong_plan_is_refused_with_what_is_wrong(tmp_path: Path, text: str, sai
         load_plan(str(file))
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
-    assert refused.value.mend
+    assert refused.value.hint
 
 
 def test_missing_plan_is_refused() -> None:
@@ -161,9 +161,9 @@ def counted(records: Sequence[InputRecord]) -> Counts:
     return Counts(made, len(made), np.empty(0, np.int32))
 
 
-def disturbed(clock: FakeClock, faults: Faults, deadline_s: float = FAR) -> DisturbedProcessor:
+def disturbed(clock: FakeClock, faults: Faults, deadline_s: float = FAR) -> FaultInjectingProcessor:
     waits = SharedWaits(clock)
-    return DisturbedProcessor(
+    return FaultInjectingProcessor(
         counted,
         lambda record, _: OutputRecord("dead", record.partition, None, None),
         Retrier(waits, FakeObserver(), 12, random.Random(1)),
@@ -269,4 +269,4 @@ def test_every_record_is_counted_or_a_dead_letter_where_attempts_are_spent() -> 
 def test_without_a_plan_a_record_meets_nothing_of_this() -> None:
     pipeline = FakePipeline()
     worker = FakeProcess(pipeline.cluster, pipeline.names, pipeline.index)
-    assert not isinstance(worker.worker._processor, DisturbedProcessor)
+    assert not isinstance(worker.worker._processor, FaultInjectingProcessor)

@@ -66,9 +66,9 @@ def test_run_ends_with_nothing_open_and_nothing_owned() -> None:
 
 def test_run_gets_its_producer_before_it_joins_the_group() -> None:
     bench = Bench()
-    bench.faults.plan("sink.renew", Moment.BEFORE, Retriable("away"))
+    bench.faults.plan("sink.reset_producer", Moment.BEFORE, Retriable("away"))
     joined = list[str | None]()
-    bench.faults.plan("sink.renew", Moment.AFTER, lambda: joined.append(bench.process.source.member))
+    bench.faults.plan("sink.reset_producer", Moment.AFTER, lambda: joined.append(bench.process.source.member))
     bench.run(turns=5)
     assert joined == [None]
     assert bench.process.observer.names()[:3] == ["waiting", "resumed", "started"]
@@ -223,7 +223,9 @@ def test_partitions_are_counted_in_turn_so_that_none_starves_where_time_is_short
 def test_worker_whose_id_was_taken_stops() -> None:
     bench = Bench()
     bench.drain()
-    FakeSink(bench.pipeline.cluster, bench.pipeline.names, f"{bench.pipeline.names.group}-worker-0").renew()
+    FakeSink(
+        bench.pipeline.cluster, bench.pipeline.names, f"{bench.pipeline.names.group}-worker-0"
+    ).reset_producer()
     bench.pipeline.submit("cat")
     with pytest.raises(Fenced):
         bench.drain()
@@ -234,7 +236,7 @@ def test_surroundings_that_are_away_are_waited_for_and_told_once() -> None:
     bench = Bench()
     bench.drain()
     for _ in range(3):
-        bench.faults.plan("source.gather", Moment.BEFORE, Retriable("away"))
+        bench.faults.plan("source.poll_batch", Moment.BEFORE, Retriable("away"))
     bench.pipeline.submit("cat")
     bench.drain()
     assert bench.process.observer.names().count("waiting") == 1
@@ -244,7 +246,7 @@ def test_surroundings_that_are_away_are_waited_for_and_told_once() -> None:
 def test_surroundings_that_are_back_are_told() -> None:
     bench = Bench()
     bench.drain()
-    bench.faults.plan("source.gather", Moment.BEFORE, Retriable("away"))
+    bench.faults.plan("source.poll_batch", Moment.BEFORE, Retriable("away"))
     bench.pipeline.submit("cat")
     bench.drain()
     names = bench.process.observer.names()

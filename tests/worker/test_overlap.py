@@ -126,7 +126,7 @@ def test_what_was_counted_is_committed_though_nothing_follows(bench: Bench) -> N
         bench.process.turn()
         assert bench.pipeline.committed() == before
         if fault is not None:
-            bench.faults.plan("source.gather", Moment.BEFORE, fault)
+            bench.faults.plan("source.poll_batch", Moment.BEFORE, fault)
         bench.process.turn()
         assert bench.pipeline.committed() == [before[0] + BATCH]
     bench.assert_counted_once(2 * BATCH)

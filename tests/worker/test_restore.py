@@ -2,7 +2,7 @@
 
 import pytest
 
-from stream.core.processed_offset import Bookmark
+from stream.core.processed_offset import ProcessedOffset
 from stream.errors import Blocked, Retriable
 from stream.ports import Checkpoint, CommittedOffset
 from stream.store.memory import MemoryDisk
@@ -88,7 +88,7 @@ def test_compacted_changelog_is_restored_to_its_end(counted: FakePipeline, rolle
 def test_changelog_of_markers_alone_is_restored_to_its_end() -> None:
     pipeline = FakePipeline()
     sink = FakeSink(pipeline.cluster, pipeline.names, "another")
-    sink.renew()
+    sink.reset_producer()
     for _ in range(3):
         sink.begin()
         sink.produce_changelog(0, {b"act": b"9"}, ())
@@ -103,7 +103,7 @@ def test_changelog_of_markers_alone_is_restored_to_its_end() -> None:
 def test_changelog_whose_last_marker_is_gone_is_restored_to_its_end() -> None:
     pipeline = FakePipeline()
     sink = FakeSink(pipeline.cluster, pipeline.names, "another")
-    sink.renew()
+    sink.reset_producer()
     sink.begin()
     sink.produce_changelog(0, {b"act": b"9"}, ())
     sink.abort()
@@ -116,7 +116,7 @@ def test_changelog_whose_last_marker_is_gone_is_restored_to_its_end() -> None:
 def test_changelog_that_begins_later_than_0_is_restored() -> None:
     pipeline = FakePipeline()
     sink = FakeSink(pipeline.cluster, pipeline.names, "another")
-    sink.renew()
+    sink.reset_producer()
     sink.begin()
     sink.produce_changelog(0, {b"act": b"9"}, ())
     sink.abort()
@@ -128,9 +128,9 @@ def test_changelog_that_begins_later_than_0_is_restored() -> None:
 
 def test_open_transaction_is_waited_for(counted: FakePipeline) -> None:
     sink = FakeSink(counted.cluster, counted.names, "another")
-    sink.renew()
+    sink.reset_producer()
     sink.begin()
-    sink.produce_changelog(0, {b"act": b"9"}, Bookmark(4, counted.index.digest).headers())
+    sink.produce_changelog(0, {b"act": b"9"}, ProcessedOffset(4, counted.index.digest).headers())
     worker = worker_of(counted)
     for _ in range(5):
         worker.turn()
@@ -142,7 +142,7 @@ def test_open_transaction_is_waited_for(counted: FakePipeline) -> None:
 
 def test_transaction_of_a_dead_worker_is_waited_for_until_its_timeout(counted: FakePipeline) -> None:
     sink = FakeSink(counted.cluster, counted.names, "another")
-    sink.renew()
+    sink.reset_producer()
     sink.begin()
     sink.produce_changelog(0, {b"act": b"9"}, ())
     assert totals(restored(counted)) == TOTALS
@@ -150,7 +150,7 @@ def test_transaction_of_a_dead_worker_is_waited_for_until_its_timeout(counted: F
 
 def test_offsets_of_an_open_transaction_are_waited_for(counted: FakePipeline) -> None:
     sink = FakeSink(counted.cluster, counted.names, "another")
-    sink.renew()
+    sink.reset_producer()
     sink.begin()
     sink.send_offsets({0: CommittedOffset(1, counted=True)}, None)
     worker = worker_of(counted)

@@ -1,8 +1,8 @@
-"""What restore refuses to go on from, each with the command that mends it."""
+"""What restore refuses to go on from, each with the command that fixes it."""
 
 import pytest
 
-from stream.core.processed_offset import Bookmark
+from stream.core.processed_offset import ProcessedOffset
 from stream.errors import Refused
 from stream.ports import CommittedOffset
 from stream.testing.cluster import FakeCluster
@@ -14,17 +14,17 @@ from stream.testing.sink import FakeSink
 def refused(pipeline: FakePipeline, match: str) -> Refused:
     with pytest.raises(Refused, match=match) as caught:
         pipeline.drain(FakeProcess(pipeline.cluster, pipeline.names, pipeline.index))
-    assert caught.value.mend
+    assert caught.value.hint
     return caught.value
 
 
 def test_transaction_that_hangs_is_refused() -> None:
     pipeline = FakePipeline(cluster=FakeCluster(transaction_timeout_s=1e9))
     sink = FakeSink(pipeline.cluster, pipeline.names, "another")
-    sink.renew()
+    sink.reset_producer()
     sink.begin()
     sink.produce_changelog(0, {b"act": b"9"}, ())
-    assert "find-hanging" in refused(pipeline, "hangs open").mend
+    assert "find-hanging" in refused(pipeline, "hangs open").hint
 
 
 def test_totals_without_a_committed_offset_are_refused(counted: FakePipeline) -> None:
@@ -39,11 +39,11 @@ def test_committed_offset_below_the_totals_is_refused(counted: FakePipeline) -> 
 
 def test_totals_of_another_dictionary_are_refused(counted: FakePipeline) -> None:
     sink = FakeSink(counted.cluster, counted.names, "another")
-    sink.renew()
+    sink.reset_producer()
     sink.begin()
-    sink.produce_changelog(0, {b"act": b"9"}, Bookmark(4, "another digest").headers())
+    sink.produce_changelog(0, {b"act": b"9"}, ProcessedOffset(4, "another digest").headers())
     sink.commit()
-    assert "STREAM_DICTIONARY" in refused(counted, "another dictionary").mend
+    assert "STREAM_DICTIONARY" in refused(counted, "another dictionary").hint
 
 
 def test_totals_that_are_gone_are_refused(counted: FakePipeline) -> None:
@@ -56,7 +56,7 @@ def test_committed_offset_below_the_input_says_what_is_lost(counted: FakePipelin
     for _ in range(3):
         counted.submit("cat")
     counted.cluster.log(counted.names.input, 0).trim(6)
-    assert "reset partition 0" in refused(counted, "2 offsets were never counted").mend
+    assert "reset partition 0" in refused(counted, "2 offsets were never counted").hint
 
 
 def test_committed_offset_beyond_the_input_is_refused(counted: FakePipeline) -> None:

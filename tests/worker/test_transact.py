@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from stream.core.processed_offset import read_bookmark
+from stream.core.processed_offset import read_processed_offset
 from stream.core.records import OutputRecord
 from stream.errors import Abortable, Fatal, Fenced, InDoubt
 from stream.ports import Checkpoint, CommittedOffset
@@ -47,7 +47,7 @@ def bench() -> Bench:
     pipeline, faults = FakePipeline(), Faults()
     names, cluster = pipeline.names, pipeline.cluster
     sink = FakeSink(cluster, names, "id", faults)
-    sink.renew()
+    sink.reset_producer()
     disk = MemoryDisk()
     work = Work(
         steps=[
@@ -72,7 +72,7 @@ def test_commit_shows_everything_at_once_and_is_in_the_store(bench: Bench) -> No
 def test_only_the_last_total_of_a_partition_says_what_they_stand_for(bench: Bench) -> None:
     bench.transact()
     counts = bench.pipeline.cluster.committed(bench.pipeline.names.counts, 0)
-    bookmarks = [read_bookmark(record.headers) for _, record in counts]
+    bookmarks = [read_processed_offset(record.headers) for _, record in counts]
     assert bookmarks[0] is None
     assert bookmarks[1] is not None
     assert (bookmarks[1].input_offset, bookmarks[1].dictionary) == (5, "digest")
@@ -160,7 +160,7 @@ def test_transaction_that_outlives_its_timeout_is_in_doubt(bench: Bench) -> None
 
 def test_producer_whose_id_was_taken_is_fenced(bench: Bench) -> None:
     other = FakeSink(bench.pipeline.cluster, bench.pipeline.names, "id")
-    bench.faults.plan("sink.commit", Moment.BEFORE, other.renew)
+    bench.faults.plan("sink.commit", Moment.BEFORE, other.reset_producer)
     with pytest.raises(Fenced):
         bench.transact()
     assert not bench.visible()

@@ -17,7 +17,7 @@ from stream.errors import Fatal, Retriable
 from stream.kafka.clients import Admin, reader_options
 from stream.kafka.offsets import committed_offsets, offset_ranges
 from stream.kafka.reader import partitions_of
-from stream.worker.patience import asked_again
+from stream.worker.patience import retry_for
 
 STABLE_S_MAX = 120.0  # an open transaction of a dead worker ends within its timeout
 ASK_S = 0.2
@@ -29,7 +29,7 @@ Ranges = Mapping[int, tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class AuditSnapshot:
     """How far each topic is looked at.
 
     Attributes:
@@ -44,7 +44,7 @@ class Cut:
     counts: Ranges
 
 
-def make_cut(settings: Settings, admin: Admin) -> Cut:
+def make_cut(settings: Settings, admin: Admin) -> AuditSnapshot:
     """Ask, in that order.
 
     Raises:
@@ -57,7 +57,7 @@ def make_cut(settings: Settings, admin: Admin) -> Cut:
     letters = _decided(admin, settings.dead_letter_topic)
     after = _committed(settings, inputs)
     first = {p: begin for p, (begin, _) in offset_ranges(admin, settings.input_topic, inputs).items()}
-    return Cut(
+    return AuditSnapshot(
         committed={p: before[p] or 0 for p in inputs},
         input={p: (first[p], max(first[p], after[p] or 0)) for p in inputs},
         results=results,
@@ -91,6 +91,6 @@ def _decided(admin: Admin, topic: str) -> Ranges:
 
 def _patiently(what: str, ask: Callable[[], T]) -> T:
     try:
-        return asked_again(ask, STABLE_S_MAX, ASK_S)
+        return retry_for(ask, STABLE_S_MAX, ASK_S)
     except Retriable as why:
         raise Fatal(f"{what}: not stable within {STABLE_S_MAX:.0f} s: {why}") from why

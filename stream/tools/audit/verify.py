@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stream.config import Settings
 from stream.core.dictionary import AnagramIndex
-from stream.core.processed_offset import Bookmark, read_bookmark
+from stream.core.processed_offset import ProcessedOffset, read_processed_offset
 from stream.core.records import InputRecord
 from stream.errors import Refused
 from stream.kafka import topics
@@ -23,7 +23,7 @@ from stream.tools.audit.dead_letters import LetterIndex
 from stream.tools.audit.join import PartitionJoin
 from stream.tools.audit.judge import Judge
 from stream.tools.audit.outcomes import Bounds, Result, StoreCopy, read_result
-from stream.tools.audit.snapshot import Cut, make_cut
+from stream.tools.audit.snapshot import AuditSnapshot, make_cut
 from stream.tools.audit.stores import Copied, read_stores
 from stream.tools.audit.verdict import DIFFERENCES_MAX, Verdict
 
@@ -56,7 +56,7 @@ class _Partition:
     results: int
     counts: int
     totals: dict[bytes, bytes] = field(default_factory=dict)
-    bookmark: Bookmark | None = None
+    processed_offset: ProcessedOffset | None = None
     begins: "array[int]" = field(default_factory=lambda: array("q"))
     ends: "array[int]" = field(default_factory=lambda: array("q"))
     begin: int | None = None
@@ -66,9 +66,9 @@ class _Partition:
         self.totals[record.key or b""] = record.value or b""
         self.begin = record.offset if self.begin is None else self.begin
         with suppress(ValueError):  # a foreign record: its total shows
-            found = read_bookmark(record.headers)
+            found = read_processed_offset(record.headers)
             if found is not None:
-                self.bookmark = found
+                self.processed_offset = found
                 self.begins.append(self.begin)
                 self.ends.append(record.offset)
                 self.begin = None
@@ -155,7 +155,7 @@ class Auditor:
     def _advance(
         self,
         partition: int,
-        cut: Cut,
+        cut: AuditSnapshot,
         letters: LetterIndex,
         stores: Sequence[Copied],
         passed: _Passed,
@@ -176,8 +176,10 @@ class Auditor:
             first=first,
             committed=cut.committed[partition],
             end=end,
-            # Totals of all that is committed lie below the count topic's end, whatever its bookmark says.
-            counted_to=max(kept.bookmark.input_offset if kept.bookmark else 0, cut.committed[partition]),
+            # Totals of all that is committed lie below the count topic's end, whatever its processed_offset says.
+            counted_to=max(
+                kept.processed_offset.input_offset if kept.processed_offset else 0, cut.committed[partition]
+            ),
             outcomes_from=outcomes_from if cut.results[partition][1] > cut.results[partition][0] else end,
             letters_cut=any(begin > 0 for begin, _ in cut.dead_letters.values()),
         )
@@ -212,7 +214,7 @@ class Auditor:
         for record in self._read(self._settings.count_topic, partition, kept.counts, end):
             kept.total(record)
         kept.counts = end
-        digest = kept.bookmark.dictionary if kept.bookmark else self._index.digest
+        digest = kept.processed_offset.dictionary if kept.processed_offset else self._index.digest
         if digest != self._index.digest:
             raise Refused(
                 f"the totals were counted with another dictionary (digest {digest}, "
@@ -239,7 +241,7 @@ class Auditor:
             else:
                 yield result
 
-    def _index_letters(self, letters: LetterIndex, cut: Cut) -> None:
+    def _index_letters(self, letters: LetterIndex, cut: AuditSnapshot) -> None:
         topic = self._settings.dead_letter_topic
         for partition, (first, end) in cut.dead_letters.items():
             begin = self._letters_at.get(partition, first)
@@ -254,7 +256,7 @@ class Auditor:
                 self._options, self._admin, topic, start={partition: begin}, ends={partition: end}
             )
 
-    def _note_cuts(self, cut: Cut) -> None:
+    def _note_cuts(self, cut: AuditSnapshot) -> None:
         settings, say = self._settings, self.verdict.unchecked.append
         for partition, (first, _) in cut.input.items():
             if first > 0:

@@ -19,7 +19,7 @@ from stream.tools.chaos.inject import Injector
 from stream.tools.chaos.load import Load, Size
 from stream.tools.chaos.plan import Fault
 from stream.tools.chaos.score import Score
-from stream.tools.chaos.watch import Stalls, Watch, final_reading, records_written
+from stream.tools.chaos.watch import Instruments, Stalls, final_reading, records_written
 
 SESSION_TIMEOUT_MS = 6_000
 TRANSACTION_TIMEOUT_MS = 5_000
@@ -87,7 +87,7 @@ class Campaign:
             self._cluster = made
             self._fleet = Fleet(self._folder, env, self._order.workers)
             self._load = Load(settings, index, self._order.size, self._order.seed, self._order.partitions)
-            self._watch, self._stalls = Watch(settings, self._order.partitions), Stalls()
+            self._watch, self._stalls = Instruments(settings, self._order.partitions), Stalls()
             self.score.blobs, self.score.words = self._order.size.blobs, self._order.size.words
             try:
                 self._storm()

@@ -45,7 +45,7 @@ class Cluster:
         """Hold what ends transactions, until the broker is gone.
 
         A single node that starts again between the decision and the markers may skip these for ever, for it
-        does not find itself as their leader; nothing that a client does can mend that. Transactions are
+        does not find itself as their leader; nothing that a client does can fix that. Transactions are
         open then, and their ends are lost on the way: the clients' side of it is all there.
         """
         held = [

@@ -83,7 +83,7 @@ class WorkerProcess:
         self._processes = int(env["STREAM_PROCESSES"])
         self._pids: dict[int, int] = {}  # of its processes, where they are several
         self._process: GuardedProcess | None = None
-        self._renewed: Counter[int] = Counter()  # process -> how often its stores were lost
+        self._stores_lost: Counter[int] = Counter()  # process -> how often its stores were lost
         self._unrun: set[tuple[int, int]] = set()  # process, and a partition that has run since its start
         self.started = 0.0
 
@@ -171,7 +171,7 @@ class WorkerProcess:
         self.kill()
         psutil.wait_procs(killed, timeout=ORPHANS_S_MAX)
         shutil.rmtree(self.state_dir, ignore_errors=True)
-        self._renewed.update(range(self._processes))
+        self._stores_lost.update(range(self._processes))
 
     def commits(self) -> int | None:
         """Ask how many transactions the process has committed; None while it does not answer."""
@@ -219,13 +219,13 @@ class WorkerProcess:
                 self._pids[entry["process"]] = entry["pid"]
                 self._unrun = {ran for ran in self._unrun if ran[0] != entry["process"]}
             elif entry["event"] == "store set aside":
-                self._renewed[entry.get("process", 0)] += 1
+                self._stores_lost[entry.get("process", 0)] += 1
             elif entry["event"] == "partition running":
                 process = entry.get("process", 0)
                 self._note_running(process, entry["partition"], entry["restored_records"])
 
     def _note_running(self, process: int, partition: int, records: int) -> None:
-        notes, store = self._notes, f"{self._folder.name}, {process}.{self._renewed[process]}"
+        notes, store = self._notes, f"{self._folder.name}, {process}.{self._stores_lost[process]}"
         if (process, partition) not in self._unrun:
             self._unrun.add((process, partition))
             same = notes.owner.get(partition) == store

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from stream.config import Settings
-from stream.core.processed_offset import read_bookmark
+from stream.core.processed_offset import read_processed_offset
 from stream.errors import StreamError
 from stream.kafka.clients import make_admin, reader_options
 from stream.kafka.reader import StoredRecord, read_topic
@@ -62,7 +62,7 @@ class Seen:
         return missing
 
 
-class Watch:
+class Instruments:
     """Follows results, dead letters and totals, each in a thread of its own.
 
     Attributes:
@@ -126,7 +126,7 @@ class Watch:
 
     def _total(self, record: StoredRecord) -> None:
         self._run[record.partition] += 1
-        if read_bookmark(record.headers) is not None:
+        if read_processed_offset(record.headers) is not None:
             self.transaction_records_max = max(self.transaction_records_max, self._run[record.partition])
             self._run[record.partition] = 0
             self.transactions += 1

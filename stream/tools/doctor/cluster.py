@@ -8,7 +8,7 @@ from stream.errors import Fatal, StreamError
 from stream.kafka import topics
 from stream.kafka.access import worker_needs
 from stream.kafka.clients import Admin, make_admin, reader_options, transactional_options
-from stream.kafka.failure import ACCESS_MEND
+from stream.kafka.failure import ACCESS_HINT
 from stream.kafka.topics import TopicFacts
 from stream.tools.doctor import topic_checks
 from stream.tools.doctor.findings import Finding, Findings, failed, ok, skipped, warning
@@ -19,7 +19,7 @@ from stream.tools.kafka.brokers import (
     newest_timestamp_ms,
     try_transactions,
 )
-from stream.tools.kafka.group import Behind, Group, behind, group_configs
+from stream.tools.kafka.group import Group, PartitionLag, behind, group_configs
 
 TRANSACTIONS_S_MAX = 10.0
 AHEAD_S_MAX = 5.0
@@ -35,8 +35,8 @@ def examine(settings: Settings) -> Findings:
         brokers = broker_ids(admin)
     except StreamError as error:
         servers = settings.bootstrap_servers
-        mend = "set STREAM_BOOTSTRAP_SERVERS, or start a broker with: anagram-stream broker"
-        yield failed("reach", f"{servers}: {error}", getattr(error, "mend", "") or mend)
+        hint = "set STREAM_BOOTSTRAP_SERVERS, or start a broker with: anagram-stream broker"
+        yield failed("reach", f"{servers}: {error}", getattr(error, "hint", "") or hint)
         yield from (skipped(check, "no broker answers") for check in LATER)
         return
     yield ok("reach", f"{settings.bootstrap_servers}, {len(brokers)} broker{'s' * (len(brokers) > 1)}")
@@ -44,7 +44,7 @@ def examine(settings: Settings) -> Findings:
     try:
         found = topics.look(admin, settings)
     except StreamError as error:
-        yield failed("topics", str(error), getattr(error, "mend", "") or "anagram-stream topics check")
+        yield failed("topics", str(error), getattr(error, "hint", "") or "anagram-stream topics check")
         yield from (skipped(check, "the topics could not be looked at") for check in LATER[2:])
         return
     yield from topic_checks.examine(found, settings, len(brokers))
@@ -157,7 +157,7 @@ def _membership(group: Group, settings: Settings, session: str) -> Finding:
     return ok(check, "new" if group.state == "dead" else f"{group.state}, {n} members{session}")
 
 
-def _offsets(partitions: list[Behind], settings: Settings) -> Findings:
+def _offsets(partitions: list[PartitionLag], settings: Settings) -> Findings:
     """Committed offsets against what the log still holds."""
     topic, lost = settings.input_topic, False
     for at in partitions:
@@ -193,11 +193,11 @@ def _transactions(settings: Settings, found: Mapping[str, TopicFacts]) -> Findin
     try:
         took_s = try_transactions(options, f"{settings.group_id}-doctor", TRANSACTIONS_S_MAX)
     except StreamError as error:
-        denied = getattr(error, "mend", "") == ACCESS_MEND
+        denied = getattr(error, "hint", "") == ACCESS_HINT
         need = next(need for need in worker_needs(settings) if need.resource == "transactional-id")
         grant = need.command(settings.bootstrap_servers, topic_checks.PRINCIPAL) + "  # your principal"
-        mend = "at the brokers: transaction.state.log.replication.factor and .min.isr, at most their number"
-        return failed("transactions", str(error), grant if denied else mend)
+        hint = "at the brokers: transaction.state.log.replication.factor and .min.isr, at most their number"
+        return failed("transactions", str(error), grant if denied else hint)
     return ok("transactions", f"the coordinator gave an id out in {took_s:.2f} s")
 
 

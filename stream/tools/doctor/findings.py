@@ -20,13 +20,13 @@ class Finding:
 
     Attributes:
         check: its name, the same in each report.
-        mend: the command or setting that mends it; nothing where it holds.
+        hint: the command or setting that fixes it; nothing where it holds.
     """
 
     check: str
     level: Level
     found: str
-    mend: str = ""
+    hint: str = ""
 
 
 Findings = Iterator[Finding]
@@ -37,14 +37,14 @@ def ok(check: str, found: str) -> Finding:
     return Finding(check, Level.OK, found)
 
 
-def warning(check: str, found: str, mend: str) -> Finding:
+def warning(check: str, found: str, hint: str) -> Finding:
     """A worker starts, but not for long or not well."""
-    return Finding(check, Level.WARNING, found, mend)
+    return Finding(check, Level.WARNING, found, hint)
 
 
-def failed(check: str, found: str, mend: str) -> Finding:
+def failed(check: str, found: str, hint: str) -> Finding:
     """A worker cannot start or go on."""
-    return Finding(check, Level.FAILED, found, mend)
+    return Finding(check, Level.FAILED, found, hint)
 
 
 def skipped(check: str, why: str) -> Finding:

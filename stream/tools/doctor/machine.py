@@ -50,8 +50,8 @@ def _dictionary(settings: Settings) -> Finding:
     try:
         index = load_index(settings.dictionary)
     except StreamError as error:
-        mend = getattr(error, "mend", "") or "set STREAM_DICTIONARY to a word list, a word per line"
-        return failed("dictionary", str(error), mend)
+        hint = getattr(error, "hint", "") or "set STREAM_DICTIONARY to a word list, a word per line"
+        return failed("dictionary", str(error), hint)
     return ok("dictionary", f"{index.words:,} words, digest {index.digest}")
 
 

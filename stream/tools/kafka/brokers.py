@@ -10,7 +10,7 @@ from confluent_kafka.admin import ConfigResource, OffsetSpec  # type: ignore[att
 from stream.kafka.answers import answer
 from stream.kafka.clients import Admin, Options, make_producer
 from stream.kafka.failure import from_call, from_transaction, kafka_error
-from stream.kafka.offsets import ANSWER_S_MAX
+from stream.kafka.offsets import REQUEST_TIMEOUT_S
 
 
 def client_versions() -> tuple[str, str]:
@@ -25,7 +25,7 @@ def broker_ids(admin: Admin) -> list[int]:
         Retriable: none answers.
         Refused: we are not let in.
     """
-    asked = {"cluster": admin.describe_cluster(request_timeout=ANSWER_S_MAX)}
+    asked = {"cluster": admin.describe_cluster(request_timeout=REQUEST_TIMEOUT_S)}
     return [node.id for node in answer(admin.awaited(asked)["cluster"]).nodes]
 
 
@@ -36,7 +36,7 @@ def broker_configs(admin: Admin, broker: int) -> Mapping[str, str]:
         StreamError: it does not say; that needs DescribeConfigs on the cluster.
     """
     resource = ConfigResource(ConfigResource.Type.BROKER, str(broker))
-    found = answer(admin.describe_configs([resource], request_timeout=ANSWER_S_MAX)[resource])
+    found = answer(admin.describe_configs([resource], request_timeout=REQUEST_TIMEOUT_S)[resource])
     return {entry.name: entry.value for entry in found.values()}
 
 
@@ -48,7 +48,7 @@ def newest_timestamp_ms(admin: Admin, topic: str, partitions: Sequence[int]) -> 
     """
     asked = {TopicPartition(topic, partition): OffsetSpec.max_timestamp() for partition in partitions}
     try:
-        answers = admin.list_offsets(asked, request_timeout=ANSWER_S_MAX)
+        answers = admin.list_offsets(asked, request_timeout=REQUEST_TIMEOUT_S)
         return max((future.result().timestamp for future in answers.values()), default=0)
     except KafkaException as error:
         raise from_call(kafka_error(error)) from error

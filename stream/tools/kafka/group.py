@@ -10,7 +10,7 @@ from confluent_kafka.admin import ConfigResource  # type: ignore[attr-defined]
 from stream.kafka.answers import answer
 from stream.kafka.clients import Admin, Options, make_consumer
 from stream.kafka.failure import from_call, kafka_error
-from stream.kafka.offsets import ANSWER_S_MAX, offset_ranges
+from stream.kafka.offsets import REQUEST_TIMEOUT_S, offset_ranges
 from stream.kafka.offsets_poller import group_offsets, last_offsets
 from stream.kafka.reader import METADATA_S_MAX, partitions_of
 
@@ -45,7 +45,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Behind:
+class PartitionLag:
     """How far the group is on one partition.
 
     Attributes:
@@ -75,7 +75,7 @@ def describe_group(admin: Admin, group_id: str, topic: str) -> Group:
     """
     found = answer(
         admin.describe_consumer_groups(
-            [group_id], request_timeout=ANSWER_S_MAX, include_authorized_operations=True
+            [group_id], request_timeout=REQUEST_TIMEOUT_S, include_authorized_operations=True
         )[group_id]
     )
     members = [
@@ -104,11 +104,11 @@ def group_configs(admin: Admin, group_id: str) -> Mapping[str, str]:
         StreamError: the broker is away, or does not say.
     """
     resource = ConfigResource(ConfigResource.Type.GROUP, group_id)
-    found = answer(admin.describe_configs([resource], request_timeout=ANSWER_S_MAX)[resource])
+    found = answer(admin.describe_configs([resource], request_timeout=REQUEST_TIMEOUT_S)[resource])
     return {entry.name: entry.value for entry in found.values()}
 
 
-def behind(admin: Admin, options: Options, group_id: str, topic: str) -> tuple[Group, list[Behind]]:
+def behind(admin: Admin, options: Options, group_id: str, topic: str) -> tuple[Group, list[PartitionLag]]:
     """Return the group, and how far it is on each partition.
 
     Raises:
@@ -130,7 +130,7 @@ def behind(admin: Admin, options: Options, group_id: str, topic: str) -> tuple[G
     owners = {partition: member for member in group.members for partition in member.partitions}
     now = time.time()
     return group, [
-        Behind(
+        PartitionLag(
             p,
             first,
             committed.get(p),

@@ -33,7 +33,7 @@ class Undelivered:
 
     where: str
     why: str
-    mend: str = ""
+    hint: str = ""
 
 
 class Sender:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from stream.kafka.clients import reader_options
 from stream.kafka.reader import StoredRecord, read_topic
-from stream.tools.load_test.environment import Cell
+from stream.tools.load_test.environment import LoadTestEnvironment
 from stream.tools.load_test.truth import Truth, source_partition
 
 SENTENCES_MAX = 10
@@ -50,7 +50,7 @@ class Checked:
 class Checker:
     """Reads what is committed on a cell, and compares it with the truth about its first `blobs`."""
 
-    def __init__(self, cell: Cell, truth: Truth, blobs: int) -> None:
+    def __init__(self, cell: LoadTestEnvironment, truth: Truth, blobs: int) -> None:
         self._cell = cell
         self._truth = truth
         self._checked = Checked(blobs)

@@ -12,14 +12,14 @@ from stream.errors import Retriable
 from stream.kafka import topics
 from stream.kafka.clients import FRAMING_BYTES_MAX, Admin, make_admin, reader_options
 from stream.kafka.offsets import committed_offsets, offset_ranges, stable_ends
-from stream.worker.startup import patiently
+from stream.worker.startup import retry_while_unreachable
 
 COMMITTED_S = 5.0
 PREFIX = "bench-"
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class LoadTestEnvironment:
     """Where a measurement happens.
 
     Attributes:
@@ -39,12 +39,12 @@ class Cell:
     def result_ends(self) -> dict[int, int]:
         """Return partition -> last stable offset of the results."""
         topic, partitions = self.settings.result_topic, range(self.partitions)
-        return patiently(self.settings, lambda: stable_ends(self.admin, topic, partitions))
+        return retry_while_unreachable(self.settings, lambda: stable_ends(self.admin, topic, partitions))
 
     def log_ends(self, topic: str) -> dict[int, int]:
         """Return partition -> end of a topic's log, of what is not committed, too."""
         partitions = range(self.partitions)
-        found = patiently(self.settings, lambda: offset_ranges(self.admin, topic, partitions))
+        found = retry_while_unreachable(self.settings, lambda: offset_ranges(self.admin, topic, partitions))
         return {partition: end for partition, (_, end) in found.items()}
 
     def has_committed(self, ends: Mapping[int, int]) -> bool:
@@ -60,7 +60,7 @@ class Cell:
 @contextlib.contextmanager
 def own_cell(
     settings: Settings, folder: Path, partitions: int, text_bytes_max: int, result_bytes_max: int
-) -> Iterator[Cell]:
+) -> Iterator[LoadTestEnvironment]:
     """Make topics, yield, delete them; limits of size are raised where the texts need it."""
     own = uuid.uuid4().hex[:8]
     chosen = settings.model_copy(
@@ -76,23 +76,25 @@ def own_cell(
     )
     admin = make_admin(chosen)
     chosen.state_dir.mkdir(parents=True)
-    patiently(chosen, lambda: topics.look(admin, chosen))  # where it stays away there is nothing to delete
+    retry_while_unreachable(
+        chosen, lambda: topics.look(admin, chosen)
+    )  # where it stays away there is nothing to delete
     try:
-        patiently(chosen, lambda: topics.create(admin, chosen, partitions, None, repair=False))
-        yield Cell(chosen, partitions, chosen.state_dir, admin, own=True, prefix="b")
+        retry_while_unreachable(chosen, lambda: topics.create(admin, chosen, partitions, None, repair=False))
+        yield LoadTestEnvironment(chosen, partitions, chosen.state_dir, admin, own=True, prefix="b")
     finally:
-        patiently(chosen, lambda: topics.delete(admin, chosen))
+        retry_while_unreachable(chosen, lambda: topics.delete(admin, chosen))
         shutil.rmtree(chosen.state_dir, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def attached_cell(settings: Settings, folder: Path) -> Iterator[Cell]:
+def attached_cell(settings: Settings, folder: Path) -> Iterator[LoadTestEnvironment]:
     """Yield the topics and the group of the settings, which are somebody else's.
 
     Raises:
         Refused: a topic is missing.
     """
     admin = make_admin(settings)
-    found = patiently(settings, lambda: topics.check(admin, settings))
+    found = retry_while_unreachable(settings, lambda: topics.check(admin, settings))
     prefix = f"{PREFIX}{uuid.uuid4().hex[:8]}-"
-    yield Cell(settings, found.input.partitions, folder, admin, own=False, prefix=prefix)
+    yield LoadTestEnvironment(settings, found.input.partitions, folder, admin, own=False, prefix=prefix)

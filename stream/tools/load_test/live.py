@@ -7,7 +7,7 @@ from time import monotonic_ns, sleep
 
 from stream.tools.child_environment import child_environment
 from stream.tools.load_test.child import Child, Overdue
-from stream.tools.load_test.environment import Cell
+from stream.tools.load_test.environment import LoadTestEnvironment
 from stream.tools.load_test.figures import Load, RecoveryTimes
 from stream.tools.load_test.latency import summarize
 from stream.tools.load_test.messages import Begin, GeneratorOrder, ReaderOrder, Said, Stop
@@ -16,7 +16,7 @@ from stream.tools.load_test.reader import Arrivals
 from stream.tools.load_test.schedule import NS, Schedule
 from stream.tools.load_test.texts import Recipe
 from stream.tools.load_test.usage import Usage
-from stream.tools.load_test.worker_under_test import Subject
+from stream.tools.load_test.worker_under_test import WorkerUnderTest
 
 RUN_S = 0.005  # as long blobs go to one partition: a batch, as of a sticky partitioner, not one on each
 LEAD_NS = NS // 2  # from the word to begin until the first blob is due
@@ -58,7 +58,9 @@ class Live:
         sent: blobs so far.
     """
 
-    def __init__(self, cell: Cell, subject: Subject | None, recipe: Recipe, tell: Tell) -> None:
+    def __init__(
+        self, cell: LoadTestEnvironment, subject: WorkerUnderTest | None, recipe: Recipe, tell: Tell
+    ) -> None:
         self._cell = cell
         self._subject = subject
         self._recipe = recipe

@@ -14,14 +14,14 @@ from stream.config import Settings
 from stream.core.dictionary import AnagramIndex
 from stream.dictionary import forget, load_index, load_lexicon
 from stream.tools.load_test.check import Checker
-from stream.tools.load_test.environment import Cell, attached_cell, own_cell
+from stream.tools.load_test.environment import LoadTestEnvironment, attached_cell, own_cell
 from stream.tools.load_test.figures import Recovery, Report, Throughput
 from stream.tools.load_test.live import Live
 from stream.tools.load_test.order import Order, Rate, Tell
 from stream.tools.load_test.texts import make_recipe, synthesize
 from stream.tools.load_test.throughput import Backlogs, Point
 from stream.tools.load_test.truth import Truth
-from stream.tools.load_test.worker_under_test import Subject
+from stream.tools.load_test.worker_under_test import WorkerUnderTest
 
 SCALE_BLOB_WORDS = (5, 100, 10_000, 1_000_000)
 SCALE_PARTITIONS = (1, 4, 64)
@@ -139,11 +139,11 @@ class Bench:
         return Recovery(rate, self._settings.group_protocol, self._settings.static_membership, times, checked)
 
     @contextmanager
-    def _live(self, truth: Truth) -> Iterator[tuple[Cell, Subject, Live]]:
+    def _live(self, truth: Truth) -> Iterator[tuple[LoadTestEnvironment, WorkerUnderTest, Live]]:
         order = self._order
         limits = truth.text_bytes_max, truth.result_bytes_max
         with own_cell(self._settings, self._folder, order.partitions, *limits) as cell:
-            subject = Subject(cell.settings, cell.folder, order.workers, order.worker_arguments)
+            subject = WorkerUnderTest(cell.settings, cell.folder, order.workers, order.worker_arguments)
             with subject:
                 yield cell, subject, Live(cell, subject, self._live_recipe, self._tell)
 

@@ -10,15 +10,15 @@ from stream.core.dictionary import AnagramIndex
 from stream.tools.child_environment import child_environment
 from stream.tools.load_test.check import Checker
 from stream.tools.load_test.child import Child
-from stream.tools.load_test.environment import Cell, own_cell
+from stream.tools.load_test.environment import LoadTestEnvironment, own_cell
 from stream.tools.load_test.figures import Throughput
 from stream.tools.load_test.messages import Begin, GeneratorOrder
 from stream.tools.load_test.order import Order, Tell
 from stream.tools.load_test.sizing import STEADY_S_MIN, blobs_of, more_blobs, pilot_blobs
 from stream.tools.load_test.texts import Recipe, make_recipe
 from stream.tools.load_test.truth import Truth
-from stream.tools.load_test.watch import Watch
-from stream.tools.load_test.worker_under_test import Subject
+from stream.tools.load_test.watch import Instruments
+from stream.tools.load_test.worker_under_test import WorkerUnderTest
 
 PRELOAD_S_MAX = 900.0
 
@@ -71,11 +71,15 @@ class Backlogs:
         limits = truth.text_bytes_max, truth.result_bytes_max
         with own_cell(settings, self._folder, point.partitions, *limits) as cell:
             _preload(cell, recipe, blobs, lambda done: self._tell(f"{what}: preload", done, blobs))
-            subject = Subject(cell.settings, cell.folder, self._order.workers, self._order.worker_arguments)
+            subject = WorkerUnderTest(
+                cell.settings, cell.folder, self._order.workers, self._order.worker_arguments
+            )
             with subject:
                 began = monotonic()
                 subject.start()
-                marks = Watch(cell, subject, blobs).run(lambda done: self._tell(f"{what}: work", done, blobs))
+                marks = Instruments(cell, subject, blobs).run(
+                    lambda done: self._tell(f"{what}: work", done, blobs)
+                )
                 cpu_s, processes = subject.usage.look(), subject.members()
             checked = Checker(cell, truth, blobs).run(
                 lambda done: self._tell(f"{what}: check", done, blobs), below=marks.steady_ends
@@ -101,7 +105,7 @@ class Backlogs:
         )
 
 
-def _preload(cell: Cell, recipe: Recipe, blobs: int, tell: Callable[[int], None]) -> None:
+def _preload(cell: LoadTestEnvironment, recipe: Recipe, blobs: int, tell: Callable[[int], None]) -> None:
     order = GeneratorOrder(
         prefix=cell.prefix, recipe=recipe, partitions=cell.partitions, first=0, blobs=blobs, rate=0
     )

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from time import monotonic, sleep
 
 from stream.errors import Fatal
-from stream.tools.load_test.environment import Cell
-from stream.tools.load_test.worker_under_test import Subject
+from stream.tools.load_test.environment import LoadTestEnvironment
+from stream.tools.load_test.worker_under_test import WorkerUnderTest
 
 LOOK_S = 0.025
 ASK_SOON_S, ASK_S = 0.1, 2.0  # between two questions for the group's offsets
@@ -31,10 +31,10 @@ class Marks:
     steady_cpu_s: float
 
 
-class Watch:
+class Instruments:
     """Watches workers until the group has committed all input."""
 
-    def __init__(self, cell: Cell, subject: Subject, blobs: int) -> None:
+    def __init__(self, cell: LoadTestEnvironment, subject: WorkerUnderTest, blobs: int) -> None:
         self._cell = cell
         self._subject = subject
         self._blobs = blobs
@@ -45,7 +45,7 @@ class Watch:
         self._grown_at = self._asked_at = self._looked_at = monotonic()
 
     def run(self, tell: Callable[[int], None]) -> Marks:
-        """Watch; `tell` hears how many results there are.
+        """Instruments; `tell` hears how many results there are.
 
         Raises:
             Fatal: a worker ended, or nothing came for too long.

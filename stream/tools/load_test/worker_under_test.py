@@ -25,7 +25,7 @@ _MOVES = b'"partitions assigned"', b'"partitions revoked"', b'"partitions lost"'
 _SHOWN_LINES = 15
 
 
-class Subject:
+class WorkerUnderTest:
     """`anagram-stream worker`, once or several times, and what it uses.
 
     Attributes:

@@ -3,7 +3,7 @@
 import pytest
 
 from stream.core.dictionary import build_index
-from stream.core.processed_offset import Bookmark
+from stream.core.processed_offset import ProcessedOffset
 from stream.kafka.reader import StoredRecord
 from stream.tools.audit.join import PartitionJoin
 from stream.tools.audit.judge import Judge
@@ -15,8 +15,8 @@ def partition() -> _Partition:
     return _Partition(PartitionJoin(0, Judge(build_index(["cat"]), "text", 9), Verdict()), 0, 0, 0)
 
 
-def changed(offset: int, bookmark: Bookmark | None = None) -> StoredRecord:
-    headers = bookmark.headers() if bookmark else ()
+def changed(offset: int, processed_offset: ProcessedOffset | None = None) -> StoredRecord:
+    headers = processed_offset.headers() if processed_offset else ()
     return StoredRecord("counts", 0, offset, b"act", b"1", headers, 0)
 
 
@@ -30,10 +30,10 @@ def test_position_within_a_transaction_is_midway(position: int, midway: bool) ->
     for record in (
         changed(0),
         changed(1),
-        changed(2, Bookmark(5, "d")),
+        changed(2, ProcessedOffset(5, "d")),
         changed(4),
-        changed(5, Bookmark(9, "d")),
+        changed(5, ProcessedOffset(9, "d")),
     ):
         kept.total(record)
     assert kept.is_midway(position) is midway
-    assert kept.bookmark == Bookmark(9, "d")
+    assert kept.processed_offset == ProcessedOffset(9, "d")

@@ -54,7 +54,7 @@ def test_record_that_the_client_refuses_is_undelivered_with_its_mend_and_the_nex
     (refused,) = sending.take_undelivered()
     assert refused.where == "a:1"
     assert "1,000" in refused.why
-    assert "STREAM_TEXT_BYTES_MAX" in refused.mend
+    assert "STREAM_TEXT_BYTES_MAX" in refused.hint
 
 
 def test_dropped_records_are_undelivered() -> None:

@@ -10,7 +10,7 @@ from support.results import Results
 from stream.config import load_settings
 from stream.core.dictionary import build_index
 from stream.tools.load_test.check import Checked, Checker
-from stream.tools.load_test.environment import Cell
+from stream.tools.load_test.environment import LoadTestEnvironment
 from stream.tools.load_test.texts import Recipe, make_texts, synthesize
 from stream.tools.load_test.truth import Truth
 
@@ -55,7 +55,7 @@ def checked(stream_env: dict[str, str], tmp_path: Path, monkeypatch: pytest.Monk
         for topic, partition, key, value in sent:
             producer.produce(getattr(settings, topic), value, key, partition)
         assert producer.flush(30) == 0
-        cell = Cell(settings, 2, tmp_path, make_admin(settings), own=True, prefix="b")
+        cell = LoadTestEnvironment(settings, 2, tmp_path, make_admin(settings), own=True, prefix="b")
         return Checker(cell, Truth(INDEX, RECIPE), BLOBS).run(lambda _: None, below={0: 1, 1: 0})
 
     return run

@@ -6,10 +6,10 @@ import pytest
 
 from stream.errors import Fatal
 from stream.tools.load_test import watch as watch_module
-from stream.tools.load_test.watch import Marks, Watch
+from stream.tools.load_test.watch import Instruments, Marks
 
 
-class Cell:
+class LoadTestEnvironment:
     """Results grow by one with each look, from the third on."""
 
     def __init__(self, blobs: int) -> None:
@@ -28,10 +28,10 @@ class Cell:
         return self.looks - 2 >= ends[0]
 
 
-class Subject:
+class WorkerUnderTest:
     """Partitions move until a number of looks."""
 
-    def __init__(self, cell: Cell, settled: int) -> None:
+    def __init__(self, cell: LoadTestEnvironment, settled: int) -> None:
         self.usage = SimpleNamespace(look=lambda: float(cell.looks))
         self._cell = cell
         self._settled = settled
@@ -49,9 +49,9 @@ class Subject:
 def watched(monkeypatch: pytest.MonkeyPatch, settled: int, blobs: int = 20) -> tuple[Marks, list[int]]:
     for name, seconds in (("LOOK_S", 0.002), ("ASK_S", 0.0), ("ASK_SOON_S", 0.0), ("MOVES_S", 0.0)):
         monkeypatch.setattr(watch_module, name, seconds)
-    cell, told = Cell(blobs), list[int]()
-    subject = Subject(cell, settled)
-    return Watch(cast("Any", cell), cast("Any", subject), blobs).run(told.append), told
+    cell, told = LoadTestEnvironment(blobs), list[int]()
+    subject = WorkerUnderTest(cell, settled)
+    return Instruments(cast("Any", cell), cast("Any", subject), blobs).run(told.append), told
 
 
 def test_steady_part_begins_at_once_where_nothing_moves(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,6 +70,6 @@ def test_steady_part_begins_after_the_last_move(monkeypatch: pytest.MonkeyPatch)
 
 def test_worker_that_commits_nothing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch_module, "STALL_S_MAX", 0.1)
-    monkeypatch.setattr(Cell, "result_ends", lambda _: {0: 0})
+    monkeypatch.setattr(LoadTestEnvironment, "result_ends", lambda _: {0: 0})
     with pytest.raises(Fatal, match=r"nothing was committed for 0 s, after 0 results.*\nlast lines"):
         watched(monkeypatch, 0)

@@ -8,7 +8,7 @@ import pytest
 from stream.config import load_settings
 from stream.errors import Fatal
 from stream.tools.load_test import worker_under_test as subject_module
-from stream.tools.load_test.worker_under_test import Subject
+from stream.tools.load_test.worker_under_test import WorkerUnderTest
 
 
 def logged(folder: Path, number: int, *events: str) -> None:
@@ -17,7 +17,7 @@ def logged(folder: Path, number: int, *events: str) -> None:
 
 
 def test_partitions_that_were_given_or_taken_are_counted_over_all_workers(tmp_path: Path) -> None:
-    subject = Subject(load_settings(), tmp_path, 2, ())
+    subject = WorkerUnderTest(load_settings(), tmp_path, 2, ())
     logged(tmp_path, 0, "worker started", "partitions assigned", "partitions revoked", "partition running")
     logged(tmp_path, 1, "worker started", "partitions assigned", "partitions lost", "partitions")
     assert subject.moves() == 4
@@ -27,7 +27,7 @@ def test_one_member_has_nothing_to_settle_and_several_have(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subject_module, "SETTLED_S", 0.5)
-    subject = Subject(load_settings(), tmp_path, 1, ())
+    subject = WorkerUnderTest(load_settings(), tmp_path, 1, ())
     logged(tmp_path, 0, "worker started", "partitions assigned")
     began = monotonic()
     subject.wait_settled()
@@ -40,7 +40,7 @@ def test_one_member_has_nothing_to_settle_and_several_have(
 
 def test_group_that_never_settles_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subject_module, "READY_S_MAX", 0.5)
-    subject = Subject(load_settings(), tmp_path, 1, ())
+    subject = WorkerUnderTest(load_settings(), tmp_path, 1, ())
     logged(tmp_path, 0, "worker started", "worker started", "partitions assigned")
     with pytest.raises(Fatal, match="went on moving"):
         subject.wait_settled()
@@ -49,7 +49,7 @@ def test_group_that_never_settles_is_an_error(tmp_path: Path, monkeypatch: pytes
 def test_worker_that_ends_is_an_error_with_its_last_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    subject = Subject(load_settings(), tmp_path, 1, ())
+    subject = WorkerUnderTest(load_settings(), tmp_path, 1, ())
     monkeypatch.setattr(
         subject, "_command", [sys.executable, "-c", "import sys; print('last words'); sys.exit(7)"]
     )
