@@ -183,7 +183,7 @@ class Store(Protocol):
     def items(self) -> Iterable[tuple[bytes, bytes]]:
         """Iterate over all totals."""
 
-    def figures(self) -> Mapping[str, int]: ...  # noqa: D102 - `keys` (estimated), and what RocksDB says
+    def figures(self) -> Mapping[str, int]: ...
 
     def close(self) -> None:
         """Close; closing twice is harmless."""
@@ -247,7 +247,7 @@ class Aside(Protocol):
 class Clock(Protocol):
     """Time, passed in so that tests own it. In seconds; of `monotonic` only differences mean something."""
 
-    def monotonic(self) -> float: ...  # noqa: D102
-    def now(self) -> float: ...  # noqa: D102 - since the epoch
+    def monotonic(self) -> float: ...
+    def now(self) -> float: ...
     def sleep(self, seconds: float) -> None:
         """Return after `seconds`, or early when the worker is asked to stop."""

@@ -18,11 +18,11 @@ class Ends(Protocol):
     """Where logs end: topic -> partition -> offset; `undone`: partition of the input -> where we go on."""
 
     @property
-    def stable(self) -> Mapping[str, Mapping[int, int]]: ...  # noqa: D102 - last stable offset
+    def stable(self) -> Mapping[str, Mapping[int, int]]: ...
     @property
-    def end(self) -> Mapping[str, Mapping[int, int]]: ...  # noqa: D102 - high watermark, asked for before
+    def end(self) -> Mapping[str, Mapping[int, int]]: ...
     @property
-    def undone(self) -> Mapping[int, int]: ...  # noqa: D102
+    def undone(self) -> Mapping[int, int]: ...
 
 
 Look = Callable[[Sequence[int]], Ends]
