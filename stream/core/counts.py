@@ -1,24 +1,6 @@
-"""Counts + deltas -> changed totals: the fold that the store's state is."""
+"""Encodes and decodes the total of a signature, as the count topic and the store hold it."""
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import TypeVar
-
-Key = TypeVar("Key", str, bytes)
-
-
-def merge(deltas: Iterable[Mapping[Key, int]]) -> dict[Key, int]:
-    """Add deltas up: signature -> by how much its total grows over all of them."""
-    merged: dict[Key, int] = {}
-    so_far = merged.get
-    for delta in deltas:
-        for key, grown in delta.items():
-            merged[key] = so_far(key, 0) + grown
-    return merged
-
-
-def fold(counts: Mapping[Key, int], deltas: Iterable[Mapping[Key, int]]) -> dict[Key, int]:
-    """Return the new totals, only of the signatures touched."""
-    return {key: counts.get(key, 0) + grown for key, grown in merge(deltas).items()}
+from collections.abc import Collection
 
 
 def encode_total(total: int) -> bytes:

@@ -3,6 +3,7 @@
 The names of the first six are Kafka Streams' own (KIP-1034), in plain text, so that kcat shows them.
 """
 
+from collections.abc import Callable
 from traceback import walk_tb
 
 from stream import __version__
@@ -12,6 +13,8 @@ from stream.errors import Rejected
 MESSAGE_BYTES_MAX = 1024
 STACKTRACE_BYTES_MAX = 4096
 OVERHEAD_BYTES_MAX = 64 * 1024  # what our headers and Kafka's framing may add to a record
+DeadLetterFactory = Callable[[InputRecord, Rejected], OutputRecord]
+"""Makes the dead letter of a rejected record."""
 _OURS = ("__streams.errors.", "dead-letter.")
 
 

@@ -1,14 +1,20 @@
-"""One blob + index -> what it counts: the definition. `engine` computes the same faster."""
+"""The readable definition of counting: what the words of one text count, and how deltas change totals.
+
+The worker computes the same faster, with `engine` and `totals`; tests, audit and load test compare with this.
+"""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import orjson
 
 from stream.core.dictionary import AnagramIndex
 from stream.core.signature import signature
 from stream.core.text import words
+
+Key = TypeVar("Key", str, bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +68,17 @@ class Decider:
             self._memo.clear()
         self._memo[word] = known
         return known
+
+
+def merge(deltas: Iterable[Mapping[Key, int]]) -> dict[Key, int]:
+    """Add deltas up: signature -> by how much its total grows over all of them."""
+    merged: dict[Key, int] = {}
+    for delta in deltas:
+        for key, increase in delta.items():
+            merged[key] = merged.get(key, 0) + increase
+    return merged
+
+
+def fold(totals: Mapping[Key, int], deltas: Iterable[Mapping[Key, int]]) -> dict[Key, int]:
+    """Return the new totals, only of the signatures that the deltas name."""
+    return {key: totals.get(key, 0) + increase for key, increase in merge(deltas).items()}

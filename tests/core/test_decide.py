@@ -5,14 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.core.counts import merge
-from stream.core.decide import Decider, Decision
+from stream.core.decide import Decider, Decision, fold, merge
 from stream.core.dictionary import AnagramIndex, build_index
 from stream.core.signature import signature
 from stream.core.text import words
 
 LETTERS = "abcAB"
 ENTRIES = st.lists(st.text("abc", min_size=1, max_size=3), max_size=12)
+TOTALS = st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 10**20))
+DELTAS = st.lists(st.dictionaries(st.sampled_from("abcd"), st.integers(1, 9)), max_size=8)
 TEXTS = st.text(LETTERS + "  -1,ä", max_size=40)
 
 
@@ -97,3 +98,52 @@ def test_counts_with_the_default_dictionary(
     decision = Decider(default_index).decide(text)
     deltas = {signature("cat"): counts["cat"]} if counts else {}
     assert decision == Decision(counts, deltas, tokens)
+
+
+@given(TOTALS, DELTAS)
+def test_fold_of_all_is_fold_of_parts(totals: dict[str, int], deltas: list[dict[str, int]]) -> None:
+    parts = dict(totals)
+    for delta in deltas:
+        parts |= fold(parts, [delta])
+    assert totals | fold(totals, deltas) == parts
+
+
+@given(st.data(), TOTALS, DELTAS)
+def test_fold_does_not_depend_on_order(
+    data: st.DataObject, totals: dict[str, int], deltas: list[dict[str, int]]
+) -> None:
+    assert fold(totals, data.draw(st.permutations(deltas))) == fold(totals, deltas)
+
+
+@given(TOTALS, DELTAS)
+def test_fold_of_the_merged_is_fold_of_all(totals: dict[str, int], deltas: list[dict[str, int]]) -> None:
+    assert fold(totals, [merge(deltas)]) == fold(totals, deltas)
+
+
+@given(DELTAS, DELTAS)
+def test_merge_of_all_is_merge_of_merged_parts(
+    one: list[dict[str, int]], other: list[dict[str, int]]
+) -> None:
+    assert merge([merge(one), merge(other)]) == merge(one + other) == merge(other + one)
+
+
+@given(DELTAS)
+def test_merge_adds_up_and_loses_nothing(deltas: list[dict[str, int]]) -> None:
+    merged = merge(deltas)
+    assert merged == {key: sum(d.get(key, 0) for d in deltas) for key in {key for d in deltas for key in d}}
+
+
+@given(TOTALS, DELTAS)
+def test_fold_gives_only_the_signatures_touched_and_totals_grow(
+    totals: dict[str, int], deltas: list[dict[str, int]]
+) -> None:
+    changed = fold(totals, deltas)
+    assert set(changed) == {key for delta in deltas for key in delta}
+    assert all(total > totals.get(key, 0) >= 0 for key, total in changed.items())
+
+
+@given(TOTALS, DELTAS)
+def test_fold_changes_neither_totals_nor_deltas(totals: dict[str, int], deltas: list[dict[str, int]]) -> None:
+    before = (dict(totals), [dict(delta) for delta in deltas])
+    fold(totals, deltas)
+    assert (totals, deltas) == before

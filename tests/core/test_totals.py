@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.core.counts import encode_total, fold
+from stream.core.counts import encode_total
+from stream.core.decide import fold
 from stream.core.lexicon import Ids
 from stream.core.totals import Totals, largest
 
