@@ -1,4 +1,4 @@
-"""Settings: frozen, from `STREAM_*` and `.env`; the only reader of the environment."""
+"""Frozen settings from `STREAM_*` variables and `.env`; the only module that reads the environment."""
 
 import os
 import re
@@ -14,14 +14,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from stream.errors import Misconfigured
 
 PREFIX = "STREAM_"
-MAX_POLL_INTERVAL_MS = 300_000  # the group's patience between two polls; written out, never trusted
+MAX_POLL_INTERVAL_MS = 300_000  # longest time between two polls; set explicitly, a default could change
 RESTORE_STEP_MS = 1_000  # one bounded step of restore
-SESSION_TIMEOUT_MS = 45_000  # Kafka's default, under the classic protocol the client's to say
+SESSION_TIMEOUT_MS = 45_000  # Kafka's default; under the classic protocol the client sets it
 PROCESSES_MAX = 256
 _MIB = 1024 * 1024
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
-# What exactness rests on: these the worker sets itself, and STREAM_KAFKA_CONFIG may not.
+# Exactness depends on these. The worker sets them itself, and STREAM_KAFKA_CONFIG must not.
 FORBIDDEN_KAFKA_CONFIG = frozenset(
     {
         "acks", "auto.commit.enable", "auto.commit.interval.ms", "auto.offset.reset", "bootstrap.servers",
@@ -41,7 +41,7 @@ Positive = Annotated[int, Field(ge=1)]
 
 
 class Settings(BaseSettings):
-    """The worker's settings. Read once, passed down in narrow parts."""
+    """The worker's settings, read once; functions receive only the parts that they need."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -54,90 +54,100 @@ class Settings(BaseSettings):
     )
 
     bootstrap_servers: Annotated[str, Field(min_length=1)] = Field(
-        "localhost:9092", description="Kafka brokers, `host:port,host:port`."
+        "localhost:9092", description="Kafka brokers: `host:port,host:port`."
     )
-    input_topic: str = Field("text-blobs", description="Where text blobs arrive.")
-    result_topic: str = Field("anagram-results", description="Where results go.")
+    input_topic: str = Field("text-blobs", description="Topic of the text blobs to count.")
+    result_topic: str = Field("anagram-results", description="Topic of the results.")
     count_topic: str = Field(
-        "signature-counts", description="Running totals: the stores' changelog and a public table."
+        "signature-counts",
+        description="Topic of the running totals: the changelog of the stores, open to other readers.",
     )
-    dead_letter_topic: str = Field("dead-letters", description="Where rejected records go.")
+    dead_letter_topic: str = Field("dead-letters", description="Topic of the rejected records.")
     group_id: Annotated[str, Field(min_length=1, max_length=200)] = Field(
-        "anagram-counter", description="The consumer group; workers of one group share the partitions."
+        "anagram-counter", description="Consumer group. Workers of one group share the partitions."
     )
     group_protocol: Literal["consumer", "classic"] = Field(
-        "consumer", description="The group protocol: `consumer` is KIP-848's, `classic` the older one."
+        "consumer", description="Group protocol: `consumer` (KIP-848) or the older `classic`."
     )
     static_membership: bool = Field(
         False,
-        description="Under `classic`: a worker restarted within its session keeps its partitions.",
+        description="With `classic` only: a worker that restarts within its session keeps its partitions.",
     )
     instance_id: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,100}$")] | None = Field(
-        None, description="A stable name of this worker; by default one is kept in the state folder."
+        None,
+        description="Stable name of this worker. By default a generated name is kept in the state folder.",
     )
     state_dir: Path = Field(
         default_factory=lambda: Path(platformdirs.user_state_dir("anagram-stream", appauthor=False)),
-        description="Where stores lie. By default a folder of the user's own.",
+        description="Folder of the stores. By default the user's state folder.",
     )
     dictionary: Path | None = Field(
         None,
-        description="A word list, a word per line; by default the list `gcide` of the package english-words.",
+        description="Word list, one word per line. By default the list `gcide` of the package english-words.",
     )
     input_format: Literal["text", "json"] = Field(
-        "text", description="What a record holds that does not say `content-type: application/json`."
+        "text", description="Format of input records without the header `content-type: application/json`."
     )
     commit_interval_ms: Positive = Field(
-        100, description="How long a batch is gathered before it is committed."
+        100, description="How long records are collected before they are committed, in milliseconds."
     )
     transaction_timeout_ms: Annotated[int, Field(ge=2_000, le=900_000)] = Field(
         10_000,
-        description="When the broker ends a dead worker's transaction.",
+        description="Time after which the broker aborts the transaction of a dead worker, in milliseconds.",
     )
-    batch_records_max: Positive = Field(60_000, description="Records of one transaction.")
+    batch_records_max: Positive = Field(
+        60_000, description="Maximum number of input records of one transaction."
+    )
     batch_bytes_max: Positive = Field(
-        48 * _MIB, description="Bytes of input of one transaction (one record may exceed it)."
+        48 * _MIB,
+        description="Maximum input of one transaction, in bytes. A single larger record is still taken.",
     )
     batch_deadline_ms: Positive = Field(
-        30_000, description="How long the retries of one batch may take together."
+        30_000, description="Time limit of all retries of one batch together, in milliseconds."
     )
-    text_bytes_max: Positive = Field(10 * _MIB, description="A longer text is rejected.")
-    result_bytes_max: Positive = Field(10 * _MIB, description="A longer result is rejected.")
+    text_bytes_max: Positive = Field(
+        10 * _MIB, description="Maximum size of a text in bytes; a longer one is rejected."
+    )
+    result_bytes_max: Positive = Field(
+        10 * _MIB, description="Maximum size of a result in bytes; a longer one is rejected."
+    )
     retry_attempts_max: Positive = Field(
-        12, description="How often a failing stage is tried before its record is rejected."
+        12, description="Number of attempts of a failing stage before its record is rejected."
     )
     rejected_in_a_row_max: Annotated[int, Field(ge=0)] = Field(
-        1_000, description="More rejections in a row on a partition stop the worker; 0 is no limit."
+        1_000,
+        description="The worker stops after more rejections in a row on one partition; 0 means no limit.",
     )
     processes: Literal["auto"] | int = Field(
         "auto",
-        description="Worker processes; `auto`: the usable cores, at most the input's partitions.",
+        description="Worker processes. `auto`: one per usable core, at most one per input partition.",
     )
     faults: Annotated[str, Field(min_length=1)] = Field(
         "none",
-        description="Failures and delays on purpose, for trials: `none`, `original` or a plan's JSON file.",
+        description="Injected failures and delays, for trials: `none`, `original` or a JSON plan file.",
     )
     faults_accepted: bool = Field(
-        False, description="Must be `true` where `STREAM_FAULTS` is set, so that nobody sets it by accident."
+        False, description="Must be `true` if `STREAM_FAULTS` is set; prevents an accidental use."
     )
     log_format: Literal["auto", "text", "json"] = Field(
-        "auto", description="Log lines for people or as JSON; `auto` is text on a terminal, else JSON."
+        "auto", description="Format of log lines. `auto`: text on a terminal, otherwise JSON."
     )
-    http_host: str = Field("127.0.0.1", description="Where `/metrics` and `/healthz` listen.")
+    http_host: str = Field("127.0.0.1", description="Address on which `/metrics` and `/healthz` listen.")
     http_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
-        0, description="Their port; 0 is any free one, which is logged."
+        0, description="Port of `/metrics` and `/healthz`; 0 takes any free port and logs it."
     )
     kafka_config: Path | None = Field(
-        None, description="A properties file in librdkafka's names for every client: SASL, TLS and the rest."
+        None, description="Properties file with librdkafka names (SASL, TLS, …) that applies to every client."
     )
     java: Path | None = Field(
-        None, description="The Java for the embedded broker: a `java` or a JDK's folder."
+        None, description="Java for the embedded broker: a `java` binary or the folder of a JDK."
     )
 
     @field_validator("input_topic", "result_topic", "count_topic", "dead_letter_topic")
     @classmethod
     def _is_topic_name(cls, name: str) -> str:
         if not _TOPIC.fullmatch(name) or name in {".", ".."}:
-            raise ValueError("a topic's name is 1 to 249 characters of a-z, A-Z, 0-9, '.', '_' and '-'")
+            raise ValueError("a topic name has 1 to 249 characters out of a-z, A-Z, 0-9, '.', '_' and '-'")
         return name
 
     @field_validator("processes", mode="before")
@@ -146,7 +156,7 @@ class Settings(BaseSettings):
         number = str(given)
         if number == "auto" or (number.isdecimal() and 1 <= int(number) <= PROCESSES_MAX):
             return given
-        raise ValueError(f"a number from 1 to {PROCESSES_MAX}, or auto")
+        raise ValueError(f"must be a number from 1 to {PROCESSES_MAX}, or auto")
 
     @model_validator(mode="after")
     def _topics_differ(self) -> Self:
@@ -161,8 +171,8 @@ class Settings(BaseSettings):
     def _faults_are_accepted(self) -> Self:
         if self.faults != "none" and not self.faults_accepted:
             raise ValueError(
-                f"STREAM_FAULTS={self.faults} makes stages fail on purpose; if that is what you want, set "
-                "STREAM_FAULTS_ACCEPTED=true, else unset STREAM_FAULTS"
+                f"STREAM_FAULTS={self.faults} makes stages fail on purpose; if you want that, set "
+                "STREAM_FAULTS_ACCEPTED=true, otherwise unset STREAM_FAULTS"
             )
         return self
 
@@ -177,7 +187,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _timeouts_nest(self) -> Self:
-        """A batch, its transaction and a step of restore end before the group gives up on us."""
+        """A batch, its transaction and a step of restore end before the group removes this worker."""
         longest = (
             self.commit_interval_ms + self.batch_deadline_ms + self.transaction_timeout_ms + RESTORE_STEP_MS
         )
@@ -185,7 +195,7 @@ class Settings(BaseSettings):
             raise ValueError(
                 "COMMIT_INTERVAL_MS + BATCH_DEADLINE_MS + TRANSACTION_TIMEOUT_MS must stay below "
                 f"{MAX_POLL_INTERVAL_MS * 8 // 10 - RESTORE_STEP_MS} (four fifths of the group's poll "
-                f"interval of {MAX_POLL_INTERVAL_MS}, less a step of restore)"
+                f"interval of {MAX_POLL_INTERVAL_MS} ms, minus one step of restore)"
             )
         if self.commit_interval_ms >= self.transaction_timeout_ms:
             raise ValueError("COMMIT_INTERVAL_MS must be below TRANSACTION_TIMEOUT_MS")
@@ -193,12 +203,12 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _session_outlasts_transaction(self) -> Self:
-        """Under `classic` the session is the client's to say; its transaction ends first."""
+        """Under `classic` the client sets the session timeout, and its transaction must end first."""
         session_ms = self.client_config.get("session.timeout.ms")
         if session_ms is not None and self.group_protocol == "consumer":
             raise ValueError(
                 "session.timeout.ms in KAFKA_CONFIG needs GROUP_PROTOCOL=classic: under the consumer "
-                "protocol it is the broker's (group.consumer.session.timeout.ms)"
+                "protocol the broker sets it (group.consumer.session.timeout.ms)"
             )
         if session_ms is None and self.group_protocol == "classic":
             session_ms = str(SESSION_TIMEOUT_MS)
@@ -213,15 +223,15 @@ class Settings(BaseSettings):
 
     @cached_property
     def client_config(self) -> dict[str, str]:
-        """What STREAM_KAFKA_CONFIG says, for every client."""
+        """The client properties from STREAM_KAFKA_CONFIG."""
         return {} if self.kafka_config is None else read_properties(self.kafka_config)
 
 
 def read_properties(path: Path) -> dict[str, str]:
-    """Read a properties file: `name=value` lines, `#` or `!` begins a comment.
+    """Read a properties file: lines of `name=value`; `#` or `!` starts a comment.
 
     Raises:
-        ValueError: not readable, not of that form, or a name that exactness rests on.
+        ValueError: the file is not readable, a line has another form, or it sets a forbidden name.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -242,40 +252,40 @@ def read_properties(path: Path) -> dict[str, str]:
             or name.endswith(_FORBIDDEN_SUFFIX)
         ):
             raise ValueError(
-                f"KAFKA_CONFIG: line {number} of {path}: {name} is set by the worker and may not be changed"
+                f"KAFKA_CONFIG: line {number} of {path}: {name} is set by the worker and must not be changed"
             )
         properties[name] = value.strip()
     return properties
 
 
 def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - as wide as the settings are
-    """Read the settings once, before any connection; `overrides` go before the environment.
+    """Read the settings once, before any connection; `overrides` take precedence over the environment.
 
     Raises:
-        Misconfigured: an unknown `STREAM_*` name, a bad value, or values that do not fit together.
+        Misconfigured: a `STREAM_*` name is unknown, a value is invalid, or values contradict each other.
     """
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     try:
-        in_file = dotenv_values(".env")
+        from_file = dotenv_values(".env")
     except (OSError, UnicodeDecodeError) as error:
         raise Misconfigured(f"cannot read .env: {error}") from error
-    given = {name for name in (*os.environ, *in_file) if name.upper().startswith(PREFIX)}
+    given = {name for name in (*os.environ, *from_file) if name.upper().startswith(PREFIX)}
     given |= overrides.keys() - Settings.model_fields.keys()
     unknown = sorted(name for name in given if name.upper() not in known)
     if unknown:
         raise Misconfigured(
             f"unknown setting{'s' if len(unknown) > 1 else ''} {', '.join(unknown)}",
-            "the known ones: " + ", ".join(sorted(known)),
+            "known settings: " + ", ".join(sorted(known)),
         )
     try:
         return Settings(**overrides)
     except ValidationError as error:
         raise Misconfigured(
-            "; ".join(_complaint(e) for e in error.errors(include_url=False, include_input=False))
+            "; ".join(_message(e) for e in error.errors(include_url=False, include_input=False))
         ) from error
 
 
-def _complaint(error: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
+def _message(error: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
     message = str(error["msg"]).removeprefix("Value error, ")
     return f"{PREFIX}{str(error['loc'][0]).upper()}: {message}" if error["loc"] else message
 

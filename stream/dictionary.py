@@ -1,9 +1,9 @@
-"""Where the dictionary comes from, and what was made of it on disk, so that a start does not make it again.
+"""Loads the dictionary, and caches the index and the lexicon on disk so that the next start is fast.
 
-<cache folder>/dictionaries/<what it was made of>.<format>.json, .npz
-sha256 of the rest, a line of its own: a damaged file is made again
+<cache folder>/dictionaries/<source of the words>.<format>.json, .npz
+The first line is the sha256 of the rest; a damaged file is rebuilt.
 .json   the index: {"digest", "words", "dropped", "anagrams": {signature: [word, …]}}
-.npz    the lexicon, as NumPy saves arrays; its two lists as lines
+.npz    the lexicon as NumPy arrays; its two lists as lines
 """
 
 import contextlib
@@ -22,61 +22,61 @@ from stream.core.dictionary import AnagramIndex, build_index
 from stream.core.lexicon import Lexicon, Packed, make_lexicon, pack
 from stream.errors import Misconfigured
 
-FORMAT = 1  # another where `build_index` makes something else of the same words
-LEXICON_FORMAT = 2  # another where `make_lexicon` makes, or `spell` and `find` need, something else
+FORMAT = 1  # increase it if `build_index` returns another index for the same words
+LEXICON_FORMAT = 2  # increase it if `make_lexicon` returns, or `spell` and `find` need, another layout
 PACKAGE, LIST = "english-words", "gcide"
 _OWNER_ONLY = 0o700
 
 
 def load_index(dictionary: Path | None, cache: Path | None = None) -> AnagramIndex:
-    """Read and index the dictionary: a word list, or the package's own.
+    """Return the index of a word list, or of the default list if `dictionary` is None.
 
-    `cache`: the folder of made indexes; by default one of the user's own.
+    `cache` is the folder of cached indexes, by default in the user's cache folder.
 
     Raises:
-        Misconfigured: it cannot be read, or holds no word.
+        Misconfigured: the word list cannot be read or contains no word.
     """
-    return _index(dictionary, *_place(dictionary, cache))
+    return _index(dictionary, *_locate(dictionary, cache))
 
 
 def _index(dictionary: Path | None, content: bytes, path: Path) -> AnagramIndex:
-    """Return the index of what was read, once: a file may be replaced at any time."""
-    cached = _load(path.with_name(f"{path.name}.{FORMAT}.json"))
+    """Return the index of `content`, which was read only once: the file may be replaced at any time."""
+    cached = _load_index(path.with_name(f"{path.name}.{FORMAT}.json"))
     if cached is not None:
         return cached
     index = _package_index() if dictionary is None else _list_index(dictionary, content)
-    _save(path.with_name(f"{path.name}.{FORMAT}.json"), _dumped(index))
+    _save(path.with_name(f"{path.name}.{FORMAT}.json"), _dump_index(index))
     return index
 
 
 def load_lexicon(dictionary: Path | None, cache: Path | None = None) -> Lexicon:
-    """Read the dictionary, as `load_index` does, for counting many blobs at once.
+    """Return the dictionary in the form that counts many blobs at once; arguments as for `load_index`.
 
     Raises:
-        Misconfigured: it cannot be read, or holds no word.
+        Misconfigured: the word list cannot be read or contains no word.
     """
-    content, path = _place(dictionary, cache)
+    content, path = _locate(dictionary, cache)
     cached = _load_lexicon(path.with_name(f"{path.name}.{LEXICON_FORMAT}.npz"))
     if cached is not None:
         return cached
     lexicon = make_lexicon(_index(dictionary, content, path))
-    _save(path.with_name(f"{path.name}.{LEXICON_FORMAT}.npz"), _dumped_lexicon(lexicon))
+    _save(path.with_name(f"{path.name}.{LEXICON_FORMAT}.npz"), _dump_lexicon(lexicon))
     return lexicon
 
 
 def forget(dictionary: Path, cache: Path | None = None) -> None:
-    """Delete what was kept of a word list that will not be used again."""
-    _, path = _place(dictionary, cache)
-    for kept in path.parent.glob(f"{path.name}.*"):
-        kept.unlink(missing_ok=True)
+    """Delete the cached files of a word list that will not be used again."""
+    _, path = _locate(dictionary, cache)
+    for cached in path.parent.glob(f"{path.name}.*"):
+        cached.unlink(missing_ok=True)
 
 
-def _place(dictionary: Path | None, cache: Path | None) -> tuple[bytes, Path]:
-    """Return what the dictionary holds, and where things made of it are kept, without their suffix."""
+def _locate(dictionary: Path | None, cache: Path | None) -> tuple[bytes, Path]:
+    """Return the content of the word list, and the path of its cached files without their suffix."""
     folder = cache or Path(platformdirs.user_cache_dir("anagram-stream", appauthor=False)) / "dictionaries"
     content = b"" if dictionary is None else _read(dictionary)
-    made_of = f"{LIST}-{version(PACKAGE)}" if dictionary is None else sha256(content).hexdigest()
-    return content, folder / made_of
+    source = f"{LIST}-{version(PACKAGE)}" if dictionary is None else sha256(content).hexdigest()
+    return content, folder / source
 
 
 def _read(dictionary: Path) -> bytes:
@@ -87,7 +87,7 @@ def _read(dictionary: Path) -> bytes:
 
 
 def _package_index() -> AnagramIndex:
-    from english_words import get_english_words_set  # noqa: PLC0415 - slow to load, and mostly not needed
+    from english_words import get_english_words_set  # noqa: PLC0415 - slow to import and rarely needed
 
     return build_index(get_english_words_set([LIST], lower=True))
 
@@ -99,26 +99,29 @@ def _list_index(dictionary: Path, content: bytes) -> AnagramIndex:
         raise _unreadable(dictionary, error) from error
     if not index.words:
         raise Misconfigured(
-            f"STREAM_DICTIONARY: {dictionary} holds no word of the letters a-z",
-            "name a word list, a word per line",
+            f"STREAM_DICTIONARY: {dictionary} contains no word of the letters a-z",
+            "set STREAM_DICTIONARY to a word list with one word per line",
         )
     return index
 
 
 def _unreadable(dictionary: Path, error: Exception) -> Misconfigured:
-    return Misconfigured(f"STREAM_DICTIONARY: cannot read {dictionary}: {error}", "name a UTF-8 word list")
+    return Misconfigured(
+        f"STREAM_DICTIONARY: cannot read {dictionary}: {error}",
+        "set STREAM_DICTIONARY to a readable UTF-8 word list",
+    )
 
 
-def _load(path: Path) -> AnagramIndex | None:
-    content = _unsealed(path)
+def _load_index(path: Path) -> AnagramIndex | None:
+    content = _read_verified(path)
     if content is None:
         return None
-    kept = orjson.loads(content)
-    anagrams = MappingProxyType({key: tuple(same) for key, same in kept["anagrams"].items()})
-    return AnagramIndex(anagrams, kept["digest"], kept["words"], kept["dropped"])
+    fields = orjson.loads(content)
+    anagrams = MappingProxyType({key: tuple(same) for key, same in fields["anagrams"].items()})
+    return AnagramIndex(anagrams, fields["digest"], fields["words"], fields["dropped"])
 
 
-def _dumped(index: AnagramIndex) -> bytes:
+def _dump_index(index: AnagramIndex) -> bytes:
     return orjson.dumps(
         {
             "digest": index.digest,
@@ -130,27 +133,27 @@ def _dumped(index: AnagramIndex) -> bytes:
 
 
 def _load_lexicon(path: Path) -> Lexicon | None:
-    content = _unsealed(path)
+    content = _read_verified(path)
     if content is None:
         return None
-    with np.load(io.BytesIO(content), allow_pickle=False) as kept:
+    with np.load(io.BytesIO(content), allow_pickle=False) as fields:
         bare = Lexicon(
-            digest=str(kept["digest"]),
-            words=int(kept["words"]),
-            dropped=int(kept["dropped"]),
+            digest=str(fields["digest"]),
+            words=int(fields["words"]),
+            dropped=int(fields["dropped"]),
             signatures=(),
             pieces=(),
-            spelling=kept["spelling"],
-            slots=[kept[f"slots{level}"] for level in range(int(kept["levels"]))],
+            spelling=fields["spelling"],
+            slots=[fields[f"slots{level}"] for level in range(int(fields["levels"]))],
         )
-        lexicon = Packed(bare, kept["signatures"].tobytes(), kept["pieces"].tobytes()).unpack()
-    return lexicon if lexicon.finds_its_own() else None  # else made by another version: words would be missed
+        lexicon = Packed(bare, fields["signatures"].tobytes(), fields["pieces"].tobytes()).unpack()
+    return lexicon if lexicon.finds_its_own() else None  # None: another version wrote it
 
 
-def _dumped_lexicon(lexicon: Lexicon) -> bytes:
-    made, packed = io.BytesIO(), pack(lexicon)
+def _dump_lexicon(lexicon: Lexicon) -> bytes:
+    buffer, packed = io.BytesIO(), pack(lexicon)
     np.savez(
-        made,
+        buffer,
         digest=np.array(lexicon.digest),
         words=np.array(lexicon.words),
         dropped=np.array(lexicon.dropped),
@@ -161,24 +164,24 @@ def _dumped_lexicon(lexicon: Lexicon) -> bytes:
         allow_pickle=False,
         **{f"slots{level}": slots for level, slots in enumerate(lexicon.slots)},
     )
-    return made.getvalue()
+    return buffer.getvalue()
 
 
-def _unsealed(path: Path) -> bytes | None:
+def _read_verified(path: Path) -> bytes | None:
     try:
-        seal, _, content = path.read_bytes().partition(b"\n")
+        checksum, _, content = path.read_bytes().partition(b"\n")
     except OSError:
         return None
-    return content if seal == _seal(content) else None
+    return content if checksum == _checksum(content) else None
 
 
 def _save(path: Path, content: bytes) -> None:
-    with contextlib.suppress(OSError):  # a cache that cannot be kept costs time and nothing else
+    with contextlib.suppress(OSError):  # without the cache only the next start is slower
         path.parent.mkdir(parents=True, exist_ok=True, mode=_OWNER_ONLY)
         draft = path.with_name(f"{path.name}.{os.getpid()}")
-        draft.write_bytes(_seal(content) + b"\n" + content)
+        draft.write_bytes(_checksum(content) + b"\n" + content)
         draft.replace(path)
 
 
-def _seal(content: bytes) -> bytes:
+def _checksum(content: bytes) -> bytes:
     return sha256(content).hexdigest().encode()

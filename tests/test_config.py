@@ -20,8 +20,8 @@ NAMES = sorted(Settings.model_fields)
 
 
 @pytest.fixture(autouse=True)
-def _empty_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No setting in the environment, and a folder without `.env`."""
+def _no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without settings in the environment, in a folder without `.env`."""
     for name in list(os.environ):
         if name.upper().startswith(PREFIX):
             monkeypatch.delenv(name)
@@ -51,7 +51,7 @@ def test_nothing_needs_to_be_set() -> None:
     assert settings.client_config == {}
 
 
-def test_override_goes_before_the_environment_before_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_override_beats_the_environment_beats_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     dotenv("STREAM_GROUP_ID=file", "STREAM_INPUT_TOPIC=file", "STREAM_COUNT_TOPIC=file")
     monkeypatch.setenv("STREAM_GROUP_ID", "environment")
     monkeypatch.setenv("STREAM_INPUT_TOPIC", "environment")
@@ -78,7 +78,7 @@ def test_unknown_name_in_the_file_is_refused(line: str) -> None:
     assert refusal() == "unknown setting STREAM_INPUT_TOPC"
 
 
-def test_unknown_names_are_all_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_unknown_names_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     dotenv("STREAM_B=1")
     monkeypatch.setenv("STREAM_A", "1")
     assert refusal() == "unknown settings STREAM_A, STREAM_B"
@@ -88,7 +88,7 @@ def test_unknown_override_is_refused() -> None:
     assert "input_topc" in refusal(input_topc="x")
 
 
-def test_names_of_other_programs_are_none_of_our_business(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_of_other_programs_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     alone = load_settings()
     dotenv("KAFKA_HEAP_OPTS=x", "STREAMLIT=1", "# STREAM_INPUT_TOPC=x")
     monkeypatch.setenv("UPSTREAM_HOST", "x")
@@ -96,12 +96,12 @@ def test_names_of_other_programs_are_none_of_our_business(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("name", ["STREAM_GROUP_ID", "stream_group_id"])
-def test_known_name_is_taken_in_any_case(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_known_name_is_read_in_any_case(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "mine")
     assert load_settings().group_id == "mine"
 
 
-def test_file_that_cannot_be_read_is_a_matter_of_settings() -> None:
+def test_unreadable_file_is_misconfigured() -> None:
     Path(".env").write_bytes(b"STREAM_GROUP_ID=\xff\n")
     assert ".env" in refusal()
 
@@ -138,7 +138,7 @@ BAD = {
 }
 
 
-def test_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("BOOTSTRAP_SERVERS", "INSTANCE_ID", "DICTIONARY"):
         monkeypatch.setenv(PREFIX + name, "")
     settings = load_settings()
@@ -157,7 +157,7 @@ def test_processes_are_a_number_or_auto(
 
 
 @pytest.mark.parametrize(("name", "bad"), [(name, bad) for name, values in BAD.items() for bad in values])
-def test_bad_value_is_refused_by_its_name(name: str, bad: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_value_is_refused_with_its_name(name: str, bad: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PREFIX + name.upper(), bad)
     assert refusal().startswith(f"{PREFIX}{name.upper()}: ")
 
@@ -175,7 +175,7 @@ def test_bad_value_is_refused_by_its_name(name: str, bad: str, monkeypatch: pyte
         ({"commit_interval_ms": 10_000}, "COMMIT_INTERVAL_MS must be below TRANSACTION_TIMEOUT_MS"),
     ],
 )
-def test_values_that_do_not_fit_together_are_refused(together: dict[str, object], says: str) -> None:
+def test_contradicting_values_are_refused(together: dict[str, object], says: str) -> None:
     assert says in refusal(**together)
 
 
@@ -191,7 +191,7 @@ def test_values_that_do_not_fit_together_are_refused(together: dict[str, object]
     ],
     ids=str,
 )
-def test_values_at_their_limits_are_taken(together: dict[str, object]) -> None:
+def test_values_at_their_limits_are_accepted(together: dict[str, object]) -> None:
     settings = load_settings(**together)
     assert together == {name: getattr(settings, name) for name in together}
 
@@ -206,30 +206,30 @@ def test_values_at_their_limits_are_taken(together: dict[str, object]) -> None:
         ("classic", "-20000", "must exceed TRANSACTION_TIMEOUT_MS"),
     ],
 )
-def test_session_that_a_transaction_may_outlast_is_refused(protocol: str, session_ms: str, says: str) -> None:
+def test_session_shorter_than_a_transaction_is_refused(protocol: str, session_ms: str, says: str) -> None:
     path = kafka_config(f"session.timeout.ms={session_ms}")
     assert says in refusal(kafka_config=path, group_protocol=protocol)
 
 
-def test_session_longer_than_a_transaction_is_taken() -> None:
+def test_session_longer_than_a_transaction_is_accepted() -> None:
     settings = load_settings(kafka_config=kafka_config("session.timeout.ms=10001"), group_protocol="classic")
     assert settings.client_config == {"session.timeout.ms": "10001"}
 
 
-def test_kafka_config_is_name_and_value_a_line() -> None:
+def test_kafka_config_holds_a_name_and_a_value_per_line() -> None:
     path = kafka_config("# SASL", "! too", "", "  sasl.username = me ", "sasl.password=a=b # c", "ssl.ca=")
     expected = {"sasl.username": "me", "sasl.password": "a=b # c", "ssl.ca": ""}
     assert load_settings(kafka_config=path).client_config == expected
 
 
 @pytest.mark.parametrize("line", [SECRET, f"={SECRET}", f" = {SECRET}", f"sasl.password: {SECRET}"])
-def test_line_of_kafka_config_of_another_form_is_refused_by_its_number(line: str) -> None:
+def test_malformed_line_of_kafka_config_is_refused_with_its_number(line: str) -> None:
     said = refusal(kafka_config=kafka_config("a=b", line))
     assert "line 2 of kafka.properties" in said
     assert SECRET not in said
 
 
-def test_kafka_config_that_cannot_be_read_is_refused() -> None:
+def test_unreadable_kafka_config_is_refused() -> None:
     Path("binary").write_bytes(b"\xff")
     for path in (Path("none"), Path(), Path("binary")):
         assert f"KAFKA_CONFIG: cannot read {path}" in refusal(kafka_config=path)
@@ -244,7 +244,7 @@ def test_kafka_config_that_cannot_be_read_is_refused() -> None:
         "default.topic.config",
     ],
 )
-def test_name_that_exactness_rests_on_is_refused_in_kafka_config(name: str) -> None:
+def test_name_that_exactness_depends_on_is_refused_in_kafka_config(name: str) -> None:
     said = refusal(kafka_config=kafka_config("security.protocol=ssl", f"  {name} = {SECRET}"))
     assert f"line 2 of kafka.properties: {name} is set by the worker" in said
     assert SECRET not in said
@@ -257,14 +257,14 @@ def test_name_that_exactness_rests_on_is_refused_in_kafka_config(name: str) -> N
      "max.poll.interval.ms", "metadata.broker.list", "partition.assignment.strategy",
      "transaction.timeout.ms", "transactional.id"],
 )  # fmt: skip
-def test_list_of_names_that_exactness_rests_on_does_not_shrink(name: str) -> None:
-    with pytest.raises(ValueError, match="may not be changed"):
+def test_list_of_forbidden_names_does_not_shrink(name: str) -> None:
+    with pytest.raises(ValueError, match="must not be changed"):
         read_properties(kafka_config(f"{name}=x"))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_error_shows_a_value(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Set to something that few settings take; not even the causes in a traceback show it."""
+    """The value is invalid for most settings; not even the causes in a traceback show it."""
     value = f"{SECRET}: \n{SECRET}"
     monkeypatch.setenv("STREAM_COMMIT_INTERVAL_MS", "0")
     monkeypatch.setenv(PREFIX + name.upper(), value)
@@ -273,8 +273,8 @@ def test_no_error_shows_a_value(monkeypatch: pytest.MonkeyPatch, name: str) -> N
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
-def test_no_error_of_a_relation_shows_what_is_in_kafka_config() -> None:
-    """Relations are checked with everything read; pydantic would show the whole of it."""
+def test_no_error_about_contradicting_values_shows_kafka_config() -> None:
+    """Relations are checked after all values are read; pydantic would show all of them."""
     path = kafka_config(f"sasl.password={SECRET}", f"session.timeout.ms={SECRET}")
     for overrides in (
         {"group_protocol": "classic"},
@@ -286,7 +286,7 @@ def test_no_error_of_a_relation_shows_what_is_in_kafka_config() -> None:
         assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
-def test_settings_printed_do_not_show_what_is_in_kafka_config() -> None:
+def test_printed_settings_do_not_show_kafka_config() -> None:
     settings = load_settings(kafka_config=kafka_config(f"sasl.password={SECRET}"))
     assert settings.client_config["sasl.password"] == SECRET
     assert SECRET not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
@@ -302,9 +302,9 @@ def test_table_has_a_row_for_every_setting() -> None:
         assert cells[2].endswith(".")
 
 
-def test_table_shows_defaults_that_are_the_same_on_every_machine() -> None:
+def test_table_shows_the_same_defaults_on_every_machine() -> None:
     table = settings_table()
-    assert "| `STREAM_INPUT_TOPIC` | `text-blobs` | Where text blobs arrive. |" in table
+    assert "| `STREAM_INPUT_TOPIC` | `text-blobs` | Topic of the text blobs to count. |" in table
     assert "| `STREAM_STATIC_MEMBERSHIP` | `false` |" in table
     assert "| `STREAM_HTTP_PORT` | `0` |" in table
     assert "| `STREAM_STATE_DIR` |  |" in table
@@ -312,7 +312,7 @@ def test_table_shows_defaults_that_are_the_same_on_every_machine() -> None:
     assert str(load_settings().state_dir) not in table
 
 
-def test_faults_take_a_second_setting_to_be_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_faults_need_a_second_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STREAM_FAULTS", "original")
     with pytest.raises(Misconfigured, match="STREAM_FAULTS_ACCEPTED=true") as refused:
         load_settings()
@@ -321,7 +321,7 @@ def test_faults_take_a_second_setting_to_be_accepted(monkeypatch: pytest.MonkeyP
     assert load_settings().faults == "original"
 
 
-def test_no_faults_by_default_and_none_where_none_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_faults_by_default_even_if_they_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings().faults == "none"
     monkeypatch.setenv("STREAM_FAULTS_ACCEPTED", "true")
     assert load_settings().faults == "none"

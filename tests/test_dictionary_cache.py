@@ -22,7 +22,7 @@ def words(tmp_path: Path) -> Path:
     return path
 
 
-def test_what_is_forgotten_leaves_no_file_and_the_others_stay(words: Path, tmp_path: Path) -> None:
+def test_forget_deletes_the_files_of_one_word_list_only(words: Path, tmp_path: Path) -> None:
     cache, other = tmp_path / "cache", tmp_path / "other"
     load_lexicon(words, cache)
     other.write_text("dog")
@@ -35,35 +35,37 @@ def test_what_is_forgotten_leaves_no_file_and_the_others_stay(words: Path, tmp_p
     assert not list(cache.iterdir())
 
 
-def test_second_start_makes_no_index(words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_second_start_reads_the_index_from_the_cache(
+    words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = load_index(words, tmp_path / "cache")
     monkeypatch.delattr(dictionary, "build_index")
     again = load_index(words, tmp_path / "cache")
     assert again == first == build_index(WORDS)
 
 
-def test_changed_list_is_another_index(words: Path, tmp_path: Path) -> None:
+def test_changed_word_list_gets_a_new_index(words: Path, tmp_path: Path) -> None:
     load_index(words, tmp_path / "cache")
     words.write_text("dog")
     assert load_index(words, tmp_path / "cache") == build_index(["dog"])
 
 
 @pytest.mark.parametrize("damage", [b"", b"x", b"flipped"])
-def test_damaged_cache_is_made_again(words: Path, tmp_path: Path, damage: bytes) -> None:
+def test_damaged_index_is_rebuilt(words: Path, tmp_path: Path, damage: bytes) -> None:
     load_index(words, tmp_path / "cache")
-    (kept,) = (tmp_path / "cache").iterdir()
-    whole = kept.read_bytes()
-    kept.write_bytes(whole.replace(b"cat", b"cab") if damage == b"flipped" else damage)
+    (cached,) = (tmp_path / "cache").iterdir()
+    whole = cached.read_bytes()
+    cached.write_bytes(whole.replace(b"cat", b"cab") if damage == b"flipped" else damage)
     assert load_index(words, tmp_path / "cache") == build_index(WORDS)
-    assert kept.read_bytes() == whole
+    assert cached.read_bytes() == whole
 
 
-def test_cache_that_cannot_be_kept_is_done_without(words: Path, tmp_path: Path) -> None:
+def test_index_works_without_a_writable_cache(words: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert load_index(words, tmp_path / "file" / "cache") == build_index(WORDS)
 
 
-def test_list_without_words_is_refused_each_time(tmp_path: Path) -> None:
+def test_index_of_a_list_without_words_is_refused_each_time(tmp_path: Path) -> None:
     (tmp_path / "none").write_text("12")
     for _ in range(2):
         with pytest.raises(Misconfigured):
@@ -77,7 +79,9 @@ def assert_same(lexicon: Lexicon, other: Lexicon) -> None:
     assert (counted.counts_json, counted.words) == (expected.counts_json, expected.words)
 
 
-def test_second_start_makes_no_lexicon(words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_second_start_reads_the_lexicon_from_the_cache(
+    words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = load_lexicon(words, tmp_path / "cache")
     monkeypatch.delattr(dictionary, "make_lexicon")
     monkeypatch.delattr(dictionary, "load_index")
@@ -85,39 +89,39 @@ def test_second_start_makes_no_lexicon(words: Path, tmp_path: Path, monkeypatch:
     assert_same(first, make_lexicon(build_index(WORDS)))
 
 
-def test_changed_list_is_another_lexicon(words: Path, tmp_path: Path) -> None:
+def test_changed_word_list_gets_a_new_lexicon(words: Path, tmp_path: Path) -> None:
     load_lexicon(words, tmp_path / "cache")
     words.write_text("dog")
     assert_same(load_lexicon(words, tmp_path / "cache"), make_lexicon(build_index(["dog"])))
 
 
 @pytest.mark.parametrize("damage", [b"", b"x", b"flipped"])
-def test_damaged_lexicon_is_made_again(words: Path, tmp_path: Path, damage: bytes) -> None:
+def test_damaged_lexicon_is_rebuilt(words: Path, tmp_path: Path, damage: bytes) -> None:
     load_lexicon(words, tmp_path / "cache")
-    (kept,) = (tmp_path / "cache").glob("*.npz")
-    whole = kept.read_bytes()
-    kept.write_bytes(whole.replace(b"cat", b"cab") if damage == b"flipped" else damage)
+    (cached,) = (tmp_path / "cache").glob("*.npz")
+    whole = cached.read_bytes()
+    cached.write_bytes(whole.replace(b"cat", b"cab") if damage == b"flipped" else damage)
     assert_same(load_lexicon(words, tmp_path / "cache"), make_lexicon(build_index(WORDS)))
-    assert kept.read_bytes().partition(b"\n")[0] != damage
-    assert dictionary._load_lexicon(kept) is not None
+    assert cached.read_bytes().partition(b"\n")[0] != damage
+    assert dictionary._load_lexicon(cached) is not None
 
 
-def test_lexicon_that_cannot_be_kept_is_done_without(words: Path, tmp_path: Path) -> None:
+def test_lexicon_works_without_a_writable_cache(words: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert_same(load_lexicon(words, tmp_path / "file" / "cache"), make_lexicon(build_index(WORDS)))
 
 
-def test_list_without_words_has_no_lexicon(tmp_path: Path) -> None:
+def test_lexicon_of_a_list_without_words_is_refused_each_time(tmp_path: Path) -> None:
     (tmp_path / "none").write_text("12")
     for _ in range(2):
         with pytest.raises(Misconfigured):
             load_lexicon(tmp_path / "none", tmp_path / "cache")
 
 
-def test_lexicon_that_does_not_find_its_own_words_is_made_again(
+def test_lexicon_that_does_not_find_its_own_words_is_rebuilt(
     words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As one that was kept by a version with other factors."""
+    """Such a lexicon was cached by a version with other factors."""
     words.write_text("act\ndog\nlisten")
     with monkeypatch.context() as patch:
         patch.setattr(lexicon_module, "_FACTORS", lexicon_module._FACTORS[::-1].copy())
@@ -126,10 +130,8 @@ def test_lexicon_that_does_not_find_its_own_words_is_made_again(
     assert again.finds_its_own()
 
 
-def test_lexicon_is_of_what_was_read_once(
-    words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The list is replaced just after it was read."""
+def test_word_list_is_read_only_once(words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list is replaced right after it was read."""
     read = dictionary._read
 
     def replaced(path: Path) -> bytes:

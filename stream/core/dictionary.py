@@ -1,4 +1,4 @@
-"""Words -> index: which dictionary words share a signature."""
+"""The index of a dictionary: which words share a signature."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ _DIGEST_CHARS = 32
 
 @dataclass(frozen=True, slots=True)
 class AnagramIndex:
-    """A dictionary, ready for counting.
+    """A dictionary, indexed by signature.
 
     Attributes:
         anagrams: signature -> its dictionary words, sorted.
-        digest: of the words; equal for equal dictionaries, whatever their order.
-        words: how many were kept.
-        dropped: how many entries were not of the letters a-z alone.
+        digest: of the words; two lists with the same words have the same digest, in any order.
+        words: number of words.
+        dropped: number of entries that have characters other than the letters a-z.
     """
 
     anagrams: Mapping[str, tuple[str, ...]]
@@ -28,7 +28,7 @@ class AnagramIndex:
 
 
 def build_index(entries: Iterable[str]) -> AnagramIndex:
-    """Index the entries that, lower-cased, are of the letters a-z alone; drop the others whole."""
+    """Index the entries that consist of the letters a-z (in any case); drop all others."""
     kept: set[str] = set()
     dropped: set[str] = set()
     for entry in entries:

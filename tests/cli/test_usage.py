@@ -85,4 +85,4 @@ def test_help_has_examples(args: tuple[str, ...], cli: Cli) -> None:
 @pytest.mark.parametrize("number", ["0", "257", "many"])
 def test_a_wrong_number_of_processes_is_one_error(number: str, cli: Cli) -> None:
     done = cli("worker", "--processes", number)
-    assert (done.status, done.err) == (2, "error: STREAM_PROCESSES: a number from 1 to 256, or auto\n")
+    assert (done.status, done.err) == (2, "error: STREAM_PROCESSES: must be a number from 1 to 256, or auto\n")
