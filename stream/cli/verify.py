@@ -56,7 +56,7 @@ def verify(
     if follow:
         _follow(chosen, auditor, folders, interval)
     else:
-        _with_progress(lambda tell: auditor.round(folders, tell))
+        _with_progress(lambda tell: auditor.run_round(folders, tell))
     verdict = auditor.verdict
     if output is Format.JSON:
         out.print(orjson.dumps(verdict.as_json()).decode(), markup=False)
@@ -84,7 +84,7 @@ def _follow(chosen: Settings, auditor: Auditor, folders: list[Path], interval_s:
     said, failed = 0, 0
     while not stopped.is_set():
         try:
-            auditor.round(folders)
+            auditor.run_round(folders)
         except (Retriable, Fatal) as why:
             failed += 1
             if isinstance(why, Refused) or failed > ROUNDS_FAILED_MAX:

@@ -115,7 +115,7 @@ def test_missing_topics_are_one_error(arguments: tuple[str, ...], cli: Cli, bare
 def test_missing_folder_is_one_error(cli: Cli, stream_env: dict[str, str]) -> None:
     done = cli("verify", "--state-dir", "nowhere", env=stream_env)
     assert done.status == 1
-    assert "there is no folder nowhere" in done.err
+    assert "the folder nowhere does not exist" in done.err
 
 
 def test_follow_exports_what_it_finds(spawn: Spawn, stream_env: dict[str, str], put: Put) -> None:

@@ -47,11 +47,11 @@ def test_live_worker_is_clean_and_forgeries_are_found(stream_env: dict[str, str]
             produce(stream_env, [(None, b"\xff")], partition=1)
             found = audit(stream_env)
             assert found.holds, found.differences
-            following.round([Path(stream_env["STREAM_STATE_DIR"])])
+            following.run_round([Path(stream_env["STREAM_STATE_DIR"])])
             assert following.verdict.holds, following.verdict.differences
         wait_until(lambda: len(read(stream_env, "result")) == 5_000, 60)
         assert worker.stop() == 0
-    following.round()
+    following.run_round()
     for found in (audit(stream_env), following.verdict):
         assert found.holds, found.differences
         assert (found.records, found.results, found.dead_letters) == (5_005, 5_000, 5)
@@ -66,7 +66,7 @@ def test_live_worker_is_clean_and_forgeries_are_found(stream_env: dict[str, str]
     found = audit(stream_env)
     assert kinds(found) == {"duplicated": 1, "unknown": 1, "totals": 1}
     assert any("act on partition 0 is 7" in sentence for sentence in found.differences)
-    following.round()
+    following.run_round()
     assert kinds(following.verdict) == kinds(found)
 
 

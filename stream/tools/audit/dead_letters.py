@@ -1,4 +1,4 @@
-"""Dead letters by the input that they speak of: on disk, for a flood of them must not fill the memory."""
+"""An index of dead letters by the input record that was rejected, on disk: a flood of them must fit too."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
@@ -7,62 +7,65 @@ from types import TracebackType
 from typing import Self
 
 from stream.kafka.reader import StoredRecord
-from stream.tools.audit.outcomes import Letter, content_of
+from stream.tools.audit.outcomes import DeadLetter, hash_content
 
-_BATCH = 10_000
+_BATCH_RECORDS = 10_000
 _PARTITION, _OFFSET, _REASON = "__streams.errors.partition", "__streams.errors.offset", "dead-letter.reason"
 _TOPIC, _GROUP = "__streams.errors.topic", "dead-letter.group"
 _SHORTENED = {"dead-letter.value-bytes", "dead-letter.key-bytes"}
 _Row = tuple[int, int, str, int | None]
 
 
-class LetterIndex:
-    """A temporary database: input partition, offset, reason, and a hash of key and value."""
+class DeadLetterIndex:
+    """A temporary database of input partition, input offset, reason, and a hash of key and value."""
 
     def __init__(self, folder: Path, topic: str, group: str) -> None:
-        """Only those of this input topic and group are taken: others may share the dead-letter topic."""
-        self._of = (topic.encode(), group.encode())
-        self._database = sqlite3.connect(folder / "letters.sqlite", isolation_level=None)
+        """Index the dead letters of this input topic and group only; others may share their topic."""
+        self._source = (topic.encode(), group.encode())
+        self._database = sqlite3.connect(folder / "dead-letters.sqlite", isolation_level=None)
         self._database.execute("PRAGMA journal_mode=OFF")
         self._database.execute(
-            "CREATE TABLE letters (partition INTEGER, source INTEGER, reason TEXT, content INTEGER)"
+            "CREATE TABLE dead_letters "
+            "(partition INTEGER, input_offset INTEGER, reason TEXT, content_hash INTEGER)"
         )
-        self._database.execute("CREATE INDEX by_source ON letters (partition, source)")
+        self._database.execute("CREATE INDEX by_input ON dead_letters (partition, input_offset)")
 
     def add(self, records: Iterable[StoredRecord]) -> int:
-        """Take dead letters; return how many do not say what they are of."""
+        """Add dead letters; return how many of the records do not name their input record."""
         rows: list[_Row] = []
-        nameless = 0
+        without_source = 0
         for record in records:
-            named = dict(record.headers)
-            if named.get(_TOPIC) is not None and (named[_TOPIC], named.get(_GROUP)) != self._of:
+            headers = dict(record.headers)
+            if headers.get(_TOPIC) is not None and (headers[_TOPIC], headers.get(_GROUP)) != self._source:
                 continue
-            row = _row(record, named)
+            row = _row(record, headers)
             if row is None:
-                nameless += 1
+                without_source += 1
                 continue
             rows.append(row)
-            if len(rows) >= _BATCH:
+            if len(rows) >= _BATCH_RECORDS:
                 self._insert(rows)
         self._insert(rows)
-        return nameless
+        return without_source
 
-    def take(self, partition: int) -> Iterator[Letter]:
-        """Yield the dead letters of an input partition, in the order of their input, and forget them."""
-        cursor = self._database.execute(
-            "SELECT source, reason, content FROM letters WHERE partition = ? ORDER BY source", (partition,)
+    def take(self, partition: int) -> Iterator[DeadLetter]:
+        """Yield the dead letters of an input partition, in the order of their input, then delete them."""
+        rows = self._database.execute(
+            "SELECT input_offset, reason, content_hash FROM dead_letters WHERE partition = ? "
+            "ORDER BY input_offset",
+            (partition,),
         )
-        for source, reason, content in cursor:
-            yield Letter(source, reason, content)
-        self._database.execute("DELETE FROM letters WHERE partition = ?", (partition,))
+        for input_offset, reason, content_hash in rows:
+            yield DeadLetter(input_offset, reason, content_hash)
+        self._database.execute("DELETE FROM dead_letters WHERE partition = ?", (partition,))
 
-    def left(self) -> int:
-        """Count those that nobody took: of partitions that the input has not."""
-        return int(self._database.execute("SELECT count(*) FROM letters").fetchone()[0])
+    def remaining(self) -> int:
+        """Count the dead letters that were not taken: they name partitions that the input does not have."""
+        return int(self._database.execute("SELECT count(*) FROM dead_letters").fetchone()[0])
 
     def _insert(self, rows: list[_Row]) -> None:
         self._database.execute("BEGIN")
-        self._database.executemany("INSERT INTO letters VALUES (?, ?, ?, ?)", rows)
+        self._database.executemany("INSERT INTO dead_letters VALUES (?, ?, ?, ?)", rows)
         self._database.execute("COMMIT")
         rows.clear()
 
@@ -70,19 +73,19 @@ class LetterIndex:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._database.close()
 
 
-def _row(record: StoredRecord, named: Mapping[str, bytes | None]) -> _Row | None:
-    is_whole = not _SHORTENED & named.keys()
+def _row(record: StoredRecord, headers: Mapping[str, bytes | None]) -> _Row | None:
+    is_whole = not _SHORTENED & headers.keys()
     try:
         return (
-            int(named[_PARTITION] or b""),
-            int(named[_OFFSET] or b""),
-            (named[_REASON] or b"").decode(errors="replace"),
-            content_of(record.key, record.value) if is_whole else None,
+            int(headers[_PARTITION] or b""),
+            int(headers[_OFFSET] or b""),
+            (headers[_REASON] or b"").decode(errors="replace"),
+            hash_content(record.key, record.value) if is_whole else None,
         )
     except (KeyError, ValueError):
         return None

@@ -1,7 +1,7 @@
-"""One partition's input against its outcomes, side by side, and its totals against their fold. Pure.
+"""Compares one partition's input with its outcomes, and its totals with the fold of its input. Pure.
 
-Results lie on the partition of their input and in its order, so that a merge is enough: in memory are the
-totals, which the dictionary bounds, and input records whose outcome has not come yet.
+Results are on the partition of their input and in its order, so a merge join is enough. Memory holds only the
+totals, which the dictionary bounds, and the input records whose outcome has not been read yet.
 """
 
 from collections import deque
@@ -10,147 +10,151 @@ from typing import Generic, TypeVar
 
 from stream.core.records import InputRecord
 from stream.errors import Reason
-from stream.tools.audit.judge import Judge
-from stream.tools.audit.outcomes import Bounds, Letter, Result, StoreCopy, content_of
+from stream.tools.audit.expected import ExpectedOutcomes
+from stream.tools.audit.outcomes import Bounds, DeadLetter, Result, StoreCopy, hash_content
 from stream.tools.audit.verdict import Verdict
 
 Item = TypeVar("Item")
-MISSING_MAX = 1_000_000  # input records without an outcome that are kept in mind, of a partition
-MISSING_BYTES_MAX = 256 * 1024 * 1024
+PENDING_RECORDS_MAX = 1_000_000  # input records of a partition whose outcome has not been read yet
+PENDING_BYTES_MAX = 256 * 1024 * 1024
 
 
-class _Ahead(Generic[Item]):
-    """An iterator that is looked into before it is taken from."""
+class _Peekable(Generic[Item]):
+    """An iterator whose next item can be checked before it is taken."""
 
     def __init__(self, items: Iterator[Item]) -> None:
         self._items = items
         self._head = next(items, None)
 
-    def while_(self, holds: Callable[[Item], bool]) -> Iterator[Item]:
-        """Take items as long as the condition holds for the next."""
-        while self._head is not None and holds(self._head):
+    def take_while(self, condition: Callable[[Item], bool]) -> Iterator[Item]:
+        """Take items while the condition holds for the next one."""
+        while self._head is not None and condition(self._head):
             taken, self._head = self._head, next(self._items, None)
             yield taken
 
 
 class PartitionJoin:
-    """One partition, looked at further and further."""
+    """Compares the input of one partition with its outcomes, one range of offsets after the other.
 
-    def __init__(self, partition: int, judge: Judge, verdict: Verdict) -> None:
-        self._partition = partition
-        self._judge = judge
-        self._verdict = verdict
-        self._missing: dict[int, InputRecord] = {}
-        self._missing_bytes = 0
-        self.unjudged = 0  # records whose outcome retention may have taken
-        self._ahead: deque[tuple[int, Mapping[str, int]]] = (
-            deque()
-        )  # of input that the totals do not stand for yet
-        self._last_source = -1
+    Attributes:
+        fold: signature -> total that the input gives, as far as the totals cover it.
+        unverifiable: input records whose outcome retention may have deleted.
+    """
+
+    def __init__(self, partition: int, expected: ExpectedOutcomes, verdict: Verdict) -> None:
         self.fold: dict[str, int] = {}
+        self.unverifiable = 0
+        self._partition = partition
+        self._expected = expected
+        self._verdict = verdict
+        self._pending: dict[int, InputRecord] = {}  # offset -> record whose outcome has not been read yet
+        self._pending_bytes = 0
+        self._deltas = deque[tuple[int, Mapping[str, int]]]()  # of input that the totals do not cover yet
+        self._last_source = -1  # input offset of the latest result
 
     def advance(
         self,
         bounds: Bounds,
         inputs: Iterable[InputRecord],
         results: Iterator[Result],
-        letters: Iterator[Letter],
+        dead_letters: Iterator[DeadLetter],
         stores: Sequence[StoreCopy] = (),
     ) -> None:
-        """Look at the next input records and outcomes, each in the order of their offsets.
+        """Compare the next input records with the next outcomes, each in the order of their offsets.
 
-        `letters` are in the order of their input. `stores` stand for input before `bounds.counted_to`.
+        `dead_letters` are in the order of their input. `stores` cover no input from `bounds.counted_to` on.
         """
-        waiting = deque(sorted(stores, key=lambda store: store.input_offset))
-        ahead, letters_ahead = _Ahead(results), _Ahead(letters)
+        uncompared = deque(sorted(stores, key=lambda store: store.input_offset))
+        next_results, next_dead_letters = _Peekable(results), _Peekable(dead_letters)
         for record in inputs:
+            offset = record.offset
             self._verdict.records += 1
-            for result in ahead.while_(lambda each: self._is_due(each, record.offset, bounds)):  # noqa: B023
-                self._late(result, bounds)
-            for letter in letters_ahead.while_(lambda each: each.offset < record.offset):  # noqa: B023
-                self._late_letter(letter, bounds)
-            if not self._take_outcomes(record, ahead, letters_ahead):
-                self._miss(record, bounds)
-            self._fold(bounds.counted_to, waiting)
-        for result in ahead.while_(lambda _: True):
-            self._late(result, bounds)
-        for letter in letters_ahead.while_(lambda _: True):
-            self._late_letter(letter, bounds)
-        self._ahead = deque(sorted(self._ahead, key=lambda each: each[0]))
-        self._fold(bounds.counted_to, waiting)
-        self._compare_stores(waiting, bounds.counted_to)
-        for store in waiting:
-            self._verdict.differ(
+            for result in next_results.take_while(lambda each: self._is_past(each, offset, bounds)):  # noqa: B023
+                self._compare_late_result(result, bounds)
+            for dead_letter in next_dead_letters.take_while(lambda each: each.input_offset < offset):  # noqa: B023
+                self._compare_late_dead_letter(dead_letter, bounds)
+            if not self._compare_outcomes(record, next_results, next_dead_letters):
+                self._await_outcome(record, bounds)
+            self._fold(bounds.counted_to, uncompared)
+        for result in next_results.take_while(lambda _: True):
+            self._compare_late_result(result, bounds)
+        for dead_letter in next_dead_letters.take_while(lambda _: True):
+            self._compare_late_dead_letter(dead_letter, bounds)
+        self._deltas = deque(sorted(self._deltas, key=lambda each: each[0]))
+        self._fold(bounds.counted_to, uncompared)
+        self._compare_stores(uncompared, bounds.counted_to)
+        for store in uncompared:
+            self._verdict.add_difference(
                 "stores",
-                f"{store.name} stands for input before {store.input_offset}, the count topic for input "
+                f"{store.name} covers input before {store.input_offset}, the count topic covers input "
                 f"before {bounds.counted_to}",
             )
-        for offset in [offset for offset in self._missing if offset < bounds.committed]:
-            if (lost := self._found(offset)) is not None:
-                self._lose(lost, bounds)
+        for offset in [offset for offset in self._pending if offset < bounds.committed]:
+            if (lost := self._pop_pending(offset)) is not None:
+                self._add_lost(lost, bounds)
 
-    def _take_outcomes(
-        self, record: InputRecord, results: "_Ahead[Result]", letters: "_Ahead[Letter]"
+    def _compare_outcomes(
+        self, record: InputRecord, results: "_Peekable[Result]", dead_letters: "_Peekable[DeadLetter]"
     ) -> int:
-        """Take what there is of a record; return how many outcomes that is."""
+        """Compare a record with its outcomes; return how many there are."""
         outcomes = 0
-        for result in results.while_(lambda each: each.source == (self._partition, record.offset)):
+        for result in results.take_while(lambda each: each.source == (self._partition, record.offset)):
             outcomes += 1
-            self._take(record, result, outcomes)
-        for letter in letters.while_(lambda each: each.offset == record.offset):
+            self._compare_result(record, result, outcomes)
+        for dead_letter in dead_letters.take_while(lambda each: each.input_offset == record.offset):
             outcomes += 1
-            self._take_letter(record, letter, outcomes)
+            self._compare_dead_letter(record, dead_letter, outcomes)
         return outcomes
 
-    def _miss(self, record: InputRecord, bounds: Bounds) -> None:
-        """Keep a record whose outcome has not come yet, while there is room."""
-        if len(self._missing) < MISSING_MAX and self._missing_bytes < MISSING_BYTES_MAX:
-            self._missing[record.offset] = record
-            self._missing_bytes += len(record.value or b"")
+    def _await_outcome(self, record: InputRecord, bounds: Bounds) -> None:
+        """Keep a record until its outcome is read; above the limits report it as lost at once."""
+        if len(self._pending) < PENDING_RECORDS_MAX and self._pending_bytes < PENDING_BYTES_MAX:
+            self._pending[record.offset] = record
+            self._pending_bytes += len(record.value or b"")
         else:
-            self._lose(record, bounds)
+            self._add_lost(record, bounds)
 
     def differing(self, totals: Mapping[bytes, bytes]) -> list[bytes]:
-        """Return the signatures whose totals are not the fold."""
+        """Return the signatures whose totals are not those of the fold."""
         keys = {*totals, *(key.encode() for key in self.fold)}
-        return sorted(key for key in keys if totals.get(key, b"0") != self._expected(key))
+        return sorted(key for key in keys if totals.get(key, b"0") != self._expected_total(key))
 
-    def _expected(self, key: bytes) -> bytes:
+    def _expected_total(self, key: bytes) -> bytes:
         return b"%d" % self.fold.get(key.decode(errors="replace"), 0)
 
     def compare(
-        self, name: str, kind: str, totals: Mapping[bytes, bytes], but: Collection[bytes] = ()
+        self, name: str, kind: str, totals: Mapping[bytes, bytes], ignored: Collection[bytes] = ()
     ) -> None:
-        """Note every total that is not the fold, `but` those."""
+        """Add a difference for every total that is not that of the fold, except the `ignored` signatures."""
         for key in self.differing(totals):
-            if key in but:
+            if key in ignored:
                 continue
-            found, expected = totals.get(key, b"0"), self._expected(key)
-            by = f", {int(found) - int(expected):+d}" if found.isdigit() else ""
-            self._verdict.differ(
+            total, expected = totals.get(key, b"0"), self._expected_total(key)
+            difference = f", {int(total) - int(expected):+d}" if total.isdigit() else ""
+            self._verdict.add_difference(
                 kind,
                 f"{name}: the total of {key.decode(errors='replace')} on partition {self._partition} is "
-                f"{found.decode(errors='replace')}, the input gives {expected.decode()}{by}",
+                f"{total.decode(errors='replace')}, the input gives {expected.decode()}{difference}",
             )
 
-    def _is_due(self, result: Result, offset: int, bounds: Bounds) -> bool:
-        """Whether it speaks of nothing that is still to come."""
+    def _is_past(self, result: Result, offset: int, bounds: Bounds) -> bool:
+        """Whether the input of a result is not among the records from `offset` on."""
         partition, source = result.source
         return partition != self._partition or source < offset or source >= bounds.end
 
-    def _take(self, record: InputRecord, result: Result, outcomes: int) -> None:
+    def _compare_result(self, record: InputRecord, result: Result, outcomes: int) -> None:
         self._verdict.results += 1
         if outcomes > 1:
-            self._verdict.differ(
-                "duplicated", f"{self._where(record.offset)} has {outcomes} outcomes, not one"
+            self._verdict.add_difference(
+                "duplicated", f"{self._name(record.offset)} has {outcomes} outcomes instead of one"
             )
             return
-        self._in_order(result)
-        expected = self._judge.of(record)
+        self._check_order(result)
+        expected = self._expected.of(record)
         if isinstance(expected, Reason):
-            self._verdict.differ(
+            self._verdict.add_difference(
                 "wrong",
-                f"{self._where(record.offset)} has a result; it is to be rejected as {expected.value}",
+                f"{self._name(record.offset)} has a result, but must be rejected as {expected.value}",
             )
             return
         blob_id, decision = expected
@@ -161,100 +165,104 @@ class PartitionJoin:
             or body.get("blob_id") != blob_id
             or result.key != blob_id.encode()
         ):
-            self._verdict.differ(
-                "wrong", f"{self._where(record.offset)}: the result at {result.at} is not what its text gives"
+            self._verdict.add_difference(
+                "wrong", f"{self._name(record.offset)}: the result at {result.offset} does not match its text"
             )
         self._verdict.words += decision.words
-        self._ahead.append((record.offset, decision.deltas))
+        self._deltas.append((record.offset, decision.deltas))
 
-    def _take_letter(self, record: InputRecord, letter: Letter, outcomes: int) -> None:
+    def _compare_dead_letter(self, record: InputRecord, dead_letter: DeadLetter, outcomes: int) -> None:
         self._verdict.dead_letters += 1
         if outcomes > 1:
-            self._verdict.differ(
-                "duplicated", f"{self._where(record.offset)} has {outcomes} outcomes, not one"
+            self._verdict.add_difference(
+                "duplicated", f"{self._name(record.offset)} has {outcomes} outcomes instead of one"
             )
             return
-        if letter.content not in {None, content_of(record.key, record.value)}:
-            self._verdict.differ(
-                "wrong", f"{self._where(record.offset)}: key or value of its dead letter are not the record's"
+        if dead_letter.content_hash not in {None, hash_content(record.key, record.value)}:
+            self._verdict.add_difference(
+                "wrong", f"{self._name(record.offset)}: its dead letter has another key or value"
             )
             return
-        if letter.reason in {Reason.RETRIES_EXHAUSTED.value, Reason.RESULT_TOO_LARGE.value}:
-            return  # of the moment, or of the topic's limit at that time
-        expected = self._judge.of(record)
+        if dead_letter.reason in {Reason.RETRIES_EXHAUSTED.value, Reason.RESULT_TOO_LARGE.value}:
+            return  # depends on faults, or on the topic's limit at that time: cannot be computed again
+        expected = self._expected.of(record)
         reason = expected.value if isinstance(expected, Reason) else "a result"
-        if reason != letter.reason:
-            self._verdict.differ(
+        if reason != dead_letter.reason:
+            self._verdict.add_difference(
                 "wrong",
-                f"{self._where(record.offset)} was rejected as {letter.reason}; to be expected is {reason}",
+                f"{self._name(record.offset)} was rejected as {dead_letter.reason}; expected is {reason}",
             )
 
-    def _late(self, result: Result, bounds: Bounds) -> None:
-        """Take a result whose input was passed already, or that speaks of none of ours."""
+    def _compare_late_result(self, result: Result, bounds: Bounds) -> None:
+        """Compare a result whose input was read before, or is not of this partition and range."""
         partition, source = result.source
-        if partition == self._partition and (record := self._found(source)) is not None:
-            self._take(record, result, 1)
+        if partition == self._partition and (record := self._pop_pending(source)) is not None:
+            self._compare_result(record, result, 1)
             return
         self._verdict.results += 1
         if partition != self._partition:
-            self._verdict.differ(
+            self._verdict.add_difference(
                 "misplaced",
-                f"the result at {result.at} on partition {self._partition} is of partition {partition}",
+                f"the result at {result.offset} on partition {self._partition} is of partition {partition}",
             )
         elif bounds.first <= source < bounds.end and self._last_source >= source:
-            self._verdict.differ("duplicated", f"{self._where(source)} has one more result, at {result.at}")
+            self._verdict.add_difference(
+                "duplicated", f"{self._name(source)} has another result, at {result.offset}"
+            )
         elif source >= bounds.first:
-            self._verdict.differ(
+            self._verdict.add_difference(
                 "unknown",
-                f"the result at {result.at} is of {self._where(source)}, which is not there or not committed",
+                f"the result at {result.offset} is of {self._name(source)}, which is missing or not "
+                "committed",
             )
 
-    def _late_letter(self, letter: Letter, bounds: Bounds) -> None:
-        if (record := self._found(letter.offset)) is not None:
-            self._take_letter(record, letter, 1)
+    def _compare_late_dead_letter(self, dead_letter: DeadLetter, bounds: Bounds) -> None:
+        if (record := self._pop_pending(dead_letter.input_offset)) is not None:
+            self._compare_dead_letter(record, dead_letter, 1)
             return
         self._verdict.dead_letters += 1
-        if letter.offset >= bounds.first:
-            self._verdict.differ(
+        if dead_letter.input_offset >= bounds.first:
+            self._verdict.add_difference(
                 "unknown",
-                f"a dead letter is of {self._where(letter.offset)}, which has another outcome, is not there "
-                "or not committed",
+                f"a dead letter is of {self._name(dead_letter.input_offset)}, which has another outcome, is "
+                "missing or is not committed",
             )
 
-    def _in_order(self, result: Result) -> None:
+    def _check_order(self, result: Result) -> None:
         if result.source[1] < self._last_source:
-            self._verdict.differ(
+            self._verdict.add_difference(
                 "misplaced",
-                f"the result at {result.at} of {self._where(result.source[1])} follows one of a later record",
+                f"the result at {result.offset} of {self._name(result.source[1])} follows one of a later "
+                "record",
             )
         self._last_source = max(self._last_source, result.source[1])
 
     def _fold(self, counted_to: int, stores: deque[StoreCopy]) -> None:
-        """Add what the totals stand for, and compare stores on the way."""
-        while self._ahead and self._ahead[0][0] < counted_to:
-            offset, deltas = self._ahead.popleft()
+        """Add the deltas of input before `counted_to`; compare each store once the fold is at its offset."""
+        while self._deltas and self._deltas[0][0] < counted_to:
+            offset, deltas = self._deltas.popleft()
             self._compare_stores(stores, offset)
-            for key, grown in deltas.items():
-                self.fold[key] = self.fold.get(key, 0) + grown
+            for key, increase in deltas.items():
+                self.fold[key] = self.fold.get(key, 0) + increase
 
     def _compare_stores(self, stores: deque[StoreCopy], offset: int) -> None:
-        """Compare those that stand for no input from `offset` on."""
+        """Compare the stores that cover no input from `offset` on."""
         while stores and stores[0].input_offset <= offset:
             store = stores.popleft()
             self.compare(store.name, "stores", store.totals)
 
-    def _found(self, offset: int) -> InputRecord | None:
-        record = self._missing.pop(offset, None)
+    def _pop_pending(self, offset: int) -> InputRecord | None:
+        record = self._pending.pop(offset, None)
         if record is not None:
-            self._missing_bytes -= len(record.value or b"")
+            self._pending_bytes -= len(record.value or b"")
         return record
 
-    def _lose(self, record: InputRecord, bounds: Bounds) -> None:
-        is_rejected = bounds.letters_cut and isinstance(self._judge.of(record), Reason)
+    def _add_lost(self, record: InputRecord, bounds: Bounds) -> None:
+        is_rejected = bounds.dead_letters_truncated and isinstance(self._expected.of(record), Reason)
         if record.offset < bounds.outcomes_from or is_rejected:
-            self.unjudged += 1
+            self.unverifiable += 1
         elif record.offset < bounds.committed:
-            self._verdict.differ("lost", f"{self._where(record.offset)} has no outcome")
+            self._verdict.add_difference("lost", f"{self._name(record.offset)} has no outcome")
 
-    def _where(self, offset: int) -> str:
+    def _name(self, offset: int) -> str:
         return f"input record {self._partition}:{offset}"

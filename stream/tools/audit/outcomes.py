@@ -1,4 +1,4 @@
-"""What an audit looks at: results, dead letters, stores, and how far."""
+"""What an audit compares: results, dead letters and copies of stores, between which offsets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,47 +9,59 @@ import orjson
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A committed result: where it lies and what it says. `source` is its input's partition and offset."""
+    """A committed result.
 
-    at: int
+    Attributes:
+        offset: in the result topic.
+        source: partition and offset of its input record.
+    """
+
+    offset: int
     source: tuple[int, int]
     body: Mapping[str, Any]
     key: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """A committed dead letter of this partition's input.
+class DeadLetter:
+    """A committed dead letter of an input record of this partition.
 
     Attributes:
-        content: `content_of` its key and value; None where they were shortened.
+        input_offset: of the rejected record.
+        content_hash: `hash_content` of key and value; None if the dead letter was shortened.
     """
 
-    offset: int
+    input_offset: int
     reason: str
-    content: int | None
+    content_hash: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class StoreCopy:
-    """What a store holds, and the input offset that it stands for."""
+    """A copy of the totals in a store.
+
+    Attributes:
+        input_offset: the totals cover all input before it.
+        changelog_offset: the store holds the changelog up to here.
+    """
 
     name: str
     input_offset: int
+    changelog_offset: int
     totals: Mapping[bytes, bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How far a partition is looked at.
+    """The offsets of one input partition that limit a comparison.
 
     Attributes:
-        first: where its input begins.
-        committed: up to here every input record has an outcome among those given.
-        end: outcomes speak of input before this.
-        counted_to: up to here the totals stand.
-        outcomes_from: earlier input may have had a result that retention took.
-        letters_cut: retention took dead letters: what the core rejects may have had one.
+        first: where the input begins.
+        committed: every input record before this offset has an outcome among those compared.
+        end: all outcomes compared are of input before this offset.
+        counted_to: the totals cover all input before this offset.
+        outcomes_from: retention may have deleted the results of earlier input.
+        dead_letters_truncated: retention deleted dead letters, perhaps those of input compared here.
     """
 
     first: int
@@ -57,21 +69,21 @@ class Bounds:
     end: int
     counted_to: int
     outcomes_from: int = 0
-    letters_cut: bool = False
+    dead_letters_truncated: bool = False
 
 
-def content_of(key: bytes | None, value: bytes | None) -> int:
-    """Return a number for a record's key and value: equal ones have the same, within this process."""
+def hash_content(key: bytes | None, value: bytes | None) -> int:
+    """Return a hash of a record's key and value; it is valid within this process only."""
     return hash((key, value))
 
 
-def read_result(at: int, key: bytes | None, value: bytes | None, topic: str) -> Result | None:
-    """Read a result of the input `topic`; None where it is not one."""
+def read_result(offset: int, key: bytes | None, value: bytes | None, topic: str) -> Result | None:
+    """Read a result of the input `topic`; None if the record is not one."""
     try:
         body = orjson.loads(value or b"")
         source = body["source"]
         if source["topic"] != topic:
             return None
-        return Result(at, (int(source["partition"]), int(source["offset"])), body, key)
+        return Result(offset, (int(source["partition"]), int(source["offset"])), body, key)
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         return None

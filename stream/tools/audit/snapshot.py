@@ -1,11 +1,13 @@
-"""Where an audit looks up to, while workers may go on: the order of the questions is the argument.
+"""Takes the offsets between which an audit compares the topics, while workers go on writing.
 
-1. Committed offsets (stable ones): every input record below them has an outcome, already in the logs.
-2. The ends of the count topic; wait until the last stable offset has passed them: every transaction with a
-   total below is decided, so all its records are in the logs.
-3. The ends of results and dead letters; wait for them likewise: what is below is decided, and holds the
+The order of the requests makes them consistent:
+
+1. Stable committed offsets: every input record below them has an outcome, which is in the logs already.
+2. The ends of the count topic; wait until the last stable offset has passed them. Every transaction with a
+   total below is then decided, so all its records are in the logs.
+3. The ends of results and dead letters; wait for them likewise. What is below is decided, and holds the
    outcomes of 1 and of every total of 2.
-4. Committed offsets again (stable): every outcome below 3 is of input below them.
+4. Stable committed offsets again: every outcome below 3 is of input below them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,8 +22,8 @@ from stream.kafka.reader import partitions_of
 from stream.worker.patience import retry_for
 
 STABLE_S_MAX = 120.0  # an open transaction of a dead worker ends within its timeout
-ASK_S = 0.2
-COMMITTED_S = 5.0
+RETRY_S = 0.2
+COMMITTED_TIMEOUT_S = 5.0
 
 T = TypeVar("T")
 Ranges = Mapping[int, tuple[int, int]]
@@ -30,11 +32,11 @@ Ranges = Mapping[int, tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class AuditSnapshot:
-    """How far each topic is looked at.
+    """The ranges of offsets that an audit reads, by partition.
 
     Attributes:
-        committed: input partition -> below it every record has an outcome below the ends.
-        input: the same -> where it begins, and the offset that no outcome below the ends reaches.
+        committed: input partition -> every input record below this offset has an outcome below the ends.
+        input: input partition -> its first offset, and the offset below which all outcomes' input lies.
     """
 
     committed: Mapping[int, int]
@@ -44,8 +46,8 @@ class AuditSnapshot:
     counts: Ranges
 
 
-def make_cut(settings: Settings, admin: Admin) -> AuditSnapshot:
-    """Ask, in that order.
+def take_snapshot(settings: Settings, admin: Admin) -> AuditSnapshot:
+    """Request the offsets, in the order above.
 
     Raises:
         Fatal: a topic is missing, or a transaction stays open.
@@ -54,43 +56,43 @@ def make_cut(settings: Settings, admin: Admin) -> AuditSnapshot:
     before = _committed(settings, inputs)
     counts = _decided(admin, settings.count_topic)
     results = _decided(admin, settings.result_topic)
-    letters = _decided(admin, settings.dead_letter_topic)
+    dead_letters = _decided(admin, settings.dead_letter_topic)
     after = _committed(settings, inputs)
     first = {p: begin for p, (begin, _) in offset_ranges(admin, settings.input_topic, inputs).items()}
     return AuditSnapshot(
         committed={p: before[p] or 0 for p in inputs},
         input={p: (first[p], max(first[p], after[p] or 0)) for p in inputs},
         results=results,
-        dead_letters=letters,
+        dead_letters=dead_letters,
         counts=counts,
     )
 
 
 def _committed(settings: Settings, partitions: Sequence[int]) -> dict[int, int | None]:
     options = reader_options(settings)
-    return _patiently(
+    return _until_stable(
         f"the committed offsets of {settings.group_id}",
-        lambda: committed_offsets(options, settings.input_topic, partitions, COMMITTED_S),
+        lambda: committed_offsets(options, settings.input_topic, partitions, COMMITTED_TIMEOUT_S),
     )
 
 
 def _decided(admin: Admin, topic: str) -> Ranges:
-    """Return the ranges of a topic, once nothing below their ends is open."""
+    """Return the ranges of a topic, once no transaction below their ends is open."""
     partitions = partitions_of(admin, topic)
-    ranges = _patiently(topic, lambda: offset_ranges(admin, topic, partitions))
+    ranges = _until_stable(topic, lambda: offset_ranges(admin, topic, partitions))
 
     def check() -> Ranges:
         stable = offset_ranges(admin, topic, partitions, stable=True)
-        still = [p for p, (_, end) in ranges.items() if stable[p][1] < end]
-        if still:
-            raise Retriable(f"a transaction is open in {topic}, partition {still[0]}")
+        unstable = [p for p, (_, end) in ranges.items() if stable[p][1] < end]
+        if unstable:
+            raise Retriable(f"a transaction is open in {topic}, partition {unstable[0]}")
         return ranges
 
-    return _patiently(topic, check)
+    return _until_stable(topic, check)
 
 
-def _patiently(what: str, ask: Callable[[], T]) -> T:
+def _until_stable(subject: str, request: Callable[[], T]) -> T:
     try:
-        return retry_for(ask, STABLE_S_MAX, ASK_S)
+        return retry_for(request, STABLE_S_MAX, RETRY_S)
     except Retriable as why:
-        raise Fatal(f"{what}: not stable within {STABLE_S_MAX:.0f} s: {why}") from why
+        raise Fatal(f"{subject}: not stable within {STABLE_S_MAX:.0f} s: {why}") from why

@@ -1,27 +1,29 @@
-"""What an audit found."""
+"""The result of an audit."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
-DIFFERENCES_MAX = 20  # said one by one; the rest is counted
+DIFFERENCES_MAX = 20  # described one by one; further ones are only counted
 
 
 @dataclass(slots=True)
 class Verdict:
-    """Figures, and sentences for people.
+    """Counts of records and differences, and descriptions of the first differences.
 
     Attributes:
-        records: input records looked at; words: in those with a result.
-        results: looked at; dead_letters: the same.
+        records: input records that were read.
+        words: words of the input records that have a result.
+        results: results that were read.
+        dead_letters: dead letters that were read.
         lost: input records below the committed offset without an outcome.
         duplicated: outcomes beyond the first of an input record.
-        unknown: outcomes of input that is absent, or not committed.
-        wrong: outcomes that are not what the core makes of their input.
+        unknown: outcomes of input that is missing or not committed.
+        wrong: outcomes that differ from the expected outcome of their input.
         misplaced: results that are not in the order of their input, or on another partition.
         totals: totals of the count topic that are not the fold of the input.
-        stores: totals of stores that are not.
-        differences: sentences, the first so many.
-        unchecked: what could not be looked at, and why.
+        stores: totals of stores that are not the fold of the input.
+        differences: sentences that describe the first `differences_max` differences.
+        unchecked: sentences that say what could not be checked, and why.
     """
 
     records: int = 0
@@ -43,22 +45,22 @@ class Verdict:
 
     @property
     def different(self) -> int:
-        """How many differences there are."""
+        """Number of differences of all kinds."""
         return sum(getattr(self, kind) for kind in self.KINDS)
 
     @property
     def holds(self) -> bool:
-        """Whether every record has exactly one outcome, each is right, and the totals are their fold."""
+        """Whether every record has exactly one outcome, as expected, and the totals are their fold."""
         return not self.different
 
-    def differ(self, kind: str, sentence: str) -> None:
-        """Count a difference, and keep its sentence while there is room."""
+    def add_difference(self, kind: str, sentence: str) -> None:
+        """Count a difference; keep its sentence if it is among the first."""
         setattr(self, kind, getattr(self, kind) + 1)
         if len(self.differences) < self.differences_max:
             self.differences.append(sentence)
 
     def as_json(self) -> dict[str, Any]:
-        """Return it for machines."""
+        """Return the verdict as the JSON object that `verify --format json` prints."""
         figures = asdict(self)
         del figures["differences_max"]
         return {"holds": self.holds, **figures}
