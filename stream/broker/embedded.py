@@ -1,4 +1,4 @@
-"""Apache Kafka itself as a child process: one node, broker and controller in one, on the loopback."""
+"""Runs Apache Kafka as a child process: one node (broker and controller) on the loopback interface."""
 
 import os
 import shutil
@@ -21,31 +21,31 @@ from stream.broker.properties import CLIENT_LISTENER, Listener, broker_propertie
 from stream.broker.storage import Storage
 from stream.errors import Misconfigured
 
-_LOOK_AGAIN_S = 0.05
-_STARTED = "Kafka Server started"  # logged when the controller let the broker in and requests are taken
+_POLL_INTERVAL_S = 0.05
+_STARTED = "Kafka Server started"  # logged once the broker is registered and accepts requests
 _TAIL_LINES = 30
-_LOG_LINES_MAX = 10_000  # of one start that failed
+_LOG_LINES_MAX = 10_000  # read from the log of a failed start
 
 
 @dataclass(kw_only=True, eq=False)
 class EmbeddedBroker:
-    """A Kafka broker that lives as long as this object, and never longer than this process.
+    """A Kafka broker that lives as long as this object and never outlives this process.
 
-    The same ports and the same data over every stop, kill and start; `close`, or leaving the `with`
-    block, ends it for good and deletes its data unless a `data_dir` was given.
+    Ports and data stay the same over every stop, kill and start. `close`, or leaving the `with` block, ends
+    the broker for good and deletes its data unless a `data_dir` was given.
 
     Attributes:
-        port: of the broker, 0 for any free one.
-        data_dir: keeps its data there; a temporary folder otherwise.
+        port: the port of the broker; 0 takes any free port.
+        data_dir: the folder for its data; by default a temporary folder.
         java: a java binary or the home of a JRE (the setting STREAM_JAVA).
-        properties: Kafka's, over ours.
-        listeners: further ones, name to security protocol, each on a free port: see `address`.
-        advertised: name of a further listener to the port that clients are told, where a proxy listens.
-        heap_mib: of the JVM.
-        start_timeout_s: how long a start may take, a download not counted.
+        properties: Kafka properties that override the defaults of this module.
+        listeners: additional listeners, name to security protocol, each on a free port; see `address`.
+        advertised: name of an additional listener to the port that is advertised to clients (of a proxy).
+        heap_mib: heap size of the JVM.
+        start_timeout_s: time limit of a start, without downloads.
 
     Raises:
-        Misconfigured: this is Windows; the port is taken; a property is ours to set.
+        Misconfigured: the system is Windows, the port is taken, or a property must not be set.
     """
 
     port: int = 0
@@ -58,61 +58,64 @@ class EmbeddedBroker:
     start_timeout_s: float = 60.0
 
     def __post_init__(self) -> None:
-        """Choose ports and folder; nothing runs yet."""
+        """Choose ports and the folder; nothing runs yet."""
         if sys.platform == "win32":
-            raise Misconfigured("the embedded broker needs Linux or macOS", "set STREAM_BOOTSTRAP_SERVERS")
+            raise Misconfigured(
+                "the embedded broker needs Linux or macOS",
+                "set STREAM_BOOTSTRAP_SERVERS to a broker that is already running",
+            )
         if self.port:
             tcp.check_free(self.port)
         self._listeners, self._controller_port = _with_ports(self.port, self.listeners, self.advertised)
         folder = self.data_dir or Path(tempfile.mkdtemp(prefix="anagram-stream-broker-"))
-        self._held = _Held(None if self.data_dir else folder)
-        weakref.finalize(self, self._held.let_go)
+        self._resources = _Resources(None if self.data_dir else folder)
+        weakref.finalize(self, self._resources.release)
         self._storage = Storage(folder)
-        self._settings(self._storage.log_dir)  # a wrong one is refused here, before anything is fetched
+        self._settings(self._storage.log_dir)  # a forbidden property is refused here, before any download
 
     @property
     def bootstrap_servers(self) -> str:
-        """What a client's setting of that name takes."""
+        """The value of `bootstrap.servers` for clients."""
         return self.address(CLIENT_LISTENER)
 
     @property
     def pid(self) -> int | None:
-        """The broker's process id while it runs."""
-        running = self._held.process
+        """The process id of the broker, or None if it does not run."""
+        running = self._resources.process
         return running.pid if running and running.poll() is None else None
 
     def address(self, listener: str) -> str:
-        """The address that clients of one of its listeners take, by name."""
+        """Return the advertised address of a listener."""
         return next(each.address for each in self._listeners if each.name == listener)
 
     def bound(self, listener: str) -> str:
-        """Where one of its listeners listens, by name: the target of a proxy."""
+        """Return the address that a listener is bound to: the target of a proxy."""
         return next(each.bound for each in self._listeners if each.name == listener)
 
     @property
     def log(self) -> Path:
-        """The broker's own log."""
+        """The path of the broker's log."""
         return self._storage.log
 
     def log_tail(self, lines: int = _TAIL_LINES) -> str:
-        """The last lines that the JVM itself printed, then those of the broker's log."""
+        """Return the last lines of the JVM's output, then those of the broker's log."""
         parts = tail(self._storage.console, lines), tail(self._storage.log, lines)
         return "\n".join(part for part in parts if part)
 
     def start(self) -> Self:
-        """Fetch what is missing, format the folder if it is new, start, and return when it answers.
+        """Download what is missing, format a new folder, start the broker, and return when it answers.
 
         Raises:
-            Misconfigured: java, a port, the folder or a property is not right.
-            Refused: something could not be fetched, the folder is in use, or the broker did not start
-                for a cause that its log names.
-            Fatal: it did not start for any other cause.
+            Misconfigured: java, a port, the folder or a property is wrong.
+            Refused: a download failed, the folder is in use, or the broker did not start for a cause that
+                its log names.
+            Fatal: the broker did not start for another cause.
         """
-        assert self.pid is None, "it runs already"
-        self.kill()  # what a crash has left of the last run
-        ready = runtime.ready(self.java)
-        self._archive = archive.path(ready, cache_dir())
-        jvm = Jvm(ready, self._archive)
+        assert self.pid is None, "the broker is already running"
+        self.kill()  # remainders of the last run after a crash
+        kafka_runtime = runtime.prepare(self.java)
+        self._archive = archive.path(kafka_runtime, cache_dir())
+        jvm = Jvm(kafka_runtime, self._archive)
         for port in (self._controller_port, *(listener.port for listener in self._listeners)):
             tcp.check_free(port)
         lock = self._storage.lock()
@@ -121,7 +124,7 @@ class EmbeddedBroker:
         except OSError as error:
             raise not_started("the broker could not be started", str(error)) from error
         finally:
-            os.close(lock)  # the guard holds it on
+            os.close(lock)  # the guard keeps its own copy
         try:
             self._await_start(logged_bytes)
         except BaseException:
@@ -130,38 +133,38 @@ class EmbeddedBroker:
         return self
 
     def stop(self) -> None:
-        """End it in order; its data stay for the next start.
+        """Shut the broker down cleanly; its data stay for the next start.
 
-        Not while transactions are being committed: Kafka's orderly end of a single node leaves partitions
-        without a leader while it still ends transactions, takes them for deleted and skips their markers for
-        good ("Couldn't find leader endpoint" in its log). What they hold stays pending after the next start.
-        `kill` is safe: what was written lies in the page cache, which outlives the process.
+        Do not call it while transactions are being committed. During the clean shutdown of a single node,
+        partitions have no leader while Kafka still ends transactions; it takes them for deleted and skips
+        their markers for good ("Couldn't find leader endpoint" in its log). Those transactions stay pending
+        after the next start. `kill` is safe: written data are in the page cache, which outlives the process.
         """
-        process, self._held.process = self._held.process, None
+        process, self._resources.process = self._resources.process, None
         if process is not None:
             process.stop()
-            if process.poll() == archive.STOPPED_IN_ORDER:
+            if process.poll() == archive.CLEAN_SHUTDOWN:
                 archive.keep(self._storage.recorded, self._archive)
 
     def kill(self) -> None:
-        """End it with SIGKILL, as a crash would; its data stay for the next start."""
-        process, self._held.process = self._held.process, None
+        """End the broker with SIGKILL, like a crash; its data stay for the next start."""
+        process, self._resources.process = self._resources.process, None
         if process is not None:
             process.kill()
 
     def close(self) -> None:
-        """End it for good: a temporary folder goes with it; data that stay are not put at risk by `stop`."""
-        if self._held.scratch is None:
+        """End the broker for good and delete a temporary folder. A given folder is not risked with `stop`."""
+        if self._resources.scratch is None:
             self.kill()
         else:
             self.stop()
-        self._held.let_go()
+        self._resources.release()
 
     def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
 
@@ -175,48 +178,52 @@ class EmbeddedBroker:
             + tail(self._storage.log, _LOG_LINES_MAX, logged_bytes)
         )
 
-    def _says_it_started(self, logged_bytes: int) -> bool:
+    def _has_logged_start(self, logged_bytes: int) -> bool:
         return _STARTED in tail(self._storage.log, _LOG_LINES_MAX, logged_bytes)
 
     def _launch(self, jvm: Jvm, lock: int) -> int:
-        """Format the folder if need be and start the process; the bytes logged before."""
+        """Format a new folder and start the process; return the size of the log in bytes before the start."""
         settings = self._settings(self._storage.log_dir)
         self._storage.format(settings["node.id"], self._settings, jvm.storage_tool())
-        logged_bytes = self._storage.make_ready(settings)
-        self._held.process = GuardedProcess(
+        logged_bytes = self._storage.prepare(settings)
+        self._resources.process = GuardedProcess(
             jvm.broker(self._storage, self.heap_mib),
             folder=self._storage.run_dir,
             console=self._storage.console,
-            scratch=self._held.scratch,
+            scratch=self._resources.scratch,
             lock=lock,
         )
         return logged_bytes
 
     def _await_start(self, logged_bytes: int) -> None:
-        """Wait until it says that it started and takes a connection, or for its end, or for the time-out."""
-        assert self._held.process is not None
+        """Wait until the broker has logged its start and accepts connections.
+
+        Raises:
+            StreamError: the broker ended, or the time limit is exceeded.
+        """
+        assert self._resources.process is not None
         deadline = monotonic() + self.start_timeout_s
-        while not (self._says_it_started(logged_bytes) and tcp.answers(self._listeners[0].port)):
-            if (status := self._held.process.poll()) is not None:
+        while not (self._has_logged_start(logged_bytes) and tcp.answers(self._listeners[0].port)):
+            if (status := self._resources.process.poll()) is not None:
                 what = f"the broker ended with status {status} instead of starting"
                 raise not_started(what, self._log_since(logged_bytes))
             if monotonic() >= deadline:
                 what = f"the broker did not start within {self.start_timeout_s:.0f} s"
                 raise not_started(what, self._log_since(logged_bytes))
-            sleep(_LOOK_AGAIN_S)
+            sleep(_POLL_INTERVAL_S)
 
 
-class _Held:
-    """What must be let go of when the broker's object goes, by `close`, garbage collection or exit."""
+class _Resources:
+    """What is released when the broker object ends, by `close`, garbage collection or exit."""
 
     def __init__(self, scratch: Path | None) -> None:
         self.process: GuardedProcess | None = None
         self.scratch = scratch
         self._owner_pid = os.getpid()
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         if os.getpid() != self._owner_pid:
-            return  # a forked child has a copy of the object, not the broker
+            return  # a forked child has a copy of the object but does not own the broker
         process, self.process = self.process, None
         if process is not None:
             process.stop()
@@ -225,12 +232,12 @@ class _Held:
 
 
 def _with_ports(
-    port: int, further: Mapping[str, str], advertised: Mapping[str, int]
+    port: int, additional: Mapping[str, str], advertised: Mapping[str, int]
 ) -> tuple[tuple[Listener, ...], int]:
-    """The listeners with their ports, clients' first, and the controller's port."""
-    securities = {CLIENT_LISTENER: "PLAINTEXT", **further}
+    """Return the listeners with their ports, the client listener first, and the controller port."""
+    securities = {CLIENT_LISTENER: "PLAINTEXT", **additional}
     ports: list[int] = [port] if port else []
-    while len(ports) < len(securities) + 1:  # ends: free_port gives another port each time, or raises
+    while len(ports) < len(securities) + 1:  # ends: free_port returns a new port each time, or raises
         ports.append(tcp.free_port(avoid=frozenset({*ports, *advertised.values()})))
     listeners = tuple(
         Listener(name, security, own, advertised.get(name))

@@ -1,4 +1,4 @@
-"""Why the broker did not start: from the last lines of its log to a likely cause and its hint."""
+"""Finds the likely cause of a failed broker start in its log, and the hint that fixes it."""
 
 import re
 from dataclasses import dataclass
@@ -7,24 +7,24 @@ from pathlib import Path
 from stream.errors import Fatal, Misconfigured, Refused
 
 _TAIL_BYTES_MAX = 1024 * 1024
-_OUTSTANDING_LINES_MAX = 12
+_UNUSUAL_LINES_MAX = 12
 _LAST_LINES = 8
 _LINE_CHARS_MAX = 300
 _NOISE = re.compile(
     r"WARNING: |\s*at [\w.$/<>]+\(|\s*\.\.\. \d+ more|\s*$"
-)  # Java on itself, and stacks of calls
+)  # warnings of Java about itself, and stack traces
 _ROUTINE = re.compile(r"^\S+ (WARN|INFO|DEBUG) ")
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What a line of the log gives away.
+    """A cause of a failed start that the log reveals.
 
     Attributes:
-        pattern: found in the log.
-        what: the cause, for people.
-        hint: what to do about it.
-        is_usage: the caller asked for something impossible.
+        pattern: what the log contains.
+        what: the cause.
+        hint: what fixes it.
+        is_usage: a setting or an argument is wrong.
     """
 
     pattern: re.Pattern[str]
@@ -33,7 +33,7 @@ class Cause:
     is_usage: bool = False
 
 
-# In this order: the first that is found in the log is named.
+# The first cause that matches is reported.
 _CAUSES = tuple(
     Cause(re.compile(pattern, re.IGNORECASE), what, hint, is_usage)
     for pattern, what, hint, is_usage in (
@@ -41,24 +41,24 @@ _CAUSES = tuple(
         (
             "Failed to acquire lock",
             "another broker uses its data",
-            "stop that one, or choose another data_dir",
+            "stop that broker, or choose another data_dir",
             False,
         ),
         (
             "Address already in use|Failed to bind",
             "a port was taken by another process",
-            "start again with port 0, which takes a free one",
+            "start again with port 0, which takes a free port",
             False,
         ),
         (
             "OutOfMemoryError|Too small|Could not reserve enough|larger than the maximum|insufficient memory",
-            "it had too little memory",
-            "give it a larger heap_mib (512 is the default)",
+            "the broker had too little memory",
+            "increase heap_mib (the default is 512)",
             False,
         ),
         (
             "UnsupportedClassVersionError|Unrecognized VM option|Could not create the Java Virtual Machine",
-            "this Java cannot run it",
+            "this Java cannot run Kafka",
             "set STREAM_JAVA to a Java of version 17 or later",
             True,
         ),
@@ -76,8 +76,8 @@ _CAUSES = tuple(
         ),
         (
             "ConfigException|requirement failed|IllegalArgumentException|NumberFormatException",
-            "it refused one of its properties",
-            "correct or leave out the property that the log names",
+            "Kafka refused one of its properties",
+            "correct or remove the property that the log names",
             True,
         ),
     )
@@ -85,11 +85,11 @@ _CAUSES = tuple(
 
 
 def tail(path: Path, lines: int, since_byte: int = 0) -> str:
-    """The last lines of a file, none from before `since_byte`; nothing when it is not there."""
+    """Return the last lines of a file, starting at `since_byte`; empty if the file does not exist."""
     try:
         with path.open("rb") as file:
             size_bytes = path.stat().st_size
-            start = since_byte if since_byte <= size_bytes else 0  # it began anew in the meantime
+            start = since_byte if since_byte <= size_bytes else 0  # the log was rolled over
             file.seek(max(start, size_bytes - _TAIL_BYTES_MAX))
             return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
     except FileNotFoundError:
@@ -97,7 +97,7 @@ def tail(path: Path, lines: int, since_byte: int = 0) -> str:
 
 
 def not_started(what: str, log: str) -> Fatal:
-    """The error to raise: the likely cause, its hint, and what the log says of it."""
+    """Return the error to raise, with the likely cause, its hint and an excerpt of the log."""
     cause = next((cause for cause in _CAUSES if cause.pattern.search(log)), None)
     likely = f"; likely cause: {cause.what}" if cause else ""
     message = f"{what}{likely}\n{_excerpt(log)}"
@@ -107,8 +107,8 @@ def not_started(what: str, log: str) -> Fatal:
 
 
 def _excerpt(log: str) -> str:
-    """First what stands out, for a hundred lines of orderly shutdown follow it, then the last lines."""
+    """Return unusual lines, which a hundred lines of clean shutdown may follow, and then the last lines."""
     lines = [line for line in log.splitlines() if not _NOISE.match(line)]
-    outstanding = [line for line in dict.fromkeys(lines) if not _ROUTINE.match(line)][:_OUTSTANDING_LINES_MAX]
-    last = [line for line in lines[-_LAST_LINES:] if line not in outstanding]
-    return "\n".join(f"  | {line[:_LINE_CHARS_MAX]}" for line in [*outstanding, *last])
+    unusual = [line for line in dict.fromkeys(lines) if not _ROUTINE.match(line)][:_UNUSUAL_LINES_MAX]
+    last = [line for line in lines[-_LAST_LINES:] if line not in unusual]
+    return "\n".join(f"  | {line[:_LINE_CHARS_MAX]}" for line in [*unusual, *last])

@@ -1,4 +1,4 @@
-"""What is fetched on the first run, and the one display that shows it."""
+"""The downloads of the first run, and the display of their progress."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,29 +12,29 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 Advance = Callable[[int], None]
-"""Takes the bytes that came in since the last call; may be called from any thread."""
+"""Takes the number of bytes received since the last call; may be called from any thread."""
 
 _MB = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """One thing to fetch: its name for people and its bytes."""
+    """A file or group of files to download."""
 
     name: str
     size_bytes: int
 
 
 def cache_dir() -> Path:
-    """The user's cache of what was fetched, made if need be."""
+    """Return the user's cache folder for downloads; create it if it is missing."""
     return Path(user_cache_dir("anagram-stream", ensure_exists=True))
 
 
 @contextmanager
 def shown(downloads: Sequence[Download], console: Console | None = None) -> Iterator[list[Advance]]:
-    """Show the progress of all downloads: yields for each what to call as its bytes come in.
+    """Show the progress of all downloads; yield one `Advance` for each.
 
-    On a terminal one display with a row each; elsewhere a line at the start and one at the end.
+    A terminal shows one progress bar for each; otherwise one line is printed at the start and one at the end.
     """
     console = console or Console(stderr=True)
     show = _bars if console.is_terminal else _lines
@@ -53,12 +53,12 @@ def _bars(downloads: Sequence[Download], console: Console) -> Iterator[list[Adva
 @contextmanager
 def _lines(downloads: Sequence[Download], console: Console) -> Iterator[list[Advance]]:
     named = " and ".join(f"{download.name} ({download.size_bytes / _MB:.0f} MB)" for download in downloads)
-    say(f"fetching {named}, once", console)
+    print_line(f"downloading {named}, once", console)
     started = monotonic()
     yield [lambda _received: None for _ in downloads]
-    say(f"fetched in {monotonic() - started:.0f} s", console)
+    print_line(f"downloaded in {monotonic() - started:.0f} s", console)
 
 
-def say(line: str, console: Console | None = None) -> None:
-    """One line on standard error."""
+def print_line(line: str, console: Console | None = None) -> None:
+    """Print a line on standard error."""
     (console or Console(stderr=True)).print(line, soft_wrap=True, highlight=False, markup=False)

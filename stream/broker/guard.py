@@ -1,22 +1,22 @@
 """Keeps the broker from outliving the process that started it: `python -I -S guard.py`, run as a file.
 
-The guard stands between the two. It starts the broker and holds the read end of a pipe whose only write end
-is the parent's: whatever way the parent ends, SIGKILL too, the kernel closes that end, the guard reads the
-end of the file and stops the broker. Why not less:
+The guard is a process between the two. It starts the broker and holds the read end of a pipe; only the parent
+holds the write end. However the parent ends, even by SIGKILL, the kernel closes that end; the guard reads the
+end of file and stops the broker. Simpler means do not suffice:
 
 - `PR_SET_PDEATHSIG` set by the parent itself fires when the *thread* that started the broker ends, needs code
-  between fork and exec (unsafe with threads), is Linux only, and kills without a clean shutdown;
+  between fork and exec (unsafe with threads), works on Linux only, and kills without a clean shutdown;
 - an `atexit` hook or a signal handler does not run on SIGKILL.
 
-The guard leads a session of its own, so that a Ctrl-C in the terminal reaches the parent alone, which then
-stops the broker in order. Should the guard itself be killed, `PR_SET_PDEATHSIG` ends the broker on Linux;
-here it is safe, for the guard has one thread. A parent that forked (not exec'd) leaves copies of the write
-end behind, so the guard also looks whether its parent is still the one that started it.
+The guard leads its own session, so that Ctrl-C in the terminal reaches only the parent, which then stops the
+broker cleanly. If the guard itself is killed, `PR_SET_PDEATHSIG` ends the broker on Linux; that is safe here
+because the guard has one thread. A parent that forked (without exec) leaves copies of the write end behind;
+so the guard also checks that its parent process id is unchanged.
 
-Only the standard library, and little of it: it starts in some 30 ms.
+It imports only the standard library, and little of it: it starts in about 30 ms.
 
-Standard input: `t` stop in order, `k` kill at once, end of file: stop in order. Standard output: the broker's
-process id on one line. Exit status: the broker's, 128 + n when signal n ended it.
+Standard input: `t` stops cleanly, `k` kills at once, end of file stops cleanly. Standard output: the broker's
+process id on one line. Exit status: that of the broker, 128 + n if signal n ended it.
 """
 
 import contextlib
@@ -29,17 +29,17 @@ import sys
 from collections.abc import Callable
 from time import monotonic
 
-_LOOK_FOR_PARENT_S = 0.5
+_CHECK_PARENT_S = 0.5
 _TERMINATE, _KILL = b"t", b"k"
 _PR_SET_PDEATHSIG = 1
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command until it ends, the parent asks for its end, or the parent is gone.
+    """Run the command until it ends, the parent stops it, or the parent has ended.
 
     Args:
-        arguments: the parent's process id; seconds that an orderly stop may take; a folder to delete should
-            the parent be gone, or nothing; then the command.
+        arguments: process id of the parent; time limit of a clean stop in seconds; a folder to delete if the
+            parent has ended, or an empty string; then the command.
     """
     parent_pid, stop_timeout_s, scratch = int(arguments[0]), float(arguments[1]), arguments[2]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -48,9 +48,9 @@ def main(arguments: list[str]) -> int:
         arguments[3:],
         stdin=subprocess.DEVNULL,
         stdout=sys.stderr,
-        preexec_fn=_dies_with_us(),  # noqa: PLW1509 - the guard has no other thread
+        preexec_fn=_death_signal(),  # noqa: PLW1509 - the guard has no other thread
     )
-    with contextlib.suppress(OSError):  # the parent may be gone already: the loop below sees to it
+    with contextlib.suppress(OSError):  # the parent may have ended already: the loop below detects that
         os.write(1, b"%d\n" % broker.pid)
     orphaned = _watch(broker, parent_pid, stop_timeout_s, woken)
     if orphaned and scratch:
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _wake_on_signals() -> int:
-    """A descriptor that is readable once the broker ended (SIGCHLD) or somebody stops the guard (SIGTERM)."""
+    """Return a descriptor that becomes readable on SIGCHLD (the broker ended) or SIGTERM (stop the guard)."""
     readable, writable = os.pipe()
     os.set_blocking(readable, False)
     os.set_blocking(writable, False)
@@ -70,34 +70,34 @@ def _wake_on_signals() -> int:
     return readable
 
 
-def _dies_with_us() -> Callable[[], None] | None:
+def _death_signal() -> Callable[[], None] | None:
     if sys.platform != "linux":
         return None
-    import ctypes  # noqa: PLC0415 - only where it is needed, it is slow to load
+    import ctypes  # noqa: PLC0415 - slow to import; needed on Linux only
 
     prctl, guard_pid = ctypes.CDLL(None).prctl, os.getpid()
 
     def in_child() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != guard_pid:  # the guard was gone before the line above
+        if os.getppid() != guard_pid:  # the guard ended before the line above
             os._exit(1)
 
     return in_child
 
 
 def _watch(broker: subprocess.Popen[bytes], parent_pid: int, stop_timeout_s: float, woken: int) -> bool:
-    """Wait for the broker's end, passing on what the parent asks for; say whether the parent is gone."""
+    """Wait until the broker ends and carry out the parent's requests; return whether the parent has ended."""
     kill_at: float | None = None
     watched, orphaned = [0, woken], False
-    while broker.poll() is None:  # ends: with the broker, which gets SIGKILL at kill_at at the latest
-        readable, _, _ = select.select(watched, [], [], _LOOK_FOR_PARENT_S)
-        asked = os.read(0, 1) if 0 in readable else b"-"
-        if not asked or os.getppid() != parent_pid:
+    while broker.poll() is None:  # ends: the broker ends, by SIGKILL at `kill_at` at the latest
+        readable, _, _ = select.select(watched, [], [], _CHECK_PARENT_S)
+        request = os.read(0, 1) if 0 in readable else b"-"
+        if not request or os.getppid() != parent_pid:
             orphaned, watched = True, [woken]
         stopped = woken in readable and signal.SIGTERM in os.read(woken, 64)
-        if asked == _KILL or (kill_at is not None and monotonic() >= kill_at):
+        if request == _KILL or (kill_at is not None and monotonic() >= kill_at):
             broker.kill()
-        elif kill_at is None and (asked == _TERMINATE or orphaned or stopped):
+        elif kill_at is None and (request == _TERMINATE or orphaned or stopped):
             broker.terminate()
             kill_at = monotonic() + stop_timeout_s
     return orphaned

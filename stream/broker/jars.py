@@ -1,4 +1,4 @@
-"""Kafka's jars: fetched once by jgo, and checked against our own listing at every start."""
+"""Kafka's jars: downloaded once with jgo, and checked against `jars.txt` at every start."""
 
 import hashlib
 import logging
@@ -18,20 +18,20 @@ LISTING = Path(__file__).with_name("jars.txt")
 
 _CONNECTIONS = 4
 _TIMEOUT_S = 60
-_OTHERWISE = (
-    "connect to the network (Maven Central, or a proxy named in HTTPS_PROXY) and start again, "
-    "or set STREAM_BOOTSTRAP_SERVERS to use a broker that runs already"
+_NETWORK_HINT = (
+    "connect to the network (Maven Central, directly or by HTTPS_PROXY) and start again, "
+    "or set STREAM_BOOTSTRAP_SERVERS to a broker that is already running"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Jar:
-    """A line of the listing.
+    """A line of `jars.txt`.
 
     Attributes:
-        coordinate: Maven's, `group:artifact:version`.
-        size_bytes: of the file.
-        sha256: of the file, in hex.
+        coordinate: Maven coordinate, `group:artifact:version`.
+        size_bytes: size of the file.
+        sha256: hash of the file, in hex.
     """
 
     coordinate: str
@@ -40,13 +40,13 @@ class Jar:
 
     @property
     def filename(self) -> str:
-        """As Maven names it."""
+        """The file name that Maven gives the jar."""
         _, artifact, version = self.coordinate.split(":")
         return f"{artifact}-{version}.jar"
 
 
 def listed(listing: Path = LISTING) -> tuple[Jar, ...]:
-    """The jars of the broker, in the order of the class path."""
+    """Return the jars of the broker, in the order of the class path."""
     lines = [
         line.split() for line in listing.read_text("ascii").splitlines() if line and not line.startswith("#")
     ]
@@ -54,21 +54,21 @@ def listed(listing: Path = LISTING) -> tuple[Jar, ...]:
 
 
 def folder(cache: Path) -> Path:
-    """Where the jars are kept."""
+    """Return the folder of the jars in the cache."""
     return cache / f"kafka-{KAFKA_VERSION}"
 
 
-def check(jars: Sequence[Jar], where: Path, hint: str) -> None:
-    """Compare every file with its line.
+def check(jars: Sequence[Jar], jar_folder: Path, hint: str) -> None:
+    """Compare the size and hash of every jar with `jars.txt`.
 
     Raises:
-        Refused: a file is missing or is not what was listed.
+        Refused: a file is missing or differs.
     """
     for jar in jars:
-        found = _digest(where / jar.filename, jar)
-        if found != jar.sha256:
+        digest = _digest(jar_folder / jar.filename, jar)
+        if digest != jar.sha256:
             raise Refused(
-                f"{where / jar.filename} is not the jar that was listed: {found}, not {jar.sha256}", hint
+                f"{jar_folder / jar.filename} is not the expected jar: {digest} instead of {jar.sha256}", hint
             )
 
 
@@ -83,31 +83,32 @@ def _digest(path: Path, jar: Jar) -> str:
 
 
 def fetch(jars: Sequence[Jar], cache: Path, advance: Advance) -> None:
-    """Bring the jars into the cache: all of them, checked, or none.
+    """Download the jars into the cache: all of them, checked, or none.
 
     Raises:
-        Refused: they could not be had, or one is not what was listed.
+        Refused: a download failed, or a jar differs from `jars.txt`.
     """
     with tempfile.TemporaryDirectory(dir=cache, prefix="fetching-") as scratch:
-        # A repository of our own: jgo leaves half a file behind when interrupted, and ~/.m2 would keep it.
+        # A separate repository: an interrupted jgo leaves a partial file, which ~/.m2 would keep.
         repository, checked = Path(scratch, "repository"), Path(scratch, "jars")
         checked.mkdir()
         for jar, path in zip(jars, _download(jars, repository, advance), strict=True):
             path.replace(checked / jar.filename)
-        check(jars, checked, "fetch again from another network; a proxy may have changed the file on its way")
+        check(jars, checked, "download again from another network; a proxy may have changed the file")
         target = folder(cache)
         shutil.rmtree(target, ignore_errors=True)
         checked.replace(target)
 
 
 def _download(jars: Sequence[Jar], repository: Path, advance: Advance) -> list[Path]:
-    """Each listed coordinate by itself: a quarter of the time that resolving the tree of POMs again takes."""
+    """Download each coordinate separately: it takes a quarter of the time of resolving the tree of POMs."""
     try:
-        from jgo.constants import MAVEN_CENTRAL_URL  # noqa: PLC0415 - only the first run needs it
+        from jgo.constants import MAVEN_CENTRAL_URL  # noqa: PLC0415 - needed by the first run only
         from jgo.maven import MavenContext, PythonResolver  # noqa: PLC0415 - the same
     except ImportError as error:
         raise Refused(
-            f"Kafka's jars are fetched by jgo: {error}", "pip install 'anagram-stream[embedded]'"
+            f"Kafka's jars are downloaded with jgo, which is missing: {error}",
+            "pip install 'anagram-stream[embedded]'",
         ) from error
 
     @contextmanager
@@ -132,15 +133,15 @@ def _download(jars: Sequence[Jar], repository: Path, advance: Advance) -> list[P
             return [future.result() for future in pending]
         except (OSError, RuntimeError) as error:  # requests raises OSErrors, jgo RuntimeErrors
             raise Refused(
-                f"Kafka {KAFKA_VERSION} could not be fetched from Maven Central: {error}", _OTHERWISE
+                f"Kafka {KAFKA_VERSION} could not be downloaded from Maven Central: {error}", _NETWORK_HINT
             ) from error
         finally:
-            pool.shutdown(cancel_futures=True)  # what waits still, after a failure or a Ctrl-C
+            pool.shutdown(cancel_futures=True)  # pending downloads, after a failure or Ctrl-C
 
 
 @contextmanager
 def _silent(name: str) -> Iterator[None]:
-    """Nothing of a library's own log: its warnings are about checksums that we check ourselves."""
+    """Suppress the log of a library: its warnings are about checksums that `check` verifies."""
     logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)

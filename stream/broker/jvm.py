@@ -1,4 +1,4 @@
-"""The command lines of the JVM."""
+"""The command lines that start the JVM."""
 
 import os
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ from pathlib import Path
 from stream.broker.runtime import Runtime
 from stream.broker.storage import Storage
 
-# For a broker that lives for minutes and shares two cores with its clients. The second compiler takes twice
-# the CPU time over the first half minute, and then saves a sixth at most. G1 takes half as much memory again.
+# For a broker that lives for minutes and shares two cores with its clients. The second compiler doubles the
+# CPU time of the first half minute and saves at most a sixth later. G1 takes 50 % more memory.
 _FLAGS = (
     "-XX:TieredStopAtLevel=1",
     "-XX:+UseSerialGC",
-    "-XX:-UsePerfData",  # a kill would leave its file in /tmp
-    "-Xlog:disable",  # hundreds of warnings about what the archive leaves out
+    "-XX:-UsePerfData",  # its file in /tmp would survive a kill
+    "-Xlog:disable",  # hundreds of warnings about classes missing from the archive
     "-Xlog:all=error:stderr",
     "-Djava.awt.headless=true",
 )
@@ -22,23 +22,22 @@ _LOG4J = Path(__file__).with_name("log4j2.properties")
 
 @dataclass(frozen=True, slots=True)
 class Jvm:
-    """How Java is run.
+    """Builds command lines for one java and class path.
 
     Attributes:
-        runtime: the java and the class path.
-        archive: of loaded classes; need not exist yet.
+        archive: the archive of loaded classes; need not exist yet.
     """
 
     runtime: Runtime
     archive: Path
 
     def broker(self, storage: Storage, heap_mib: int) -> list[str]:
-        """The broker on this folder; without an archive it records one as it stops."""
+        """Return the command of the broker, which records a missing archive when it stops."""
         return [
             *self._java(),
             *([] if self.archive.exists() else [f"-XX:ArchiveClassesAtExit={storage.recorded}"]),
             f"-Xmx{heap_mib}m",
-            "-XX:+ExitOnOutOfMemoryError",  # a broker that limps on would keep the lock and the ports
+            "-XX:+ExitOnOutOfMemoryError",  # a crippled broker would keep the lock and the ports
             f"-Djava.io.tmpdir={storage.tmp}",
             f"-Dlog4j2.configurationFile={_LOG4J}",
             f"-Dstream.broker.log={storage.log}",
@@ -47,7 +46,7 @@ class Jvm:
         ]
 
     def storage_tool(self) -> list[str]:
-        """Kafka's formatter, its arguments to follow."""
+        """Return the command of Kafka's StorageTool, without its arguments."""
         return [*self._java(), "kafka.tools.StorageTool"]
 
     def _java(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Locks between processes, which end with the process that holds them."""
+"""Locks between processes; a lock is released when the process that holds it ends."""
 
 import os
 import sys
@@ -12,14 +12,14 @@ from stream.errors import Refused
 if sys.platform != "win32":
     import fcntl
 
-_WAIT_S_MAX = 900.0  # another process may be fetching over a slow line
-_LOOK_AGAIN_S = 0.2
+_WAIT_S_MAX = 900.0  # another process may be downloading on a slow network
+_POLL_INTERVAL_S = 0.2
 
 
 def try_lock(path: Path) -> int | None:
-    """An open, locked descriptor; None when somebody else holds the lock.
+    """Return an open, locked descriptor, or None if the lock is taken.
 
-    The lock belongs to the open file: a child that inherits the descriptor holds it on.
+    The lock belongs to the open file: a child that inherits the descriptor keeps the lock.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
@@ -35,18 +35,21 @@ def try_lock(path: Path) -> int | None:
 
 @contextmanager
 def locked(path: Path, when_waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold the lock, waiting for whoever holds it now, but not without a word.
+    """Hold the lock; if it is taken, call `when_waiting` once and wait for it.
 
     Raises:
-        Refused: it is held for longer than any download takes.
+        Refused: the lock stays taken for longer than any download takes.
     """
     deadline = monotonic() + _WAIT_S_MAX
     if (descriptor := try_lock(path)) is None:
         when_waiting()
-    while descriptor is None:  # ends: with the lock or at the deadline
+    while descriptor is None:  # ends: the lock is taken, or the deadline passes
         if monotonic() >= deadline:
-            raise Refused(f"{path} has been locked for {_WAIT_S_MAX:.0f} s", "end the process that holds it")
-        sleep(_LOOK_AGAIN_S)
+            raise Refused(
+                f"{path} has been locked for {_WAIT_S_MAX:.0f} s",
+                f"end the process that holds it: `fuser {path}` shows its id",
+            )
+        sleep(_POLL_INTERVAL_S)
         descriptor = try_lock(path)
     try:
         yield

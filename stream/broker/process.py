@@ -1,4 +1,4 @@
-"""A child process, seen through its guard."""
+"""A child process that is started and stopped by its guard process."""
 
 import contextlib
 import os
@@ -10,18 +10,18 @@ from pathlib import Path
 from stream.broker import guard
 from stream.errors import Fatal
 
-_STOP_TIMEOUT_S = 20.0  # a clean shutdown takes a second or two; after this the guard kills
+_STOP_TIMEOUT_S = 20.0  # a clean shutdown takes 1 to 2 s; after this time the guard kills
 _MARGIN_S = 10.0
 
 
 class GuardedProcess:
-    """A child that ends when asked to, and at the latest when this process ends.
+    """A child process that ends with this process at the latest.
 
     Attributes:
-        pid: the child's, not the guard's.
+        pid: process id of the child, not of the guard.
     """
 
-    def __init__(  # noqa: PLR0913 - what a child is given
+    def __init__(  # noqa: PLR0913 - options of a child process
         self,
         command: Sequence[str],
         *,
@@ -31,18 +31,21 @@ class GuardedProcess:
         lock: int | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
-        """Start it.
+        """Start the child.
 
         Args:
-            command: what to run.
-            folder: where to run it.
-            console: takes what it prints.
-            scratch: deleted should this process end first.
+            command: the command to run.
+            folder: its working directory.
+            console: the file for its output.
+            scratch: a folder that is deleted if this process ends first.
             lock: a descriptor that stays open as long as the child runs.
-            env: its environment; ours where there is none.
+            env: its environment, by default that of this process.
+
+        Raises:
+            Fatal: the command could not be run.
         """
         arguments = [str(os.getpid()), str(_STOP_TIMEOUT_S), str(scratch or "")]
-        # -I -S: no site-packages, no PYTHON* settings: quick, and nothing gets in the way.
+        # -I -S: a fast start, without site-packages and PYTHON* variables.
         python = [sys.executable, "-I", "-S", str(Path(guard.__file__))]
         with console.open("wb") as printed:
             self._guard = subprocess.Popen(
@@ -52,12 +55,12 @@ class GuardedProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=printed,
-                start_new_session=True,  # a Ctrl-C in the terminal is ours to handle
+                start_new_session=True,  # this process handles Ctrl-C in the terminal
                 pass_fds=() if lock is None else (lock,),
                 env=env,
             )
         assert self._guard.stdout is not None
-        line = self._guard.stdout.readline()  # ends: the guard writes it, or ends and so closes the pipe
+        line = self._guard.stdout.readline()  # ends: the guard writes a line, or ends and closes the pipe
         if not line:
             self._guard.wait()
             self.close()
@@ -65,31 +68,31 @@ class GuardedProcess:
         self.pid = int(line)
 
     def poll(self) -> int | None:
-        """Exit status, 128 + n after signal n; None while it runs."""
+        """Return the exit status (128 + n after signal n), or None while the child runs."""
         return self._guard.poll()
 
     def stop(self) -> None:
-        """End it in order; SIGKILL when that takes too long."""
-        self._ask(b"t")
+        """Stop the child cleanly, with SIGKILL if that takes too long."""
+        self._request(b"t")
 
     def kill(self) -> None:
-        """End it at once."""
-        self._ask(b"k")
+        """Kill the child at once."""
+        self._request(b"k")
 
-    def _ask(self, what: bytes) -> None:
-        """Through the guard, which knows whether the process id is still the broker's."""
+    def _request(self, request: bytes) -> None:
+        """Send a request to the guard, which knows whether the process id still belongs to the child."""
         assert self._guard.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it has ended by itself
-            self._guard.stdin.write(what)
+        with contextlib.suppress(BrokenPipeError):  # the guard has already ended
+            self._guard.stdin.write(request)
         try:
             self._guard.wait(_STOP_TIMEOUT_S + _MARGIN_S)
         except subprocess.TimeoutExpired:
-            self._guard.kill()  # takes the broker with it
+            self._guard.kill()  # this ends the child, too
             self._guard.wait()
         self.close()
 
     def close(self) -> None:
-        """Let go of the pipes; what still runs is stopped by the guard."""
+        """Close the pipes; the guard stops a child that still runs."""
         for pipe in (self._guard.stdin, self._guard.stdout):
             if pipe is not None:
                 pipe.close()

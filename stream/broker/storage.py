@@ -1,10 +1,10 @@
-"""The broker's folder: whose it is, formatted once, used by one broker at a time.
+"""The folder of a broker: formatted once, used by one broker at a time.
 
 data_dir/
   embedded.json      the Kafka version and the node that formatted it
-  lock               held while a broker runs on it
+  lock               held while a broker uses the folder
   kafka/             Kafka's own data
-  run/               server.properties, server.log (bounded), console.log (what the JVM prints), tmp/
+  run/               server.properties, server.log (bounded), console.log (output of the JVM), tmp/
 """
 
 import base64
@@ -29,13 +29,13 @@ class Storage:
 
     Attributes:
         folder: the data_dir.
-        log_dir: Kafka's own data in it.
-        run_dir: settings and logs in it.
-        settings: the broker's properties.
-        log: what the broker logs.
-        console: what its JVM prints.
-        recorded: takes the record of loaded classes.
-        tmp: for the JVM, whose native libraries would stay in the system's after a kill.
+        log_dir: the folder of Kafka's data.
+        run_dir: the folder of settings and logs.
+        settings: the file of the broker's properties.
+        log: the log of the broker.
+        console: the output of its JVM.
+        recorded: the recorded archive of loaded classes.
+        tmp: temporary files of the JVM; its native libraries would stay in /tmp after a kill.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -50,11 +50,11 @@ class Storage:
         self._mark = self.folder / "embedded.json"
 
     def lock(self) -> int:
-        """Take the folder, made if need be: a descriptor to close in the end.
+        """Create the folder if it is missing and lock it; return a descriptor for the caller to close.
 
         Raises:
-            Misconfigured: it cannot be written.
-            Refused: a broker runs on it, or it is not ours.
+            Misconfigured: the folder cannot be written.
+            Refused: another broker uses the folder.
         """
         try:
             self.run_dir.mkdir(parents=True, exist_ok=True)
@@ -65,22 +65,24 @@ class Storage:
                 "choose a data_dir that this user may write",
             ) from error
         if descriptor is None:
-            raise Refused(f"another broker uses {self.folder}", "stop that one, or choose another data_dir")
+            raise Refused(
+                f"another broker uses {self.folder}", "stop that broker, or choose another data_dir"
+            )
         return descriptor
 
     def format(
         self, node_id: str, properties: Callable[[Path], Mapping[str, str]], tool: Sequence[str]
     ) -> None:
-        """Format the folder unless it is already; all at once, so that an interrupted run leaves nothing.
+        """Format a new folder, atomically, so that an interrupted run leaves nothing behind.
 
         Args:
-            node_id: of the broker.
-            properties: the broker's properties for a log folder.
+            node_id: `node.id` of the broker.
+            properties: returns the broker's properties for a log folder.
             tool: the command that runs Kafka's StorageTool.
 
         Raises:
-            Refused: another Kafka, or another node, formatted it.
-            StreamError: Kafka refused to format it.
+            Refused: the folder was formatted by another Kafka version or node.
+            StreamError: Kafka could not format the folder.
         """
         mark = {"kafka": KAFKA_VERSION, "node.id": node_id}
         if self.log_dir.exists() or (self.folder / "meta.properties").exists():
@@ -94,8 +96,8 @@ class Storage:
         self._mark.write_text(json.dumps(mark), "utf-8")
         formatting.replace(self.log_dir)
 
-    def make_ready(self, properties: Mapping[str, str]) -> int:
-        """Write the properties and clear away what the last run left; the bytes logged so far."""
+    def prepare(self, properties: Mapping[str, str]) -> int:
+        """Write the properties and delete leftovers of the last run; return the size of the log in bytes."""
         self.settings.write_text(render(properties), "ascii")
         self.recorded.unlink(missing_ok=True)
         shutil.rmtree(self.tmp, ignore_errors=True)
@@ -104,21 +106,21 @@ class Storage:
 
     def _check(self, mark: Mapping[str, str]) -> None:
         try:
-            found = json.loads(self._mark.read_text("utf-8"))
+            formatted_as = json.loads(self._mark.read_text("utf-8"))
         except (FileNotFoundError, ValueError):
             raise Refused(
-                f"{self.folder} holds a Kafka's data that this package did not format",
-                "choose another data_dir, or set STREAM_BOOTSTRAP_SERVERS to use the broker it belongs to",
+                f"{self.folder} has Kafka data that this package did not format",
+                "choose another data_dir, or set STREAM_BOOTSTRAP_SERVERS to the broker of these data",
             ) from None
-        if found != mark:
+        if formatted_as != mark:
             raise Refused(
-                f"{self.folder} was formatted as {found}, and this broker is {mark}",
-                f"choose another data_dir, or give its data up: rm -r '{self.folder}'",
+                f"{self.folder} was formatted as {formatted_as}, but this broker is {mark}",
+                f"choose another data_dir, or delete the data: rm -r '{self.folder}'",
             )
 
     def _run(self, command: Sequence[str]) -> None:
         try:
-            done = subprocess.run(
+            result = subprocess.run(
                 command,
                 cwd=self.run_dir,
                 capture_output=True,
@@ -128,12 +130,12 @@ class Storage:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise not_started("the broker's folder could not be formatted", str(error)) from error
-        if done.returncode != 0:
-            raise not_started("the broker's folder could not be formatted", done.stdout + done.stderr)
+        if result.returncode != 0:
+            raise not_started("the broker's folder could not be formatted", result.stdout + result.stderr)
 
 
 def cluster_id() -> str:
-    """A new one, as Kafka writes it: 16 bytes in URL-safe base64, never with a leading `-` (an option)."""
+    """Return a new cluster id: 16 bytes in URL-safe base64, without a leading `-` (which marks an option)."""
     while (text := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
-        pass  # ends: one in 64 begins so
+        pass  # ends: 1 of 64 ids starts with `-`
     return text

@@ -1,4 +1,4 @@
-"""Ports of this machine's loopback."""
+"""Ports of the loopback interface."""
 
 import random
 import socket
@@ -6,29 +6,29 @@ import socket
 from stream.broker.properties import ADDRESS
 from stream.errors import Fatal, Misconfigured
 
-# Below the ephemeral ports (Linux from 32768, macOS from 49152): from those the system takes the near end of
-# any outgoing connection, which would lose us the port over a bounce. A client that dials such a port while
-# nobody listens can even be connected to itself, and then holds it.
+# Below the ephemeral ports (Linux from 32768, macOS from 49152). The system uses ephemeral ports for outgoing
+# connections, so the broker could lose such a port over a restart. A client that connects to such a port
+# while nothing listens can even be connected to itself, and then holds the port.
 _PORTS = range(20_000, 32_000)
 _TRIES_MAX = 200
 _CONNECT_TIMEOUT_S = 1.0
 
 
 def free_port(avoid: frozenset[int] = frozenset()) -> int:
-    """A port that nobody listens on, not one of `avoid`.
+    """Return a port that no process listens on, except those in `avoid`.
 
     Raises:
-        Fatal: none was found.
+        Fatal: no free port was found.
     """
     for _ in range(_TRIES_MAX):
-        port = random.choice(_PORTS)  # noqa: S311 - so that two processes seldom choose the same
+        port = random.choice(_PORTS)  # noqa: S311 - two processes rarely choose the same
         if port not in avoid and _is_free(port):
             return port
-    raise Fatal(f"no free port among {_TRIES_MAX} tried in {_PORTS.start}-{_PORTS.stop - 1}")
+    raise Fatal(f"no free port after {_TRIES_MAX} attempts in {_PORTS.start}-{_PORTS.stop - 1}")
 
 
 def check_free(port: int) -> None:
-    """Say so before Java is started when somebody listens on the port.
+    """Check, before Java is started, that no process listens on the port.
 
     Raises:
         Misconfigured: the port is taken.
@@ -36,12 +36,12 @@ def check_free(port: int) -> None:
     if not _is_free(port):
         raise Misconfigured(
             f"port {port} is taken by another process",
-            f"choose another, or 0 for any free one; `lsof -i :{port}` names who has it",
+            f"choose another port, or 0 for any free port; `lsof -i :{port}` shows the process",
         )
 
 
 def answers(port: int) -> bool:
-    """Whether a connection is accepted."""
+    """Return whether a connection to the port is accepted."""
     try:
         with socket.create_connection((ADDRESS, port), timeout=_CONNECT_TIMEOUT_S):
             return True
@@ -50,12 +50,12 @@ def answers(port: int) -> bool:
 
 
 def _is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tried:
-        # As Java does: connections of the last run that linger in TIME_WAIT are no hindrance.
-        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as candidate:
+        # Like Java: connections of the last run in TIME_WAIT do not block the port.
+        candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            tried.bind((ADDRESS, port))
-            tried.listen(1)
+            candidate.bind((ADDRESS, port))
+            candidate.listen(1)
         except (OSError, OverflowError):
             return False
     return True

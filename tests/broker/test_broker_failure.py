@@ -27,7 +27,7 @@ CAUSES = [
 
 
 @pytest.mark.parametrize(("log", "cause", "kind"), CAUSES)
-def test_the_log_gives_the_cause_away(log: str, cause: str, kind: type[Refused | Misconfigured]) -> None:
+def test_the_cause_is_found_in_the_log(log: str, cause: str, kind: type[Refused | Misconfigured]) -> None:
     error = not_started("the broker did not start", f"INFO starting\n{log}\nINFO shut down")
     assert type(error) is kind
     assert isinstance(error, (Refused, Misconfigured))
@@ -36,7 +36,7 @@ def test_the_log_gives_the_cause_away(log: str, cause: str, kind: type[Refused |
     assert error.hint
 
 
-def test_the_cause_is_shown_though_an_orderly_shutdown_follows_it() -> None:
+def test_the_cause_is_shown_even_before_a_long_clean_shutdown() -> None:
     shutdown = "".join(
         f"2026-11-23T17:00:54,487 INFO part {number} shut down (kafka)\n" for number in range(500)
     )
@@ -49,20 +49,20 @@ def test_the_cause_is_shown_though_an_orderly_shutdown_follows_it() -> None:
     assert len(shown) < 25
 
 
-def test_without_a_known_cause_the_log_speaks() -> None:
+def test_without_a_known_cause_the_log_is_shown() -> None:
     error = not_started("the broker did not start", "ERROR out of luck")
     assert type(error) is Fatal
     assert "ERROR out of luck" in str(error)
 
 
-def test_the_tail_of_a_log_is_bounded_and_of_none_is_empty(tmp_path: Path) -> None:
+def test_the_tail_of_a_log_is_bounded_and_empty_without_a_log(tmp_path: Path) -> None:
     log = tmp_path / "server.log"
     assert tail(log, 3) == ""
     log.write_bytes(b"".join(b"line %d \xff\n" % number for number in range(100_000)))
     assert [line.split()[1] for line in tail(log, 3).splitlines()] == ["99997", "99998", "99999"]
 
 
-def test_the_tail_is_of_this_run(tmp_path: Path) -> None:
+def test_the_tail_starts_at_this_run(tmp_path: Path) -> None:
     log = tmp_path / "server.log"
     log.write_text("before\nafter\n", "utf-8")
     assert tail(log, 10, since_byte=7) == "after"

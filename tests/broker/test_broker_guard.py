@@ -20,7 +20,7 @@ STUBBORN = [
     "import signal as s, time; s.signal(s.SIGTERM, s.SIG_IGN); print('on', flush=True); time.sleep(60)",
 ]
 
-# Starts a sleeper under guard, tells its process id, and then does what the test is about.
+# Starts a sleeper with a guard, prints its process id, and then runs what the test inserts.
 PARENT = f"""
 import os, sys, time
 from pathlib import Path
@@ -41,12 +41,12 @@ EXIT = "os._exit(0)"
 def wait_until_gone(pid: int, timeout_s: float = 15) -> None:
     deadline = monotonic() + timeout_s
     while is_alive(pid):
-        assert monotonic() < deadline, f"{pid} lives on"
+        assert monotonic() < deadline, f"process {pid} still runs"
         sleep(0.02)
 
 
 def is_alive(pid: int) -> bool:
-    """Whether it runs: a zombie that nobody reaped does not."""
+    """Return whether the process runs; a zombie does not."""
     try:
         os.kill(pid, 0)
         return Path(f"/proc/{pid}/stat").read_text("ascii").rsplit(")", 1)[1].split()[0] != "Z"
@@ -68,7 +68,7 @@ def guarded(command: list[str], folder: Path, lock: int) -> GuardedProcess:
     return GuardedProcess(command, folder=folder, console=folder / "console", scratch=None, lock=lock)
 
 
-def test_a_child_ends_in_order_when_asked_to(tmp_path: Path, lock: int) -> None:
+def test_stop_ends_the_child_cleanly(tmp_path: Path, lock: int) -> None:
     child = guarded(SLEEPER, tmp_path, lock)
     assert is_alive(child.pid)
     assert child.poll() is None
@@ -77,7 +77,7 @@ def test_a_child_ends_in_order_when_asked_to(tmp_path: Path, lock: int) -> None:
     assert not is_alive(child.pid)
 
 
-def test_a_child_can_be_killed(tmp_path: Path, lock: int) -> None:
+def test_kill_ends_the_child_at_once(tmp_path: Path, lock: int) -> None:
     child = guarded(SLEEPER, tmp_path, lock)
     child.kill()
     assert child.poll() == 128 + signal.SIGKILL
@@ -97,7 +97,7 @@ def test_a_child_that_does_not_stop_is_killed(
     assert child.poll() == 128 + signal.SIGKILL
 
 
-def test_the_status_of_a_child_that_ended_is_its_own(tmp_path: Path, lock: int) -> None:
+def test_the_exit_status_is_that_of_the_child(tmp_path: Path, lock: int) -> None:
     child = guarded([sys.executable, "-c", "import sys; sys.exit('out of luck')"], tmp_path, lock)
     wait_until_gone(child.pid)
     child.stop()
@@ -105,12 +105,12 @@ def test_the_status_of_a_child_that_ended_is_its_own(tmp_path: Path, lock: int) 
     assert "out of luck" in (tmp_path / "console").read_text("utf-8")
 
 
-def test_a_command_that_cannot_be_run_says_so(tmp_path: Path, lock: int) -> None:
+def test_a_command_that_cannot_be_run_is_one_error(tmp_path: Path, lock: int) -> None:
     with pytest.raises(Fatal, match="No such file"):
         guarded([str(tmp_path / "away")], tmp_path, lock)
 
 
-def test_a_child_is_out_of_reach_of_the_terminals_signals(tmp_path: Path, lock: int) -> None:
+def test_signals_of_the_terminal_do_not_reach_the_child(tmp_path: Path, lock: int) -> None:
     child = guarded(SLEEPER, tmp_path, lock)
     assert os.getsid(child.pid) != os.getsid(0)
     child.kill()
@@ -142,7 +142,7 @@ def test_a_child_does_not_outlive_its_parent(then: str, tmp_path: Path) -> None:
         wait_until_gone(pid)
         deadline = monotonic() + 10
         while (tmp_path / "scratch").exists():
-            assert monotonic() < deadline, "the temporary folder stays"
+            assert monotonic() < deadline, "the temporary folder was not deleted"
             sleep(0.02)
         if then == LEAVE_A_COPY:
             os.killpg(parent.pid, signal.SIGKILL)

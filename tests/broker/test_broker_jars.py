@@ -21,7 +21,7 @@ Downloaded = Callable[[Sequence[Jar], Path, Advance], list[Path]]
 
 
 def downloading(content: dict[str, bytes]) -> Downloaded:
-    """What jgo would bring."""
+    """Return a download like that of jgo."""
 
     def download(listed: Sequence[Jar], repository: Path, advance: Advance) -> list[Path]:
         repository.mkdir()
@@ -41,19 +41,19 @@ def fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return jars.folder(tmp_path)
 
 
-def test_the_listing_is_whole() -> None:
+def test_the_listing_is_complete() -> None:
     listed = jars.listed()
     assert {"kafka_2.13-4.3.1.jar", "kafka-clients-4.3.1.jar"} <= {jar.filename for jar in listed}
     assert len({jar.filename for jar in listed}) == len(listed) == 46
     assert all(len(jar.sha256) == 64 and jar.size_bytes > 0 for jar in listed)
 
 
-def test_every_module_of_kafka_is_of_the_one_version() -> None:
+def test_all_modules_of_kafka_have_the_same_version() -> None:
     ours = [jar.coordinate for jar in jars.listed() if jar.coordinate.startswith("org.apache.kafka:")]
     assert {coordinate.split(":")[2] for coordinate in ours} == {jars.KAFKA_VERSION}
 
 
-def test_fetched_jars_are_those_listed(fetched: Path) -> None:
+def test_downloaded_jars_are_those_of_the_listing(fetched: Path) -> None:
     assert {path.name: path.read_bytes() for path in fetched.iterdir()} == {
         "one-1.0.jar": b"first",
         "two_2.13-2.0.jar": b"second",
@@ -62,16 +62,16 @@ def test_fetched_jars_are_those_listed(fetched: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", [b"SECOND", b"longer than listed", b""])
-def test_a_wrong_jar_is_refused_and_nothing_of_it_left(
+def test_a_wrong_jar_is_refused_and_leaves_nothing(
     wrong: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jars, "_download", downloading({**CONTENT, "org.example:two_2.13:2.0": wrong}))
-    with pytest.raises(Refused, match=r"two_2.13-2.0.jar is not the jar that was listed"):
+    with pytest.raises(Refused, match=r"two_2.13-2.0.jar is not the expected jar"):
         jars.fetch(LISTED, tmp_path, lambda _: None)
     assert not list(tmp_path.iterdir())
 
 
-def test_an_interrupted_fetch_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_download_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(_: int) -> None:
         raise KeyboardInterrupt
 
@@ -85,8 +85,8 @@ def test_an_interrupted_fetch_leaves_nothing(tmp_path: Path, monkeypatch: pytest
 def test_a_jar_that_changed_in_the_cache_is_refused(damage: Callable[[Path], None], fetched: Path) -> None:
     damage(fetched / "one-1.0.jar")
     with pytest.raises(Refused, match=r"one-1.0.jar") as caught:
-        jars.check(LISTED, fetched, "fetch it anew")
-    assert caught.value.hint == "fetch it anew"
+        jars.check(LISTED, fetched, "download it again")
+    assert caught.value.hint == "download it again"
 
 
 def test_a_later_run_needs_no_network_and_no_jgo(
@@ -97,27 +97,27 @@ def test_a_later_run_needs_no_network_and_no_jgo(
     monkeypatch.setattr(jre, "installed", lambda _: Path("java"))
     monkeypatch.setattr(jars, "fetch", pytest.fail)
     monkeypatch.setitem(sys.modules, "jgo", None)
-    assert runtime.ready().jars == tuple(fetched / jar.filename for jar in LISTED)
+    assert runtime.prepare().jars == tuple(fetched / jar.filename for jar in LISTED)
 
 
-def test_without_jgo_the_mend_is_its_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_jgo_the_hint_is_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jgo", None)
     with pytest.raises(Refused, match="jgo") as caught:
         jars.fetch(LISTED, tmp_path, lambda _: None)
     assert "pip install" in caught.value.hint
 
 
-def test_without_a_network_the_error_is_one_with_a_mend(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_network_the_error_has_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jgo.constants.MAVEN_CENTRAL_URL", "http://127.0.0.1:1")
-    with pytest.raises(Refused, match="could not be fetched from Maven Central") as caught:
+    with pytest.raises(Refused, match="could not be downloaded from Maven Central") as caught:
         jars.fetch(LISTED, tmp_path, lambda _: None)
     assert "STREAM_BOOTSTRAP_SERVERS" in caught.value.hint
     assert not list(tmp_path.iterdir())
 
 
-def test_two_first_runs_at_once_fetch_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_first_runs_at_the_same_time_download_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fetches: list[Path] = []
     fetch = jars.fetch
 
@@ -131,7 +131,7 @@ def test_two_first_runs_at_once_fetch_once(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(jars, "listed", lambda: LISTED)
     monkeypatch.setattr(runtime, "cache_dir", lambda: tmp_path)
     monkeypatch.setattr(jre, "installed", lambda _: Path("java"))
-    runs = [threading.Thread(target=runtime.ready) for _ in range(2)]
+    runs = [threading.Thread(target=runtime.prepare) for _ in range(2)]
     for run in runs:
         run.start()
     for run in runs:

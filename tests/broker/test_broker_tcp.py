@@ -18,7 +18,7 @@ def test_a_free_port_is_below_the_ephemeral_ones() -> None:
     assert 1024 < tcp.free_port() < 32_768
 
 
-def test_a_port_to_avoid_is_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_to_avoid_is_not_returned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tcp, "_PORTS", range(20_000, 20_002))
     assert tcp.free_port(avoid=frozenset({20_000})) == 20_001
 
@@ -29,7 +29,7 @@ def test_the_search_for_a_port_ends(taken: int, monkeypatch: pytest.MonkeyPatch)
         tcp.free_port()
 
 
-def test_a_port_answers_while_somebody_listens(taken: int) -> None:
+def test_a_port_answers_while_a_process_listens(taken: int) -> None:
     assert tcp.answers(taken)
     assert not tcp.answers(tcp.free_port())
 
@@ -37,7 +37,7 @@ def test_a_port_answers_while_somebody_listens(taken: int) -> None:
 def test_a_taken_port_is_refused_before_anything_starts(taken: int) -> None:
     with pytest.raises(Misconfigured, match=f"port {taken} is taken") as caught:
         EmbeddedBroker(port=taken)
-    assert "0 for any free one" in caught.value.hint
+    assert "0 for any free port" in caught.value.hint
 
 
 def test_an_impossible_port_is_refused() -> None:

@@ -22,24 +22,24 @@ PASSWORD = 'org.apache.kafka.common.security.plain.PlainLoginModule required use
 PROPERTIES = {
     "sasl.enabled.mechanisms": "PLAIN",
     "listener.name.secure.plain.sasl.jaas.config": PASSWORD,
-    "broker.session.timeout.ms": "3000",  # what a start after a kill has to wait for
+    "broker.session.timeout.ms": "3000",  # a start after a kill waits for its expiry
 }
 
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
-    """One broker for the tests here, on a folder of its own."""
+    """One broker in its own folder for all tests of this module."""
     folder = tmp_path_factory.mktemp("broker") / "with space, no: \u00fc".replace(",", "")
     with EmbeddedBroker(
         data_dir=folder, listeners={"SECURE": "SASL_PLAINTEXT"}, properties=PROPERTIES
     ) as broker:
         yield broker
-    assert (folder / "kafka" / "meta.properties").exists(), "a folder that was given stays"
+    assert (folder / "kafka" / "meta.properties").exists(), "a given folder must stay"
 
 
 @pytest.fixture
 def broker(kept: EmbeddedBroker) -> EmbeddedBroker:
-    """It runs, whatever the last test did to it."""
+    """The broker, started again if the last test ended it."""
     if kept.pid is None:
         kept.start()
     return kept
@@ -50,7 +50,7 @@ def admin(broker: EmbeddedBroker) -> AdminClient:
 
 
 def made(broker: EmbeddedBroker, topic: str) -> str:
-    client = admin(broker)  # its requests fail when it is let go of
+    client = admin(broker)  # kept alive: its requests fail when it is collected
     for future in client.create_topics([NewTopic(topic, 1, 1)]).values():
         future.result(TIMEOUT_S)
     return topic
@@ -104,13 +104,13 @@ def test_a_started_broker_answers(broker: EmbeddedBroker) -> None:
 
 
 @pytest.mark.broker
-def test_topics_are_not_made_by_accident(broker: EmbeddedBroker) -> None:
+def test_topics_are_not_created_automatically(broker: EmbeddedBroker) -> None:
     assert admin(broker).list_topics("never-made", timeout=TIMEOUT_S).topics["never-made"].error is not None
     assert "never-made" not in admin(broker).list_topics(timeout=TIMEOUT_S).topics
 
 
 @pytest.mark.broker
-def test_a_further_listener_takes_what_its_properties_ask_for(broker: EmbeddedBroker) -> None:
+def test_an_additional_listener_works_with_its_properties(broker: EmbeddedBroker) -> None:
     client = AdminClient(
         {
             "bootstrap.servers": broker.address("SECURE"),
@@ -126,7 +126,7 @@ def test_a_further_listener_takes_what_its_properties_ask_for(broker: EmbeddedBr
 
 @pytest.mark.broker
 @pytest.mark.parametrize("end", [EmbeddedBroker.stop, EmbeddedBroker.kill])
-def test_a_restart_keeps_address_topic_and_records(
+def test_a_restart_keeps_the_address_topics_and_records(
     end: Callable[[EmbeddedBroker], None], broker: EmbeddedBroker
 ) -> None:
     address, topic = broker.bootstrap_servers, made(broker, f"kept-over-{end.__name__}")
@@ -160,7 +160,7 @@ def test_the_folder_of_another_node_is_refused(kept: EmbeddedBroker) -> None:
 def test_a_refused_property_is_named_with_the_last_lines_of_the_log() -> None:
     broker = EmbeddedBroker(properties={"num.io.threads": "none"})
     with pytest.raises(
-        Misconfigured, match=r"likely cause: it refused one of its properties[^$]*num\.io\.threads"
+        Misconfigured, match=r"likely cause: Kafka refused one of its properties[^$]*num\.io\.threads"
     ):
         broker.start()
     assert broker.pid is None
@@ -185,26 +185,26 @@ def test_a_broker_and_its_temporary_folder_do_not_outlive_a_killed_parent() -> N
         assert parent.stdout is not None
         pid, folder = parent.stdout.readline().split()
         parent.kill()
-    wait_for(lambda: not is_alive(int(pid)), "the broker lives on")
-    wait_for(lambda: not Path(folder).exists(), "its folder stays")
+    wait_for(lambda: not is_alive(int(pid)), "the broker still runs")
+    wait_for(lambda: not Path(folder).exists(), "its folder was not deleted")
 
 
 @pytest.fixture
 def fake_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Lets a shell script play Java: `$log` is the broker's log, and the folder counts as formatted."""
+    """Replace Java by a shell script: `$log` is the broker's log, and the folder counts as formatted."""
 
     def play(script: str) -> None:
         java = tmp_path / "java"
         java.write_text(f'#!/bin/sh\nlog="$PWD/server.log"\n{script}\n', "utf-8")
         java.chmod(0o755)
-        monkeypatch.setattr(runtime, "ready", lambda _: Runtime(java, (tmp_path / "kafka.jar",)))
+        monkeypatch.setattr(runtime, "prepare", lambda _: Runtime(java, (tmp_path / "kafka.jar",)))
         monkeypatch.setattr(Storage, "format", lambda *_: None)
 
     monkeypatch.setattr(embedded, "cache_dir", lambda: tmp_path)
     return play
 
 
-def test_an_early_end_is_told_with_its_log(fake_java: Callable[[str], None]) -> None:
+def test_the_error_of_an_early_end_has_its_log(fake_java: Callable[[str], None]) -> None:
     fake_java('echo "java.io.IOException: No space left on device" > "$log"; exit 3')
     with pytest.raises(
         Refused, match="ended with status 3 instead of starting; likely cause: the disk is full"
@@ -212,7 +212,7 @@ def test_an_early_end_is_told_with_its_log(fake_java: Callable[[str], None]) -> 
         EmbeddedBroker().start()
 
 
-def test_a_start_has_an_end(fake_java: Callable[[str], None]) -> None:
+def test_a_start_has_a_time_limit(fake_java: Callable[[str], None]) -> None:
     fake_java('echo "INFO at work" > "$log"; exec sleep 60')
     broker = EmbeddedBroker(start_timeout_s=0.5)
     with pytest.raises(Fatal, match=r"did not start within[^$]*at work"):
@@ -220,7 +220,7 @@ def test_a_start_has_an_end(fake_java: Callable[[str], None]) -> None:
     assert broker.pid is None
 
 
-def test_the_log_of_an_earlier_run_is_no_sign_of_this_ones_start(
+def test_the_log_of_an_earlier_run_does_not_count_as_a_start(
     fake_java: Callable[[str], None], tmp_path: Path
 ) -> None:
     (tmp_path / "broker" / "run").mkdir(parents=True)
@@ -230,7 +230,7 @@ def test_the_log_of_an_earlier_run_is_no_sign_of_this_ones_start(
         EmbeddedBroker(data_dir=tmp_path / "broker").start()
 
 
-def test_a_broker_that_died_by_itself_can_be_started_again(fake_java: Callable[[str], None]) -> None:
+def test_a_broker_that_died_can_be_started_again(fake_java: Callable[[str], None]) -> None:
     broker = EmbeddedBroker()
     port = broker.address("PLAINTEXT").split(":")[1]
     listen = f"import socket, time; s = socket.create_server(('127.0.0.1', {port})); time.sleep(60)"
@@ -240,11 +240,11 @@ def test_a_broker_that_died_by_itself_can_be_started_again(fake_java: Callable[[
         pid = broker.pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: broker.pid is None, "the end of the broker goes unnoticed")
+        wait_for(lambda: broker.pid is None, "the end of the broker was not noticed")
     broker.close()
 
 
-def test_a_temporary_folder_goes_with_the_broker_and_a_given_one_stays(tmp_path: Path) -> None:
+def test_a_temporary_folder_is_deleted_and_a_given_one_stays(tmp_path: Path) -> None:
     temporary, given = EmbeddedBroker(), EmbeddedBroker(data_dir=tmp_path)
     folder = temporary._storage.folder
     assert folder.exists()
@@ -254,18 +254,18 @@ def test_a_temporary_folder_goes_with_the_broker_and_a_given_one_stays(tmp_path:
     assert tmp_path.exists()
 
 
-def test_a_broker_that_nobody_holds_leaves_nothing() -> None:
+def test_an_unreferenced_broker_leaves_nothing() -> None:
     folder = EmbeddedBroker()._storage.folder
-    wait_for(lambda: not folder.exists(), "its temporary folder stays")
+    wait_for(lambda: not folder.exists(), "its temporary folder was not deleted")
 
 
-def test_windows_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
     with pytest.raises(Misconfigured, match="Linux or macOS"):
         EmbeddedBroker()
 
 
-def test_every_port_of_a_broker_is_its_own() -> None:
+def test_all_ports_of_a_broker_differ() -> None:
     broker = EmbeddedBroker(listeners={"A": "PLAINTEXT", "B": "PLAINTEXT"})
     addresses = {broker.address(name) for name in ("PLAINTEXT", "A", "B")}
     assert len(addresses | {f"localhost:{broker._controller_port}"}) == 4
