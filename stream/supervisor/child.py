@@ -1,4 +1,4 @@
-"""Forked processes of a supervisor: they share its memory, tell it how they ended, and die with it."""
+"""Forked child processes of a supervisor. They share its memory, report how they ended and die with it."""
 
 import contextlib
 import ctypes
@@ -18,11 +18,11 @@ from stream.errors import Misconfigured, StreamError
 from stream.worker.clock import SystemClock
 
 FORK = multiprocessing.get_context("fork")
-ORPHAN_S_MAX = 10.0  # a worker whose supervisor is gone has drained by then, or ends without
+ORPHAN_S_MAX = 10.0  # a worker whose supervisor died drains within this time, or is ended
 _PR_SET_PDEATHSIG = 1
 _SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
-Work = Callable[[SystemClock], int]
+Task = Callable[[SystemClock], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class Failure:
     """An error that a process raised on purpose.
 
     Attributes:
-        hint: what fixes it, or nothing.
-        is_misconfigured: wrong settings or usage, which has an exit status of its own.
+        hint: what fixes the error, or "".
+        is_misconfigured: wrong settings or usage, which have an exit status of their own.
     """
 
     text: str
@@ -40,17 +40,17 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class ExitReport:
     """How a process ended.
 
     Attributes:
         status: its exit status; -n after signal n.
-        answer: what its work returned, 0 where it did not.
-        failure: the error it raised on purpose.
+        value: what its task returned; 0 if the task did not return.
+        failure: the error that the task raised on purpose.
     """
 
     status: int
-    answer: int = 0
+    value: int = 0
     failure: Failure | None = None
 
     def __str__(self) -> str:
@@ -61,41 +61,46 @@ class End:
 
 
 class ParentDeathPipe:
-    """A pipe with an end that the supervisor alone holds: when it closes, the supervisor is gone."""
+    """Tells children that the supervisor died: only the supervisor holds the write end of this pipe."""
 
-    def __init__(self, bury: Callable[[], None]) -> None:
-        """`bury`: what a child does in its place then."""
-        self._bury = bury
-        self._watched, self._held = os.pipe()
+    def __init__(self, clean_up: Callable[[], None]) -> None:
+        """`clean_up` is what a child does on behalf of a supervisor that died."""
+        self._clean_up = clean_up
+        self._read_end, self._write_end = os.pipe()
 
-    def watch(self, gone: Callable[[], None]) -> None:
-        """Call `gone` in a thread of this process, a child, once the supervisor is gone."""
-        os.close(self._held)
+    def watch(self, on_death: Callable[[], None]) -> None:
+        """In a child: call `on_death` from a new thread when the supervisor has died."""
+        os.close(self._write_end)
 
         def wait() -> None:
-            os.read(self._watched, 1)
-            self._bury()
-            gone()
+            os.read(self._read_end, 1)
+            self._clean_up()
+            on_death()
 
-        threading.Thread(target=wait, name="tie", daemon=True).start()
+        threading.Thread(target=wait, name="parent-death", daemon=True).start()
 
 
 class Child:
-    """A process that does some work; a signal asks it, by way of its clock, to come to an end.
+    """A process that runs one task; SIGTERM and SIGINT stop the task's clock.
 
-    It hears SIGTERM and SIGINT as often as anybody sends them (a terminal and systemd signal all processes at
-    once); only the supervisor knows which is the second, and kills.
+    A child takes any number of signals as one, because a terminal and systemd signal all processes. Only the
+    supervisor knows which signal is the second one, and kills.
     """
 
-    def __init__(self, name: str, work: Work, tie: ParentDeathPipe, orphan_s_max: float = 0.0) -> None:
-        """`orphan_s_max`: how long it may go on without its supervisor, to drain."""
-        assert threading.active_count() == 1, "a fork takes the locks of other threads along, and not them"
+    def __init__(
+        self, name: str, task: Task, parent_death: ParentDeathPipe, orphan_s_max: float = 0.0
+    ) -> None:
+        """`orphan_s_max`: how long the child may drain after its supervisor died, in seconds."""
+        assert threading.active_count() == 1, "a fork copies the locks of other threads, but not the threads"
         self._report, report = FORK.Pipe(duplex=False)
         self._process = ForkProcess(
-            target=_live, args=(work, report, tie, os.getpid(), orphan_s_max), name=name, daemon=True
+            target=_run_child,
+            args=(task, report, parent_death, os.getpid(), orphan_s_max),
+            name=name,
+            daemon=True,
         )
-        gc.freeze()  # a collection in a child does not touch, and so copy, what it shares
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # until the child has handlers of its own
+        gc.freeze()  # a collection in the child then does not write to, and so copy, shared memory
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # until the child has its own handlers
         try:
             self._process.start()
         finally:
@@ -104,38 +109,39 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
         return self._process.pid or 0
 
     @property
     def sentinel(self) -> int:
-        """What becomes ready when it ends."""
+        """File descriptor that becomes ready when the process ends."""
         return self._process.sentinel
 
-    def end(self) -> End | None:
-        """Return how it ended; None while it runs."""
+    def exit_report(self) -> ExitReport | None:
+        """Return how the process ended; None while it runs."""
         status = self._process.exitcode
         if status is None:
             return None
-        answer, failure = 0, None
-        with contextlib.suppress(EOFError):  # it died without a word
+        value, failure = 0, None
+        with contextlib.suppress(EOFError):  # the process died before it could report
             if self._report.poll():
-                answer, failure = self._report.recv()
-        return End(status, answer, failure)
+                value, failure = self._report.recv()
+        return ExitReport(status, value, failure)
 
     def stop(self) -> None:
-        """Ask it to come to an end."""
+        """Send SIGTERM."""
         self._process.terminate()
 
     def kill(self) -> None:
-        """Kill -9, and wait; one that has ended is let go of."""
+        """Send SIGKILL, wait for the end and release the process; may follow the end of the process."""
         self._process.kill()
         self._process.join()
         self._process.close()
         self._report.close()
 
 
-def _live(work: Work, report: Connection, tie: ParentDeathPipe, parent: int, orphan_s_max: float) -> None:
+def _run_child(
+    task: Task, report: Connection, parent_death: ParentDeathPipe, parent_pid: int, orphan_s_max: float
+) -> None:
     clock = SystemClock()
 
     def stop(*_: object) -> None:
@@ -149,21 +155,21 @@ def _live(work: Work, report: Connection, tie: ParentDeathPipe, parent: int, orp
     signal.set_wakeup_fd(-1)
     for number in _SIGNALS:
         signal.signal(number, stop)
-    tie.watch(end)
-    _hear_of_death(signal.SIGTERM if orphan_s_max else signal.SIGKILL, parent)
+    parent_death.watch(end)
+    _request_parent_death_signal(signal.SIGTERM if orphan_s_max else signal.SIGKILL, parent_pid)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     try:
-        answer = work(clock)
+        value = task(clock)
     except StreamError as error:
         failure = Failure(str(error), getattr(error, "hint", ""), isinstance(error, Misconfigured))
         report.send((0, failure))
         sys.exit(2 if failure.is_misconfigured else 1)
-    report.send((answer, None))
+    report.send((value, None))
 
 
-def _hear_of_death(number: signal.Signals, parent: int) -> None:
-    """Let Linux send us a signal when our parent dies: sooner than the tie, and whatever our threads do."""
+def _request_parent_death_signal(number: signal.Signals, parent_pid: int) -> None:
+    """Let Linux signal this process when its parent dies: faster than the pipe, and without a thread."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
-        if os.getppid() != parent:  # it died before
+        if os.getppid() != parent_pid:  # the parent died before the call
             os._exit(1)

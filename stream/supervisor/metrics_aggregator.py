@@ -1,6 +1,6 @@
-"""One port for several worker processes: asks each on its private socket, and answers for all.
+"""One HTTP port for several worker processes: queries each private socket and merges the answers.
 
-It runs in a process of its own: the supervisor forks, and so may have no threads.
+It runs in a process of its own, because the supervisor forks and so must not have threads.
 """
 
 import http.client
@@ -8,86 +8,82 @@ import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import orjson
 from prometheus_client import CollectorRegistry, Metric, make_wsgi_app
 from prometheus_client.registry import Collector
 
-from stream.supervisor.merge import Answers, Probed, all_live, all_ready, all_started, merged
+from stream.supervisor.merge import (
+    ProbeAnswer,
+    ProbeAnswers,
+    all_live,
+    all_ready,
+    all_started,
+    merge_expositions,
+)
+from stream.supervisor.shared_state import SharedState
 from stream.telemetry.listening import Server
-from stream.telemetry.metrics import of_processes
+from stream.telemetry.metrics import process_metrics
 
-REQUEST_TIMEOUT_S = 1.0  # who takes longer is left out
-ASKED_AT_ONCE = 64
+REQUEST_TIMEOUT_S = 1.0  # a process that exceeds it is reported as not answering
+CONCURRENT_REQUESTS_MAX = 64
 _OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
-_OK, _AWAY, _UNKNOWN = "200 OK", "503 Service Unavailable", "404 Not Found"
-_PROBES: Mapping[str, Callable[[Answers], Probed]] = {
+_OK, _UNAVAILABLE, _NOT_FOUND = "200 OK", "503 Service Unavailable", "404 Not Found"
+_PROBES: Mapping[str, Callable[[ProbeAnswers], ProbeAnswer]] = {
     "/healthz/started": all_started,
     "/healthz/ready": all_ready,
     "/healthz/live": all_live,
 }
 
 
-class Processes(Protocol):
-    """What the front is told of the worker processes."""
-
-    def sockets(self) -> Mapping[str, Path]:
-        """Return where each of them answers, by name; none before it is known how many there are."""
-        ...
-
-    def restarts(self) -> Mapping[str, int]:
-        """Return how often each was started again."""
-        ...
-
-
 class MetricsAggregator(Collector):
-    """Serves `/metrics` and the probes of all."""
+    """A WSGI application: `/metrics` and the probes of all worker processes."""
 
-    def __init__(self, processes: Processes) -> None:
-        self._processes = processes
-        self._pool = ThreadPoolExecutor(ASKED_AT_ONCE, "ask")
+    def __init__(self, shared_state: SharedState) -> None:
+        self._shared_state = shared_state
+        self._pool = ThreadPoolExecutor(CONCURRENT_REQUESTS_MAX, "request")
         registry = CollectorRegistry()
         registry.register(self)
         self._metrics_app = make_wsgi_app(registry)
 
     def serve(self, listener: socket.socket) -> None:
-        """Serve on a socket that listens, as long as the process lives."""
+        """Serve on a listening socket until the process ends."""
         Server(listener, self).serve_forever()
 
     def collect(self) -> Iterator[Metric]:
-        """Ask all for their metrics, and merge them."""
-        answers = self._ask("/metrics")
+        answers = self._request_all("/metrics")
         up = {process: answer is not None for process, answer in answers.items()}
-        yield from of_processes(up, self._processes.restarts())
-        yield from merged(
+        yield from process_metrics(up, self._shared_state.restarts())
+        yield from merge_expositions(
             {process: body.decode() for process, answer in answers.items() if answer for _, body in [answer]}
         )
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Answer a request."""
         path = environ.get("PATH_INFO", "/")
         if path == "/metrics":
             return cast("Iterable[bytes]", self._metrics_app(environ, start_response))
         if path in _PROBES:
-            asked = self._ask(path)
-            answers = {process: answer and _probed(*answer) for process, answer in asked.items()}
-            probed = _PROBES[path](answers)
-            status, body = _OK if probed.ok else _AWAY, probed.body
+            responses = self._request_all(path)
+            answers = {
+                process: response and _to_probe_answer(*response) for process, response in responses.items()
+            }
+            merged = _PROBES[path](answers)
+            status, body = _OK if merged.ok else _UNAVAILABLE, merged.body
         else:
-            status, body = _UNKNOWN, {"paths": ["/metrics", *_PROBES]}
+            status, body = _NOT_FOUND, {"paths": ["/metrics", *_PROBES]}
         start_response(status, [("Content-Type", "application/json")])
         return [orjson.dumps(body)]
 
-    def _ask(self, path: str) -> dict[str, tuple[int, bytes] | None]:
-        """Ask all at once; None for who does not answer in time."""
-        sockets = self._processes.sockets()
-        answers = self._pool.map(lambda where: _fetch(where, path), sockets.values())
-        return dict(zip(sockets, answers, strict=True))
+    def _request_all(self, path: str) -> dict[str, tuple[int, bytes] | None]:
+        """Request a path from all processes at once; None for a process that does not answer in time."""
+        sockets = self._shared_state.socket_paths()
+        responses = self._pool.map(lambda socket_path: _request(socket_path, path), sockets.values())
+        return dict(zip(sockets, responses, strict=True))
 
 
-class _Connection(http.client.HTTPConnection):
-    """HTTP through a socket in the file system."""
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
 
     def __init__(self, path: Path) -> None:
         super().__init__("localhost", timeout=REQUEST_TIMEOUT_S)
@@ -99,17 +95,17 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def _fetch(where: Path, path: str) -> tuple[int, bytes] | None:
-    connection = _Connection(where)
+def _request(socket_path: Path, path: str) -> tuple[int, bytes] | None:
+    connection = _UnixConnection(socket_path)
     try:
         connection.request("GET", path, headers={"Accept": _OPENMETRICS})
-        answer = connection.getresponse()
-        return answer.status, answer.read()
+        response = connection.getresponse()
+        return response.status, response.read()
     except (OSError, http.client.HTTPException):
         return None
     finally:
         connection.close()
 
 
-def _probed(status: int, body: bytes) -> Probed:
-    return Probed(status == http.HTTPStatus.OK, orjson.loads(body))
+def _to_probe_answer(status: int, body: bytes) -> ProbeAnswer:
+    return ProbeAnswer(status == http.HTTPStatus.OK, orjson.loads(body))

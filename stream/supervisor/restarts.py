@@ -1,24 +1,27 @@
-"""When a process that died is started again: soon at first, later each time, and at last no more."""
+"""When a process that died is restarted: after a delay that grows with each death in a row, up to a limit."""
 
 from collections.abc import Callable
 
 WAIT_S = 0.1
 WAIT_S_MAX = 10.0
-RUNS_WELL_S = 60.0  # who has run that long begins anew
-DEATHS_IN_A_ROW_MAX = 10  # with their waits half a minute: what dies that often does not heal
+STABLE_RUN_S = 60.0  # a process that ran this long starts over with the shortest wait
+DEATHS_IN_A_ROW_MAX = 10  # about 30 s with the waits; after that the supervisor gives up
 
 
-class Restarts:
-    """Of one process. `jitter` returns a number from 0 to 1: many that died together do not come together."""
+class RestartBackoff:
+    """The backoff of one process.
+
+    `jitter` returns a number from 0 to 1, so that processes that died together do not restart together.
+    """
 
     def __init__(self, jitter: Callable[[], float]) -> None:
-        self.in_a_row = 0
+        self.deaths_in_a_row = 0
         self._jitter = jitter
 
     def wait_s(self, ran_s: float) -> float | None:
-        """Take note of a death; return the seconds to wait, or None where it is not worth another start."""
-        self.in_a_row = 1 if ran_s >= RUNS_WELL_S else self.in_a_row + 1
-        if self.in_a_row >= DEATHS_IN_A_ROW_MAX:
+        """Count a death after `ran_s` seconds; return the seconds to wait, or None to give up."""
+        self.deaths_in_a_row = 1 if ran_s >= STABLE_RUN_S else self.deaths_in_a_row + 1
+        if self.deaths_in_a_row >= DEATHS_IN_A_ROW_MAX:
             return None
-        longest = min(WAIT_S_MAX, WAIT_S * 2.0 ** (self.in_a_row - 1))
-        return longest * (1 + self._jitter()) / 2
+        longest_s = min(WAIT_S_MAX, WAIT_S * 2.0 ** (self.deaths_in_a_row - 1))
+        return longest_s * (1 + self._jitter()) / 2

@@ -1,4 +1,4 @@
-"""What a supervisor tells of its worker processes, in memory that a forked process sees as it changes."""
+"""What a supervisor publishes about its worker processes, in memory that forked processes see change."""
 
 from collections.abc import Mapping
 from multiprocessing.sharedctypes import RawArray, RawValue
@@ -6,31 +6,28 @@ from pathlib import Path
 
 
 class SharedState:
-    """How many worker processes there are, named 0, 1 and so on, and how often each was started again."""
+    """The number of worker processes, named 0, 1 and so on, and how often each was restarted."""
 
     def __init__(self, folder: Path, processes_max: int) -> None:
-        """`folder`: of their private sockets."""
+        """`folder` holds the private sockets of the workers."""
         self.processes_max = processes_max
         self._folder = folder
-        self._processes = RawValue("i", 0)
+        self._process_count = RawValue("i", 0)
         self._restarts = RawArray("Q", processes_max)
 
-    def begin(self, processes: int) -> None:
-        """It is known now how many there are."""
-        self._processes.value = processes
+    def set_process_count(self, count: int) -> None:
+        """Publish how many worker processes there are; until then there are 0."""
+        self._process_count.value = count
 
-    def restarted(self, number: int) -> None:
-        """One is started again."""
+    def count_restart(self, number: int) -> None:
         self._restarts[number] += 1
 
-    def socket(self, number: int) -> Path:
-        """Return where one answers."""
+    def socket_path(self, number: int) -> Path:
+        """Return the socket on which a worker process serves its metrics and probes."""
         return self._folder / str(number)
 
-    def sockets(self) -> Mapping[str, Path]:
-        """Return where each answers."""
-        return {str(number): self.socket(number) for number in range(self._processes.value)}
+    def socket_paths(self) -> Mapping[str, Path]:
+        return {str(number): self.socket_path(number) for number in range(self._process_count.value)}
 
     def restarts(self) -> Mapping[str, int]:
-        """Return how often each was started again."""
-        return {str(number): self._restarts[number] for number in range(self._processes.value)}
+        return {str(number): self._restarts[number] for number in range(self._process_count.value)}

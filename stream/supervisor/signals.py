@@ -8,31 +8,30 @@ from typing import Self
 
 
 class Signals:
-    """Keeps what came; each makes `fileno()` ready."""
+    """Records received signals; each one makes `fileno()` readable."""
 
     def __init__(self) -> None:
         self.received: list[int] = []
-        self._read, self._write = os.pipe()
-        for end in (self._read, self._write):
+        self._read_end, self._write_end = os.pipe()
+        for end in (self._read_end, self._write_end):
             os.set_blocking(end, False)
 
     def fileno(self) -> int:
-        """Return what a wait ends for."""
-        return self._read
+        return self._read_end
 
-    def seen(self) -> None:
-        """Be ready for the next."""
+    def clear(self) -> None:
+        """Make `fileno()` unreadable until the next signal."""
         with contextlib.suppress(BlockingIOError):
-            os.read(self._read, 4096)
+            os.read(self._read_end, 4096)
 
     def __enter__(self) -> Self:
-        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._receive)
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         signal.set_wakeup_fd(-1)
 

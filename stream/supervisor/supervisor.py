@@ -1,8 +1,8 @@
-"""Several worker processes on one machine: started, watched, started again, stopped together.
+"""Several worker processes on one machine: started, monitored, restarted and stopped together.
 
-The supervisor forks, so it is kept from what a fork breaks: it has no thread and no Kafka client. What
-needs those is done in children: one surveys the topics before there are workers, one answers for all on one
-port. The workers share the dictionary and all that was imported.
+The supervisor forks, so it must not have threads or a Kafka client: a fork copies the locks of other threads,
+but not the threads. Child processes do what needs threads: one checks the topics before any worker starts,
+one serves metrics and probes of all workers on one port. The workers share the loaded fold and all imports.
 """
 
 import random
@@ -20,12 +20,11 @@ from time import monotonic
 import structlog
 
 from stream.config import Settings
-from stream.core.lexicon import Packed, pack
 from stream.errors import Fatal, Misconfigured, Refused
 from stream.exercise.faults import load_plan
-from stream.supervisor.child import ORPHAN_S_MAX, Child, End, Failure, ParentDeathPipe, Work
+from stream.supervisor.child import ORPHAN_S_MAX, Child, ExitReport, Failure, ParentDeathPipe, Task
 from stream.supervisor.metrics_aggregator import MetricsAggregator
-from stream.supervisor.restarts import DEATHS_IN_A_ROW_MAX, Restarts
+from stream.supervisor.restarts import DEATHS_IN_A_ROW_MAX, RestartBackoff
 from stream.supervisor.shared_state import SharedState
 from stream.supervisor.signals import Signals
 from stream.telemetry.listening import address_of, listen
@@ -33,17 +32,17 @@ from stream.telemetry.logs import bind_everywhere
 from stream.telemetry.server import not_listening
 from stream.worker.clock import SystemClock
 from stream.worker.memory import give_back
-from stream.worker.startup import announce, load_words, survey, turn_s_max
-from stream.worker.wiring import Shared, run_worker
+from stream.worker.startup import announce, check_topics, run_once_s_max
+from stream.worker.wiring import Shared, SharedFold, load_shared_fold, run_worker
 
 _log = structlog.get_logger()
 
 
 def supervise(settings: Settings, processes_max: int) -> None:
-    """Run worker processes until a signal; as many as the input has partitions where `auto` would be more.
+    """Run worker processes until a signal. With `auto`, at most one per partition of the input.
 
     Raises:
-        Fatal: they could not start or go on; all have ended.
+        Fatal: the workers could not start or continue; all have ended.
     """
     plan = load_plan(settings.faults)
     try:
@@ -53,198 +52,231 @@ def supervise(settings: Settings, processes_max: int) -> None:
     with ExitStack() as closing:
         closing.callback(listener.close)
         signals = closing.enter_context(Signals())  # before there is anything to clean up
-        folder = Path(tempfile.mkdtemp(prefix="anagram-stream-"))  # its owner's alone
+        folder = Path(tempfile.mkdtemp(prefix="anagram-stream-"))  # readable by its owner only
         closing.callback(shutil.rmtree, folder, ignore_errors=True)
         announce(settings, address_of(listener)[1], plan)
-        tie = ParentDeathPipe(partial(shutil.rmtree, folder, ignore_errors=True))
-        supervisor = Supervisor(settings, listener, SharedState(folder, processes_max), signals, tie)
+        parent_death = ParentDeathPipe(partial(shutil.rmtree, folder, ignore_errors=True))
+        shared_state = SharedState(folder, processes_max)
+        supervisor = Supervisor(settings, listener, shared_state, signals, parent_death)
         closing.callback(supervisor.close)
-        supervisor.run(turn_s_max(settings, plan))
+        supervisor.run(run_once_s_max(settings, plan))
 
 
 @dataclass(slots=True)
 class ManagedProcess:
-    """Of one process that is kept running.
+    """A process that the supervisor keeps running.
 
     Attributes:
-        number: of a worker's.
-        due: when it is to be started, by the monotonic clock; None while it runs, or is to run no more.
+        number: of a worker; None for the metrics aggregator.
+        started_at: by the monotonic clock; 0 before the first start.
+        start_at: when it is due to start, by the monotonic clock; None while it runs or must not start.
     """
 
     name: str
-    work: Work
+    task: Task
     number: int | None = None
     child: Child | None = None
-    started: float = 0.0
-    due: float | None = 0.0
-    restarts: Restarts = field(default_factory=lambda: Restarts(random.random))
+    started_at: float = 0.0
+    start_at: float | None = 0.0
+    backoff: RestartBackoff = field(default_factory=lambda: RestartBackoff(random.random))
 
 
 class Supervisor:
-    """Starts, watches and stops."""
+    """Starts, monitors, restarts and stops the metrics aggregator and the workers."""
 
     def __init__(
-        self, settings: Settings, listener: socket, board: SharedState, signals: Signals, tie: ParentDeathPipe
+        self,
+        settings: Settings,
+        listener: socket,
+        shared_state: SharedState,
+        signals: Signals,
+        parent_death: ParentDeathPipe,
     ) -> None:
         self._settings = settings
         self._listener = listener
-        self._board = board
+        self._shared_state = shared_state
         self._signals = signals
-        self._tie = tie
-        self._front = ManagedProcess("front", partial(_answer, listener, board))
+        self._parent_death = parent_death
+        self._aggregator = ManagedProcess(
+            "metrics aggregator", partial(_serve_metrics, listener, shared_state)
+        )
         self._workers: list[ManagedProcess] = []
-        self._surveyor: Child | None = None
+        self._topic_check: Child | None = None
         self._stopping = False
-        self._failed: Fatal | None = None
+        self._failure: Fatal | None = None
 
     def run(self, drain_s_max: float) -> None:
-        """Run until a signal, or until it cannot go on.
+        """Run until a signal or a fatal error, then drain the workers.
 
         Raises:
-            Fatal: what one of the processes failed with, or that it dies again and again.
+            Fatal: a process failed on purpose, or it died too often in a row.
             SystemExit: a second signal came.
         """
-        self._start(self._front)
-        self._workers = self._prepare()
-        while not self._stopping and self._failed is None:
-            self._turn()
+        self._start(self._aggregator)
+        self._workers = self._prepare_workers()
+        while not self._stopping and self._failure is None:
+            self._run_once()
         self._drain(drain_s_max)
-        if self._failed is not None:
-            raise self._failed
+        if self._failure is not None:
+            raise self._failure
 
     def close(self) -> None:
-        """Leave no process behind."""
-        for place in (*self._workers, self._front):
-            if place.child is not None:
-                place.child.kill()
-                place.child = None
-        if self._surveyor is not None:
-            self._surveyor.kill()
-            self._surveyor = None
+        """Kill every process that still runs."""
+        for process in (*self._workers, self._aggregator):
+            if process.child is not None:
+                process.child.kill()
+                process.child = None
+        if self._topic_check is not None:
+            self._topic_check.kill()
+            self._topic_check = None
 
-    def _prepare(self) -> list[ManagedProcess]:
-        """Look at the topics and load the dictionary at the same time; return the places of the workers."""
+    def _prepare_workers(self) -> list[ManagedProcess]:
+        """Load the fold while a child checks the topics; return the workers to start."""
         settings = self._settings
-        surveyor = self._surveyor = Child("survey", partial(_survey, settings), self._tie)
-        words = pack(load_words(settings))
+        topic_check = self._topic_check = Child(
+            "topic check", partial(_count_partitions, settings), self._parent_death
+        )
+        fold = load_shared_fold(settings)
         give_back()
-        while (end := surveyor.end()) is None:
-            self._turn(surveyor)
+        while (report := topic_check.exit_report()) is None:
+            self._run_once(topic_check)
             if self._stopping:
-                surveyor.stop()
-        if end.failure is not None:
-            raise _error(end.failure, "")
-        if end.status:
-            raise Fatal(f"looking at the topics failed: {end}")
-        number = 0 if self._stopping else self._number(end.answer)
-        self._board.begin(number)
-        works = [partial(_work, settings, words, self._board, self._listener, n) for n in range(number)]
-        return [ManagedProcess(f"process {n}", work, n) for n, work in enumerate(works)]
+                topic_check.stop()
+        if report.failure is not None:
+            raise _to_error(report.failure, "")
+        if report.status:
+            raise Fatal(f"the process that checks the topics died: {report}; no worker was started")
+        count = 0 if self._stopping else self._process_count(report.value)
+        self._shared_state.set_process_count(count)
+        return [
+            ManagedProcess(
+                f"process {number}",
+                partial(_run_worker, settings, fold, self._shared_state, self._listener, number),
+                number,
+            )
+            for number in range(count)
+        ]
 
-    def _number(self, partitions: int) -> int:
-        most = self._board.processes_max
-        if most <= partitions:
-            return most
+    def _process_count(self, partitions: int) -> int:
+        processes_max = self._shared_state.processes_max
+        if processes_max <= partitions:
+            return processes_max
         if self._settings.processes == "auto":
             return partitions
-        _log.warning("more processes than partitions", processes=most, partitions=partitions)
-        return most
+        _log.warning("more processes than partitions", processes=processes_max, partitions=partitions)
+        return processes_max
 
-    def _start(self, place: ManagedProcess) -> None:
-        if place.started and place.number is not None:
-            self._board.restarted(place.number)
-        place.started, place.due = monotonic(), None
+    def _start(self, process: ManagedProcess) -> None:
+        if process.started_at and process.number is not None:
+            self._shared_state.count_restart(process.number)
+        process.started_at, process.start_at = monotonic(), None
         try:
-            orphan_s_max = 0.0 if place is self._front else ORPHAN_S_MAX
-            place.child = Child(place.name, place.work, self._tie, orphan_s_max)
+            orphan_s_max = 0.0 if process is self._aggregator else ORPHAN_S_MAX
+            process.child = Child(process.name, process.task, self._parent_death, orphan_s_max)
         except OSError as error:  # no memory, or too many processes
-            self._died(place, f"could not be started: {error.strerror}")
+            self._schedule_restart(process, f"not started: {error.strerror}")
         else:
-            if place.number is not None:
-                _log.info("process started", process=place.number, pid=place.child.pid)
+            if process.number is not None:
+                _log.info("process started", process=process.number, pid=process.child.pid)
 
-    def _turn(self, *others: Child, until: float = inf) -> None:
-        """Start who is due, wait for something to happen, and take note of who ended and of signals."""
-        places = (self._front, *self._workers)
-        for place in places:
-            if place.due is not None and place.due <= monotonic():
-                self._start(place)
-        running = [*others, *(place.child for place in places if place.child is not None)]
-        due = min([until, *(place.due for place in places if place.due is not None)])
-        wakes = [self._signals.fileno(), *(child.sentinel for child in running)]
-        wait(wakes, None if due == inf else max(0.0, due - monotonic()))
-        self._signals.seen()
-        for place in places:
-            if place.child is not None and (end := place.child.end()) is not None:
-                place.child.kill()
-                place.child = None
-                self._ended(place, end)
+    def _run_once(self, *others: Child, until: float = inf) -> None:
+        """Start processes that are due, wait for an event, then handle exits and signals."""
+        processes = (self._aggregator, *self._workers)
+        for process in processes:
+            if process.start_at is not None and process.start_at <= monotonic():
+                self._start(process)
+        running = [*others, *(process.child for process in processes if process.child is not None)]
+        wake_at = min([until, *(process.start_at for process in processes if process.start_at is not None)])
+        waitables = [self._signals.fileno(), *(child.sentinel for child in running)]
+        wait(waitables, None if wake_at == inf else max(0.0, wake_at - monotonic()))
+        self._signals.clear()
+        for process in processes:
+            if process.child is not None and (report := process.child.exit_report()) is not None:
+                process.child.kill()
+                process.child = None
+                self._handle_exit(process, report)
         if len(self._signals.received) > 1:
-            raise SystemExit(128 + self._signals.received[-1])  # what is open is aborted by the next worker
+            raise SystemExit(128 + self._signals.received[-1])  # the next worker aborts open transactions
         self._stopping = self._stopping or bool(self._signals.received)
 
-    def _ended(self, place: ManagedProcess, end: End) -> None:
-        if end.failure is not None:
-            self._fail(_error(end.failure, f"{place.name}: "))
+    def _handle_exit(self, process: ManagedProcess, report: ExitReport) -> None:
+        if report.failure is not None:
+            self._fail(_to_error(report.failure, f"{process.name}: "))
         elif not self._stopping:
-            self._died(place, str(end))
-        elif end.status:
-            self._fail(Fatal(f"{place.name} died while it drained: {end}; the next reads that again"))
+            self._schedule_restart(process, str(report))
+        elif report.status:
+            self._fail(
+                Fatal(
+                    f"{process.name} died while it drained: {report}; "
+                    "the next worker processes its uncommitted input again"
+                )
+            )
 
-    def _died(self, place: ManagedProcess, how: str) -> None:
-        wait_s = place.restarts.wait_s(monotonic() - place.started)
+    def _schedule_restart(self, process: ManagedProcess, how: str) -> None:
+        wait_s = process.backoff.wait_s(monotonic() - process.started_at)
         if wait_s is None:
-            why = f"{place.name} died {DEATHS_IN_A_ROW_MAX} times in a row, the last time {how}"
-            self._fail(Refused(why, "read the log, or try one alone: anagram-stream worker --processes 1"))
+            why = f"{process.name} died {DEATHS_IN_A_ROW_MAX} times in a row, the last time {how}"
+            self._fail(Refused(why, "read the log, or run one process: anagram-stream worker --processes 1"))
             return
-        place.due = monotonic() + wait_s
-        _log.error("process died", name=place.name, how=how, again_in_s=round(wait_s, 3))
+        process.start_at = monotonic() + wait_s
+        _log.error("process died", name=process.name, how=how, restart_in_s=round(wait_s, 3))
 
     def _fail(self, error: Fatal) -> None:
-        if self._failed is None:
-            self._failed = error
-            _log.error("all processes are stopped", error=str(error))
+        """Let `run` drain the workers and raise this error, unless there was an error before."""
+        if self._failure is None:
+            self._failure = error
+            _log.error("stopping all processes", error=str(error))
 
     def _drain(self, drain_s_max: float) -> None:
-        """Let the workers finish what they have, and end those that do not come to an end."""
+        """Let the workers finish their transactions; report the workers that exceed `drain_s_max` seconds."""
         self._stopping = True
         deadline = monotonic() + drain_s_max
-        for place in self._workers:
-            place.due = None
-            if place.child is not None:
-                place.child.stop()
-        while (left := [place for place in self._workers if place.child]) and monotonic() < deadline:
-            self._turn(until=deadline)
-        if left:
-            names = ", ".join(place.name for place in left)
-            self._fail(Fatal(f"{names} did not drain within {drain_s_max:.0f} s; the next reads that again"))
+        for process in self._workers:
+            process.start_at = None
+            if process.child is not None:
+                process.child.stop()
+        while (running := [process for process in self._workers if process.child]) and monotonic() < deadline:
+            self._run_once(until=deadline)
+        if running:
+            names = ", ".join(process.name for process in running)
+            self._fail(
+                Fatal(
+                    f"{names} did not drain within {drain_s_max:.0f} s; "
+                    "the next worker processes their uncommitted input again"
+                )
+            )
 
 
-def _answer(listener: socket, board: SharedState, _: SystemClock) -> int:
-    """Answer for all on one port: the work of a process of its own."""
-    MetricsAggregator(board).serve(listener)
+def _serve_metrics(listener: socket, shared_state: SharedState, _: SystemClock) -> int:
+    """Task of the metrics aggregator: serve metrics and probes of all workers on one port."""
+    MetricsAggregator(shared_state).serve(listener)
     return 0
 
 
-def _survey(settings: Settings, clock: SystemClock) -> int:
-    """Return how many partitions the input has; 0 when stopped meanwhile."""
-    found = survey(settings, clock)
-    return 0 if found is None else found.input.partitions
+def _count_partitions(settings: Settings, clock: SystemClock) -> int:
+    """Task of the topic check: return how many partitions the input has; 0 if it was stopped before."""
+    topics = check_topics(settings, clock)
+    return 0 if topics is None else topics.input.partitions
 
 
-def _work(  # noqa: PLR0913, PLR0917 - what a worker is given
-    settings: Settings, words: Packed, board: SharedState, listener: socket, number: int, clock: SystemClock
+def _run_worker(  # noqa: PLR0913, PLR0917 - what a worker is given
+    settings: Settings,
+    fold: SharedFold,
+    shared_state: SharedState,
+    listener: socket,
+    number: int,
+    clock: SystemClock,
 ) -> int:
-    """Run one worker: the work of each of the processes."""
+    """Task of a worker process."""
     listener.close()
     bind_everywhere(process=number)
     if settings.instance_id is not None:
         settings = settings.model_copy(update={"instance_id": f"{settings.instance_id}-{number}"})
-    run_worker(settings, clock, Shared(words, board.socket(number)))
+    run_worker(settings, clock, Shared(fold, shared_state.socket_path(number)))
     return 0
 
 
-def _error(failure: Failure, where: str) -> Fatal:
+def _to_error(failure: Failure, where: str) -> Fatal:
     if failure.is_misconfigured:
         return Misconfigured(where + failure.text, failure.hint)
     return Refused(where + failure.text, failure.hint) if failure.hint else Fatal(where + failure.text)

@@ -282,7 +282,7 @@ class AuditMetrics:
         )
 
 
-def of_processes(up: Mapping[str, bool], restarts: Mapping[str, int]) -> Iterator[Metric]:
+def process_metrics(up: Mapping[str, bool], restarts: Mapping[str, int]) -> Iterator[Metric]:
     """Return what a supervisor exports of its processes."""
     answers = GaugeMetricFamily("stream_process_up", "1 where the process answers.", labels=["process"])
     started = CounterMetricFamily(

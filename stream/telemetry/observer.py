@@ -32,7 +32,7 @@ class WorkerObserver:
             self._health.started = True
         self._log.info("worker started")
 
-    def turned(self) -> None:
+    def ran_once(self) -> None:
         """The loop went round once."""
         self._health.turned = self._clock.monotonic()
         self._watch.turned("restore" if self._health.restoring else "other")

@@ -27,7 +27,7 @@ class FakeObserver:
         """The worker joined the group."""
         self.events.append(("started", None))
 
-    def turned(self) -> None:
+    def ran_once(self) -> None:
         """The loop went round once: not kept, there are too many."""
 
     def assigned(self, partitions: Sequence[int]) -> None:

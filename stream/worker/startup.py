@@ -42,7 +42,7 @@ def load_words(settings: Settings) -> Lexicon:
     return lexicon
 
 
-def survey(settings: Settings, clock: SystemClock, *, is_first: bool = True) -> Topics | None:
+def check_topics(settings: Settings, clock: SystemClock, *, is_first: bool = True) -> Topics | None:
     """Check the topics and what is granted on them; None when stopped meanwhile.
 
     `is_first`: nobody has looked before; else what is doubtful was told, and the broker is waited for.
@@ -101,7 +101,7 @@ def unreachable(settings: Settings, why: Exception) -> Refused:
     )
 
 
-def turn_s_max(settings: Settings, plan: FaultPlan | None) -> float:
+def run_once_s_max(settings: Settings, plan: FaultPlan | None) -> float:
     """Return how long a turn of the loop may take: retries, two transactions, an abort, and slack."""
     delays_s = 0.0 if plan is None else plan.delays_s
     return (settings.batch_deadline_ms + 3 * settings.transaction_timeout_ms) / 1000 + 20 + delays_s

@@ -14,7 +14,7 @@ from stream.core.codec import ResultEncoder, decode_blob
 from stream.core.dead_letter import to_dead_letter
 from stream.core.engine import Engine
 from stream.core.fold import BlobCounter
-from stream.core.lexicon import Packed
+from stream.core.lexicon import Packed, pack
 from stream.core.records import InputRecord, OutputRecord
 from stream.core.text import words
 from stream.errors import Rejected
@@ -46,9 +46,10 @@ from stream.worker.memory import collect_seldom, keep_memory_small
 from stream.worker.processing import Bury, Processor
 from stream.worker.restore import STALLED_S_MAX, RestoreNames, Restorer
 from stream.worker.retry import Retrier
-from stream.worker.startup import announce, load_words, survey, turn_s_max
+from stream.worker.startup import announce, check_topics, load_words, run_once_s_max
 
 CLIENT_FRAMING_BYTES = 1024  # what librdkafka may count besides
+SharedFold = Packed
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +57,21 @@ class Shared:
     """What a supervisor did once for all its workers.
 
     Attributes:
-        words: the dictionary.
+        fold: loaded once.
         socket: where the probes and metrics of this one are asked for.
     """
 
-    words: Packed
+    fold: SharedFold
     socket: Path
+
+
+def load_shared_fold(settings: Settings) -> SharedFold:
+    """Load what all workers of a supervisor share in memory.
+
+    Raises:
+        Misconfigured: the dictionary cannot be read.
+    """
+    return pack(load_words(settings))
 
 
 def run_worker(settings: Settings, clock: SystemClock, shared: Shared | None = None) -> None:
@@ -78,14 +88,14 @@ def run_worker(settings: Settings, clock: SystemClock, shared: Shared | None = N
     with (
         ThreadPoolExecutor(1, "aside") as aside,  # loads the dictionary, then commits
         TelemetryServer(
-            host, settings.http_port, metrics, health, clock, turn_s_max(settings, plan)
+            host, settings.http_port, metrics, health, clock, run_once_s_max(settings, plan)
         ) as server,
         claim_slot(settings.state_dir, settings.group_id, settings.instance_id) as slot,
     ):
         if shared is None:
             announce(settings, server.port, plan)
-        loading = aside.submit(lambda: load_words(settings) if shared is None else shared.words.unpack())
-        found = survey(settings, clock, is_first=shared is None)
+        loading = aside.submit(lambda: load_words(settings) if shared is None else shared.fold.unpack())
+        found = check_topics(settings, clock, is_first=shared is None)
         if found is None:
             return
         engine = Engine(loading.result())

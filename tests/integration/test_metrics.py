@@ -84,7 +84,7 @@ import sys, time
 from stream.cli.main import main
 from stream.kafka.sink import KafkaSink
 from stream.worker import wiring as wire
-wire.turn_s_max = lambda *_: 3.0
+wire.run_once_s_max = lambda *_: 3.0
 KafkaSink.send_offsets = lambda *_: time.sleep(60)  # as librdkafka#5456
 sys.argv = ["anagram-stream", "worker"]
 main()

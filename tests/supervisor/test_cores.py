@@ -14,15 +14,15 @@ def _eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 def machine(root: Path, group: str, **quotas: str) -> Path:
     (root / "proc/self").mkdir(parents=True)
     (root / "proc/self/cgroup").write_text(group)
-    for place, quota in quotas.items():
-        path = root / "sys/fs/cgroup" / place.replace("__", "/")
+    for location, quota in quotas.items():
+        path = root / "sys/fs/cgroup" / location.replace("__", "/")
         path = path.with_name(path.name.replace("_max", ".max").replace("cpu_cfs", "cpu.cfs"))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(quota)
     return root
 
 
-def test_without_a_quota_it_is_the_cores_we_are_bound_to(tmp_path: Path) -> None:
+def test_without_a_quota_the_cpu_affinity_counts(tmp_path: Path) -> None:
     assert usable_cores(tmp_path) == 8
     assert usable_cores(machine(tmp_path, "0::/\n", cpu_max="max 100000\n")) == 8
 
@@ -34,16 +34,16 @@ def test_a_quota_is_rounded_up(tmp_path: Path, quota: str, cores: int) -> None:
     assert usable_cores(machine(tmp_path, "0::/\n", cpu_max=quota)) == cores
 
 
-def test_a_quota_of_a_group_above_counts_too(tmp_path: Path) -> None:
+def test_a_quota_of_a_parent_group_counts_too(tmp_path: Path) -> None:
     root = machine(tmp_path, "0::/a/b\n", a__b__cpu_max="max 100000", a__cpu_max="300000 100000")
     assert usable_cores(root) == 3
 
 
-def test_a_container_may_not_see_the_folder_of_its_group(tmp_path: Path) -> None:
+def test_in_a_container_the_root_group_counts(tmp_path: Path) -> None:
     assert usable_cores(machine(tmp_path, "0::/docker/123\n", cpu_max="400000 100000")) == 4
 
 
-def test_the_older_control_groups(tmp_path: Path) -> None:
+def test_a_quota_of_version_1_counts(tmp_path: Path) -> None:
     root = machine(
         tmp_path,
         "5:memory:/x\n4:cpu,cpuacct:/x\n0::/\n",
@@ -52,6 +52,6 @@ def test_the_older_control_groups(tmp_path: Path) -> None:
     assert usable_cores(root) == 3
 
 
-def test_the_older_control_groups_without_a_quota(tmp_path: Path) -> None:
+def test_version_1_without_a_quota_has_no_limit(tmp_path: Path) -> None:
     root = machine(tmp_path, "4:cpu:/\n", cpu__cpu_cfs_quota_us="-1\n", cpu__cpu_cfs_period_us="100000\n")
     assert usable_cores(root) == 8

@@ -4,7 +4,14 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from stream.supervisor.merge import NO_PARTITION, Probed, all_live, all_ready, all_started, merged
+from stream.supervisor.merge import (
+    NO_PARTITION,
+    ProbeAnswer,
+    all_live,
+    all_ready,
+    all_started,
+    merge_expositions,
+)
 from stream.telemetry.health import Health
 
 
@@ -23,7 +30,7 @@ def as_openmetrics(registry: CollectorRegistry) -> str:
     return str(openmetrics.generate_latest(registry).decode())  # type: ignore[no-untyped-call]
 
 
-class Given(Collector):
+class FixedCollector(Collector):
     def __init__(self, families: list[Metric]) -> None:
         self.families = families
 
@@ -31,14 +38,15 @@ class Given(Collector):
         return self.families
 
 
-def both() -> CollectorRegistry:
+def merged_registry() -> CollectorRegistry:
     registry = CollectorRegistry()
-    registry.register(Given(list(merged({"0": exposition(3), "1": exposition(4, "null-value")}))))
+    merged = merge_expositions({"0": exposition(3), "1": exposition(4, "null-value")})
+    registry.register(FixedCollector(list(merged)))
     return registry
 
 
-def test_every_sample_has_the_label_of_its_process() -> None:
-    registry = both()
+def test_every_sample_is_labelled_with_its_process() -> None:
+    registry = merged_registry()
     assert registry.get_sample_value("stream_records_total", {"process": "0"}) == 3
     assert registry.get_sample_value("stream_records_total", {"process": "1"}) == 4
     assert registry.get_sample_value("stream_letters_total", {"process": "1", "reason": "null-value"}) == 1
@@ -48,7 +56,7 @@ def test_every_sample_has_the_label_of_its_process() -> None:
 
 
 def test_a_family_is_described_once() -> None:
-    text = generate_latest(both()).decode()
+    text = generate_latest(merged_registry()).decode()
     for kind in ("HELP", "TYPE"):
         named = [line.split()[2] for line in text.splitlines() if line.startswith(f"# {kind} ")]
         assert len(named) == len(set(named))
@@ -57,53 +65,53 @@ def test_a_family_is_described_once() -> None:
     assert "# TYPE stream_build_info gauge" in text
 
 
-def test_what_comes_out_is_read_again_in_both_formats() -> None:
-    again = merged({"x": as_openmetrics(both())})
-    assert {family.name for family in again} == {
+def test_merged_metrics_parse_in_both_formats() -> None:
+    families_again = merge_expositions({"x": as_openmetrics(merged_registry())})
+    assert {family.name for family in families_again} == {
         "stream_records", "stream_letters", "stream_lag_seconds", "stream_build", "stream_phase_seconds"
     }  # fmt: skip
-    text = generate_latest(both()).decode()
+    text = generate_latest(merged_registry()).decode()
     families = {family.name: family for family in text_string_to_metric_families(text)}
     assert families["stream_lag_seconds"].documentation == 'A "lag"\nof two lines \\.'
     assert families["stream_phase_seconds"].type == "histogram"
 
 
 def test_an_exemplar_stays_with_its_bucket() -> None:
-    assert as_openmetrics(both()).count('# {trace="x"} 1.5') == 2
+    assert as_openmetrics(merged_registry()).count('# {trace="x"} 1.5') == 2
 
 
-def probed(*, ok: bool, **body: object) -> Probed:
-    return Probed(ok, body)
+def answer(*, ok: bool, **body: object) -> ProbeAnswer:
+    return ProbeAnswer(ok, body)
 
 
-def test_started_and_live_when_all_are() -> None:
-    yes, no = probed(ok=True), probed(ok=False)
-    for of_all in (all_started, all_live):
-        assert of_all({"0": yes, "1": yes}).ok
-        assert not of_all({"0": yes, "1": no}).ok
-        assert not of_all({"0": yes, "1": None}).ok
-        assert not of_all({}).ok
-        told = of_all({"0": yes, "1": probed(ok=False, reason="it hangs")})
-        assert told.body["reasons"] == ["process 1: it hangs"]
+def test_the_worker_is_started_or_live_if_every_process_is() -> None:
+    yes, no = answer(ok=True), answer(ok=False)
+    for merge in (all_started, all_live):
+        assert merge({"0": yes, "1": yes}).ok
+        assert not merge({"0": yes, "1": no}).ok
+        assert not merge({"0": yes, "1": None}).ok
+        assert not merge({}).ok
+        merged = merge({"0": yes, "1": answer(ok=False, reason="it hangs")})
+        assert merged.body["reasons"] == ["process 1: it hangs"]
 
 
-def test_ready_when_all_are_and_says_of_each_why_not() -> None:
-    ready = probed(ok=True, ready=True, reasons=[])
-    restoring = probed(ok=False, ready=False, reasons=["x", "y"])
-    assert all_ready({"0": ready, "1": ready}) == Probed(
+def test_the_worker_is_ready_if_every_process_is_and_gives_each_reason_otherwise() -> None:
+    ready = answer(ok=True, ready=True, reasons=[])
+    restoring = answer(ok=False, ready=False, reasons=["x", "y"])
+    assert all_ready({"0": ready, "1": ready}) == ProbeAnswer(
         True, {"ready": True, "reasons": [], "processes": {"0": ready.body, "1": ready.body}}
     )
-    answer = all_ready({"0": ready, "1": restoring, "2": None})
-    assert not answer.ok
-    assert answer.body["reasons"] == ["process 1: x", "process 1: y", "process 2: does not answer"]
-    assert answer.body["processes"]["1"] == restoring.body
+    merged = all_ready({"0": ready, "1": restoring, "2": None})
+    assert not merged.ok
+    assert merged.body["reasons"] == ["process 1: x", "process 1: y", "process 2: does not answer"]
+    assert merged.body["processes"]["1"] == restoring.body
     assert all_ready({}).body["reasons"] == ["starting"]
 
 
-def test_a_spare_is_no_reason_not_to_be_ready_where_another_process_is() -> None:
+def test_a_spare_process_does_not_prevent_readiness_beside_a_ready_one() -> None:
     health = Health(started=True)
-    assert health.reasons_not_ready() == [NO_PARTITION], "else a spare is not known as one"
-    spare = probed(ok=False, ready=False, reasons=health.reasons_not_ready())
-    assert all_ready({"0": spare, "1": probed(ok=True, ready=True, reasons=[])}).ok
+    assert health.reasons_not_ready() == [NO_PARTITION], "merge.py recognizes a spare process by it"
+    spare = answer(ok=False, ready=False, reasons=health.reasons_not_ready())
+    assert all_ready({"0": spare, "1": answer(ok=True, ready=True, reasons=[])}).ok
     assert not all_ready({"0": spare, "1": spare}).ok
     assert not all_ready({"0": spare, "1": None}).ok

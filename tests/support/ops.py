@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from stream.telemetry.metrics import AuditMetrics, Metrics, of_processes
+from stream.telemetry.metrics import AuditMetrics, Metrics, process_metrics
 
 ROOT = Path(__file__).parents[2]
 OPS = ROOT / "ops"
@@ -67,7 +67,7 @@ def exported() -> dict[str, set[str]]:
     """Metric -> the names of its series, for all that the code exports."""
     found: dict[str, set[str]] = {}
     ours, audit = Metrics().registry.collect(), AuditMetrics().registry.collect()
-    for family in (*ours, *audit, *of_processes({}, {})):
+    for family in (*ours, *audit, *process_metrics({}, {})):
         found[family.name] = {family.name + end for end in SUFFIXES.get(family.type, ("",))}
     return found
 

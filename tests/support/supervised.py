@@ -1,7 +1,7 @@
-"""`anagram-stream worker` whose workers behave in some way instead of working, so that no Kafka is needed.
+"""`anagram-stream worker` with stub workers that only show a behaviour, so that no Kafka is needed.
 
-Run as `python supervised.py BEHAVIOUR FOLDER`. Each start of a worker leaves a file NUMBER-PID in the folder,
-each drain one with `drained-` before it.
+Run as `python supervised.py BEHAVIOUR FOLDER`. Each started worker creates a file NUMBER-PID in the folder,
+each drained worker a file drained-NUMBER-PID.
 """
 
 import os
@@ -17,12 +17,8 @@ import structlog
 
 from stream.cli import main, worker
 from stream.config import Settings
-from stream.core.dictionary import build_index
-from stream.core.lexicon import make_lexicon
 from stream.errors import Misconfigured, Refused
-from stream.supervisor import child as children
-from stream.supervisor import restarts
-from stream.supervisor import supervisor as supervise
+from stream.supervisor import child, restarts, supervisor
 from stream.worker.clock import SystemClock
 from stream.worker.wiring import Shared
 
@@ -30,9 +26,9 @@ BEHAVIOUR, FOLDER = sys.argv[1], Path(sys.argv[2])
 PARTITIONS = 3
 
 
-def survey(_: Settings, clock: SystemClock) -> Any:
+def check_topics(_: Settings, clock: SystemClock) -> Any:
     if BEHAVIOUR == "no-topics":
-        raise Refused("there is no topic x", "make it")
+        raise Refused("topic x does not exist", "create it")
     while BEHAVIOUR == "no-broker" and not clock.stopped:
         clock.sleep(1)
     return None if clock.stopped else SimpleNamespace(input=SimpleNamespace(partitions=PARTITIONS))
@@ -42,13 +38,13 @@ def run_worker(settings: Settings, clock: SystemClock, shared: Shared) -> None:
     number = shared.socket.name
     name = f"{number}-{os.getpid()}"
     (FOLDER / name).write_text(settings.instance_id or "")
-    aside = threading.Thread(target=lambda: structlog.get_logger().info("from a thread", number=number))
-    aside.start()
-    aside.join()
+    thread = threading.Thread(target=lambda: structlog.get_logger().info("from a thread", number=number))
+    thread.start()
+    thread.join()
     behave(number, clock)
     while not clock.stopped or BEHAVIOUR == "stubborn":
         time.sleep(0.02)
-    time.sleep(0.2)  # a second signal meanwhile must not matter
+    time.sleep(0.2)  # a second signal during the drain must not matter
     (FOLDER / f"drained-{name}").touch()
 
 
@@ -64,18 +60,18 @@ def behave(number: str, clock: SystemClock) -> None:
         raise Misconfigured("that is wrong", "set it right")
 
 
-instead: list[tuple[ModuleType, str, object]] = [
-    (supervise, "survey", survey),
-    (supervise, "run_worker", run_worker),
-    (supervise, "load_words", lambda _: make_lexicon(build_index(["cat"]))),
-    (supervise, "turn_s_max", lambda *_: 1.5),
-    (supervise, "ORPHAN_S_MAX", 2.0),
+stubs: list[tuple[ModuleType, str, object]] = [
+    (supervisor, "check_topics", check_topics),
+    (supervisor, "run_worker", run_worker),
+    (supervisor, "load_shared_fold", lambda _: None),
+    (supervisor, "run_once_s_max", lambda *_: 1.5),
+    (supervisor, "ORPHAN_S_MAX", 2.0),
     (restarts, "WAIT_S_MAX", 0.1),
     (worker, "usable_cores", lambda: 8),
 ]
 if BEHAVIOUR == "portable":
-    instead.append((children, "_hear_of_death", lambda *_: None))
-for module, name, stub in instead:
+    stubs.append((child, "_request_parent_death_signal", lambda *_: None))
+for module, name, stub in stubs:
     setattr(module, name, stub)
 sys.argv = ["anagram-stream", "worker"]
 main.main()

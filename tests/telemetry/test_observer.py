@@ -123,7 +123,7 @@ def test_in_doubt_partitions_restore_again(bench: Bench) -> None:
 
 
 def test_live_is_a_loop_that_turns(bench: Bench) -> None:
-    bench.observer.turned()
+    bench.observer.ran_once()
     assert bench.get("/healthz/live")[0] == 200
     assert bench.metric("stream_live") == {"": 1.0}
     bench.health.turned -= LIVE_S_MAX + 1
