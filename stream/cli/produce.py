@@ -144,7 +144,7 @@ class _Run:
                 self._show()
             raise
         finally:
-            self._sender.drop()
+            self._sender.discard()
             self._name_undelivered()
 
     def _send(self, blob: Blob, *, as_json: bool) -> None:
@@ -173,7 +173,7 @@ class _Run:
 
     def _name_undelivered(self) -> None:
         for record in self._sender.take_undelivered():
-            self._count_undelivered(record.where, record.why)
+            self._count_undelivered(record.origin, record.why)
             self._hint = record.hint or self._hint
 
     def _count_undelivered(self, where: str, why: str) -> None:
@@ -211,7 +211,7 @@ def _open_sender(chosen: Settings) -> Sender:
     admin = reachable_admin(chosen, chosen.input_topic)
     retry_while_unreachable(chosen, lambda: partitions_of(admin, chosen.input_topic))
     try:
-        found = topics.look(admin, chosen).get("input")
+        found = topics.describe(admin, chosen).get("input")
     except (Refused, Retriable):
         found = None  # who may write may not always ask for a topic's configuration
     return Sender(chosen, found.record_bytes_max if found else None)

@@ -1,4 +1,4 @@
-"""What a worker may do on a cluster with ACLs: everything that it needs, and nothing more."""
+"""The ACLs that a worker needs: these, and no others."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from stream.kafka.topics import Topics
 
 @dataclass(frozen=True, slots=True)
 class RequiredAcl:
-    """Operations on one resource.
+    """Operations on one resource that a worker needs.
 
     Attributes:
         resource: `topic`, `group` or `transactional-id`, as `kafka-acls.sh` names them.
-        name: of the resource; of every one that begins so where `prefixed`.
-        operations: as `kafka-acls.sh` names them; DESCRIBE comes with READ and WRITE by itself.
+        name: of the resource; if `prefixed`, the prefix of the names.
+        operations: as `kafka-acls.sh` names them; READ and WRITE include DESCRIBE.
     """
 
     resource: str
@@ -26,7 +26,7 @@ class RequiredAcl:
     prefixed: bool = False
 
     def command(self, bootstrap_servers: str, principal: str) -> str:
-        """Return the command that grants it."""
+        """Return the command that grants the operations."""
         operations = " ".join(f"--operation {operation}" for operation in self.operations)
         pattern = " --resource-pattern-type prefixed" if self.prefixed else ""
         return (
@@ -35,8 +35,8 @@ class RequiredAcl:
         )
 
 
-def worker_needs(settings: Settings) -> list[RequiredAcl]:
-    """Return what `anagram-stream worker` needs. Transactional ids are `<group>-<instance>`."""
+def worker_acls(settings: Settings) -> list[RequiredAcl]:
+    """Return the ACLs that `anagram-stream worker` needs. Transactional ids are `<group>-<instance>`."""
     return [
         RequiredAcl("topic", settings.input_topic, ("Read", "DescribeConfigs")),
         RequiredAcl("topic", settings.result_topic, ("Write", "DescribeConfigs")),
@@ -47,21 +47,21 @@ def worker_needs(settings: Settings) -> list[RequiredAcl]:
     ]
 
 
-def check_access(found: Topics, settings: Settings) -> None:
-    """Check that a worker may do with the topics what it will have to, now or after a crash.
+def check_access(topics: Topics, settings: Settings) -> None:
+    """Check that Kafka grants the worker all operations on the topics, also those needed only after a crash.
 
-    What the group and the transactional id lack shows at the first call.
+    Missing access to the group or the transactional id shows at the first call.
 
     Raises:
-        Refused: something that it needs is not granted.
+        Refused: Kafka does not grant an operation.
     """
-    facts = {topic.name: topic for topic in (found.input, found.result, found.count, found.dead_letter)}
-    lacking = [
-        f"{operation} on {need.name}"
-        for need in worker_needs(settings)
-        if need.resource == "topic" and (granted := facts[need.name].operations) is not None
-        for operation in need.operations
+    facts = {topic.name: topic for topic in (topics.input, topics.result, topics.count, topics.dead_letter)}
+    missing = [
+        f"{operation} on {acl.name}"
+        for acl in worker_acls(settings)
+        if acl.resource == "topic" and (granted := facts[acl.name].operations) is not None
+        for operation in acl.operations
         if operation.lower() not in granted
     ]
-    if lacking:
-        raise Refused(f"Kafka does not grant {', '.join(lacking)}", ACCESS_HINT)
+    if missing:
+        raise Refused(f"Kafka does not grant {', '.join(missing)}", ACCESS_HINT)

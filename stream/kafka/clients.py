@@ -1,4 +1,4 @@
-"""The options of every Kafka client. What exactness hangs on is written out, never left to a default."""
+"""The options of every Kafka client. Those that exactness depends on are explicit, not left to defaults."""
 
 import logging
 from collections import deque
@@ -13,17 +13,16 @@ from stream.config import MAX_POLL_INTERVAL_MS, SESSION_TIMEOUT_MS, Settings
 from stream.errors import Misconfigured, Refused
 from stream.kafka.failure import describe, kafka_error
 
-_LOG = logging.getLogger(
-    "librdkafka"
-)  # silent unless STREAM_KAFKA_CONFIG sets `debug`: what matters reaches us as errors
+# Silent unless STREAM_KAFKA_CONFIG sets `debug`: everything that matters is also reported as an error.
+_LOG = logging.getLogger("librdkafka")
 _LOG.addHandler(logging.NullHandler())
 _LOG.propagate = False
-FRAMING_BYTES_MAX = 64 * 1024  # what key, headers and framing may add to a text or a result
-_PREFETCH_KIB_MIN, _PREFETCH_KIB_MAX = 1024, 4 * 1024  # more than that took memory, and no less time
-_PREFETCH_RECORDS = 10_000  # of a partition: short ones take more memory than their bytes say
+FRAMING_BYTES_MAX = 64 * 1024  # that key, headers and framing may add to a text or a result
+_PREFETCH_KIB_MIN, _PREFETCH_KIB_MAX = 1024, 4 * 1024  # more took memory and saved no time
+_PREFETCH_RECORDS = 10_000  # per partition: short records take more memory than their bytes
 _QUEUE_KIB = 16 * 1024
 _ERRORS_KEPT = 50
-_LOOK_S, _DENIED_TIMES = 0.2, 4
+_DENIAL_CHECK_S, _DENIALS_MIN = 0.2, 4
 _DENIALS = {
     KafkaError._AUTHENTICATION: (  # noqa: SLF001
         "check sasl.mechanism, sasl.username and sasl.password in STREAM_KAFKA_CONFIG"
@@ -31,52 +30,52 @@ _DENIALS = {
     KafkaError._SSL: "check security.protocol and ssl.ca.location in STREAM_KAFKA_CONFIG",  # noqa: SLF001
 }
 
-Options = dict[str, Any]  # librdkafka's own names and values, callbacks among them
+Options = dict[str, Any]  # librdkafka's own names and values, including callbacks
 
 
 class Admin(AdminClient):
-    """An admin client that remembers why it was not let in: its calls only time out then."""
+    """An admin client that remembers why Kafka rejected its connections: its calls only time out then."""
 
     def __init__(self, options: Options) -> None:
         self._errors: deque[KafkaError] = deque(maxlen=_ERRORS_KEPT)
-        noting: Options = {**options, "error_cb": self._errors.append}
-        super().__init__(noting)
+        collecting: Options = {**options, "error_cb": self._errors.append}
+        super().__init__(collecting)
 
     def denial(self, times: int = 1) -> Refused | None:
-        """Return why the broker does not let us in, if that is what it has done, `times` or more."""
+        """Return why Kafka rejected the connection, if it did so at least `times` times."""
         self.poll(0)  # calls error_cb
         denials = [error for error in self._errors if error.code() in _DENIALS]
         if len(denials) < times:
             return None
         last = denials[-1]
-        return Refused(f"Kafka does not let us in: {describe(last)}", _DENIALS[last.code()])
+        return Refused(f"Kafka rejected the connection: {describe(last)}", _DENIALS[last.code()])
 
-    def awaited(self, asked: Mapping[Any, Future[Any]]) -> Mapping[Any, Future[Any]]:
-        """Wait for answers, but not until they time out where the broker does not let us in.
+    def wait_for(self, futures: Mapping[Any, Future[Any]]) -> Mapping[Any, Future[Any]]:
+        """Wait until the futures are done; do not wait for their timeout if Kafka rejects the connection.
 
         Raises:
-            Refused: it does not, and did not again; once may be a broker that is just starting.
+            Refused: Kafka rejected it several times. A single time may be a broker that is just starting.
         """
-        while wait(asked.values(), _LOOK_S).not_done:
-            if denied := self.denial(_DENIED_TIMES):
-                raise denied
-        return asked
+        while wait(futures.values(), _DENIAL_CHECK_S).not_done:
+            if denial := self.denial(_DENIALS_MIN):
+                raise denial
+        return futures
 
 
-def told(options: Options, interval_ms: int, take: Callable[[str], None]) -> Options:
-    """Return the options, with librdkafka's statistics given to `take` as JSON, by the calls that poll."""
-    return {**options, "statistics.interval.ms": interval_ms, "stats_cb": take}
+def with_statistics(options: Options, interval_ms: int, on_statistics: Callable[[str], None]) -> Options:
+    """Return the options plus a callback that gets librdkafka's statistics as JSON, in calls that poll."""
+    return {**options, "statistics.interval.ms": interval_ms, "stats_cb": on_statistics}
 
 
 def common_options(settings: Settings) -> Options:
-    """Return what all clients share; STREAM_KAFKA_CONFIG is in it."""
+    """Return the options that all clients share, including those of STREAM_KAFKA_CONFIG."""
     return {
         "client.id": settings.instance_id or "anagram-stream",
         "log.connection.close": False,
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 1_000,
-        # A broker that is stopped in order is else thrown away, and a transactional call that was under way
-        # to it never returns, whatever its timeout (librdkafka#5511).
+        # With another strategy the client drops a broker that shuts down cleanly, and a transactional call in
+        # flight to it never returns, whatever its timeout (librdkafka#5511).
         "metadata.recovery.strategy": "none",
         **settings.client_config,
         "bootstrap.servers": settings.bootstrap_servers,
@@ -86,7 +85,7 @@ def common_options(settings: Settings) -> Options:
 
 
 def member_options(settings: Settings, instance_id: str) -> Options:
-    """Return the options of the consumer that is a member of the group."""
+    """Return the options of the consumer that joins the group."""
     classic: Options = {
         "partition.assignment.strategy": "cooperative-sticky",
         "session.timeout.ms": settings.client_config.get("session.timeout.ms", SESSION_TIMEOUT_MS),
@@ -94,7 +93,7 @@ def member_options(settings: Settings, instance_id: str) -> Options:
     static: Options = {"group.instance.id": f"{settings.group_id}-{instance_id}"}
     return {
         **common_options(settings),
-        **_reading(settings),
+        **_consumer_options(settings),
         "group.protocol": settings.group_protocol,
         "max.poll.interval.ms": MAX_POLL_INTERVAL_MS,
         "enable.partition.eof": False,
@@ -104,18 +103,18 @@ def member_options(settings: Settings, instance_id: str) -> Options:
 
 
 def reader_options(settings: Settings) -> Options:
-    """Return the options of a consumer that is assigned by hand and commits nothing."""
-    options = {**common_options(settings), **_reading(settings), "enable.partition.eof": True}
+    """Return the options of a consumer that assigns its partitions itself and commits nothing."""
+    options = {**common_options(settings), **_consumer_options(settings), "enable.partition.eof": True}
     options.pop("session.timeout.ms", None)
     return options
 
 
-def _reading(settings: Settings) -> Options:
+def _consumer_options(settings: Settings) -> Options:
     return {
         "group.id": settings.group_id,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
-        "auto.offset.reset": "error",  # where to begin is ours to say, also after a loss of offsets
+        "auto.offset.reset": "error",  # the worker decides where to start, also after a loss of offsets
         "isolation.level": "read_committed",
         "check.crcs": True,
         "queued.max.messages.kbytes": _prefetch_kib(settings),
@@ -126,38 +125,38 @@ def _reading(settings: Settings) -> Options:
 
 
 def _prefetch_kib(settings: Settings) -> int:
-    """Return how much is fetched ahead while a batch is worked on: a part of the next."""
+    """Return how much to fetch ahead while a batch is processed: a part of the next one."""
     return min(_PREFETCH_KIB_MAX, max(_PREFETCH_KIB_MIN, settings.batch_bytes_max // 2048))
 
 
 def transactional_options(settings: Settings, instance_id: str, batch_bytes_max: int) -> Options:
-    """Return the transactional producer's options. Timeouts nest: message <= transaction, socket below."""
+    """Return the transactional producer's options. Timeouts nest: socket < message <= transaction."""
     timeout_ms = settings.transaction_timeout_ms
     return {
         **common_options(settings),
-        **_producing(settings),
+        **_producer_options(settings),
         "transactional.id": f"{settings.group_id}-{instance_id}",
         "transaction.timeout.ms": timeout_ms,
         "message.timeout.ms": timeout_ms,
         "socket.timeout.ms": timeout_ms - 100,
         "batch.size": batch_bytes_max,
-        # Full where the broker is slow: then counting waits for it, and a batch ends early.
+        # A slow broker fills the queue: then processing waits for it, and a batch ends early.
         "queue.buffering.max.kbytes": max(_QUEUE_KIB, 2 * message_bytes_max(settings) // 1024),
-        "retry.backoff.ms": 20,  # what CONCURRENT_TRANSACTIONS waits between two transactions
+        "retry.backoff.ms": 20,  # the wait after CONCURRENT_TRANSACTIONS between two transactions
     }
 
 
 def producer_options(settings: Settings) -> Options:
-    """Return the options of the plain producer of `produce` and `demo`."""
-    return {**common_options(settings), **_producing(settings)}
+    """Return the options of a producer without transactions, as `produce` and `demo` use it."""
+    return {**common_options(settings), **_producer_options(settings)}
 
 
 def message_bytes_max(settings: Settings) -> int:
-    """Return the longest record that our producers send, key, headers and framing counted."""
+    """Return the size of the longest record that a producer sends, with key, headers and framing."""
     return max(settings.text_bytes_max, settings.result_bytes_max) + 2 * FRAMING_BYTES_MAX
 
 
-def _producing(settings: Settings) -> Options:
+def _producer_options(settings: Settings) -> Options:
     return {
         "enable.idempotence": True,
         "acks": "all",
@@ -168,10 +167,10 @@ def _producing(settings: Settings) -> Options:
 
 
 def make_consumer(options: Options) -> Consumer:
-    """Make a consumer.
+    """Create a consumer.
 
     Raises:
-        Misconfigured: an option that librdkafka does not take.
+        Misconfigured: librdkafka does not accept an option.
     """
     try:
         return Consumer(options)
@@ -180,10 +179,10 @@ def make_consumer(options: Options) -> Consumer:
 
 
 def make_producer(options: Options) -> Producer:
-    """Make a producer.
+    """Create a producer.
 
     Raises:
-        Misconfigured: an option that librdkafka does not take.
+        Misconfigured: librdkafka does not accept an option.
     """
     try:
         return Producer(options)
@@ -192,10 +191,10 @@ def make_producer(options: Options) -> Producer:
 
 
 def make_admin(settings: Settings) -> Admin:
-    """Make an admin client.
+    """Create an admin client.
 
     Raises:
-        Misconfigured: an option that librdkafka does not take.
+        Misconfigured: librdkafka does not accept an option.
     """
     try:
         return Admin(common_options(settings))
@@ -205,8 +204,8 @@ def make_admin(settings: Settings) -> Admin:
 
 def _bad_option(error: Exception) -> Misconfigured:
     why = describe(kafka_error(error)) if isinstance(error, KafkaException) else str(error)
-    return Misconfigured(f"librdkafka does not take the options: {why}", "correct STREAM_KAFKA_CONFIG")
+    return Misconfigured(f"librdkafka does not accept the options: {why}", "correct STREAM_KAFKA_CONFIG")
 
 
 def _ignore(_: Mapping[str, Any] | object) -> None:
-    """Errors of the client as a whole come back from the calls that they make fail."""
+    """Ignore errors of the client as a whole: the calls that they affect report them too."""

@@ -1,4 +1,4 @@
-"""KafkaError -> our tree: one mapping for transactional calls, one for the rest."""
+"""Maps a KafkaError to `stream.errors`: one mapping for transactional calls, one for all others."""
 
 from confluent_kafka import KafkaError, KafkaException
 
@@ -14,19 +14,19 @@ _NO_ACCESS = {
     KafkaError._AUTHENTICATION,  # noqa: SLF001
     KafkaError.UNSUPPORTED_SASL_MECHANISM,
 }
-_AWAY = {
+_UNAVAILABLE = {
     KafkaError._TRANSPORT,  # noqa: SLF001
     KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
     KafkaError._TIMED_OUT,  # noqa: SLF001
     KafkaError._TIMED_OUT_QUEUE,  # noqa: SLF001
     KafkaError._RESOLVE,  # noqa: SLF001
     KafkaError._WAIT_COORD,  # noqa: SLF001
-    KafkaError._STATE,  # noqa: SLF001 - the assignment has not settled
+    KafkaError._STATE,  # noqa: SLF001 - the assignment is still changing
     KafkaError._IN_PROGRESS,  # noqa: SLF001
     KafkaError._PREV_IN_PROGRESS,  # noqa: SLF001
     KafkaError._OUTDATED,  # noqa: SLF001
     KafkaError._DESTROY_BROKER,  # noqa: SLF001
-    KafkaError._NOENT,  # noqa: SLF001 - no leader is known
+    KafkaError._NOENT,  # noqa: SLF001 - the leader is unknown
     KafkaError.BROKER_NOT_AVAILABLE,
     KafkaError.CONCURRENT_TRANSACTIONS,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
@@ -45,72 +45,72 @@ _AWAY = {
     KafkaError.REPLICA_NOT_AVAILABLE,
     KafkaError.PREFERRED_LEADER_NOT_AVAILABLE,
     KafkaError.LISTENER_NOT_FOUND,
-    KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - metadata is still spreading
-    # The group goes on without us: the next poll says which partitions are lost.
+    KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - not all brokers have the metadata yet
+    # The group excluded this member: the next poll says which partitions are lost.
     KafkaError.ILLEGAL_GENERATION,
     KafkaError.UNKNOWN_MEMBER_ID,
     KafkaError.STALE_MEMBER_EPOCH,
     KafkaError.FENCED_MEMBER_EPOCH,
 }
-ACCESS_HINT = "check user and ACLs; what grants a worker all that it needs: anagram-stream topics acls"
+ACCESS_HINT = "check user and ACLs; this prints the commands that grant them: anagram-stream topics acls"
 
 
 CALL_FAILED = (KafkaException, SystemError)
-"""What a call that serves callbacks may raise: the latter where a callback follows a fatal error."""
+"""Errors of a call that serves callbacks; SystemError if a callback runs after a fatal error."""
 
 
 def kafka_error(exception: Exception) -> KafkaError:
     """Return the error that an exception carries.
 
     Raises:
-        StreamError: it was raised by a callback of ours.
-        SystemError: it was no error of Kafka's.
+        StreamError: a callback of this package raised it.
+        SystemError: it is not an error of Kafka's.
     """
     carrier = exception.__cause__ if isinstance(exception, SystemError) else exception
     if isinstance(carrier, StreamError):
         raise carrier
     if not isinstance(carrier, KafkaException):
         raise exception
-    found = carrier.args[0]
-    assert isinstance(found, KafkaError)
-    return found
+    error = carrier.args[0]
+    assert isinstance(error, KafkaError)
+    return error
 
 
 def from_transaction(error: KafkaError, *, timed_out: bool) -> StreamError:
-    """Map the error of a transactional call; only there are librdkafka's three flags set.
+    """Map the error of a transactional call; only these carry librdkafka's three flags.
 
-    `timed_out`: our transaction is older than its timeout. Then it was the coordinator that fenced us,
-    not another member, and a new producer of the same id may go on (librdkafka#3928).
+    `timed_out`: the transaction is older than its timeout. Then the coordinator fenced this producer, not
+    another member, and a new producer with the same id can continue (librdkafka#3928).
     """
     text = describe(error)
     if error.code() in _FENCED:
         if timed_out:
-            return InDoubt(f"the broker ended our transaction, it was open for too long: {text}")
+            return InDoubt(f"the broker aborted our transaction, which was open for too long: {text}")
         return Fenced(f"another worker took over our transactional id: {text}")
     if error.code() in _NO_ACCESS:
-        return Refused(f"Kafka refused: {text}", ACCESS_HINT)
+        return Refused(f"Kafka denied access: {text}", ACCESS_HINT)
     if error.txn_requires_abort() and not error.fatal():
         return Abortable(text)
     return InDoubt(text)
 
 
 def from_call(error: KafkaError) -> StreamError:
-    """Map the error of a consumer or admin call: a broker that is away or slow is waited for."""
+    """Map the error of a consumer or admin call; Retriable if the broker is unavailable or slow."""
     text = describe(error)
     if error.code() in _NO_ACCESS:
-        return Refused(f"Kafka refused: {text}", ACCESS_HINT)
+        return Refused(f"Kafka denied access: {text}", ACCESS_HINT)
     if error.code() in {KafkaError.FENCED_INSTANCE_ID, KafkaError.UNRELEASED_INSTANCE_ID}:
-        return Fenced(f"another worker has our group.instance.id: {text}")
+        return Fenced(f"another worker uses our group.instance.id: {text}")
     if error.code() in {KafkaError.UNSUPPORTED_VERSION, KafkaError._UNSUPPORTED_FEATURE}:  # noqa: SLF001
         return Refused(
-            f"the broker does not know this request: {text}",
+            f"the broker does not support a request: {text}",
             "the consumer protocol needs Kafka 4.0 or later; before it set STREAM_GROUP_PROTOCOL=classic",
         )
-    if not error.fatal() and (error.code() in _AWAY or error.retriable()):
+    if not error.fatal() and (error.code() in _UNAVAILABLE or error.retriable()):
         return Retriable(text)
     return Fatal(text)
 
 
 def describe(error: KafkaError) -> str:
-    """Return what happened, for people."""
+    """Return an error as text, with its code."""
     return f"{error.str()} ({error.name()})"

@@ -1,4 +1,4 @@
-"""The headers of a message, as the core has them."""
+"""Converts the headers of a message to those of the core."""
 
 from collections.abc import Sequence
 
@@ -10,10 +10,10 @@ from stream.core.records import UNREADABLE_HEADERS, Header
 def message_headers(message: Message) -> Sequence[Header]:
     """Return a message's headers, in order, as bytes."""
     try:
-        found = message.headers()
-    except (SystemError, UnicodeDecodeError):  # a name that is not UTF-8
+        headers = message.headers()
+    except (SystemError, UnicodeDecodeError):  # a name is not UTF-8
         return UNREADABLE_HEADERS
-    if not found:
+    if not headers:
         return ()
-    pairs = found.items() if isinstance(found, dict) else found
+    pairs = headers.items() if isinstance(headers, dict) else headers
     return [(name, value.encode() if isinstance(value, str) else value) for name, value in pairs]

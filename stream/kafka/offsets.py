@@ -1,4 +1,4 @@
-"""Where the logs of a topic begin and end."""
+"""The offsets of a topic: first, end, last stable, and committed by the group."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,10 +13,10 @@ REQUEST_TIMEOUT_S = 5.0
 
 
 class Offsets:
-    """Asks for offsets through an admin client that is thrown away when an answer fails.
+    """Requests offsets through an admin client that is replaced after a failed request.
 
-    librdkafka's goes on with the leader epochs that it knows: after a broker's crash it is answered
-    FENCED_LEADER_EPOCH or finds no leader, for minutes.
+    librdkafka's client goes on with the leader epochs that it knows: after a broker's crash its requests
+    fail with FENCED_LEADER_EPOCH, or it finds no leader, for minutes.
     """
 
     def __init__(self, make_admin: Callable[[], AdminClient]) -> None:
@@ -24,10 +24,10 @@ class Offsets:
         self._admin: AdminClient | None = None
 
     def range(self, topic: str, partition: int) -> tuple[int, int]:
-        """Return first offset and high watermark.
+        """Return the first offset and the high watermark.
 
         Raises:
-            Retriable: the broker is away.
+            Retriable: the broker is unavailable.
         """
         if self._admin is None:
             self._admin = self._make_admin()
@@ -41,22 +41,24 @@ class Offsets:
 def committed_offsets(
     options: Options, topic: str, partitions: Sequence[int], wait_s: float
 ) -> dict[int, int | None]:
-    """Return the group's stable committed offsets, by partition: of no open transaction. None: none.
+    """Return the group's committed offsets by partition, only stable ones: those of no open transaction.
+
+    An offset is None if nothing is committed.
 
     Raises:
-        Retriable: the broker is away, or a transaction stays open.
+        Retriable: the broker is unavailable, or a transaction stays open.
     """
     consumer = make_consumer(options)
     try:
-        found = consumer.committed([TopicPartition(topic, partition) for partition in partitions], wait_s)
+        committed = consumer.committed([TopicPartition(topic, partition) for partition in partitions], wait_s)
     except KafkaException as error:
         raise from_call(kafka_error(error)) from error
     finally:
         consumer.close()
-    for at in found:
-        if at.error is not None:
-            raise from_call(at.error)
-    return {at.partition: None if at.offset == OFFSET_INVALID else at.offset for at in found}
+    for topic_partition in committed:
+        if topic_partition.error is not None:
+            raise from_call(topic_partition.error)
+    return {each.partition: None if each.offset == OFFSET_INVALID else each.offset for each in committed}
 
 
 def offset_ranges(
@@ -64,45 +66,47 @@ def offset_ranges(
 ) -> dict[int, tuple[int, int]]:
     """Return, by partition, the first offset and the end offset.
 
-    The end is the high watermark, or where `stable` the last stable offset: the end of what a
-    read_committed consumer may see now.
+    The end is the high watermark; if `stable`, it is the last stable offset: the end of what a
+    read_committed consumer can read now.
 
     Raises:
-        Retriable: the broker is away.
+        Retriable: the broker is unavailable.
     """
     level = IsolationLevel.READ_COMMITTED if stable else IsolationLevel.READ_UNCOMMITTED
-    first = _ask(admin, topic, partitions, OffsetSpec.earliest(), level)
-    end = _ask(admin, topic, partitions, OffsetSpec.latest(), level)
+    first = _list_offsets(admin, topic, partitions, OffsetSpec.earliest(), level)
+    end = _list_offsets(admin, topic, partitions, OffsetSpec.latest(), level)
     return {partition: (first[partition], end[partition]) for partition in partitions}
 
 
 def stable_ends(admin: AdminClient, topic: str, partitions: Sequence[int]) -> dict[int, int]:
-    """Return, by partition, the last stable offset, in one request: for those who ask all the time.
+    """Return, by partition, the last stable offset, in a single request.
 
     Raises:
-        Retriable: the broker is away.
+        Retriable: the broker is unavailable.
     """
-    return _ask(admin, topic, partitions, OffsetSpec.latest(), IsolationLevel.READ_COMMITTED)
+    return _list_offsets(admin, topic, partitions, OffsetSpec.latest(), IsolationLevel.READ_COMMITTED)
 
 
-def _ask(
+def _list_offsets(
     admin: AdminClient, topic: str, partitions: Sequence[int], spec: OffsetSpec, level: IsolationLevel
 ) -> dict[int, int]:
     if not partitions:
         return {}
     try:
-        answers = admin.list_offsets(
+        futures = admin.list_offsets(
             {TopicPartition(topic, partition): spec for partition in partitions},
             isolation_level=level,
             request_timeout=REQUEST_TIMEOUT_S,
         )
-        found = {at.partition: answer.result().offset for at, answer in answers.items()}
+        offsets = {
+            topic_partition.partition: future.result().offset for topic_partition, future in futures.items()
+        }
     except KafkaException as error:
         cause = kafka_error(error)
         if cause.code() in {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.UNKNOWN_TOPIC_ID}:
-            raise Retriable(describe(cause)) from error  # the brokers learn of partitions one by one
+            raise Retriable(describe(cause)) from error  # not every broker knows a new partition yet
         raise from_call(cause) from error
-    if unknown := [partition for partition, offset in found.items() if offset < 0]:
-        # An answer that was lost on the way may come as a result without an offset.
-        raise Retriable(f"{topic}, partition {unknown[0]}: the broker gave no offset")
-    return found
+    if unknown := [partition for partition, offset in offsets.items() if offset < 0]:
+        # A lost response may arrive as a result without an offset.
+        raise Retriable(f"{topic}, partition {unknown[0]}: the broker returned no offset")
+    return offsets

@@ -12,9 +12,9 @@ from confluent_kafka import (
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
 from stream.errors import Retriable
-from stream.kafka.answers import answer
 from stream.kafka.clients import Admin
 from stream.kafka.failure import from_call, kafka_error
+from stream.kafka.futures import result_of
 from stream.kafka.offsets import REQUEST_TIMEOUT_S, offset_ranges
 from stream.kafka.reader import partitions_of
 
@@ -110,5 +110,5 @@ def group_offsets(admin: Admin, group_id: str, topic: str, partitions: Sequence[
     asked = admin.list_consumer_group_offsets(
         [ConsumerGroupTopicPartitions(group_id, places)], request_timeout=REQUEST_TIMEOUT_S
     )
-    found = answer(asked[group_id]).topic_partitions
+    found = result_of(asked[group_id]).topic_partitions
     return {at.partition: at.offset for at in found if at.error is None and at.offset >= 0}

@@ -1,4 +1,4 @@
-"""The four topics: what they are, what they must be, and how they are made."""
+"""The four topics: describes, checks, creates and repairs them."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -17,8 +17,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from stream.config import Settings
 from stream.core.dead_letter import OVERHEAD_BYTES_MAX
 from stream.errors import Misconfigured, Refused, Retriable
-from stream.kafka.answers import answer, answers, was_made
 from stream.kafka.clients import FRAMING_BYTES_MAX, Admin
+from stream.kafka.futures import existing_results, result_of, was_created
 
 REQUEST_TIMEOUT_S = 10.0
 PARTITIONS = 4
@@ -31,11 +31,13 @@ _BATCH_FRAMING_BYTES = 128
 
 @dataclass(frozen=True, slots=True)
 class TopicFacts:
-    """What is known of one existing topic.
+    """The description of one existing topic.
 
     Attributes:
-        operations: what ACLs let us do, as `kafka-acls.sh` names it, in lower case; None: unknown.
-        replicas: of the partition that has the fewest; `in_sync` likewise; `leaderless` have no leader.
+        operations: that ACLs grant, as `kafka-acls.sh` names them, in lower case; None if unknown.
+        replicas: of the partition that has the fewest.
+        in_sync: in-sync replicas of the partition that has the fewest.
+        leaderless: number of partitions without a leader.
     """
 
     name: str
@@ -49,13 +51,13 @@ class TopicFacts:
 
     @property
     def record_bytes_max(self) -> int:
-        """The longest record it takes; the broker counts the framing of its batch."""
+        """Size of the longest record that the topic accepts; the framing of its batch counts too."""
         return int(self.configs.get("max.message.bytes", "1048588")) - _BATCH_FRAMING_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """What is known of the four before a worker starts."""
+    """The four topics, checked before a worker starts."""
 
     cluster_id: str
     input: TopicFacts
@@ -66,12 +68,12 @@ class Topics:
 
     @property
     def batch_bytes_max(self) -> int:
-        """The largest batch that each output topic takes."""
+        """Size of the largest batch that every output topic accepts."""
         return min(_BATCH_BYTES, *(t.record_bytes_max for t in (self.result, self.count, self.dead_letter)))
 
 
 def names(settings: Settings) -> dict[str, str]:
-    """Return the four topics' names by their role."""
+    """Return role -> name of the four topics."""
     return {
         "input": settings.input_topic,
         "result": settings.result_topic,
@@ -81,37 +83,37 @@ def names(settings: Settings) -> dict[str, str]:
 
 
 def wanted_configs(settings: Settings) -> dict[str, dict[str, str]]:
-    """Return the configuration that each topic should have, by role."""
+    """Return role -> the configuration that the topic should have."""
     text_bytes = settings.text_bytes_max + FRAMING_BYTES_MAX
     return {
         "input": {"max.message.bytes": str(text_bytes)},
         "result": {"max.message.bytes": str(settings.result_bytes_max + FRAMING_BYTES_MAX)},
-        # Segments are compacted only when they are full: with the default of 1 GiB all that was ever counted
-        # would be read by a restore.
+        # Only full segments are compacted: with the default of 1 GiB a restore would read every total ever
+        # written.
         "count": {"cleanup.policy": "compact", "segment.bytes": str(COUNT_SEGMENT_BYTES)},
         "dead-letter": {
             "cleanup.policy": "delete",
             "max.message.bytes": str(text_bytes + OVERHEAD_BYTES_MAX),
             "message.timestamp.before.max.ms": str(2**63 - 1),  # a dead letter keeps its record's timestamp,
-            "message.timestamp.after.max.ms": str(2**63 - 1),  # however wrong the clock that set it
+            "message.timestamp.after.max.ms": str(2**63 - 1),  # even a wrong one
         },
     }
 
 
-def look(admin: Admin, settings: Settings) -> dict[str, TopicFacts]:
-    """Return what exists of the four, by role.
+def describe(admin: Admin, settings: Settings) -> dict[str, TopicFacts]:
+    """Return role -> description of those of the four topics that exist.
 
     Raises:
-        Retriable: the broker is away.
-        Refused: no access, or not let in at all.
+        Retriable: the broker is unavailable.
+        Refused: Kafka denied access or rejected the connection.
     """
     by_role = names(settings)
-    asked = TopicCollection(list(by_role.values()))
+    collection = TopicCollection(list(by_role.values()))
     try:
-        described = answers(
-            admin.awaited(
+        described = existing_results(
+            admin.wait_for(
                 admin.describe_topics(
-                    asked, request_timeout=REQUEST_TIMEOUT_S, include_authorized_operations=True
+                    collection, request_timeout=REQUEST_TIMEOUT_S, include_authorized_operations=True
                 )
             )
         )
@@ -120,8 +122,8 @@ def look(admin: Admin, settings: Settings) -> dict[str, TopicFacts]:
     existing = {role: described[name] for role, name in by_role.items() if name in described}
     resources = {name: ConfigResource(ConfigResource.Type.TOPIC, name) for name in described}
     configs = {
-        resource.name: {entry.name: entry.value for entry in answer.values()}
-        for resource, answer in answers(
+        resource.name: {entry.name: entry.value for entry in entries.values()}
+        for resource, entries in existing_results(
             admin.describe_configs(list(resources.values()), request_timeout=REQUEST_TIMEOUT_S)
             if resources
             else {}
@@ -134,9 +136,9 @@ def look(admin: Admin, settings: Settings) -> dict[str, TopicFacts]:
             len(topic.partitions),
             configs.get(topic.name, {}),
             _operations(topic.authorized_operations),
-            min((len(at.replicas) for at in topic.partitions), default=0),
-            min((len(at.isr) for at in topic.partitions), default=0),
-            sum(at.leader is None or at.leader.id < 0 for at in topic.partitions),
+            min((len(each.replicas) for each in topic.partitions), default=0),
+            min((len(each.isr) for each in topic.partitions), default=0),
+            sum(each.leader is None or each.leader.id < 0 for each in topic.partitions),
         )
         for role, topic in existing.items()
     }
@@ -147,50 +149,55 @@ def _operations(authorized: Sequence[AclOperation] | None) -> frozenset[str] | N
 
 
 def check(admin: Admin, settings: Settings) -> Topics:
-    """Return the facts of the four topics, if a worker may start on them.
+    """Return the four topics if a worker can run on them.
 
     Raises:
-        Retriable: the broker is away.
-        Refused: a topic is missing, no access, or the count topic is not what a changelog must be.
+        Retriable: the broker is unavailable.
+        Refused: a topic is missing, Kafka denied access, or the count topic cannot serve as a changelog.
     """
-    found = look(admin, settings)
-    missing = [name for role, name in names(settings).items() if role not in found]
+    described = describe(admin, settings)
+    missing = [name for role, name in names(settings).items() if role not in described]
     if missing:
         raise Refused("missing topics: " + ", ".join(missing), CREATE)
-    count, source = found["count"], found["input"]
+    count, source = described["count"], described["input"]
     policy = count.configs.get("cleanup.policy", "")
     if policy != "compact":
         raise Refused(
-            f"{count.name} has cleanup.policy={policy}; totals live in it for ever: it must be compact alone",
+            f"{count.name} has cleanup.policy={policy}, which deletes totals; it must be compact only",
             f"{REPAIR} (or set STREAM_COUNT_TOPIC to a topic of its own)",
         )
-    for topic in (count, found["result"]):
+    for topic in (count, described["result"]):
         if topic.partitions < source.partitions:
             few = f"{topic.name} has {topic.partitions} partitions, the input has {source.partitions}"
             raise Refused(few, CREATE)
-    cluster_id = answer(admin.describe_cluster(request_timeout=REQUEST_TIMEOUT_S)).cluster_id
+    cluster_id = result_of(admin.describe_cluster(request_timeout=REQUEST_TIMEOUT_S)).cluster_id
     return Topics(
-        cluster_id, source, found["result"], count, found["dead-letter"], _warnings(found, settings)
+        cluster_id,
+        source,
+        described["result"],
+        count,
+        described["dead-letter"],
+        _warnings(described, settings),
     )
 
 
-def _warnings(found: Mapping[str, TopicFacts], settings: Settings) -> list[str]:
+def _warnings(topics: Mapping[str, TopicFacts], settings: Settings) -> list[str]:
     warnings = []
     for role, wanted in wanted_configs(settings).items():
-        topic = found[role]
+        topic = topics[role]
         for name, value in wanted.items():
-            has = topic.configs.get(name)
-            if name == "max.message.bytes" and has is not None and int(has) < int(value):
+            actual = topic.configs.get(name)
+            if name == "max.message.bytes" and actual is not None and int(actual) < int(value):
                 warnings.append(
-                    f"{topic.name} has {name}={has}, below {value}: larger records cannot pass it ({REPAIR})"
+                    f"{topic.name} has {name}={actual}, below {value}: it rejects larger records ({REPAIR})"
                 )
-            elif name == "segment.bytes" and has is not None and int(has) > int(value):
+            elif name == "segment.bytes" and actual is not None and int(actual) > int(value):
                 warnings.append(
-                    f"{topic.name} has {name}={has}, above {value}: a restore reads what is not compacted "
-                    f"({REPAIR})"
+                    f"{topic.name} has {name}={actual}, above {value}: a restore reads more totals that are "
+                    f"not compacted ({REPAIR})"
                 )
-            elif name == "cleanup.policy" and has is not None and "compact" in has and value != has:
-                warnings.append(f"{topic.name} has {name}={has}: compaction would drop records ({REPAIR})")
+            elif name == "cleanup.policy" and actual is not None and "compact" in actual and value != actual:
+                warnings.append(f"{topic.name} has {name}={actual}: compaction deletes records ({REPAIR})")
     return warnings
 
 
@@ -202,71 +209,69 @@ def create(
     *,
     repair: bool,
 ) -> list[str]:
-    """Make what is missing, grow what is too small; return what was done. `repair` sets configurations right.
+    """Create missing topics, add missing partitions; return sentences that say what was done.
 
-    Partitions never shrink. The input keeps its number unless `partitions` is greater; result and
-    count topic follow the input.
+    The number of partitions never decreases. The input keeps its number unless `partitions` is greater;
+    result and count topic follow the input. With `repair`, wrong configurations are set to the wanted ones.
 
     Raises:
-        Retriable: the broker is away.
-        Refused: no access, or a topic that the cluster will not make.
-        Misconfigured: fewer partitions asked for than there are.
+        Retriable: the broker is unavailable.
+        Refused: Kafka denied access, or does not create a topic.
+        Misconfigured: `partitions` is less than the number that exists.
     """
-    found = look(admin, settings)
-    has = found["input"].partitions if "input" in found else 0
-    if partitions is not None and partitions < has:
+    described = describe(admin, settings)
+    existing = described["input"].partitions if "input" in described else 0
+    if partitions is not None and partitions < existing:
         raise Misconfigured(
-            f"{settings.input_topic} has {has} partitions already; a topic cannot shrink to {partitions}"
+            f"{settings.input_topic} has {existing} partitions already; a topic cannot shrink to {partitions}"
         )
-    number = partitions or has or PARTITIONS
+    number = partitions or existing or PARTITIONS
     done = []
     for role, name in names(settings).items():
         wanted = wanted_configs(settings)[role]
-        if role not in found:
+        if role not in described:
             topic = NewTopic(name, number, replication if replication is not None else -1, config=wanted)
-            made = was_made(admin.create_topics([topic], request_timeout=REQUEST_TIMEOUT_S)[name])
-            done.append(f"{'created' if made else 'found'} {name}: {number} partitions")
+            created = was_created(admin.create_topics([topic], request_timeout=REQUEST_TIMEOUT_S)[name])
+            done.append(f"{'created' if created else 'found'} {name}: {number} partitions")
             continue
-        if role != "dead-letter" and found[role].partitions < number:
-            answer(
-                admin.create_partitions([NewPartitions(name, number)], request_timeout=REQUEST_TIMEOUT_S)[
-                    name
-                ]
-            )
-            done.append(f"grew {name} from {found[role].partitions} to {number} partitions")
+        if role != "dead-letter" and described[role].partitions < number:
+            new = NewPartitions(name, number)
+            result_of(admin.create_partitions([new], request_timeout=REQUEST_TIMEOUT_S)[name])
+            done.append(f"grew {name} from {described[role].partitions} to {number} partitions")
         if repair:
-            done += _repair(admin, found[role], wanted)
+            done += _repair(admin, described[role], wanted)
     if done:
-        _await(admin, settings, number)
+        _wait_until_known(admin, settings, number)
     return done
 
 
 def delete(admin: Admin, settings: Settings) -> None:
-    """Delete the four topics, all that is in them, and the group's offsets with them.
+    """Delete the four topics with their records, and so the group's offsets too.
 
     Raises:
-        Retriable: the broker is away.
-        Refused: no access.
+        Retriable: the broker is unavailable.
+        Refused: Kafka denied access.
     """
-    answers(admin.delete_topics(list(names(settings).values()), request_timeout=REQUEST_TIMEOUT_S))
+    existing_results(admin.delete_topics(list(names(settings).values()), request_timeout=REQUEST_TIMEOUT_S))
 
 
-def _await(admin: Admin, settings: Settings, partitions: int) -> None:
-    """Wait until brokers tell of what was made: they learn of it after the controller has said yes.
+def _wait_until_known(admin: Admin, settings: Settings, partitions: int) -> None:
+    """Wait until brokers describe the new topics: the controller confirms before they know them.
 
     Raises:
-        Retriable: they have not within `REQUEST_TIMEOUT_S`.
+        Retriable: they do not within `REQUEST_TIMEOUT_S`.
     """
     deadline = time.monotonic() + REQUEST_TIMEOUT_S
     while True:
-        found = look(admin, settings)
-        grown = [
-            topic for role, topic in found.items() if role == "dead-letter" or topic.partitions >= partitions
+        known = [
+            topic
+            for role, topic in describe(admin, settings).items()
+            if role == "dead-letter" or topic.partitions >= partitions
         ]
-        if len(grown) == len(names(settings)):
+        if len(known) == len(names(settings)):
             return
         if time.monotonic() >= deadline:
-            raise Retriable("the topics were made, but the brokers do not know of all yet")
+            raise Retriable("the topics were created, but the brokers do not know all of them yet")
         time.sleep(0.1)
 
 
@@ -278,7 +283,7 @@ def _repair(admin: Admin, topic: TopicFacts, wanted: Mapping[str, str]) -> list[
         ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in wrong.items()
     ]
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic.name, incremental_configs=entries)
-    answer(admin.incremental_alter_configs([resource], request_timeout=REQUEST_TIMEOUT_S)[resource])
+    result_of(admin.incremental_alter_configs([resource], request_timeout=REQUEST_TIMEOUT_S)[resource])
     return [
         f"set {name}={value} on {topic.name} (was {topic.configs.get(name)})" for name, value in wrong.items()
     ]

@@ -125,13 +125,15 @@ def _wire(  # noqa: PLR0913, PLR0917 - what a worker is made of
     offsets = Offsets(lambda: clients.make_admin(settings))
     stats = ClientStats(watch.metrics, watch.lag, settings.input_topic, observer.connected)
     source = KafkaSource(
-        clients.told(clients.member_options(settings, slot.instance_id), STATISTICS_MS, stats.of("consumer")),
+        clients.with_statistics(
+            clients.member_options(settings, slot.instance_id), STATISTICS_MS, stats.of("consumer")
+        ),
         offsets,
         settings.input_topic,
         BatchLimits(settings.batch_records_max, settings.batch_bytes_max, settings.commit_interval_ms / 1000),
     )
     sink = KafkaSink(
-        clients.told(
+        clients.with_statistics(
             clients.transactional_options(settings, slot.instance_id, found.batch_bytes_max),
             STATISTICS_MS,
             stats.of("producer"),

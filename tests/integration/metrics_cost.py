@@ -46,7 +46,7 @@ wire.InstrumentedSource = lambda source, *_: source
 wire.InstrumentedSink = lambda sink, *_: sink
 wire.InstrumentedStores = lambda stores, *_: type("Plain", (), {
     "open": stores.open, "set_aside": stores.set_aside, "sample": None})()
-wire.clients.told = lambda options, *_: options
+wire.clients.with_statistics = lambda options, *_: options
 """
 RUN = """
 sys.argv = ["anagram-stream", "worker", "--processes", "1"]

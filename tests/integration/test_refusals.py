@@ -72,7 +72,7 @@ def test_a_count_topic_that_is_not_compacted(bare_env: dict[str, str], tmp_path:
     admin.create_topics([NewTopic(bare_env["STREAM_COUNT_TOPIC"], 2, 1)])[
         bare_env["STREAM_COUNT_TOPIC"]
     ].result()
-    wait_until(lambda: "count" in topics.look(admin_of(bare_env), settings_of(bare_env)), 20)
+    wait_until(lambda: "count" in topics.describe(admin_of(bare_env), settings_of(bare_env)), 20)
     make_topics(bare_env, 2)
     assert "compact" in refused(bare_env, tmp_path)
     assert run(bare_env, "topics", "create", "--repair").returncode == 0
@@ -160,7 +160,7 @@ def grow_input(env: dict[str, str], partitions: int) -> None:
     topic = env["STREAM_INPUT_TOPIC"]
     admin = admin_of(env)
     admin.create_partitions([NewPartitions(topic, partitions)])[topic].result()
-    wait_until(lambda: topics.look(admin, settings_of(env))["input"].partitions == partitions, 20)
+    wait_until(lambda: topics.describe(admin, settings_of(env))["input"].partitions == partitions, 20)
 
 
 def test_no_broker_is_one_clear_error(bare_env: dict[str, str]) -> None:

@@ -16,7 +16,7 @@ from support.process import COMMAND, WorkerProcess
 from support.secure import SecureBroker, another_ca, secure_broker
 from support.topics import make_topics, produce, read, results, settings_of, totals, wait_until
 
-from stream.kafka.access import RequiredAcl, worker_needs
+from stream.kafka.access import RequiredAcl, worker_acls
 
 pytestmark = [pytest.mark.broker, pytest.mark.embedded]
 
@@ -33,7 +33,7 @@ WITHOUT_ASKING = (
 TEXT, KEY = "cat zqxsecrettextzqx", "zqxsecretkeyzqx"
 PLACES = [
     (place, operation)
-    for place, need in enumerate(worker_needs(settings_of({})))
+    for place, need in enumerate(worker_acls(settings_of({})))
     for operation in need.operations
 ]
 
@@ -76,7 +76,7 @@ def worker_env(
 def test_a_worker_needs_the_listed_access_and_no_more_and_tells_no_secret(
     secure: SecureBroker, administrator: dict[str, str], tmp_path: Path, protocol: str
 ) -> None:
-    needs = worker_needs(settings_of(administrator))
+    needs = worker_acls(settings_of(administrator))
     env = worker_env(secure, administrator, tmp_path, needs, protocol)
     env["STREAM_KAFKA_CONFIG"] = str(loud(Path(env["STREAM_KAFKA_CONFIG"])))
     produce(administrator, [(KEY, TEXT), (KEY, b"\xff" + TEXT.encode()), (KEY, None)])
@@ -123,7 +123,7 @@ def test_each_access_is_needed_and_its_want_is_one_clear_error(  # noqa: PLR0913
     asks: bool,  # noqa: FBT001
 ) -> None:
     """Told at the start; and where a worker does not ask then, Kafka stops it at the latest after a crash."""
-    needs = worker_needs(settings_of(administrator))
+    needs = worker_acls(settings_of(administrator))
     lacking = needs[place]
     rest = [each for each in lacking.operations if each != operation]
     needs[place] = replace(lacking, operations=rest)
@@ -149,7 +149,7 @@ def test_each_access_is_needed_and_its_want_is_one_clear_error(  # noqa: PLR0913
 def test_a_wrong_password_and_a_foreign_broker_are_one_clear_error_each(
     secure: SecureBroker, administrator: dict[str, str], tmp_path: Path
 ) -> None:
-    env = worker_env(secure, administrator, tmp_path, worker_needs(settings_of(administrator)))
+    env = worker_env(secure, administrator, tmp_path, worker_acls(settings_of(administrator)))
     user = f"worker-{administrator['STREAM_GROUP_ID']}"
     wrong = "hunter3-" + PASSWORD
     said = refused({**env, "STREAM_KAFKA_CONFIG": str(secure.client_config(tmp_path, user, wrong))}, tmp_path)
@@ -165,14 +165,14 @@ def test_a_wrong_password_and_a_foreign_broker_are_one_clear_error_each(
 def test_the_doctor_needs_no_more_than_a_worker_and_names_the_grant_of_what_is_wanting(
     secure: SecureBroker, administrator: dict[str, str], tmp_path: Path
 ) -> None:
-    needs = worker_needs(settings_of(administrator))
+    needs = worker_acls(settings_of(administrator))
     found = examined(worker_env(secure, administrator, tmp_path, needs), 0)
     assert "DescribeConfigs" in found["brokers"]["found"] or found["brokers"]["level"] == "skipped"
     poor = own_env(secure.broker.bootstrap_servers, tmp_path)
     make_topics(poor, partitions=2)
     some = [
         replace(n, operations=sorted({each.replace("Write", "Read") for each in n.operations}))
-        for n in worker_needs(settings_of(poor))[:5]
+        for n in worker_acls(settings_of(poor))[:5]
     ]
     found = examined(worker_env(secure, poor, tmp_path, some[:4]), 1)
     count = found[f"topic {poor['STREAM_COUNT_TOPIC']}"]

@@ -20,23 +20,27 @@ def test_the_timeouts_of_the_transactional_producer_nest() -> None:
     assert options["socket.timeout.ms"] <= options["transaction.timeout.ms"] - 100
 
 
-def test_what_exactness_hangs_on_is_written_out() -> None:
+def test_options_that_exactness_depends_on_are_explicit() -> None:
     settings = settings_of({"STREAM_GROUP_PROTOCOL": "classic"})
     member = clients.member_options(settings, "one")
     assert member["isolation.level"] == "read_committed"
     assert member["enable.auto.commit"] is False
     assert member["auto.offset.reset"] == "error"
     assert clients.transactional_options(settings, "one", 1)["enable.idempotence"] is True
-    written = {*member, *clients.reader_options(settings), *clients.transactional_options(settings, "one", 1)}
+    explicit = {
+        *member,
+        *clients.reader_options(settings),
+        *clients.transactional_options(settings, "one", 1),
+    }
     assert {
         "acks",
         "transactional.id",
         "max.poll.interval.ms",
         "group.protocol",
-    } <= written & FORBIDDEN_KAFKA_CONFIG
+    } <= explicit & FORBIDDEN_KAFKA_CONFIG
 
 
-def test_a_config_file_reaches_every_client(tmp_path: Path) -> None:
+def test_config_file_reaches_every_client(tmp_path: Path) -> None:
     settings = settings_of(with_config(tmp_path, "client.rack=r1"))
     for options in (
         clients.member_options(settings, "one"),
@@ -48,7 +52,7 @@ def test_a_config_file_reaches_every_client(tmp_path: Path) -> None:
         assert options["client.rack"] == "r1"
 
 
-def test_static_membership_names_the_member_and_only_then() -> None:
+def test_member_is_named_only_with_static_membership() -> None:
     plain = clients.member_options(settings_of({"STREAM_GROUP_PROTOCOL": "classic"}), "one")
     static = {"STREAM_GROUP_PROTOCOL": "classic", "STREAM_STATIC_MEMBERSHIP": "true"}
     assert "group.instance.id" not in plain
@@ -56,14 +60,16 @@ def test_static_membership_names_the_member_and_only_then() -> None:
 
 
 @pytest.mark.parametrize("line", ["no.such.option=1", "fetch.min.bytes=many"])
-def test_an_option_that_librdkafka_does_not_take_is_a_clear_error(tmp_path: Path, line: str) -> None:
+def test_option_that_librdkafka_rejects_is_named(tmp_path: Path, line: str) -> None:
     options = clients.reader_options(settings_of(with_config(tmp_path, line)))
     with pytest.raises(Misconfigured, match=line.partition("=")[0].replace(".", r"\.")):
         clients.make_consumer(options)
 
 
 @pytest.mark.parametrize(("batch_bytes_max", "kib"), [(1, 1024), (4 << 20, 2048), (1 << 50, 4096)])
-def test_part_of_a_batch_is_fetched_ahead_and_librdkafka_takes_that(batch_bytes_max: int, kib: int) -> None:
+def test_part_of_a_batch_is_fetched_ahead_and_librdkafka_accepts_the_option(
+    batch_bytes_max: int, kib: int
+) -> None:
     options = clients.member_options(settings_of({"STREAM_BATCH_BYTES_MAX": str(batch_bytes_max)}), "one")
     assert options["queued.max.messages.kbytes"] == kib
     clients.make_consumer(options).close()

@@ -12,7 +12,7 @@ def error(code: int, *, fatal: bool = False, retriable: bool = False, abort: boo
 @pytest.mark.parametrize(
     "code", [KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH]
 )
-def test_a_fence_stops_us_unless_our_own_transaction_had_timed_out(code: int) -> None:
+def test_fence_stops_the_worker_unless_its_own_transaction_timed_out(code: int) -> None:
     fenced = error(code, fatal=True)
     assert type(from_transaction(fenced, timed_out=False)) is Fenced
     assert type(from_transaction(fenced, timed_out=True)) is InDoubt
@@ -49,18 +49,20 @@ def test_each_failure_of_a_transaction_has_its_recovery(given: KafkaError, expec
         (error(KafkaError.INVALID_CONFIG), Fatal),
     ],
 )
-def test_each_failure_of_another_call_has_its_recovery(given: KafkaError, expected: type[Exception]) -> None:
+def test_each_failure_of_any_other_call_has_its_recovery(
+    given: KafkaError, expected: type[Exception]
+) -> None:
     assert type(from_call(given)) is expected
 
 
-def test_a_fatal_error_under_a_callback_is_still_kafkas() -> None:
-    """The client raises it as the cause of a SystemError where another callback was still to come."""
-    carried = error(KafkaError._FENCED, fatal=True)
-    met = SystemError("returned a result with an exception set")
-    met.__cause__ = KafkaException(carried)
-    assert kafka_error(met).code() == KafkaError._FENCED
-    met.__cause__ = Fatal("ours")
+def test_fatal_error_behind_the_system_error_of_a_callback_is_found() -> None:
+    """The client raises it as the cause of a SystemError if another callback runs after it."""
+    fenced = error(KafkaError._FENCED, fatal=True)
+    raised = SystemError("returned a result with an exception set")
+    raised.__cause__ = KafkaException(fenced)
+    assert kafka_error(raised).code() == KafkaError._FENCED
+    raised.__cause__ = Fatal("ours")
     with pytest.raises(Fatal, match="ours"):
-        kafka_error(met)
+        kafka_error(raised)
     with pytest.raises(SystemError):
         kafka_error(SystemError("another"))

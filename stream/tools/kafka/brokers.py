@@ -1,4 +1,4 @@
-"""The brokers: which there are, how they are configured, whether they let us have transactions."""
+"""Questions about the brokers: their ids and configuration, and whether transactions work."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -7,9 +7,9 @@ import confluent_kafka
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import ConfigResource, OffsetSpec  # type: ignore[attr-defined]
 
-from stream.kafka.answers import answer
 from stream.kafka.clients import Admin, Options, make_producer
 from stream.kafka.failure import from_call, from_transaction, kafka_error
+from stream.kafka.futures import result_of
 from stream.kafka.offsets import REQUEST_TIMEOUT_S
 
 
@@ -22,45 +22,45 @@ def broker_ids(admin: Admin) -> list[int]:
     """Return the ids of the brokers.
 
     Raises:
-        Retriable: none answers.
-        Refused: we are not let in.
+        Retriable: no broker responds.
+        Refused: Kafka rejected the connection.
     """
-    asked = {"cluster": admin.describe_cluster(request_timeout=REQUEST_TIMEOUT_S)}
-    return [node.id for node in answer(admin.awaited(asked)["cluster"]).nodes]
+    futures = {"cluster": admin.describe_cluster(request_timeout=REQUEST_TIMEOUT_S)}
+    return [node.id for node in result_of(admin.wait_for(futures)["cluster"]).nodes]
 
 
 def broker_configs(admin: Admin, broker: int) -> Mapping[str, str]:
     """Return a broker's configuration.
 
     Raises:
-        StreamError: it does not say; that needs DescribeConfigs on the cluster.
+        StreamError: the request failed; it needs DescribeConfigs on the cluster.
     """
     resource = ConfigResource(ConfigResource.Type.BROKER, str(broker))
-    found = answer(admin.describe_configs([resource], request_timeout=REQUEST_TIMEOUT_S)[resource])
-    return {entry.name: entry.value for entry in found.values()}
+    entries = result_of(admin.describe_configs([resource], request_timeout=REQUEST_TIMEOUT_S)[resource])
+    return {entry.name: entry.value for entry in entries.values()}
 
 
 def newest_timestamp_ms(admin: Admin, topic: str, partitions: Sequence[int]) -> int:
-    """Return the greatest timestamp of a record of the topic; 0 without a record.
+    """Return the latest timestamp of a record of the topic; 0 if it has no record.
 
     Raises:
-        Retriable: the broker is away.
+        Retriable: the broker is unavailable.
     """
-    asked = {TopicPartition(topic, partition): OffsetSpec.max_timestamp() for partition in partitions}
+    specs = {TopicPartition(topic, partition): OffsetSpec.max_timestamp() for partition in partitions}
     try:
-        answers = admin.list_offsets(asked, request_timeout=REQUEST_TIMEOUT_S)
-        return max((future.result().timestamp for future in answers.values()), default=0)
+        futures = admin.list_offsets(specs, request_timeout=REQUEST_TIMEOUT_S)
+        return max((future.result().timestamp for future in futures.values()), default=0)
     except KafkaException as error:
         raise from_call(kafka_error(error)) from error
 
 
 def try_transactions(options: Options, transactional_id: str, wait_s: float) -> float:
-    """Have the coordinator give out a producer id for this transactional id; return the seconds it took.
+    """Request a producer id for this transactional id from the coordinator; return the seconds it took.
 
-    Nothing is produced. The id is remembered by the brokers until it expires.
+    Nothing is produced. The brokers keep the id until it expires.
 
     Raises:
-        StreamError: they do not give one out.
+        StreamError: the coordinator gives no producer id.
     """
     producer = make_producer({**options, "transactional.id": transactional_id})
     started = time.monotonic()

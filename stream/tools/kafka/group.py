@@ -1,4 +1,4 @@
-"""The consumer group as the cluster sees it: state, members, how far behind."""
+"""The consumer group as the cluster sees it: state, members, and lag."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from confluent_kafka import ConsumerGroupState, KafkaException, TopicPartition
 from confluent_kafka.admin import ConfigResource  # type: ignore[attr-defined]
 
-from stream.kafka.answers import answer
 from stream.kafka.clients import Admin, Options, make_consumer
 from stream.kafka.failure import from_call, kafka_error
+from stream.kafka.futures import result_of
 from stream.kafka.offsets import REQUEST_TIMEOUT_S, offset_ranges
 from stream.kafka.offsets_poller import group_offsets, last_offsets
-from stream.kafka.reader import METADATA_S_MAX, partitions_of
+from stream.kafka.reader import METADATA_TIMEOUT_S, partitions_of
 
-LOOK_S_MAX = 5.0  # for a record below the last stable offset
+FIRST_RECORD_S_MAX = 5.0  # to find a record below the last stable offset
 _FETCH_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Who has a partition."""
+    """A member of the group, and its partitions of the topic."""
 
     id: str
     client_id: str
@@ -30,12 +30,12 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What the coordinator says.
+    """The group as its coordinator describes it.
 
     Attributes:
-        state: `stable`, `empty`, …; `dead` where there is no such group (yet).
+        state: `stable`, `empty`, …; `dead` if the group does not exist (yet).
         protocol: `consumer` or `classic`.
-        operations: what ACLs let us do, in lower case; None: unknown.
+        operations: that ACLs grant, in lower case; None if unknown.
     """
 
     state: str
@@ -46,14 +46,15 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class PartitionLag:
-    """How far the group is on one partition.
+    """How far the group is from the end of one partition.
 
     Attributes:
-        committed: the next offset to read; None: nothing is committed.
-        stable: last stable offset, the end of what it may read now.
-        end: high watermark.
-        lag: committed records still to do are below it; 0 when there is none, whatever markers take offsets.
-        age_s: how old the oldest of them is; None without.
+        first: the first offset of the log.
+        committed: the next offset to read; None if nothing is committed.
+        stable: the last stable offset, the end of what the group can read now.
+        end: the high watermark.
+        lag: offsets from the position to `stable`; 0 if no record is among them, only markers.
+        age_s: the age of the oldest record among them; None if there is none.
     """
 
     partition: int
@@ -67,13 +68,13 @@ class PartitionLag:
 
 
 def describe_group(admin: Admin, group_id: str, topic: str) -> Group:
-    """Ask for the group.
+    """Describe the group.
 
     Raises:
-        Retriable: the broker is away.
-        Refused: no access.
+        Retriable: the broker is unavailable.
+        Refused: Kafka denied access.
     """
-    found = answer(
+    description = result_of(
         admin.describe_consumer_groups(
             [group_id], request_timeout=REQUEST_TIMEOUT_S, include_authorized_operations=True
         )[group_id]
@@ -83,50 +84,50 @@ def describe_group(admin: Admin, group_id: str, topic: str) -> Group:
             each.member_id,
             each.client_id,
             each.host,
-            sorted(at.partition for at in each.assignment.topic_partitions if at.topic == topic),
+            sorted(own.partition for own in each.assignment.topic_partitions if own.topic == topic),
         )
-        for each in found.members
+        for each in description.members
     ]
-    state = found.state.name.lower() if isinstance(found.state, ConsumerGroupState) else str(found.state)
-    operations = found.authorized_operations
+    state = description.state
+    operations = description.authorized_operations
     return Group(
-        state,
-        found.type.name.lower(),
+        state.name.lower() if isinstance(state, ConsumerGroupState) else str(state),
+        description.type.name.lower(),
         members,
         frozenset(each.name.replace("_", "").lower() for each in operations) if operations else None,
     )
 
 
 def group_configs(admin: Admin, group_id: str) -> Mapping[str, str]:
-    """Return the group's own configuration; nothing where the broker knows none (before Kafka 4.0).
+    """Return the group's own configuration; empty if the broker has none (before Kafka 4.0).
 
     Raises:
-        StreamError: the broker is away, or does not say.
+        StreamError: the broker is unavailable, or the request failed.
     """
     resource = ConfigResource(ConfigResource.Type.GROUP, group_id)
-    found = answer(admin.describe_configs([resource], request_timeout=REQUEST_TIMEOUT_S)[resource])
-    return {entry.name: entry.value for entry in found.values()}
+    entries = result_of(admin.describe_configs([resource], request_timeout=REQUEST_TIMEOUT_S)[resource])
+    return {entry.name: entry.value for entry in entries.values()}
 
 
-def behind(admin: Admin, options: Options, group_id: str, topic: str) -> tuple[Group, list[PartitionLag]]:
-    """Return the group, and how far it is on each partition.
+def group_lag(admin: Admin, options: Options, group_id: str, topic: str) -> tuple[Group, list[PartitionLag]]:
+    """Return the group, and its lag on each partition.
 
     Raises:
-        Retriable: the broker is away.
-        Fatal: the topic is missing, or no access.
+        Retriable: the broker is unavailable.
+        Fatal: the topic is missing, or Kafka denied access.
     """
     group = describe_group(admin, group_id, topic)
     partitions = partitions_of(admin, topic)
     committed = group_offsets(admin, group_id, topic, partitions)
-    places = [TopicPartition(topic, partition) for partition in partitions]
-    end = last_offsets(admin, places, stable=False)[topic]
+    topic_partitions = [TopicPartition(topic, partition) for partition in partitions]
+    end = last_offsets(admin, topic_partitions, stable=False)[topic]
     ranges = offset_ranges(admin, topic, partitions, stable=True)
     spans = {
         p: (max(first, committed.get(p, first)), stable)
         for p, (first, stable) in ranges.items()
         if committed.get(p, first) < stable
     }
-    stamps = _first_stamps(options, topic, spans)
+    timestamps = _first_timestamps(options, topic, spans)
     owners = {partition: member for member in group.members for partition in member.partitions}
     now = time.time()
     return group, [
@@ -136,40 +137,40 @@ def behind(admin: Admin, options: Options, group_id: str, topic: str) -> tuple[G
             committed.get(p),
             stable,
             max(end[p], stable),
-            spans[p][1] - spans[p][0] if p in stamps else 0,
-            max(0.0, now - stamps[p] / 1000) if stamps.get(p) else None,
+            spans[p][1] - spans[p][0] if p in timestamps else 0,
+            max(0.0, now - timestamps[p] / 1000) if timestamps.get(p) else None,
             owners.get(p),
         )
         for p, (first, stable) in ranges.items()
     ]
 
 
-def _first_stamps(options: Options, topic: str, spans: Mapping[int, tuple[int, int]]) -> dict[int, int]:
+def _first_timestamps(options: Options, topic: str, spans: Mapping[int, tuple[int, int]]) -> dict[int, int]:
     """Return the timestamp (ms) of the first committed record in each span of offsets that has one.
 
-    What the answer does not come for in time counts as a record: lag is not explained away.
+    A span that is not read in time counts as one with a record (timestamp 0), so that no lag is hidden.
     """
     if not spans:
         return {}
     small = {"fetch.message.max.bytes": _FETCH_BYTES, "fetch.wait.max.ms": 20}
     consumer = make_consumer({**options, **small})
-    found: dict[int, int] = {}
-    left = dict(spans)
+    timestamps: dict[int, int] = {}
+    unread = dict(spans)
     try:
         consumer.assign([TopicPartition(topic, p, start) for p, (start, _) in spans.items()])
-        deadline = time.monotonic() + LOOK_S_MAX + METADATA_S_MAX
-        while left and time.monotonic() < deadline:
+        deadline = time.monotonic() + FIRST_RECORD_S_MAX + METADATA_TIMEOUT_S
+        while unread and time.monotonic() < deadline:
             message = consumer.poll(0.1)
-            if message is None or (partition := message.partition()) not in left:
+            if message is None or (partition := message.partition()) not in unread:
                 continue
-            if message.error() is None and (message.offset() or 0) < left[partition][1]:
-                found[partition] = message.timestamp()[1]
-            elif (message.offset() or 0) < left[partition][1]:
+            if message.error() is None and (message.offset() or 0) < unread[partition][1]:
+                timestamps[partition] = message.timestamp()[1]
+            elif (message.offset() or 0) < unread[partition][1]:
                 continue
-            del left[partition]
+            del unread[partition]
             consumer.incremental_unassign([TopicPartition(topic, partition)])
     except KafkaException as error:
         raise from_call(kafka_error(error)) from error
     finally:
         consumer.close()
-    return found | dict.fromkeys(left, 0)
+    return timestamps | dict.fromkeys(unread, 0)

@@ -1,4 +1,4 @@
-"""A plain producer: a bounded queue, every delivery counted, a broker that stays away given up on."""
+"""A producer without transactions, with a bounded queue, a count of deliveries and a time limit for each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,37 +12,39 @@ from stream.errors import Retriable, StreamError
 from stream.kafka import clients
 from stream.kafka.failure import describe, from_call, kafka_error
 
-DELIVERY_S_MAX = 60.0  # how long a record waits for a broker that went away; one restart of it fits in
+DELIVERY_S_MAX = 60.0  # that a record waits for an unavailable broker; enough for a restart
 _QUEUE_RECORDS_MAX = 100_000
 _QUEUE_BYTES_MAX = 64 * 1024 * 1024
 _BATCH_BYTES = 1_000_000  # librdkafka's default
-_DROP_S_MAX = 5.0
-_STEP_S = 0.1  # between two looks at a full queue, so that Ctrl-C is heard
-_NAP_S = 0.001
+_DISCARD_S_MAX = 5.0
+_STEP_S = 0.1  # of one wait for a full queue; short, so that Ctrl-C works
+_SLEEP_S_MIN = 0.001
 _TIMED_OUT = {KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT}  # noqa: SLF001
-RAISE_LIMIT = "raise STREAM_TEXT_BYTES_MAX, and the topic's limit with: anagram-stream topics create --repair"
+RAISE_LIMIT = (
+    "raise STREAM_TEXT_BYTES_MAX, then the topic's limit with: anagram-stream topics create --repair"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Undelivered:
-    """A record that did not arrive.
+    """A record that was not delivered.
 
     Attributes:
-        where: its text comes from.
+        origin: file and line of its text.
     """
 
-    where: str
+    origin: str
     why: str
     hint: str = ""
 
 
 class Sender:
-    """Sends records and counts what became of them.
+    """Sends records and counts those that were delivered.
 
     Attributes:
         delivered: records that the broker confirmed.
-        delivered_bytes: their values.
-        record_bytes_max: the longest record that is tried.
+        delivered_bytes: size of their values.
+        record_bytes_max: size of the longest record that the client accepts.
     """
 
     def __init__(self, settings: Settings, bytes_max: int | None) -> None:
@@ -54,7 +56,7 @@ class Sender:
             "queue.buffering.max.kbytes": max(_QUEUE_BYTES_MAX, 2 * self.record_bytes_max) // 1024,
         }
         if bytes_max is not None and bytes_max < _BATCH_BYTES:
-            options["batch.size"] = bytes_max  # a larger batch the topic refuses, with every record in it
+            options["batch.size"] = bytes_max  # the topic rejects a larger batch with all its records
         self._producer = clients.make_producer(options)
         self._settings = settings
         self._topic_bytes_max = bytes_max
@@ -63,78 +65,79 @@ class Sender:
         self.delivered = 0
         self.delivered_bytes = 0
 
-    def send(self, where: str, key: str | None, value: bytes, headers: Sequence[tuple[str, bytes]]) -> None:
-        """Queue a record; waits while the queue is full.
+    def send(self, origin: str, key: str | None, value: bytes, headers: Sequence[tuple[str, bytes]]) -> None:
+        """Queue a record; wait while the queue is full.
 
         Raises:
-            Retriable: the broker stayed away for too long.
-            StreamError: an earlier record failed in a way that all do.
+            Retriable: the broker was unavailable for too long.
+            StreamError: an earlier record failed with an error that every record will meet.
         """
-        done = partial(self._on_delivery, where, len(value))
-        while True:  # ends: the queue drains, or its records time out and that is raised
-            self._raise()
+        on_delivery = partial(self._on_delivery, origin, len(value))
+        while True:  # ends: the queue drains, or its records time out, which raises
+            self._raise_failure()
             try:
                 self._producer.produce(
-                    self._settings.input_topic, value, key, on_delivery=done, headers=list(headers)
+                    self._settings.input_topic, value, key, on_delivery=on_delivery, headers=list(headers)
                 )
             except BufferError:
                 self._producer.poll(_STEP_S)
             except KafkaException as error:
-                self._failed(where, len(value), kafka_error(error))
+                self._add_undelivered(origin, len(value), kafka_error(error))
                 return
             else:
                 self._producer.poll(0)
                 return
 
     def wait_until(self, moment: float) -> None:
-        """Serve delivery reports until `moment`, of the monotonic clock."""
-        while (left := moment - monotonic()) > 0:
-            self._raise()
-            sleep(max(_NAP_S, min(left, _STEP_S)))  # `poll` takes whole milliseconds and ends at each report
+        """Serve delivery reports until `moment` of the monotonic clock; raises as `flush` does."""
+        while (remaining_s := moment - monotonic()) > 0:
+            self._raise_failure()
+            # `poll` takes whole milliseconds, and returns after each report.
+            sleep(max(_SLEEP_S_MIN, min(remaining_s, _STEP_S)))
             self._producer.poll(0)
 
     def flush(self) -> bool:
-        """Push what is queued for a moment; true when nothing is left. Each record has its time limit.
+        """Send queued records for a short time; return True when the queue is empty.
 
         Raises:
-            Retriable: the broker stayed away for too long.
-            StreamError: records failed in a way that all do.
+            Retriable: the broker was unavailable for too long.
+            StreamError: a record failed with an error that every record will meet.
         """
-        self._raise()
-        left = self._producer.flush(_STEP_S)
-        self._raise()
-        return left == 0
+        self._raise_failure()
+        queued = self._producer.flush(_STEP_S)
+        self._raise_failure()
+        return queued == 0
 
-    def drop(self) -> None:
-        """Give up what is queued; it counts as undelivered."""
+    def discard(self) -> None:
+        """Discard the queue; its records count as undelivered."""
         self._producer.purge()
-        deadline = monotonic() + _DROP_S_MAX
+        deadline = monotonic() + _DISCARD_S_MAX
         while self._producer.flush(_STEP_S) and monotonic() < deadline:
             pass
 
     def take_undelivered(self) -> list[Undelivered]:
-        """Return what did not arrive since the last call."""
+        """Return the records that failed since the last call."""
         taken, self._undelivered = self._undelivered, []
         return taken
 
-    def _raise(self) -> None:
+    def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
 
-    def _on_delivery(self, where: str, size_bytes: int, error: KafkaError | None, _: Message) -> None:
+    def _on_delivery(self, origin: str, size_bytes: int, error: KafkaError | None, _: Message) -> None:
         if error is None:
             self.delivered += 1
             self.delivered_bytes += size_bytes
         else:
-            self._failed(where, size_bytes, error)
+            self._add_undelivered(origin, size_bytes, error)
 
-    def _failed(self, where: str, size_bytes: int, error: KafkaError) -> None:
+    def _add_undelivered(self, origin: str, size_bytes: int, error: KafkaError) -> None:
         if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
             limit = min(self.record_bytes_max, self._topic_bytes_max or self.record_bytes_max)
-            why = f"{size_bytes:,} bytes; a record of {self._settings.input_topic} has at most {limit:,}"
-            self._undelivered.append(Undelivered(where, why, RAISE_LIMIT))
+            why = f"{size_bytes:,} bytes; {self._settings.input_topic} accepts {limit:,} bytes per record"
+            self._undelivered.append(Undelivered(origin, why, RAISE_LIMIT))
             return
-        self._undelivered.append(Undelivered(where, describe(error)))
+        self._undelivered.append(Undelivered(origin, describe(error)))
         if self._failure is None:
-            lost = error.code() in _TIMED_OUT
-            self._failure = Retriable(describe(error)) if lost else from_call(error)
+            timed_out = error.code() in _TIMED_OUT
+            self._failure = Retriable(describe(error)) if timed_out else from_call(error)

@@ -1,4 +1,4 @@
-"""The end of a topic, followed record by record: for whoever wants to know when each arrives."""
+"""Follows the end of a topic record by record, with as little delay as possible."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -14,12 +14,12 @@ FETCH_WAIT_MS = 100
 def tail(
     options: Options, topic: str, start: Mapping[int, int], go_on: Callable[[], bool], wait_s: float
 ) -> Iterator[Message | None]:
-    """Yield committed records, each as it arrives, while `go_on` says so; None after `wait_s` of none.
+    """Yield committed records as they arrive, while `go_on()` is true; yield None after `wait_s` without one.
 
-    `start`: partition -> offset. It polls: `consume` waits until a whole number came.
+    `start`: partition -> offset. It uses `poll`, because `consume` waits for a whole number of records.
 
     Raises:
-        Fatal: the topic is gone, or was cut.
+        Fatal: the topic was deleted or truncated.
     """
     consumer = make_consumer({**options, "enable.partition.eof": False, "fetch.wait.max.ms": FETCH_WAIT_MS})
     try:
@@ -28,7 +28,7 @@ def tail(
             message = consumer.poll(wait_s)
             if message is None or (error := message.error()) is None:
                 yield message
-            elif not isinstance(failure := from_call(error), Retriable):  # librdkafka goes on by itself
+            elif not isinstance(failure := from_call(error), Retriable):  # librdkafka retries by itself
                 raise failure
     except KafkaException as error:
         raise from_call(kafka_error(error)) from error

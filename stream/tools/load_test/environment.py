@@ -77,7 +77,7 @@ def own_cell(
     admin = make_admin(chosen)
     chosen.state_dir.mkdir(parents=True)
     retry_while_unreachable(
-        chosen, lambda: topics.look(admin, chosen)
+        chosen, lambda: topics.describe(admin, chosen)
     )  # where it stays away there is nothing to delete
     try:
         retry_while_unreachable(chosen, lambda: topics.create(admin, chosen, partitions, None, repair=False))
