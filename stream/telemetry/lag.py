@@ -1,8 +1,8 @@
-"""How far each partition of ours is behind, in records and in seconds; exactly 0 when all is done.
+"""The lag of each assigned partition, in records and in seconds; exactly 0 when all input is processed.
 
-An offset is not always a record: markers and aborted records take offsets, too, so the last stable offset
-less our position need not become 0 (librdkafka#3917). It is 0 when the client has fetched up to the last
-stable offset, holds nothing in its queue, and all that it gave us is committed.
+An offset is not always a record: commit markers and aborted records take offsets too, so the last stable
+offset minus the committed position need not become 0 (librdkafka#3917). The lag is 0 when the client has
+fetched up to the last stable offset, has nothing queued, and everything that it delivered is committed.
 """
 
 import threading
@@ -13,13 +13,13 @@ from stream.ports import Clock
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
-    """What the client knows of a partition.
+class ClientPosition:
+    """How far the Kafka client is in a partition.
 
     Attributes:
-        at_s: when it knew it, since the epoch.
+        at_s: the time of this information, in seconds since the epoch.
         position: the next offset to fetch.
-        queued: records fetched that it has not given us.
+        queued: records that are fetched and not yet delivered.
     """
 
     at_s: float
@@ -30,18 +30,20 @@ class Fetched:
 
 @dataclass(slots=True)
 class _Partition:
-    since_s: float  # when it became ours
-    running_s: float = 0.0  # when its restore ended
-    position: int | None = None  # committed
-    given: int = 0  # next offset after what the client gave us
-    end: int | None = None  # last stable offset
-    drained: bool = False
-    drained_s: float | None = None  # when nothing was left to do, last
-    stamp_s: float | None = None  # timestamp of the last record done
+    """Times are in seconds since the epoch."""
+
+    assigned_at_s: float
+    running_since_s: float = 0.0  # 0: it does not run
+    committed: int | None = None  # committed offset
+    polled: int = 0  # the offset after the last polled record
+    last_stable_offset: int | None = None
+    is_drained: bool = False
+    drained_at_s: float | None = None  # when nothing was left to process, last
+    processed_timestamp_s: float | None = None  # timestamp of the last committed record
 
 
 class Lag:
-    """Written by the loop and by who looks at the cluster, read by the server's threads."""
+    """Written by the loop, the client's callbacks and the cluster monitor; read by the HTTP server."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -49,103 +51,105 @@ class Lag:
         self._partitions: dict[int, _Partition] = {}
 
     def assigned(self, partitions: Sequence[int]) -> None:
-        """These are ours."""
         with self._lock:
             for number in partitions:
                 self._partitions[number] = _Partition(self._clock.now())
 
     def revoked(self, partitions: Sequence[int]) -> None:
-        """These are not."""
         with self._lock:
             for number in partitions:
                 self._partitions.pop(number, None)
 
     def restored(self, number: int, position: int) -> None:
-        """It runs, from this offset."""
+        """The partition runs from this offset."""
         with self._lock:
-            if (at := self._partitions.get(number)) is not None:
-                at.position, at.given = position, position
-                at.running_s, at.drained = self._clock.now(), False
+            if (partition := self._partitions.get(number)) is not None:
+                partition.committed, partition.polled = position, position
+                partition.running_since_s, partition.is_drained = self._clock.now(), False
 
     def not_running(self) -> list[int]:
-        """Return the partitions of ours that the client fetches nothing of."""
+        """Return the assigned partitions that the client fetches nothing of."""
         with self._lock:
-            return [number for number, at in self._partitions.items() if not at.running_s]
+            return [number for number, partition in self._partitions.items() if not partition.running_since_s]
 
-    def stopped(self) -> None:
-        """None runs: the producer is in doubt."""
+    def in_doubt(self) -> None:
+        """No partition runs until it is restored again."""
         with self._lock:
-            for at in self._partitions.values():
-                at.running_s, at.drained = 0.0, False
+            for partition in self._partitions.values():
+                partition.running_since_s, partition.is_drained = 0.0, False
 
-    def given(self, offsets: Mapping[int, int]) -> None:
-        """We hold records before these offsets."""
+    def polled(self, next_offsets: Mapping[int, int]) -> None:
+        """The worker holds records before these offsets."""
+        with self._lock:
+            for number, offset in next_offsets.items():
+                if (partition := self._partitions.get(number)) is not None:
+                    partition.polled, partition.is_drained = offset, False
+                    partition.last_stable_offset = max(partition.last_stable_offset or 0, offset)
+
+    def committed(self, offsets: Mapping[int, int], timestamps_ms: Mapping[int, int]) -> None:
+        """All input before these offsets is processed; its last records had these timestamps."""
         with self._lock:
             for number, offset in offsets.items():
-                if (at := self._partitions.get(number)) is not None:
-                    at.given, at.drained = offset, False
-                    at.end = max(at.end or 0, offset)
-
-    def committed(self, offsets: Mapping[int, int], stamps_ms: Mapping[int, int]) -> None:
-        """All before these offsets is done; the last records had these timestamps."""
-        with self._lock:
-            for number, offset in offsets.items():
-                if (at := self._partitions.get(number)) is None:
+                if (partition := self._partitions.get(number)) is None:
                     continue
-                at.position = offset
-                if (stamp := stamps_ms.get(number, 0)) > 0:
-                    at.stamp_s = stamp / 1000
+                partition.committed = offset
+                if (timestamp_ms := timestamps_ms.get(number, 0)) > 0:
+                    partition.processed_timestamp_s = timestamp_ms / 1000
 
-    def fetched(self, number: int, what: Fetched) -> None:
-        """Take what the client says of a partition that runs; what is from before it ran is left."""
+    def update_from_client(self, number: int, client: ClientPosition) -> None:
+        """Update a running partition; information from before it ran is ignored."""
         with self._lock:
-            at = self._partitions.get(number)
-            if at is None or at.position is None or not at.running_s or what.at_s <= at.running_s:
+            partition = self._partitions.get(number)
+            if partition is None or partition.committed is None or not partition.running_since_s:
                 return
-            if what.last_stable_offset < 0:
+            if client.at_s <= partition.running_since_s or client.last_stable_offset < 0:
                 return
-            at.end = max(what.last_stable_offset, at.given)
-            at.drained = (
-                what.queued == 0 and what.position >= what.last_stable_offset and at.given <= at.position
+            partition.last_stable_offset = max(client.last_stable_offset, partition.polled)
+            partition.is_drained = (
+                client.queued == 0
+                and client.position >= client.last_stable_offset
+                and partition.polled <= partition.committed
             )
-            if at.drained:
-                at.drained_s = what.at_s
+            if partition.is_drained:
+                partition.drained_at_s = client.at_s
 
-    def looked(self, number: int, last_stable_offset: int, position: int) -> None:
-        """Take what the cluster says of a partition that does not run."""
+    def update_from_cluster(self, number: int, last_stable_offset: int, committed: int) -> None:
+        """Update a partition that does not run."""
         with self._lock:
-            if (at := self._partitions.get(number)) is not None and not at.running_s:
-                at.end, at.position = last_stable_offset, position
+            partition = self._partitions.get(number)
+            if partition is not None and not partition.running_since_s:
+                partition.last_stable_offset, partition.committed = last_stable_offset, committed
 
     def records(self) -> dict[tuple[str, ...], float]:
-        """Return the lag by partition, where it is known."""
+        """Return the lag in records by partition, for partitions where it is known."""
         with self._lock:
             return {
-                (str(number),): _records(at)
-                for number, at in self._partitions.items()
-                if at.end is not None and at.position is not None
+                (str(number),): _records(partition)
+                for number, partition in self._partitions.items()
+                if partition.last_stable_offset is not None and partition.committed is not None
             }
 
     def seconds(self) -> dict[tuple[str, ...], float]:
-        """Return how old the oldest input not yet done may be, by partition.
+        """Return the greatest possible age of the oldest unprocessed input, by partition.
 
-        It is younger than the last record done, and than the time when there was none left.
+        That input is younger than the last committed record, and came after the partition was last drained.
         """
         now = self._clock.now()
         with self._lock:
             return {
-                (str(number),): max(0.0, now - _not_before(at)) if _records(at) else 0.0
-                for number, at in self._partitions.items()
-                if at.end is not None and at.position is not None
+                (str(number),): max(0.0, now - _oldest_s(partition)) if _records(partition) else 0.0
+                for number, partition in self._partitions.items()
+                if partition.last_stable_offset is not None and partition.committed is not None
             }
 
 
-def _records(at: _Partition) -> int:
-    if at.drained or at.end is None or at.position is None:
+def _records(partition: _Partition) -> int:
+    if partition.is_drained or partition.last_stable_offset is None or partition.committed is None:
         return 0
-    return max(0, at.end - at.position)
+    return max(0, partition.last_stable_offset - partition.committed)
 
 
-def _not_before(at: _Partition) -> float:
-    known = [when for when in (at.stamp_s, at.drained_s) if when is not None]
-    return max(known) if known else at.since_s
+def _oldest_s(partition: _Partition) -> float:
+    """Return a time that no unprocessed input is older than."""
+    bounds = [s for s in (partition.processed_timestamp_s, partition.drained_at_s) if s is not None]
+    return max(bounds) if bounds else partition.assigned_at_s

@@ -1,4 +1,4 @@
-"""HTTP servers: on the network, on a socket that there is already, or on a private one in the file system."""
+"""HTTP servers on a TCP address, on an existing listening socket, or on a private Unix socket."""
 
 import socket
 from collections.abc import Callable
@@ -7,26 +7,26 @@ from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-_NOBODY = ("", 0)  # who calls through a private socket has no address
+_NO_ADDRESS = ("", 0)  # a Unix socket and its clients have none
 
 
 class QuietHandler(WSGIRequestHandler):
-    """Says nothing, and waits for nobody for ever."""
+    """Logs nothing and bounds the time of a connection."""
 
-    timeout = 5  # seconds; a connection that says nothing holds a thread no longer
+    timeout = 5  # seconds; a silent connection holds a thread no longer
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401 - the name is the base's
-        """A scrape is no event."""
+        """Do not log scrapes."""
 
 
 class Server(ThreadingMixIn, WSGIServer):
-    """Serves a WSGI application on a socket that listens."""
+    """Serves a WSGI application on a listening socket."""
 
     daemon_threads = True
     block_on_close = False
 
     def __init__(self, listener: socket.socket, app: Callable[..., Any]) -> None:
-        super().__init__(_NOBODY, QuietHandler, bind_and_activate=False)
+        super().__init__(_NO_ADDRESS, QuietHandler, bind_and_activate=False)
         self.socket.close()
         self.socket = listener
         self.server_name, self.server_port = address_of(listener)
@@ -34,24 +34,23 @@ class Server(ThreadingMixIn, WSGIServer):
         self.set_app(app)
 
     def get_request(self) -> tuple[socket.socket, Any]:
-        """Accept a connection."""
-        connection, caller = self.socket.accept()
-        return connection, caller or _NOBODY
+        connection, client = self.socket.accept()
+        return connection, client or _NO_ADDRESS
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens; where `host` is a path, there.
+    """Return a listening socket; if `host` is a path, a Unix socket there.
 
     Raises:
-        OSError: the address is taken, or not ours.
+        OSError: the address is in use, or this machine does not have it.
     """
     if host.startswith("/"):
-        Path(host).unlink(missing_ok=True)  # a killed predecessor's
-        return _listening(socket.AF_UNIX, host)
-    return _listening(socket.AF_INET6 if ":" in host else socket.AF_INET, (host, port))
+        Path(host).unlink(missing_ok=True)  # left by a killed predecessor
+        return _listen(socket.AF_UNIX, host)
+    return _listen(socket.AF_INET6 if ":" in host else socket.AF_INET, (host, port))
 
 
-def _listening(family: socket.AddressFamily, address: str | tuple[str, int]) -> socket.socket:
+def _listen(family: socket.AddressFamily, address: str | tuple[str, int]) -> socket.socket:
     listener = socket.socket(family)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -64,8 +63,8 @@ def _listening(family: socket.AddressFamily, address: str | tuple[str, int]) -> 
 
 
 def address_of(listener: socket.socket) -> tuple[str, int]:
-    """Return host and port; a private socket's are empty."""
+    """Return host and port; empty for a Unix socket."""
     if listener.family == socket.AF_UNIX:
-        return _NOBODY
+        return _NO_ADDRESS
     host, port = listener.getsockname()[:2]
     return host, port

@@ -1,4 +1,4 @@
-"""Log lines: an event and its fields, as text for people or as JSON. Never a text, never a key."""
+"""Log lines: an event and its fields, as text or as JSON. The text and the key of a blob are never logged."""
 
 import logging
 import sys
@@ -6,11 +6,11 @@ from typing import Literal
 
 import structlog
 
-_everywhere: dict[str, object] = {}  # structlog's context variables are a thread's own
+_everywhere: dict[str, object] = {}  # structlog's context variables belong to one thread
 
 
 def bind_everywhere(**context: object) -> None:
-    """Add to every log line of this process, whichever thread writes it."""
+    """Add fields to every log line of this process, in any thread."""
     _everywhere.update(context)
 
 
@@ -19,7 +19,7 @@ def _add_everywhere(_: object, __: str, event: structlog.typing.EventDict) -> st
 
 
 def configure_logs(log_format: Literal["auto", "text", "json"], *, debug: bool = False) -> None:
-    """Send log lines to standard error. `auto`: text on a terminal, else JSON."""
+    """Write log lines to standard error. `auto` is text on a terminal, otherwise JSON."""
     as_text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
@@ -35,11 +35,11 @@ def configure_logs(log_format: Literal["auto", "text", "json"], *, debug: bool =
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if debug else logging.INFO),
-        # A line and its end in one write, also where Python does not buffer: processes share the file.
+        # One write per line, even if Python does not buffer, because several processes share the file.
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    # librdkafka's own lines repeat for every broker and attempt; they are there for who asks for `debug`.
+    # librdkafka repeats its lines for every broker and attempt, so they are only written with `debug`.
     librdkafka = logging.getLogger("librdkafka")
     librdkafka.handlers = [logging.StreamHandler(sys.stderr) if debug else logging.NullHandler()]
     librdkafka.setLevel(logging.DEBUG if debug else logging.CRITICAL)

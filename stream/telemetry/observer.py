@@ -1,77 +1,74 @@
-"""What the worker does, told as log lines, metrics and answers to probes."""
+"""Turns what the worker does into log lines, metrics and probe answers."""
 
 from collections.abc import Sequence
 
 import structlog
 
-from stream.ports import Clock, Committed
+from stream.events import Committed
+from stream.ports import Clock
 from stream.telemetry.health import Health
 from stream.telemetry.instrumented import Instruments
 from stream.telemetry.metrics import Metrics
 
-TOLD_EVERY_S = 5.0  # how often the progress of a partition's restore is logged
+RESTORE_LOG_INTERVAL_S = 5.0  # between log lines about the restore of one partition
 
 
 class WorkerObserver:
     """An `Observer` for one worker."""
 
     def __init__(
-        self, metrics: Metrics, health: Health, clock: Clock, watch: Instruments, **context: object
+        self, metrics: Metrics, health: Health, clock: Clock, instruments: Instruments, **context: object
     ) -> None:
+        """`context`: fields of every log line."""
         self._metrics = metrics
         self._health = health
         self._clock = clock
-        self._watch = watch
+        self._instruments = instruments
         self._log = structlog.get_logger().bind(**context)
-        self._told: dict[int, float] = {}  # partition -> when its restore was last logged
+        self._restore_logged_at: dict[int, float] = {}  # by partition, monotonic
         metrics.broker_away.set_function(lambda: bool(health.waiting) or not health.connected)
 
     def started(self) -> None:
-        """The worker joined the group."""
         with self._health.lock:
             self._health.started = True
         self._log.info("worker started")
 
     def ran_once(self) -> None:
-        """The loop went round once."""
-        self._health.turned = self._clock.monotonic()
-        self._watch.turned("restore" if self._health.restoring else "other")
+        self._health.last_run_at = self._clock.monotonic()
+        self._instruments.ran_once("restore" if self._health.restoring else "other")
 
     def assigned(self, partitions: Sequence[int]) -> None:
-        """The group gave us these."""
         self._health.assigned(partitions, self._clock.monotonic())
-        self._watch.lag.assigned(partitions)
+        self._instruments.lag.assigned(partitions)
         self._metrics.rebalances.labels("assigned").inc()
-        self._gauge()
+        self._update_gauges()
         self._log.info("partitions assigned", partitions=sorted(partitions))
 
     def revoked(self, partitions: Sequence[int], *, lost: bool) -> None:
-        """The group took these."""
         self._health.revoked(partitions)
-        self._watch.lag.revoked(partitions)
+        self._instruments.lag.revoked(partitions)
         self._metrics.rebalances.labels("lost" if lost else "revoked").inc()
-        self._gauge()
+        self._update_gauges()
         self._log.info("partitions lost" if lost else "partitions revoked", partitions=sorted(partitions))
 
     def restoring(self, partition: int, position: int, end_offset: int) -> None:
-        """A step of restore was made; one line now and then."""
+        """Log the progress of a restore, but not every step."""
         now = self._clock.monotonic()
-        self._health.moved(partition, position, end_offset, now)
-        self._gauge()
-        if now - self._told.get(partition, -TOLD_EVERY_S) >= TOLD_EVERY_S:
-            self._told[partition] = now
+        self._health.restore_moved(partition, position, end_offset, now)
+        self._update_gauges()
+        if now - self._restore_logged_at.get(partition, -RESTORE_LOG_INTERVAL_S) >= RESTORE_LOG_INTERVAL_S:
+            self._restore_logged_at[partition] = now
             self._log.info(
                 "partition restoring", partition=partition, position=position, end_offset=end_offset
             )
 
     def restored(self, partition: int, records: int, seconds: float, input_offset: int) -> None:
-        """The partition runs."""
-        self._health.runs(partition)
-        self._watch.lag.restored(partition, input_offset)
-        self._told.pop(partition, None)
+        self._health.restored(partition)
+        self._instruments.lag.restored(partition, input_offset)
+        self._restore_logged_at.pop(partition, None)
         self._metrics.restored_records.inc(records)
         self._metrics.restore_seconds.observe(seconds)
-        self._gauge()
+        self._update_gauges()
         self._log.info(
             "partition running",
             partition=partition,
@@ -81,17 +78,16 @@ class WorkerObserver:
         )
 
     def blocked(self, partition: int, why: str, hint: str) -> None:
-        """The partition stays paused; said once, until it changes."""
-        known = self._health.is_blocked(partition, why)
-        self._gauge()
-        if not known:
+        """Log a reason once."""
+        is_news = self._health.block(partition, why)
+        self._update_gauges()
+        if is_news:
             self._log.error("partition blocked", partition=partition, why=why, fix=hint)
 
     def committed(self, what: Committed) -> None:
-        """A transaction committed and is in the store."""
         metrics = self._metrics
         metrics.records.inc(what.records)
-        metrics.words.inc(what.words)
+        metrics.words.inc(what.items)
         metrics.results.inc(what.results)
         metrics.changelog_records.inc(what.changes)
         metrics.batch_records.observe(what.records)
@@ -100,63 +96,58 @@ class WorkerObserver:
             metrics.dead_letters.labels(reason).inc(n)
         for phase, seconds in what.seconds.items():
             metrics.phases.labels(phase).observe(seconds)
-            self._watch.spent(phase, seconds)
-        self._watch.committed(what.offsets)
+            self._instruments.spent(phase, seconds)
+        self._instruments.committed(what.offsets)
         if what.rejected:
             self._log.warning(
                 "records rejected", **{reason.replace("-", "_"): n for reason, n in what.rejected.items()}
             )
 
     def aborted(self, why: Exception) -> None:
-        """A transaction was aborted and its input rewound."""
         self._metrics.transactions.labels("aborted").inc()
         self._log.warning("transaction aborted", why=str(why))
 
     def in_doubt(self, why: Exception) -> None:
-        """The producer is being replaced."""
         self._health.in_doubt(self._clock.monotonic())
-        self._watch.lag.stopped()
+        self._instruments.lag.in_doubt()
         self._metrics.transactions.labels("in_doubt").inc()
-        self._gauge()
+        self._update_gauges()
         self._log.warning("transaction in doubt", why=str(why))
 
     def retried(self, stage: str, attempt: int, why: Exception) -> None:
-        """A stage failed."""
         self._metrics.retries.labels(stage).inc()
         self._log.debug("stage failed", stage=stage, attempt=attempt, why=str(why))
 
     def waiting(self, why: Exception) -> None:
-        """The surroundings are away: one line, until they are back."""
         self._health.waiting = str(why)
         self._log.warning("waiting for Kafka", why=str(why))
 
     def resumed(self) -> None:
-        """They are back."""
         self._health.waiting = ""
-        self._log.info("Kafka is back")
+        self._log.info("Kafka is available again")
 
     def connected(self, brokers: int) -> None:
-        """The consumer is connected to so many brokers; said when to none, and when again to one."""
+        """Log a change between some and no connected brokers of the consumer."""
         is_connected = brokers > 0
         if is_connected != self._health.connected:
             self._health.connected = is_connected
             self._log.warning("broker connected again" if is_connected else "no broker is connected")
 
     def set_aside(self, partition: int, why: str) -> None:
-        """A store lies under another name now."""
         self._metrics.stores_set_aside.inc()
         self._log.warning("store set aside", partition=partition, why=why)
 
     def stopping(self, why: str) -> None:
-        """The worker comes to its end."""
         self._health.stopping = why
         self._log.info("worker stopping", why=why)
 
-    def _gauge(self) -> None:
+    def _update_gauges(self) -> None:
         health = self._health
         with health.lock:
             restoring, blocked = len(health.restoring), len(health.blocked)
             self._metrics.assigned.set(len(health.running) + restoring + blocked)
             self._metrics.blocked.labels("restoring").set(restoring)
             self._metrics.blocked.labels("blocked").set(blocked)
-            self._metrics.restore_remaining.set(sum(at.remaining for at in health.restoring.values()))
+            self._metrics.restore_remaining.set(
+                sum(progress.remaining for progress in health.restoring.values())
+            )

@@ -1,4 +1,4 @@
-"""Whether a worker that somebody started is ready: its log says where its probes are."""
+"""Probes a worker that another process started; the address of its probes is in its log."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,19 +9,19 @@ import orjson
 
 
 def is_ready(log: Path) -> bool:
-    """Ask a worker on this machine, whose log lines are JSON; False, too, where it has not said yet."""
+    """Return whether a worker on this machine is ready; its log lines are JSON. False if it is starting."""
     lines = log.read_bytes().splitlines()
     entries = [orjson.loads(line) for line in lines if line.startswith(b"{") and line.endswith(b"}")]
-    address = next((entry["address"] for entry in entries if _names_address(entry)), None)
+    address = next((entry["address"] for entry in entries if _has_address(entry)), None)
     if address is None:
         return False
     try:
-        with urlopen(f"{address}/healthz/ready", timeout=5):  # noqa: S310 - our own child's
+        with urlopen(f"{address}/healthz/ready", timeout=5):  # noqa: S310 - our own child process
             return True
-    except OSError:  # not ready is 503
+    except OSError:  # 503: not ready
         return False
 
 
-def _names_address(entry: Mapping[str, Any]) -> bool:
-    """Whether a log line says where the probes are; those of one process of several are not meant."""
+def _has_address(entry: Mapping[str, Any]) -> bool:
+    """Whether a log line has the address of the probes; the private ones of a process are excluded."""
     return entry.get("event") == "telemetry listens" and "process" not in entry

@@ -1,4 +1,4 @@
-"""`/metrics` and the three probes, on one port."""
+"""Serves `/metrics` and the three probes on one port."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, make_wsgi_app, start_http_serve
 
 from stream.errors import Misconfigured
 from stream.ports import Clock
-from stream.telemetry.health import LIVE_S_MAX, Health
+from stream.telemetry.health import RUN_ONCE_S_MAX, Health
 from stream.telemetry.listening import Server, listen
 from stream.telemetry.metrics import Metrics
 from stream.telemetry.watchdog import Watchdog
@@ -19,24 +19,24 @@ Answer = tuple[str, dict[str, object]]
 
 
 class TelemetryServer:
-    """Serves until closed, in a thread of its own. `host` may be the path of a private socket."""
+    """Serves until closed, in a thread of its own. `host` may be the path of a Unix socket."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - where it listens, and what it tells of
+    def __init__(  # noqa: PLR0913, PLR0917 - where it listens, and what it serves
         self,
         host: str,
         port: int,
         metrics: Metrics,
         health: Health,
         clock: Clock,
-        turn_s_max: float = LIVE_S_MAX,
+        run_once_s_max: float = RUN_ONCE_S_MAX,
     ) -> None:
         self._metrics_app = make_wsgi_app(metrics.registry)
         self._health = health
         self._clock = clock
-        self._turn_s_max = turn_s_max
+        self._run_once_s_max = run_once_s_max
         metrics.ready.set_function(lambda: not health.reasons_not_ready())
         metrics.live.set_function(lambda: self._live()[0] == _status(ok=True))
-        self._watchdog = Watchdog(health, clock, turn_s_max)
+        self._watchdog = Watchdog(health, clock, run_once_s_max)
         try:
             self._server = Server(listen(host, port), self._serve)
         except OSError as error:
@@ -46,7 +46,6 @@ class TelemetryServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop serving."""
         self._watchdog.close()
         self._server.shutdown()
         self._server.server_close()
@@ -76,15 +75,16 @@ class TelemetryServer:
 
     def _started(self) -> Answer:
         restores = self._health.restores()
-        etas = [each["eta_seconds"] for each in restores]
+        etas = [restore["eta_seconds"] for restore in restores]
         with self._health.lock:
-            joined, remain = self._health.started, sum(at.remaining for at in self._health.restoring.values())
+            joined = self._health.started
+            remaining = sum(progress.remaining for progress in self._health.restoring.values())
         ok = joined and not restores
         eta = None if None in etas else max(cast("list[float]", etas), default=0.0)
         return _status(ok=ok), {
             "started": ok,
             "joined": joined,
-            "restore_remaining_offsets": remain,
+            "restore_remaining_offsets": remaining,
             "restore_eta_seconds": eta,
             "restoring": restores,
         }
@@ -94,16 +94,16 @@ class TelemetryServer:
         return _status(ok=not reasons), {"ready": not reasons, "reasons": reasons}
 
     def _live(self) -> Answer:
-        turned = self._health.turned
-        ago_s = self._clock.monotonic() - turned if turned else 0.0
-        ok = ago_s < self._turn_s_max
+        last_run_at = self._health.last_run_at
+        ago_s = self._clock.monotonic() - last_run_at if last_run_at else 0.0
+        ok = ago_s < self._run_once_s_max
         body: dict[str, object] = {
             "live": ok,
             "last_turn_seconds_ago": round(ago_s, 3),
-            "turn_seconds_max": self._turn_s_max,
+            "turn_seconds_max": self._run_once_s_max,
         }
         if not ok:
-            body["reason"] = "the loop hangs; where every thread stands is in the log, event `loop hangs`"
+            body["reason"] = "the loop hangs; the log event `loop hangs` has the stack of every thread"
         return _status(ok=ok), body
 
 
@@ -112,10 +112,10 @@ def _status(*, ok: bool) -> str:
 
 
 def serve(host: str, port: int, registry: CollectorRegistry) -> int:
-    """Serve the metrics of a registry, as long as the process lives; return the port.
+    """Serve the metrics of a registry until the process ends; return the port.
 
     Raises:
-        Misconfigured: the port is taken.
+        Misconfigured: the port is in use.
     """
     try:
         server, _ = start_http_server(port, host, registry)
@@ -125,7 +125,7 @@ def serve(host: str, port: int, registry: CollectorRegistry) -> int:
 
 
 def not_listening(host: str, port: int, error: OSError) -> Misconfigured:
-    """Return the error for an address that cannot be had."""
+    """Return the error for an address on which the process cannot listen."""
     return Misconfigured(
-        f"cannot listen on {host}:{port}: {error.strerror}", "set STREAM_HTTP_PORT=0 for any free port"
+        f"cannot listen on {host}:{port}: {error.strerror}", "set STREAM_HTTP_PORT=0 to use any free port"
     )

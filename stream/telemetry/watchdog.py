@@ -1,4 +1,4 @@
-"""Notices a loop that hangs, and says once where every thread stands."""
+"""Detects a loop that hangs, and logs once where every thread is."""
 
 import sys
 import threading
@@ -9,12 +9,12 @@ import structlog
 from stream.ports import Clock
 from stream.telemetry.health import Health
 
-LOOK_S = 1.0
+CHECK_INTERVAL_S = 1.0
 FRAMES_MAX = 30
 
 
 def stacks() -> dict[str, list[str]]:
-    """Return where each thread stands, innermost last: file, line, function; no values."""
+    """Return the stack of each thread, innermost frame last: file, line and function, but no values."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     return {
         names.get(ident, str(ident)): [
@@ -26,29 +26,29 @@ def stacks() -> dict[str, list[str]]:
 
 
 class Watchdog:
-    """Looks, in a thread of its own, whether the loop turns."""
+    """Checks, in a thread of its own, whether the loop advances."""
 
-    def __init__(self, health: Health, clock: Clock, turn_s_max: float) -> None:
+    def __init__(self, health: Health, clock: Clock, run_once_s_max: float) -> None:
         self._health = health
         self._clock = clock
-        self._turn_s_max = turn_s_max
-        self._told_of = 0.0  # the turn that was the last, when that was logged
+        self._run_once_s_max = run_once_s_max
+        self._logged_run_at = 0.0  # `last_run_at` when a hang was last logged
         self._closed = threading.Event()
         self._log = structlog.get_logger()
         threading.Thread(target=self._run, name="watchdog", daemon=True).start()
 
-    def look(self) -> None:
-        """Log the stacks if the loop hangs; once, until it turns again."""
-        turned = self._health.turned
-        hangs_s = self._clock.monotonic() - turned
-        if turned and hangs_s > self._turn_s_max and turned != self._told_of:
-            self._told_of = turned
+    def check(self) -> None:
+        """Log the stacks if the loop hangs; once per hang."""
+        last_run_at = self._health.last_run_at
+        hangs_s = self._clock.monotonic() - last_run_at
+        if last_run_at and hangs_s > self._run_once_s_max and last_run_at != self._logged_run_at:
+            self._logged_run_at = last_run_at
             self._log.error("loop hangs", last_turn_seconds_ago=round(hangs_s, 1), stacks=stacks())
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop checking."""
         self._closed.set()
 
     def _run(self) -> None:
-        while not self._closed.wait(min(LOOK_S, self._turn_s_max / 4)):
-            self.look()
+        while not self._closed.wait(min(CHECK_INTERVAL_S, self._run_once_s_max / 4)):
+            self.check()

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from stream.ports import Committed
+from stream.events import Committed
 
 
 class FakeObserver:

@@ -1,4 +1,4 @@
-"""Log lines of several processes that share a file, as a supervisor's do."""
+"""Log lines of several processes that share a file, as under a supervisor."""
 
 import os
 import subprocess
