@@ -147,7 +147,7 @@ def _load_lexicon(path: Path) -> Lexicon | None:
             slots=[fields[f"slots{level}"] for level in range(int(fields["levels"]))],
         )
         lexicon = Packed(bare, fields["signatures"].tobytes(), fields["pieces"].tobytes()).unpack()
-    return lexicon if lexicon.finds_its_own() else None  # None: another version wrote it
+    return lexicon if lexicon.is_consistent() else None  # None: another version wrote it
 
 
 def _dump_lexicon(lexicon: Lexicon) -> bytes:

@@ -127,7 +127,7 @@ def test_lexicon_that_does_not_find_its_own_words_is_rebuilt(
         patch.setattr(lexicon_module, "_FACTORS", lexicon_module._FACTORS[::-1].copy())
         dictionary.load_lexicon(words, tmp_path / "cache")
     again = dictionary.load_lexicon(words, tmp_path / "cache")
-    assert again.finds_its_own()
+    assert again.is_consistent()
 
 
 def test_word_list_is_read_only_once(words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from stream.core.schemas import render, schemas
 from stream.errors import Reason, Rejected
 
 FOLDER = Path(__file__).parents[1] / "schemas"
-MEND = "schemas/ is not what stream/core/records.py gives; `hatch run schemas` writes it anew"
+FIX = "schemas/ does not match stream/core/records.py; run: hatch run schemas"
 NAMES = sorted(schemas())
 PATHS = sorted(FOLDER.iterdir())
 
@@ -40,16 +40,16 @@ def is_valid(name: str, instance: object) -> bool:
 
 
 def test_folder_has_a_document_for_every_record_and_no_other() -> None:
-    assert [path.name for path in PATHS] == NAMES, MEND
+    assert [path.name for path in PATHS] == NAMES, FIX
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_document_is_what_its_model_gives(name: str) -> None:
-    assert (FOLDER / name).read_bytes().decode() == render(schemas()[name]), MEND
+def test_document_matches_its_model(name: str) -> None:
+    assert (FOLDER / name).read_bytes().decode() == render(schemas()[name]), FIX
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
-def test_document_is_a_json_schema_that_names_itself_and_its_version(path: Path) -> None:
+def test_document_is_a_json_schema_with_its_name_and_version(path: Path) -> None:
     document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     Draft202012Validator.check_schema(document)
     name, version, _ = path.name.split(".")
@@ -83,19 +83,19 @@ def test_encoded_count_is_valid(text: str, total: int) -> None:
 @pytest.mark.parametrize("bytes_max", [0, 10**6])
 @pytest.mark.parametrize("reason", Reason)
 def test_headers_of_a_dead_letter_are_valid(reason: Reason, bytes_max: int) -> None:
-    """Those with a text, among them foreign ones and, where the value does not fit, that of its length."""
+    """All headers, including foreign ones and, if the value does not fit, the one with its length."""
     why = Rejected(reason, "decode", "it failed")
-    letter = to_dead_letter(
+    dead_letter = to_dead_letter(
         RECORD, why, topic="dead-letters", group="g", failed_at="now", bytes_max=bytes_max
     )
-    headers = {name: (data or b"").decode(errors="replace") for name, data in letter.headers}
+    headers = {name: (data or b"").decode(errors="replace") for name, data in dead_letter.headers}
     assert ("dead-letter.value-bytes" in headers) == (bytes_max == 0)
     validator("dead-letter-headers.v1.json").validate(headers)
 
 
 @settings(deadline=None)
 @given(JSON_VALUES)
-def test_envelope_is_valid_exactly_where_it_is_decoded(value: object) -> None:
+def test_envelope_is_valid_exactly_if_it_can_be_decoded(value: object) -> None:
     record = InputRecord("text-blobs", 3, 7, None, json.dumps(value).encode())
     try:
         decode_blob(record, "json", 10**6)

@@ -1,4 +1,4 @@
-"""Bytes <-> records. Pure, so that decoding is retried, tested and fuzzed like any other step."""
+"""Decodes input records and encodes results. Pure, so that both can be tested and fuzzed."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -24,14 +24,13 @@ _OWN_FRAMING = framing_bytes(_OWN_HEADERS)
 
 
 class Blob(NamedTuple):
-    """A decoded input record; the text is in UTF-8."""
+    """A decoded input record."""
 
     blob_id: str
     utf8: bytes
 
     @property
     def text(self) -> str:
-        """The text as a string."""
         return self.utf8.decode()
 
 
@@ -39,11 +38,11 @@ def decode_blob(record: InputRecord, input_format: Literal["text", "json"], text
     """Decode an input record: UTF-8 text, or the JSON envelope `{"id"?, "text"}`.
 
     Raises:
-        Rejected: null value, not UTF-8, bad JSON, wrong shape, or a text of too many bytes.
+        Rejected: the value is null, not UTF-8, not JSON or not an envelope, or the text has too many bytes.
     """
     if record.headers is UNREADABLE_HEADERS:
         raise Rejected(
-            Reason.BAD_HEADERS, "decode", "the name of a header is not UTF-8; none of them could be read"
+            Reason.BAD_HEADERS, "decode", "the name of a header is not UTF-8, so no header could be read"
         )
     value = record.value
     if value is None:
@@ -59,10 +58,10 @@ def decode_blob(record: InputRecord, input_format: Literal["text", "json"], text
 
 
 class ResultEncoder:
-    """Makes results for the partition of their input; the JSON is that of `records.AnagramResult`."""
+    """Encodes results for the partition of their input; the JSON is that of `records.AnagramResult`."""
 
     def __init__(self, topic: str, result_bytes_max: int, record_bytes_max: int) -> None:
-        """`record_bytes_max`: what the topic takes, key and headers included."""
+        """`record_bytes_max`: the longest record that the topic accepts, with key and headers."""
         self._topic = topic
         self._result_bytes_max = result_bytes_max
         self._record_bytes_max = record_bytes_max
@@ -72,8 +71,7 @@ class ResultEncoder:
         """Encode the result of one record.
 
         Raises:
-            Rejected: the JSON is longer than a result may be, or with key and headers longer than the
-                result topic takes.
+            Rejected: the JSON exceeds the limit of a result, or the record exceeds the limit of the topic.
         """
         source = self._sources.get((record.topic, record.partition)) or self._source(record)
         value = b'{"blob_id":%b,"anagram_counts":%b,"words":%d,"source":%b%d}}' % (
@@ -93,14 +91,14 @@ class ResultEncoder:
             raise Rejected(
                 Reason.RESULT_TOO_LARGE,
                 "encode",
-                f"the result has {len(value)} bytes, {max(0, limit)} would fit",
+                f"the result has {len(value)} bytes, the limit is {max(0, limit)}",
             )
         return OutputRecord(self._topic, record.partition, key, value, headers)
 
     def _source(self, record: InputRecord) -> bytes:
-        """Return what is the same for all records of a partition."""
-        made = b'{"topic":%b,"partition":%d,"offset":' % (orjson.dumps(record.topic), record.partition)
-        return self._sources.setdefault((record.topic, record.partition), made)
+        """Return the part of the JSON that is the same for all records of a partition."""
+        source = b'{"topic":%b,"partition":%d,"offset":' % (orjson.dumps(record.topic), record.partition)
+        return self._sources.setdefault((record.topic, record.partition), source)
 
 
 def _is_json(record: InputRecord) -> bool:
@@ -112,13 +110,13 @@ def _is_json(record: InputRecord) -> bool:
 
 
 def _envelope(value: bytes) -> tuple[str | None, str]:
-    """Return id and text. Only what is not of the right shape is validated, to say what is wrong."""
+    """Return id and text. Only an envelope of another shape is validated, to say what is wrong."""
     try:
-        found = orjson.loads(value)
+        envelope = orjson.loads(value)
     except orjson.JSONDecodeError:
-        found = None
-    if type(found) is dict and type(text := found.get("text")) is str:
-        blob_id = found.get("id")
+        envelope = None
+    if type(envelope) is dict and type(text := envelope.get("text")) is str:
+        blob_id = envelope.get("id")
         if blob_id is None or type(blob_id) is str:
             return blob_id, text
     blob = _validated(value)

@@ -1,6 +1,7 @@
-"""Rejected record -> dead letter: the record as it came, and why, in headers.
+"""Makes dead letters: the rejected record unchanged, plus headers that say why it was rejected.
 
-The names of the first six are Kafka Streams' own (KIP-1034), in plain text, so that kcat shows them.
+The first six headers have the names of Kafka Streams (KIP-1034). All values are plain text, so that kcat
+shows them.
 """
 
 from collections.abc import Callable
@@ -12,21 +13,21 @@ from stream.errors import Rejected
 
 MESSAGE_BYTES_MAX = 1024
 STACKTRACE_BYTES_MAX = 4096
-OVERHEAD_BYTES_MAX = 64 * 1024  # what our headers and Kafka's framing may add to a record
+OVERHEAD_BYTES_MAX = 64 * 1024  # that these headers and Kafka's framing may add to a record
 DeadLetterFactory = Callable[[InputRecord, Rejected], OutputRecord]
 """Makes the dead letter of a rejected record."""
 _OURS = ("__streams.errors.", "dead-letter.")
 
 
-def to_dead_letter(  # noqa: PLR0913 - a record, why, and what a dead letter says of us
+def to_dead_letter(  # noqa: PLR0913 - the record, the reason, and the values of the headers
     record: InputRecord, why: Rejected, *, topic: str, group: str, failed_at: str, bytes_max: int
 ) -> OutputRecord:
     """Return the dead letter of a rejected record.
 
-    Key, value, timestamp and foreign headers stay as they came, byte for byte; headers of ours, left
-    by an earlier rejection, are replaced. Where the whole would exceed `bytes_max`, the value is null
-    and `dead-letter.value-bytes` says how long it was: the original lies at topic, partition, offset. Foreign
-    headers, then the key, go the same way where even that does not fit.
+    Key, value, timestamp and foreign headers stay the same, byte for byte; dead-letter headers of an earlier
+    rejection are replaced. If the dead letter would exceed `bytes_max`, the value is null, and
+    `dead-letter.value-bytes` contains its length: topic, partition and offset name the original. If that is
+    not enough, foreign headers and then the key are left out in the same way.
     """
     kept: list[Header] = [header for header in record.headers if not header[0].startswith(_OURS)]
     headers = kept + _headers(record, why, group, failed_at)
@@ -66,10 +67,10 @@ def _headers(record: InputRecord, why: Rejected, group: str, failed_at: str) -> 
 
 
 def _trace(error: BaseException) -> str:
-    """Where it was raised; without the lines themselves, which would take ten times as long to make."""
+    """Return the traceback without source lines, which would take ten times as long to format."""
     frames = ((frame.f_code, line) for frame, line in walk_tb(error.__traceback__))
-    told = [f'  File "{code.co_filename}", line {line}, in {code.co_name}\n' for code, line in frames]
-    return "".join(told) + type(error).__name__
+    lines = [f'  File "{code.co_filename}", line {line}, in {code.co_name}\n' for code, line in frames]
+    return "".join(lines) + type(error).__name__
 
 
 def _head(text: str, bytes_max: int) -> str:

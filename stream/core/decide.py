@@ -19,12 +19,12 @@ Key = TypeVar("Key", str, bytes)
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What one blob adds.
+    """The counts of one blob.
 
     Attributes:
-        anagram_counts: dictionary word -> how many words of the text have its signature.
-        deltas: signature in the dictionary -> by how much its total grows.
-        words: all words of the text.
+        anagram_counts: dictionary word -> number of words in the text that have its signature.
+        deltas: signature in the dictionary -> increase of its total.
+        words: number of words in the text.
     """
 
     anagram_counts: Mapping[str, int]
@@ -38,9 +38,9 @@ class Decision:
 
 
 class Decider:
-    """The pure rule, with a memo: the signature of a word never changes.
+    """Counts texts by one dictionary, with a memo of signatures.
 
-    The memo is bounded; when it is full it starts anew, which costs time and changes nothing.
+    The memo is bounded; when it is full it is cleared, which costs time and changes no result.
     """
 
     MEMO_WORDS_MAX = 1_000_000
@@ -55,23 +55,23 @@ class Decider:
         memo = self._memo
         deltas: dict[str, int] = {}
         for word, n in Counter(tokens).items():
-            key = memo[word] if word in memo else self._learn(word)
+            key = memo[word] if word in memo else self._look_up(word)
             if key is not None:
                 deltas[key] = deltas.get(key, 0) + n
         counts = {word: deltas[key] for key in sorted(deltas) for word in self._anagrams[key]}
         return Decision(counts, deltas, len(tokens))
 
-    def _learn(self, word: str) -> str | None:
+    def _look_up(self, word: str) -> str | None:
         key = signature(word)
-        known = key if key in self._anagrams else None
+        known_key = key if key in self._anagrams else None
         if len(self._memo) >= self.MEMO_WORDS_MAX:
             self._memo.clear()
-        self._memo[word] = known
-        return known
+        self._memo[word] = known_key
+        return known_key
 
 
 def merge(deltas: Iterable[Mapping[Key, int]]) -> dict[Key, int]:
-    """Add deltas up: signature -> by how much its total grows over all of them."""
+    """Add deltas up: signature -> increase of its total over all of them."""
     merged: dict[Key, int] = {}
     for delta in deltas:
         for key, increase in delta.items():

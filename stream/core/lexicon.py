@@ -1,4 +1,4 @@
-"""A dictionary as arrays and pieces: all that counting needs of it, made once and kept on disk."""
+"""A dictionary in the form that the engine needs: arrays and pieces of JSON, made once and cached on disk."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,11 +12,11 @@ from stream.core.signature import signature
 from stream.core.spelling import EXACT_MAX, Numbers, Spelled, spell
 
 Ids = npt.NDArray[np.int32]
-"""Numbers of signatures: their places in the sorted list of the dictionary's."""
+"""Ids of signatures: their positions in the sorted list of the dictionary's signatures."""
 
 _SLOT_BITS_MIN = 15
-_NO_WORD = 2**64 - 1  # no 22 characters add up to it
-# Any odd factors do; these are the same everywhere, so that a table may be kept. Two for each level.
+_NO_WORD = 2**64 - 1  # the spelling of no word of up to 22 characters
+# Two odd factors per level; any would do, but a cached table needs the same ones everywhere.
 _FACTORS = np.frombuffer(b"".join(sha256(b"%d" % n).digest()[:16] for n in range(64)), "<u8").reshape(-1, 2)
 _FACTORS = _FACTORS | np.uint64(1)
 
@@ -26,13 +26,15 @@ class Lexicon:
     """A dictionary, ready for counting many blobs at once.
 
     Attributes:
-        digest: of the words, as the index has it.
-        words: how many were kept.
-        dropped: how many entries were not of the letters a-z alone.
-        signatures: sorted, in ASCII; an id is a place here.
-        pieces: of each signature, the entries of a result's JSON for one word of it, as `"act":1,"cat":1`.
-        spelling: (signatures + 1, 2); of one of more than `EXACT_MAX` letters, and at the end, of no word.
-        slots: by level, which id stands where; where none does, the number of signatures. Powers of two long.
+        digest: of the words, as in the index.
+        words: number of words.
+        dropped: number of entries with other characters than a-z.
+        signatures: sorted, in ASCII; an id is a position here.
+        pieces: by id, the JSON entries that one word with this signature adds, such as `"act":1,"cat":1`.
+        spelling: shape (signatures + 1, 2), by id; the spelling of no word for signatures of more than
+            `EXACT_MAX` letters and in the last row.
+        slots: the hash table of each level: ids, or the number of signatures in empty slots. The lengths are
+            powers of two.
     """
 
     digest: str
@@ -44,45 +46,45 @@ class Lexicon:
     slots: Sequence[Ids]
 
     def find(self, spelled: Spelled) -> Ids:
-        """Return the id of each word; of one without, the number of signatures.
+        """Return the id of each word's signature; the number of signatures for a word that has none.
 
-        Each signature stands at the first level where its slot was free.
+        Each signature is at the first level where its slot was free.
         """
-        ids, left = self._at(0, spelled.spelling)
+        ids, missing = self._look_up(0, spelled.spelling)
         for level in range(1, len(self.slots)):
-            if not len(left):
+            if not len(missing):
                 break
-            found, missing = self._at(level, spelled.spelling.take(left, axis=0, mode="clip"))
-            ids[left] = found
-            left = left[missing]
-        ids[left] = len(self.signatures)
+            level_ids, others = self._look_up(level, spelled.spelling.take(missing, axis=0, mode="clip"))
+            ids[missing] = level_ids
+            missing = missing[others]
+        ids[missing] = len(self.signatures)
         if spelled.long:
             ids[list(spelled.long)] = len(self.signatures)
         return ids
 
-    def _at(self, level: int, spelling: Numbers) -> tuple[Ids, npt.NDArray[np.intp]]:
-        """Return what stands where these would at a level, and the places of those that it is not."""
+    def _look_up(self, level: int, spelling: Numbers) -> tuple[Ids, npt.NDArray[np.intp]]:
+        """Return the ids in the slots of these spellings, and the positions where the id is another's."""
         slots = self.slots[level]
         ids = slots.take(_slots_of(spelling, level, len(slots)), mode="clip")
         other = self.spelling.take(ids, axis=0, mode="clip") != spelling
         return ids, np.flatnonzero(other[:, 0] | other[:, 1])
 
-    def finds_its_own(self) -> bool:
-        """Whether each signature that can be spelled is found where it stands."""
+    def is_consistent(self) -> bool:
+        """Whether `find` returns the id of each signature of up to `EXACT_MAX` letters."""
         ids = _short(self.signatures)
         return np.array_equal(self.find(spell([b" ".join([self.signatures[number] for number in ids])])), ids)
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A lexicon whose many small objects are two large ones.
+    """A lexicon with two large objects instead of many small ones.
 
-    Forked processes share those, while each object is copied as soon as a process counts its references.
+    Forked processes share the large ones; small ones are copied as soon as their reference counts change.
 
     Attributes:
         lexicon: without signatures and pieces.
-        signatures: a line each.
-        pieces: the same.
+        signatures: one per line.
+        pieces: one per line.
     """
 
     lexicon: Lexicon
@@ -90,19 +92,18 @@ class Packed:
     pieces: bytes
 
     def unpack(self) -> Lexicon:
-        """Return the lexicon."""
         signatures, pieces = self.signatures.split(b"\n"), self.pieces.split(b"\n")
         return replace(self.lexicon, signatures=signatures, pieces=pieces)
 
 
 def pack(lexicon: Lexicon) -> Packed:
-    """Pack a lexicon; it has signatures."""
+    """Pack a lexicon that has at least one signature."""
     bare = replace(lexicon, signatures=(), pieces=())
     return Packed(bare, b"\n".join(lexicon.signatures), b"\n".join(lexicon.pieces))
 
 
 def make_lexicon(index: AnagramIndex) -> Lexicon:
-    """Make the lexicon of a dictionary."""
+    """Return the lexicon of a dictionary."""
     keys = sorted(index.anagrams)
     signatures = [key.encode() for key in keys]
     short = np.array(_short(signatures), np.int32)
@@ -124,33 +125,33 @@ def _short(signatures: Sequence[bytes]) -> list[int]:
 
 
 def long_ids(signatures: Sequence[bytes]) -> dict[str, int]:
-    """Return the ids of the signatures that are too long to be spelled."""
+    """Return signature -> id of the signatures of more than `EXACT_MAX` letters."""
     return {key.decode(): number for number, key in enumerate(signatures) if len(key) > EXACT_MAX}
 
 
 def find_long(spelled: Spelled, long: dict[str, int], ids: Ids) -> None:
-    """Put in the ids of words that are too long to be spelled; they are few."""
+    """Set the ids of words of more than `EXACT_MAX` characters in `ids`; such words are rare."""
     lengths = {len(key) for key in long}
     for number, word in spelled.long.items():
         if len(word) in lengths:
             ids[number] = long.get(signature(word.decode()), ids[number])
 
 
-def _levels(spelling: Numbers, left: Ids) -> Iterator[Ids]:
-    """Give every id in `left` a slot, the first level even if there is none; it takes nine in ten."""
+def _levels(spelling: Numbers, ids: Ids) -> Iterator[Ids]:
+    """Yield levels until every id has a slot, at least one level; the first one holds about 90 % of them."""
     for level in range(len(_FACTORS)):
-        slots = np.full(1 << max(len(left).bit_length() + 2, _SLOT_BITS_MIN), len(spelling) - 1, np.int32)
-        wanted = _slots_of(spelling[left], level, len(slots))
-        slots[wanted] = left
-        left = left[slots[wanted] != left]
+        slots = np.full(1 << max(len(ids).bit_length() + 2, _SLOT_BITS_MIN), len(spelling) - 1, np.int32)
+        wanted = _slots_of(spelling[ids], level, len(slots))
+        slots[wanted] = ids
+        ids = ids[slots[wanted] != ids]
         yield slots
-        if not len(left):
+        if not len(ids):
             return
-    raise AssertionError("a level that takes none has not been seen")
+    raise AssertionError(f"{len(ids)} ids have no slot after {len(_FACTORS)} levels")
 
 
 def _slots_of(spelling: Numbers, level: int, slots: int) -> npt.NDArray[np.int64]:
-    """Hash by multiplication: the top bits depend on all."""
+    """Return the slot of each spelling by multiplicative hashing: the top bits depend on all bits."""
     mixed = spelling[:, 0] * _FACTORS[level, 0] + spelling[:, 1] * _FACTORS[level, 1]
     mixed >>= np.uint64(65 - slots.bit_length())
     wanted: npt.NDArray[np.int64] = mixed.view(np.int64)

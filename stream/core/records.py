@@ -1,4 +1,4 @@
-"""The records that cross a topic: frozen, strict, versioned. `schemas/` is made from these models."""
+"""The records in the topics: frozen, strict, versioned models. `schemas/` is generated from them."""
 
 from collections.abc import Iterable, Sequence
 from typing import Annotated, NamedTuple
@@ -19,12 +19,14 @@ class TextBlob(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore", hide_input_in_errors=True)
 
-    id: str | None = Field(None, description="The blob's id; without one, the record's key is it.")
+    id: str | None = Field(
+        None, description="The id of the blob; without it, the key of the record is the id."
+    )
     text: str = Field(description="The text whose words are counted.")
 
 
 class SourceOffset(_Frozen):
-    """Where an input record lies."""
+    """The location of an input record."""
 
     topic: str
     partition: Annotated[int, Field(ge=0)]
@@ -32,14 +34,18 @@ class SourceOffset(_Frozen):
 
 
 class AnagramResult(_Frozen):
-    """The value of a record of the result topic: what was counted in one input record."""
+    """The value of a record of the result topic: the counts of one input record."""
 
-    blob_id: str = Field(description="The envelope's id, else the record's key, else topic-partition-offset.")
-    anagram_counts: dict[str, Annotated[int, Field(ge=1)]] = Field(
-        description="Dictionary word -> how many words of the text have its signature."
+    blob_id: str = Field(
+        description="The id in the envelope, else the key of the record, else topic-partition-offset."
     )
-    words: Annotated[int, Field(ge=0)] = Field(description="All words of the text, known or not.")
-    source: SourceOffset = Field(description="The input record that this is the one result of.")
+    anagram_counts: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        description="Dictionary word -> number of words in the text that have its signature."
+    )
+    words: Annotated[int, Field(ge=0)] = Field(
+        description="Number of words in the text, in the dictionary or not."
+    )
+    source: SourceOffset = Field(description="The input record; this is its only result.")
 
 
 class SignatureCount(_Frozen):
@@ -50,7 +56,7 @@ class SignatureCount(_Frozen):
 
 
 class DeadLetterHeaders(_Frozen):
-    """The headers that a dead letter carries besides its own, all in plain text."""
+    """The headers that a dead letter has in addition to those of its record, all in plain text."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", populate_by_name=True)
 
@@ -69,11 +75,11 @@ class DeadLetterHeaders(_Frozen):
 
 
 UNREADABLE_HEADERS: Sequence[Header] = (("dead-letter.unreadable", None),)
-"""Stands for headers that the client library could not decode."""
+"""Replaces headers that the client library could not decode."""
 
 
 class InputRecord(NamedTuple):
-    """A record as it came from the input topic."""
+    """A record as read from the input topic."""
 
     topic: str
     partition: int
@@ -104,10 +110,10 @@ def first_offsets(records: Iterable[InputRecord]) -> dict[int, int]:
 
 
 def record_bytes(key: bytes | None, value: bytes | None, headers: Sequence[Header]) -> int:
-    """Return how long a record is for the broker at most: framing is rounded up."""
+    """Return an upper bound of a record's size in the broker; the size of its framing is rounded up."""
     return len(key or b"") + len(value or b"") + framing_bytes(headers)
 
 
 def framing_bytes(headers: Sequence[Header]) -> int:
-    """Return how long a record's headers and framing are at most."""
+    """Return an upper bound of the size of a record's headers and framing."""
     return sum(len(name.encode()) + len(data or b"") + 10 for name, data in headers) + 128

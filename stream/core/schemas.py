@@ -1,4 +1,4 @@
-"""Models -> JSON Schema documents, one per record and version: what lies in `schemas/`."""
+"""Generates the JSON Schema documents in `schemas/`, one per record and version, from the models."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 @dataclass(frozen=True, slots=True)
 class _Versioned:
-    """A model as of one version of its record; `more` is added to its own description."""
+    """The model of one version of a record; `more` is appended to the description of the model."""
 
     model: type[BaseModel]
     name: str
@@ -29,47 +29,48 @@ _DOCUMENTS = (
         "text-blob",
         1,
         "Text blob",
-        "A record whose value is the bare text, UTF-8, needs no schema.",
+        "A record whose value is only the text, in UTF-8, needs no schema.",
     ),
     _Versioned(
         AnagramResult,
         "anagram-result",
         1,
         "Anagram result",
-        "The record's key is the blob's id, its partition that of the input record.",
+        "The key of the record is the blob's id; its partition is that of the input record.",
     ),
     _Versioned(
         SignatureCount,
         "signature-count",
         1,
         "Signature count",
-        "Key and value as text; the total of a signature is the sum over all partitions.",
+        "Key and value as text. The total of a signature is the sum over all partitions.",
     ),
     _Versioned(
         DeadLetterHeaders,
         "dead-letter-headers",
         1,
         "Dead letter headers",
-        "Key, value, timestamp and all other headers are as they came. Where the whole would have been too "
-        "long, the value is null and one more header, `dead-letter.value-bytes`, says how long it was.",
+        "Key, value, timestamp and all other headers are those of the rejected record. If the dead letter "
+        "would be too long, the value is null, and another header, `dead-letter.value-bytes`, contains its "
+        "length.",
     ),
 )
 
 
 class _Untitled(GenerateJsonSchema):
-    """Fields without titles, which would only repeat their names."""
+    """Generates no titles for fields: they would only repeat the names."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ANN401, ARG002 - pydantic's signature
         return False
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """Return the documents by the names of their files."""
+    """Return file name -> document."""
     return {f"{one.name}.v{one.version}.json": _document(one) for one in _DOCUMENTS}
 
 
 def render(document: dict[str, Any]) -> str:
-    """Return a document as its file holds it: indented, keys sorted, a newline at the end."""
+    """Return the content of a document's file: indented, with sorted keys and a newline at the end."""
     return orjson.dumps(
         document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
     ).decode()
@@ -84,5 +85,5 @@ def _document(one: _Versioned) -> dict[str, Any]:
         "description": f"{one.model.__doc__} {one.more}".strip(),
     }
     if one.model is DeadLetterHeaders:
-        del document["additionalProperties"]  # a dead letter keeps the headers that its record came with
+        del document["additionalProperties"]  # a dead letter keeps the headers of its record
     return document

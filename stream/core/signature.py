@@ -1,6 +1,6 @@
-"""Word -> signature."""
+"""Computes the signature of a word."""
 
 
 def signature(word: str) -> str:
-    """Return the word's letters, lower-cased and sorted: equal for a word and its anagrams."""
+    """Return the word's letters in lower case, sorted: a word and its anagrams have the same signature."""
     return "".join(sorted(word.lower()))

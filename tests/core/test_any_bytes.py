@@ -25,7 +25,7 @@ ENVELOPES = st.one_of(
 @example(b'{"text":"cat","text":"dog"}', b"\xff", b"application/json")
 @example(b"\xef\xbb\xbfcat", b"", None)
 @example("\u0130\u0131\u212a\u017f cat".encode(), b"k" * 1_400, None)
-def test_any_bytes_come_to_one_result_or_one_dead_letter(
+def test_any_bytes_give_one_result_or_one_dead_letter(
     value: bytes | None, key: bytes | None, content_type: bytes | None
 ) -> None:
     one_outcome(value, key, content_type)

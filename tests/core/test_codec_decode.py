@@ -24,16 +24,16 @@ JSON_VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["id", "text", "x"]), inner),
     max_leaves=8,
 )
-TAIL = st.text("☂Zq7", min_size=5, max_size=20)  # what no message would say by chance
+SECRETS = st.text("☂Zq7", min_size=5, max_size=20)  # in no message by chance
 
 
 def record(value: bytes | None, *headers: Header, key: bytes | None = b"key", offset: int = 7) -> InputRecord:
     return InputRecord("blobs", 3, offset, key, value, headers)
 
 
-def rejected(what: InputRecord, input_format: Format = "text", limit: int = LIMIT) -> Rejected:
+def rejected(record: InputRecord, input_format: Format = "text", limit: int = LIMIT) -> Rejected:
     with pytest.raises(Rejected) as caught:
-        decode_blob(what, input_format, limit)
+        decode_blob(record, input_format, limit)
     return caught.value
 
 
@@ -78,7 +78,7 @@ def test_empty_text_is_a_blob(value: bytes) -> None:
     ],
     ids=str,
 )
-def test_last_content_type_says_whether_the_value_is_an_envelope(
+def test_value_is_an_envelope_if_the_last_content_type_is_json(
     headers: list[Header],
     is_json: bool,  # noqa: FBT001
 ) -> None:
@@ -97,10 +97,10 @@ def test_input_format_json_needs_no_header() -> None:
     [(b"key", "key"), ("schlüssel".encode(), "schlüssel"), (None, None), (b"", None), (b"\xff\xfe", None)],
 )
 @pytest.mark.parametrize("envelope", [None, {}, {"id": None}, {"id": ""}], ids=str)
-def test_id_is_the_key_else_where_the_record_lies(
+def test_id_is_the_key_else_the_location_of_the_record(
     key: bytes | None, expected: str | None, envelope: dict[str, str] | None
 ) -> None:
-    """Without an id in the envelope, and without an envelope."""
+    """Both without an envelope and with one that has no id."""
     value = b"text" if envelope is None else json.dumps(envelope | {"text": "text"}).encode()
     headers = [] if envelope is None else [JSON_HEADER]
     blob = decode_blob(record(value, *headers, key=key, offset=9), "text", LIMIT)
@@ -108,7 +108,7 @@ def test_id_is_the_key_else_where_the_record_lies(
 
 
 @pytest.mark.parametrize("key", [b"key", None, b"", b"\xff"])
-def test_id_of_the_envelope_goes_before_the_key(key: bytes | None) -> None:
+def test_id_of_the_envelope_takes_precedence_over_the_key(key: bytes | None) -> None:
     assert decode_blob(record(b'{"id": "own", "text": ""}', key=key), "json", LIMIT).blob_id == "own"
 
 
@@ -122,8 +122,8 @@ def test_unknown_fields_of_the_envelope_are_ignored(more: dict[str, object]) -> 
 @example({"id": None, "text": ""})
 @example({"id": "\x00", "text": "\u2028😀"})
 @example({"id": 1, "text": ""})
-def test_envelope_is_what_its_model_makes_of_it(value: object) -> None:
-    """The fast path takes what is of the right shape, and nothing that pydantic would not."""
+def test_envelope_is_decoded_as_its_model_does(value: object) -> None:
+    """The fast path accepts exactly what pydantic accepts."""
     raw = json.dumps(value).encode()
     try:
         model = TextBlob.model_validate_json(raw)
@@ -137,12 +137,10 @@ def test_envelope_is_what_its_model_makes_of_it(value: object) -> None:
     "value",
     [b'{"text": "cat"}', b' {"x": [1.5, {}], "text": "\\u00e9", "id": null}\n', b'{"text": "", "id": "i"}'],
 )
-def test_envelope_of_the_right_shape_is_not_validated_again(
-    value: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_valid_envelope_is_not_validated_again(value: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(codec, "_validated")
-    found = json.loads(value)
-    assert codec._envelope(value) == (found.get("id"), found["text"])
+    envelope = json.loads(value)
+    assert codec._envelope(value) == (envelope.get("id"), envelope["text"])
 
 
 @pytest.mark.parametrize(
@@ -175,7 +173,7 @@ def test_envelope_of_the_right_shape_is_not_validated_again(
     ],
     ids=lambda value: ascii(value)[:40],
 )
-def test_record_that_is_no_envelope_is_rejected(value: bytes | None, reason: Reason) -> None:
+def test_record_that_is_not_an_envelope_is_rejected(value: bytes | None, reason: Reason) -> None:
     why = rejected(record(value), "json")
     assert (why.reason, why.stage, why.attempts) == (reason, "decode", 1)
 
@@ -192,14 +190,14 @@ def test_record_that_is_no_envelope_is_rejected(value: bytes | None, reason: Rea
     ],
     ids=lambda value: ascii(value)[:40],
 )
-def test_record_that_is_no_text_is_rejected(value: bytes | None, reason: Reason) -> None:
+def test_record_that_is_not_text_is_rejected(value: bytes | None, reason: Reason) -> None:
     why = rejected(record(value))
     assert (why.reason, why.stage, why.attempts) == (reason, "decode", 1)
 
 
 @pytest.mark.parametrize("char", ["x", "ä", "☂", "😀"])
 def test_limit_counts_the_bytes_of_the_text(char: str) -> None:
-    """In both forms, and in the envelope those of the text, however they are escaped there."""
+    """In both forms; in the envelope those of the text, whatever its escapes."""
     size = len(char.encode()) * 10
     plain, envelope = record((char * 10).encode()), record(json.dumps({"text": char * 10}).encode())
     assert decode_blob(plain, "text", size).text == decode_blob(envelope, "json", size).text == char * 10
@@ -222,9 +220,9 @@ def test_any_json_whole_or_broken_gives_a_blob_or_a_rejection(value: object, cut
     _blob_or_rejection(record(whole[:cut]), "json")
 
 
-def _blob_or_rejection(what: InputRecord, input_format: Format) -> None:
+def _blob_or_rejection(record: InputRecord, input_format: Format) -> None:
     try:
-        blob = decode_blob(what, input_format, 50)
+        blob = decode_blob(record, input_format, 50)
     except Rejected as why:
         assert why.stage == "decode"  # noqa: PT017 - either outcome is right
         return
@@ -253,19 +251,21 @@ def _bad_values(secret: str) -> list[bytes]:
     ]
 
 
-@given(TAIL)
-def test_rejection_says_nothing_of_the_text(secret: str) -> None:
-    """Neither its message and arguments nor the headers of the dead letter made of it."""
+@given(SECRETS)
+def test_rejection_does_not_contain_the_text(secret: str) -> None:
+    """Not in its message and arguments, and not in the headers of its dead letter."""
     for value in _bad_values(secret):
         why = rejected(record(value), "json")
         assert secret not in repr((why.args, why.detail, vars(why)))
-        letter = to_dead_letter(record(value), why, topic="d", group="g", failed_at="now", bytes_max=10**6)
-        said = b"".join(name.encode() + (data or b"") for name, data in letter.headers)
-        assert secret.encode() not in said
+        dead_letter = to_dead_letter(
+            record(value), why, topic="d", group="g", failed_at="now", bytes_max=10**6
+        )
+        headers = b"".join(name.encode() + (data or b"") for name, data in dead_letter.headers)
+        assert secret.encode() not in headers
 
 
-def test_traceback_of_a_rejection_says_nothing_of_the_text() -> None:
-    """As a log with `exc_info` would print it, causes and all."""
+def test_traceback_of_a_rejection_does_not_contain_the_text() -> None:
+    """As a log with `exc_info` prints it, with its causes."""
     for value in _bad_values("☂Zq7☂Zq7"):
         why = rejected(record(value), "json")
         assert "☂Zq7" not in "".join(traceback.format_exception(why))

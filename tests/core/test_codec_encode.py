@@ -34,7 +34,7 @@ def encode(decision: Decision, *headers: Header, blob_id: str = "id", **limits: 
 def test_encoded_result_is_the_json_of_its_model(  # noqa: PLR0913, PLR0917 - the fields of a result
     blob_id: str, counts: dict[str, int], words: int, topic: str, partition: int, offset: int
 ) -> None:
-    """The fast path writes it field by field, and pydantic as the schema in `schemas/` says."""
+    """The fast path writes field by field; pydantic writes as the schema in `schemas/` says."""
     record = InputRecord(topic, partition, offset, None, b"")
     counts_json = Decision(counts, {}, words).counts_json
     encoded = ResultEncoder("results", 10**6, 10**6).encode(record, blob_id, counts_json, words).value
@@ -46,7 +46,7 @@ def test_encoded_result_is_the_json_of_its_model(  # noqa: PLR0913, PLR0917 - th
 
 
 def test_order_of_the_counts_is_kept() -> None:
-    """The decision sorts them; what a reader compares byte for byte must stay so."""
+    """The decision sorts them, so that readers can compare results byte for byte."""
     counts = {"b": 1, "a": 2, "c": 3}
     value = encode(Decision(counts, {}, 6)).value or b""
     assert list(json.loads(value)["anagram_counts"]) == ["b", "a", "c"]
@@ -84,24 +84,22 @@ def test_result_too_large_is_rejected_and_one_as_large_as_allowed_is_not() -> No
     with pytest.raises(Rejected) as caught:
         encode(decision, result_bytes_max=size - 1)
     assert (caught.value.reason, caught.value.stage) == (Reason.RESULT_TOO_LARGE, "encode")
-    assert str(caught.value).endswith(f"the result has {size} bytes, {size - 1} would fit")
+    assert str(caught.value).endswith(f"the result has {size} bytes, the limit is {size - 1}")
 
 
-def test_one_encoder_names_the_source_of_each_record() -> None:
-    """What it keeps of a partition is of that partition alone."""
+def test_encoder_names_the_source_of_each_record_of_any_partition() -> None:
     encoder = ResultEncoder("results", LIMIT, LIMIT)
     sources = [("blobs", 3, 7), ("blobs", 3, 8), ("blobs", 4, 8), ("others", 3, 7), ("blobs", 3, 9)]
-    found = [encoder.encode(InputRecord(*source, None, b""), "id", b"{}", 0) for source in sources]
-    told = [json.loads(result.value or b"")["source"] for result in found]
-    assert told == [{"topic": t, "partition": p, "offset": o} for t, p, o in sources]
+    results = [encoder.encode(InputRecord(*source, None, b""), "id", b"{}", 0) for source in sources]
+    encoded = [json.loads(result.value or b"")["source"] for result in results]
+    assert encoded == [{"topic": t, "partition": p, "offset": o} for t, p, o in sources]
 
 
-@pytest.mark.parametrize("grown", ["blob_id", "headers"])
-def test_result_whose_key_or_headers_leave_it_no_room_in_the_topic_is_rejected(grown: str) -> None:
-    """Its JSON alone would fit."""
+@pytest.mark.parametrize("large", ["blob_id", "headers"])
+def test_result_is_rejected_if_only_its_key_or_headers_exceed_the_limit_of_the_topic(large: str) -> None:
     decision = Decision({"cat": 1}, {"act": 1}, 1)
-    blob_id = "x" * 1_000 if grown == "blob_id" else "id"
-    headers = [("tracestate", b"x" * 1_000)] if grown == "headers" else []
+    blob_id = "x" * 1_000 if large == "blob_id" else "id"
+    headers = [("tracestate", b"x" * 1_000)] if large == "headers" else []
     result = encode(decision, *headers, blob_id=blob_id)
     size = record_bytes(result.key, result.value, result.headers)
     assert encode(decision, *headers, blob_id=blob_id, record_bytes_max=size) == result

@@ -18,7 +18,7 @@ TEXTS = st.text(LETTERS + "  -1,ä", max_size=40)
 
 
 def reference(text: str, entries: list[str]) -> dict[str, int]:
-    """Every token against every dictionary word."""
+    """Compare every token with every dictionary word."""
     counts: Counter[str] = Counter()
     for token in words(text):
         for word in set(entries):
@@ -34,26 +34,26 @@ def test_every_dictionary_word_counts_once_per_token_of_its_signature(text: str,
 
 
 @given(TEXTS, ENTRIES)
-def test_counts_and_deltas_say_the_same(text: str, entries: list[str]) -> None:
+def test_counts_and_deltas_agree(text: str, entries: list[str]) -> None:
     index = build_index(entries)
     decision = Decider(index).decide(text)
     assert set(decision.deltas) <= set(index.anagrams)
-    assert all(grown > 0 for grown in decision.deltas.values())
+    assert all(increase > 0 for increase in decision.deltas.values())
     assert decision.anagram_counts == {
-        word: grown for key, grown in decision.deltas.items() for word in index.anagrams[key]
+        word: increase for key, increase in decision.deltas.items() for word in index.anagrams[key]
     }
     assert sum(decision.deltas.values()) <= decision.words
 
 
 @given(TEXTS, TEXTS, ENTRIES)
-def test_deltas_of_a_text_are_those_of_its_parts(one: str, other: str, entries: list[str]) -> None:
+def test_deltas_of_a_text_are_the_sum_of_those_of_its_parts(one: str, other: str, entries: list[str]) -> None:
     decider = Decider(build_index(entries))
     whole = decider.decide(f"{one} {other}")
     assert whole.deltas == merge([decider.decide(one).deltas, decider.decide(other).deltas])
 
 
 @given(st.data(), TEXTS, ENTRIES)
-def test_counts_are_equal_to_the_byte_whatever_the_order_of_the_words(
+def test_json_of_the_counts_does_not_depend_on_the_order_of_the_words(
     data: st.DataObject, text: str, entries: list[str]
 ) -> None:
     decider = Decider(build_index(entries))
@@ -64,8 +64,8 @@ def test_counts_are_equal_to_the_byte_whatever_the_order_of_the_words(
 
 
 @given(st.lists(TEXTS), ENTRIES)
-def test_decision_does_not_depend_on_what_was_decided_before(texts: list[str], entries: list[str]) -> None:
-    """A memo of two words starts anew all the time, and one that is never asked twice never does."""
+def test_decision_does_not_depend_on_earlier_decisions(texts: list[str], entries: list[str]) -> None:
+    """With a memo that is always full, with one that never is, and with an empty one."""
     index = build_index(entries)
 
     class Forgetful(Decider):
@@ -116,7 +116,7 @@ def test_fold_does_not_depend_on_order(
 
 
 @given(TOTALS, DELTAS)
-def test_fold_of_the_merged_is_fold_of_all(totals: dict[str, int], deltas: list[dict[str, int]]) -> None:
+def test_fold_of_merged_deltas_is_fold_of_all(totals: dict[str, int], deltas: list[dict[str, int]]) -> None:
     assert fold(totals, [merge(deltas)]) == fold(totals, deltas)
 
 
@@ -128,13 +128,13 @@ def test_merge_of_all_is_merge_of_merged_parts(
 
 
 @given(DELTAS)
-def test_merge_adds_up_and_loses_nothing(deltas: list[dict[str, int]]) -> None:
+def test_merge_is_the_sum_of_the_deltas(deltas: list[dict[str, int]]) -> None:
     merged = merge(deltas)
     assert merged == {key: sum(d.get(key, 0) for d in deltas) for key in {key for d in deltas for key in d}}
 
 
 @given(TOTALS, DELTAS)
-def test_fold_gives_only_the_signatures_touched_and_totals_grow(
+def test_fold_returns_only_the_changed_signatures_with_greater_totals(
     totals: dict[str, int], deltas: list[dict[str, int]]
 ) -> None:
     changed = fold(totals, deltas)

@@ -40,7 +40,7 @@ def listed(index: AnagramIndex) -> list[str]:
     ],
     ids=ascii,
 )
-def test_entry_of_other_characters_is_dropped_whole_never_stripped(entry: str) -> None:
+def test_entry_with_another_character_is_dropped_and_not_shortened(entry: str) -> None:
     index = build_index([entry, "dog"])
     assert listed(index) == ["dog"]
     assert (index.words, index.dropped) == (1, 1)
@@ -53,13 +53,13 @@ def test_entries_are_lower_cased_and_counted_once() -> None:
     assert (index.words, index.dropped) == (3, 0)
 
 
-def test_empty_list_gives_an_index_of_nothing() -> None:
+def test_index_of_an_empty_list_is_empty() -> None:
     index = build_index([])
     assert (dict(index.anagrams), index.words, index.dropped) == ({}, 0, 0)
 
 
 @given(ENTRIES)
-def test_every_word_stands_under_its_signature_once(entries: list[str]) -> None:
+def test_every_word_is_once_in_the_index_under_its_signature(entries: list[str]) -> None:
     index = build_index(entries)
     expected = {entry.lower() for entry in entries}
     kept = {entry for entry in expected if entry and not set(entry) - set(string.ascii_lowercase)}
@@ -82,8 +82,8 @@ def test_digests_are_equal_only_for_equal_dictionaries(one: list[str], other: li
     assert (build_index(one).digest == build_index(other).digest) == (set(one) == set(other))
 
 
-def test_digest_is_of_a_fixed_length_and_does_not_change_between_releases() -> None:
-    """The digest lies in the count topic; another one for the same words would refuse every restart."""
+def test_digest_is_the_same_in_every_release() -> None:
+    """The count topic holds the digest; if it changed for the same words, every restart would be refused."""
     assert build_index(["cat", "act"]).digest == build_index(["act", "cat", "4th"]).digest
     assert build_index(["cat", "act"]).digest == "acc937f94667fee25c24ce90cfbeda26"
 

@@ -1,4 +1,4 @@
-"""Records that nothing can be made of still have one outcome, and a dead letter always fits."""
+"""A record that cannot be decoded has one outcome too, and its dead letter always fits."""
 
 import pytest
 
@@ -11,13 +11,13 @@ WHY = Rejected(Reason.TEXT_TOO_LARGE, "decode", "too long")
 LIMIT = 3000
 
 
-def letter(key: bytes | None, value: bytes | None, headers: list[Header]) -> OutputRecord:
+def dead_letter(key: bytes | None, value: bytes | None, headers: list[Header]) -> OutputRecord:
     record = InputRecord("in", 0, 7, key, value, headers)
     return to_dead_letter(record, WHY, topic="dead", group="g", failed_at="now", bytes_max=LIMIT)
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "headers", "gone"),
+    ("key", "value", "headers", "removed"),
     [
         (b"k", b"v", [("h", b"1")], set()),
         (b"k", b"v" * 5000, [("h", b"1")], {"value"}),
@@ -26,20 +26,20 @@ def letter(key: bytes | None, value: bytes | None, headers: list[Header]) -> Out
         (b"k" * 5000, None, [], {"headers", "key"}),
     ],
 )
-def test_a_dead_letter_fits_whatever_is_too_long(
-    key: bytes, value: bytes | None, headers: list[Header], gone: set[str]
+def test_dead_letter_fits_whichever_part_of_the_record_is_too_long(
+    key: bytes, value: bytes | None, headers: list[Header], removed: set[str]
 ) -> None:
-    made = letter(key, value, headers)
+    made = dead_letter(key, value, headers)
     assert record_bytes(made.key, made.value, made.headers) <= LIMIT
-    assert (made.key is None) == ("key" in gone)
-    assert (made.value is None) == ("value" in gone or value is None)
-    assert ("h" in dict(made.headers)) == (bool(headers) and "headers" not in gone)
+    assert (made.key is None) == ("key" in removed)
+    assert (made.value is None) == ("value" in removed or value is None)
+    assert ("h" in dict(made.headers)) == (bool(headers) and "headers" not in removed)
     assert dict(made.headers)["__streams.errors.offset"] == b"7"
-    for part in gone:
+    for part in removed:
         assert f"dead-letter.{part}-bytes" in dict(made.headers)
 
 
-def test_headers_that_could_not_be_read_are_a_rejection_and_leave_no_trace() -> None:
+def test_record_with_unreadable_headers_is_rejected_and_its_dead_letter_has_none_of_them() -> None:
     record = InputRecord("in", 0, 7, b"k", b"cat", UNREADABLE_HEADERS)
     with pytest.raises(Rejected) as caught:
         decode_blob(record, "text", 100)

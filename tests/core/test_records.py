@@ -38,7 +38,7 @@ def test_record_is_frozen(model: BaseModel) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS[1:], ids=by_name)
-def test_record_that_we_write_has_no_other_field(model: BaseModel) -> None:
+def test_record_that_the_worker_writes_has_no_other_field(model: BaseModel) -> None:
     with pytest.raises(ValidationError, match="extra"):
         type(model).model_validate(model.model_dump(by_alias=True) | {"other": 1})
 
@@ -64,7 +64,7 @@ def test_record_is_strict(model: type[BaseModel], bad: dict[str, object]) -> Non
 
 
 def varint_bytes(number: int) -> int:
-    """Zigzag, as the record format has it."""
+    """Return the size of a number in zigzag encoding, as in the record format."""
     zigzag, size = number << 1 if number >= 0 else ~(number << 1), 1
     while zigzag := zigzag >> 7:
         size += 1
@@ -76,14 +76,14 @@ def with_length(data: bytes | None) -> int:
 
 
 def exact_bytes(key: bytes | None, value: bytes | None, headers: list[Header]) -> int:
-    """Sum up a batch of one record, uncompressed, as the protocol's guide lays it out."""
+    """Return the size of an uncompressed batch of one record, as in the protocol guide."""
     body = 1 + 10 + 5 + with_length(key) + with_length(value) + varint_bytes(len(headers))
     body += sum(with_length(name.encode()) + with_length(data) for name, data in headers)
     return BATCH_HEADER_BYTES + varint_bytes(body) + body
 
 
 @given(BYTES, BYTES, st.lists(st.tuples(st.text(max_size=20), BYTES)))
-def test_record_is_never_longer_than_reckoned_nor_much_shorter(
+def test_estimated_size_of_a_record_is_an_upper_bound_and_close(
     key: bytes | None, value: bytes | None, headers: list[Header]
 ) -> None:
     exact = exact_bytes(key, value, headers)

@@ -16,12 +16,14 @@ def test_signature_is_equal_for_every_shuffle(data: st.DataObject, word: str) ->
 
 
 @given(WORDS)
-def test_signature_does_not_see_case(word: str) -> None:
+def test_signature_ignores_case(word: str) -> None:
     assert signature(word.upper()) == signature(word.lower()) == signature(word)
 
 
 @given(st.text("abAB", max_size=6), st.text("abAB", max_size=6))
-def test_signatures_are_equal_only_for_the_same_letters_as_often(one: str, other: str) -> None:
+def test_signatures_are_equal_only_for_the_same_letters_with_the_same_frequencies(
+    one: str, other: str
+) -> None:
     assert (signature(one) == signature(other)) == (Counter(one.lower()) == Counter(other.lower()))
 
 

@@ -15,7 +15,7 @@ LOWER = dict(
 SEPARATORS = frozenset(chr(code) for code in CODE_POINTS if not chr(code).split()) | {"-"}
 BLOCK = 0x4000
 
-# Characters in which the rule has its corners, much likelier than Unicode at large would have them.
+# The edge cases of the rule, drawn much more often than from all of Unicode.
 CORNERS = st.sampled_from(
     "abzABZ019-- \t\n\r\x0b\x0c\x1c\x1f\x85\xa0\u2028\u3000\u200b\ufeff_'.K\u017fİÄßé\x00\u0301"
 )
@@ -23,14 +23,14 @@ TEXTS = st.text(st.one_of(CORNERS, CORNERS, st.characters(codec="utf-8")))
 
 
 def reference(text: str) -> list[str]:
-    """One character after the other, with a table; nothing in common with the regular expression."""
-    found = [""]
+    """Split character by character with a table, independently of the regular expression."""
+    tokens = [""]
     for char in text:
         if char in SEPARATORS:
-            found.append("")
+            tokens.append("")
         else:
-            found[-1] += LOWER.get(char, "")
-    return [word for word in found if word]
+            tokens[-1] += LOWER.get(char, "")
+    return [word for word in tokens if word]
 
 
 @given(TEXTS)
@@ -41,7 +41,7 @@ def test_words_are_those_of_the_reference_over_all_of_unicode(text: str) -> None
 
 
 def test_every_code_point_is_dropped_kept_or_separates_as_the_reference_says() -> None:
-    """Every code point, alone and between letters; compared a block at a time."""
+    """Every code point, alone and between letters, compared block by block."""
     for start in range(0, len(CODE_POINTS), BLOCK):
         chars = [chr(code) for code in CODE_POINTS[start : start + BLOCK]]
         text = "\n".join(f"{c} x{c}Y" for c in chars)
@@ -81,17 +81,17 @@ def test_words_of_a_text(text: str, expected: list[str]) -> None:
 
 
 @given(TEXTS)
-def test_words_of_words_are_the_same_words(text: str) -> None:
+def test_splitting_words_again_gives_the_same_words(text: str) -> None:
     once = words(text)
     assert words(" ".join(once)) == once
     assert words("-".join(once).upper()) == once
 
 
 @given(TEXTS, TEXTS)
-def test_words_of_two_texts_apart_are_the_words_of_each(one: str, other: str) -> None:
+def test_words_of_two_joined_texts_are_the_words_of_each(one: str, other: str) -> None:
     assert words(f"{one}\n{other}") == words(one) + words(other)
 
 
 @given(TEXTS)
-def test_a_word_is_of_lower_case_ascii_letters_and_digits(text: str) -> None:
+def test_word_has_only_lower_case_ascii_letters_and_digits(text: str) -> None:
     assert all(word and set(word) <= set(LOWER.values()) for word in words(text))

@@ -1,4 +1,4 @@
-"""What must hold of any bytes that arrive, whoever made them up."""
+"""The properties of processing that hold for any input bytes."""
 
 from collections import Counter
 
@@ -19,7 +19,7 @@ ENCODER = ResultEncoder("out", RESULT_BYTES_MAX, RECORD_BYTES_MAX)
 
 
 def one_outcome(value: bytes | None, key: bytes | None, content_type: bytes | None) -> str:
-    """Take one record through decoding, counting and encoding; return what became of it."""
+    """Decode, count and encode one record; return `result` or the reason of its rejection."""
     headers = [] if content_type is None else [("content-type", content_type)]
     record = InputRecord("in", 3, 7, key, value, headers)
     try:
@@ -30,10 +30,10 @@ def one_outcome(value: bytes | None, key: bytes | None, content_type: bytes | No
         assert counted.counts_json == [decision.counts_json]
         made = ENCODER.encode(record, blob.blob_id, counted.counts_json[0], decision.words)
     except Rejected as why:
-        letter = to_dead_letter(
+        dead_letter = to_dead_letter(
             record, why, topic="dead", group="g", failed_at="now", bytes_max=DEAD_LETTER_BYTES_MAX
         )
-        assert record_bytes(letter.key, letter.value, letter.headers) <= DEAD_LETTER_BYTES_MAX
+        assert record_bytes(dead_letter.key, dead_letter.value, dead_letter.headers) <= DEAD_LETTER_BYTES_MAX
         return str(why.reason)
     result = AnagramResult.model_validate_json(made.value or b"")
     assert result.anagram_counts == decision.anagram_counts
