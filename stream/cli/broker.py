@@ -1,4 +1,4 @@
-"""`broker`: Apache Kafka itself, in the foreground."""
+"""`broker`: Apache Kafka in the foreground."""
 
 import signal
 import threading
@@ -15,13 +15,13 @@ from stream.worker.startup import retry_while_unreachable
 
 
 def broker(
-    port: Annotated[int, typer.Option(help="Where it listens on this machine; 0 is any free port.")] = 9092,
+    port: Annotated[int, typer.Option(help="Port on this machine; 0 takes any free port.")] = 9092,
     data: Annotated[
-        Path | None, typer.Option(help="Keep its data there; a temporary folder otherwise.")
+        Path | None, typer.Option(help="Folder for the data; by default a temporary folder.")
     ] = None,
 ) -> None:
-    """Run Apache Kafka on this machine until Ctrl-C, with the topics of the settings."""
-    from stream.broker.embedded import EmbeddedBroker  # noqa: PLC0415 - slow to load, and workers do without
+    """Run Apache Kafka on this machine until Ctrl-C, and create the topics of the settings."""
+    from stream.broker.embedded import EmbeddedBroker  # noqa: PLC0415 - slow to import
 
     chosen = settings()
     stopped = threading.Event()
@@ -39,4 +39,4 @@ def broker(
         out.file.flush()
         while not stopped.wait(0.5):
             if running.pid is None:
-                raise Fatal(f"the broker ended by itself; the last lines of its log:\n{running.log_tail()}")
+                raise Fatal(f"the broker ended unexpectedly; the end of its log:\n{running.log_tail()}")

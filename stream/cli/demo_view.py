@@ -1,4 +1,4 @@
-"""What the demo shows: a live view on a terminal, plain lines in a pipe."""
+"""The display of the demo: a live view on a terminal, plain lines in a pipe."""
 
 import heapq
 from collections import deque
@@ -21,50 +21,48 @@ WORDS_SHOWN = 6
 
 
 class View(Protocol):
-    """Told of what was committed, as it is committed."""
+    """Shows committed results and totals as they arrive."""
 
     def result(self, result: Mapping[str, Any]) -> None:
-        """One more result."""
+        """Add a committed result."""
 
     def tick(self, done: int, sent: int, totals: Mapping[str, int]) -> None:
-        """Time passed: `done` of `sent` blobs have an outcome; `totals` by signature."""
+        """Update the progress: `done` of `sent` blobs have an outcome; `totals` by signature."""
 
     def __enter__(self) -> Self: ...
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None: ...
 
 
 def make_view(blobs: int, shown: Container[str], words: Mapping[str, Sequence[str]]) -> View:
-    """Return the view that fits standard output. In a pipe the results of the ids `shown` are lines.
+    """Return the view for standard output; in a pipe only results of the blobs `shown` are printed.
 
-    `words` are the dictionary's, by signature.
+    `words` are the dictionary words by signature.
     """
     return LiveView(blobs, words) if out.is_terminal else PlainView(blobs, shown)
 
 
 def shortened(counts: Mapping[str, int]) -> str:
-    """Return the most frequent of a result's words."""
+    """Return the most frequent words of a result, and the number of the others."""
     top = heapq.nsmallest(WORDS_SHOWN, counts.items(), key=lambda item: (-item[1], item[0]))
     more = len(counts) - len(top)
     return ", ".join(f"{word} {n}" for word, n in top) + (f" and {more} more" if more else "")
 
 
 def top_totals(totals: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Return the greatest totals."""
     return heapq.nsmallest(TOTALS_SHOWN, totals.items(), key=lambda item: (-item[1], item[0]))
 
 
 class PlainView:
-    """Lines: the results of some ids, and how far it is."""
+    """Prints the results of some blobs, and the progress, as lines."""
 
     def __init__(self, blobs: int, shown: Container[str]) -> None:
         self._blobs = blobs
         self._shown = shown
-        self._said = 0
+        self._tenths_reported = 0
 
     def result(self, result: Mapping[str, Any]) -> None:
-        """One more result."""
         if result["blob_id"] in self._shown:
             out.print(
                 f"{result['blob_id']}  {result['words']} words: {shortened(result['anagram_counts'])}",
@@ -72,10 +70,9 @@ class PlainView:
             )
 
     def tick(self, done: int, sent: int, totals: Mapping[str, int]) -> None:
-        """Say how far it is, at every tenth."""
         tenth = 10 * done // max(1, self._blobs)
-        if tenth > self._said:
-            self._said = tenth
+        if tenth > self._tenths_reported:
+            self._tenths_reported = tenth
             top = ", ".join(f"{key} {total}" for key, total in top_totals(totals))
             out.print(f"{done} of {self._blobs} blobs committed ({sent} sent); running totals: {top}")
 
@@ -83,13 +80,13 @@ class PlainView:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Nothing is open."""
+        pass
 
 
 class LiveView:
-    """The last results and the greatest totals, redrawn as they change."""
+    """Shows the latest results and the greatest totals, redrawn as they change."""
 
     def __init__(self, blobs: int, words: Mapping[str, Sequence[str]]) -> None:
         self._words = words
@@ -99,11 +96,9 @@ class LiveView:
         self._live = Live(get_renderable=self._draw, console=out, refresh_per_second=10)
 
     def result(self, result: Mapping[str, Any]) -> None:
-        """One more result."""
         self._results.append(result)
 
     def tick(self, done: int, sent: int, totals: Mapping[str, int]) -> None:
-        """Time passed."""
         self._state = (done, sent, dict(top_totals(totals)))
 
     def __enter__(self) -> Self:
@@ -111,7 +106,7 @@ class LiveView:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._live.stop()
 

@@ -1,14 +1,13 @@
-"""`doctor`: every precondition of a worker in one report."""
+"""`doctor`: checks every precondition of a worker."""
 
 from collections import Counter
-from dataclasses import asdict
 from typing import Annotated
 
 import orjson
 import typer
 from rich.markup import escape
 
-from stream.cli.app import err, out, settings
+from stream.cli.app import err, out, quantity, settings
 from stream.cli.listing import Format, quiet_pipe, write_line
 from stream.tools.doctor import cluster, machine
 from stream.tools.doctor.findings import Finding, Level
@@ -22,39 +21,41 @@ _MARKS = {
 
 
 def doctor(
-    shape: Annotated[Format, typer.Option("--format", help="`json` is one object.")] = Format.TABLE,
+    output_format: Annotated[
+        Format, typer.Option("--format", help="`json` prints one object.")
+    ] = Format.TABLE,
 ) -> None:
-    """Check all that a worker of these settings needs, and say for each that fails what fixes it.
+    """Check everything that a worker with these settings needs, and show how to fix each failure.
 
-    Nothing is changed and no record produced; brokers remember the transactional id `<group>-doctor` for a
-    while. Exit status: 0, warnings or not; 1 where something failed.
+    The checks change nothing and produce no record, except that the brokers remember the transactional id
+    `<group>-doctor` for a while. Exit status: 1 if a check failed, otherwise 0, even with warnings.
     """
     chosen = settings()
-    found: list[Finding] = []
+    findings: list[Finding] = []
     with quiet_pipe():
         for finding in (each for part in (machine, cluster) for each in part.examine(chosen)):
-            found.append(finding)
-            if shape is Format.TABLE:
-                _show(finding)
-        number = Counter(finding.level for finding in found)
+            findings.append(finding)
+            if output_format is Format.TABLE:
+                _print(finding)
+        number = Counter(finding.level for finding in findings)
         healthy = not number[Level.FAILED]
-        if shape is Format.JSON:
+        if output_format is Format.JSON:
             report = {
                 "ok": healthy,
                 "failed": number[Level.FAILED],
                 "warnings": number[Level.WARNING],
-                "findings": [asdict(finding) for finding in found],
+                "findings": [finding.as_json() for finding in findings],
             }
             write_line(orjson.dumps(report))
         else:
             err.print(
-                f"{len(found)} checks: {number[Level.FAILED]} failed, {number[Level.WARNING]} warnings, "
-                f"{number[Level.SKIPPED]} not made"
+                f"{quantity(len(findings), 'check')}: {number[Level.FAILED]} failed, "
+                f"{quantity(number[Level.WARNING], 'warning')}, {number[Level.SKIPPED]} skipped"
             )
     raise typer.Exit(0 if healthy else 1)
 
 
-def _show(finding: Finding) -> None:
+def _print(finding: Finding) -> None:
     out.print(f"{_MARKS[finding.level]} {escape(finding.check)}: {escape(finding.found)}")
     if finding.hint:
         out.print(f"    [bold]fix:[/bold] {escape(finding.hint)}")

@@ -32,7 +32,9 @@ _MINUTE_S, _HOUR_S = 60, 3600
 
 def lag(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Refresh until Ctrl-C.")] = False,
-    interval: Annotated[float, typer.Option(min=0.2, help="Seconds between two refreshes with --follow.")] = 2.0,
+    interval: Annotated[
+        float, typer.Option(min=0.2, help="Seconds between two refreshes with --follow.")
+    ] = 2.0,
     output_format: Annotated[
         Format, typer.Option("--format", help="`json` prints one object per line.")
     ] = Format.TABLE,
@@ -98,7 +100,8 @@ def _live(chosen: Settings, admin: Admin, interval: float) -> None:
 
 def _headline(chosen: Settings, group: Group, lags: list[PartitionLag]) -> str:
     total = sum(lag.lag for lag in lags)
-    state = "no such group yet" if group.state == "dead" else f"{group.state}, {quantity(len(group.members), 'member')}"
+    members = quantity(len(group.members), "member")
+    state = "no such group yet" if group.state == "dead" else f"{group.state}, {members}"
     return f"group {chosen.group_id} on {chosen.input_topic}: {state}, lag {total:,}"
 
 

@@ -1,4 +1,4 @@
-"""Rows for people and for programs: a table that fits its terminal, or every field in full between tabs."""
+"""Prints rows: on a terminal as a table that fits its width, otherwise in full, separated by tabs."""
 
 import os
 import sys
@@ -15,26 +15,26 @@ from rich.text import Text
 
 from stream.cli.app import out
 
-_CHUNK_ROWS = 200  # shown at once: column widths are those of the widest so far
+_CHUNK_ROWS = 200  # printed at a time; the column widths are those of all rows so far
 _GAP = 2
 
 
 class Format(StrEnum):
-    """How a command shows what it found."""
+    """Output format of a command."""
 
     TABLE = "table"
     JSON = "json"
 
 
 def cut(text: str, width: int) -> str:
-    """Return the text, shortened at its end to `width` cells."""
+    """Return the text, truncated to `width` cells."""
     shown = Text(text)
     shown.truncate(width, overflow="ellipsis")
     return shown.plain
 
 
 def cut_list(text: str, width: int) -> str:
-    """Return as many of the words as fit, and how many more there are."""
+    """Return as many words as fit, and the number of the others as `+N`."""
     if cell_len(text) <= width:
         return text
     words = text.split(" ")
@@ -50,10 +50,10 @@ class Column:
     """A column of `Rows`.
 
     Attributes:
-        least: cells it needs; a column that is not `flexible` gets what its widest value needs.
-        optional: on a narrow terminal it goes, the highest number first.
-        shorten: makes a value fit.
-        shown: a value as a terminal shows it; programs get all of it.
+        least: minimum width in cells; a column that is not `flexible` is as wide as its widest value.
+        optional: not 0 if a narrow terminal omits the column; the highest number is omitted first.
+        shorten: fits a value into a width.
+        shown: formats a value for a terminal; pipes get the full value.
     """
 
     name: str
@@ -66,17 +66,17 @@ class Column:
 
 
 class Rows:
-    """A table whose rows come one by one, in bounded memory."""
+    """A table that takes rows one by one and uses bounded memory."""
 
     def __init__(self, columns: Sequence[Column], console: Console | None = None) -> None:
         self._columns = columns
         self._console = console or (out if sys.stdout.isatty() else None)
         self._widest = [max(column.least, len(column.name)) for column in columns]
         self._rows: list[tuple[str, ...]] = []
-        self._began = False
+        self._header_shown = False
 
     def add(self, *cells: str) -> None:
-        """Add a row; it is shown at the latest by `flush`."""
+        """Add a row; it is printed by `flush` at the latest."""
         row = tuple(printable(cell) for cell in cells)
         if self._console:
             row = tuple(column.shown(cell) for column, cell in zip(self._columns, row, strict=True))
@@ -85,25 +85,25 @@ class Rows:
             self.flush()
 
     def flush(self) -> None:
-        """Show what was added."""
+        """Print the rows added since the last flush."""
         if not self._rows:
             return
         if self._console is None:
-            heads = [] if self._began else [tuple(column.name for column in self._columns)]
+            heads = [] if self._header_shown else [tuple(column.name for column in self._columns)]
             sys.stdout.writelines("\t".join(row) + "\n" for row in [*heads, *self._rows])
             sys.stdout.flush()
         else:
             self._print(self._console)
-        self._began = True
+        self._header_shown = True
         self._rows.clear()
 
     def _print(self, console: Console) -> None:
-        for at in range(len(self._columns)):
-            self._widest[at] = max(self._widest[at], *(cell_len(row[at]) for row in self._rows))
+        for number in range(len(self._columns)):
+            self._widest[number] = max(self._widest[number], *(cell_len(row[number]) for row in self._rows))
         widths = fit(self._columns, self._widest, console.width)
-        table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), show_header=not self._began)
-        for at, width in widths.items():
-            column = self._columns[at]
+        table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), show_header=not self._header_shown)
+        for number, width in widths.items():
+            column = self._columns[number]
             table.add_column(
                 cut(column.name, width),
                 width=width,
@@ -111,45 +111,47 @@ class Rows:
                 justify="right" if column.right else "left",
             )
         for row in self._rows:
-            cells = {at: self._columns[at].shorten(row[at], width) for at, width in widths.items()}
-            table.add_row(*(Text(cell) for cell in cells.values()))
+            cells = [self._columns[number].shorten(row[number], width) for number, width in widths.items()]
+            table.add_row(*map(Text, cells))
         console.print(table, soft_wrap=False)
 
 
 def fit(columns: Sequence[Column], widest: Sequence[int], width: int) -> dict[int, int]:
-    """Return the columns that a terminal has room for, and how wide each is.
+    """Return the numbers of the columns that fit into `width`, and the width of each.
 
-    Flexible ones share what the others leave; the short ones among them keep their width.
+    Flexible columns share the remaining width; short ones among them keep their own width.
     """
     chosen = list(range(len(columns)))
 
     def room() -> int:
-        rigid = sum(widest[at] for at in chosen if not columns[at].flexible)
+        rigid = sum(widest[number] for number in chosen if not columns[number].flexible)
         return width - rigid - _GAP * len(chosen)
 
-    while room() < sum(columns[at].least for at in chosen if columns[at].flexible):
-        out_of = [at for at in chosen if columns[at].optional]
-        if not out_of:
+    while room() < sum(columns[number].least for number in chosen if columns[number].flexible):
+        optional = [number for number in chosen if columns[number].optional]
+        if not optional:
             break
-        chosen.remove(max(out_of, key=lambda at: columns[at].optional))
-    flexible = sorted((at for at in chosen if columns[at].flexible), key=lambda at: widest[at])
-    widths = {at: widest[at] for at in chosen}
+        chosen.remove(max(optional, key=lambda number: columns[number].optional))
+    flexible = sorted(
+        (number for number in chosen if columns[number].flexible), key=lambda number: widest[number]
+    )
+    widths = {number: widest[number] for number in chosen}
     left = room()
-    for number, at in enumerate(flexible):
-        widths[at] = max(columns[at].least, min(widest[at], left // (len(flexible) - number)))
-        left -= widths[at]
+    for done, number in enumerate(flexible):
+        widths[number] = max(columns[number].least, min(widest[number], left // (len(flexible) - done)))
+        left -= widths[number]
     return widths
 
 
 def printable(text: str) -> str:
-    """Return a text on one line, its control characters escaped: what lies in a topic is not ours."""
+    """Return the text on one line, with control characters escaped: records can contain any text."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def write_line(line: str | bytes) -> None:
-    """Write a line for a program to standard output, as it is."""
+    """Write a line to standard output unchanged, for programs."""
     if isinstance(line, str):
         sys.stdout.write(line + "\n")
     else:
@@ -158,7 +160,7 @@ def write_line(line: str | bytes) -> None:
 
 @contextmanager
 def quiet_pipe() -> Iterator[None]:
-    """Leave in silence when nobody reads on: `anagram-stream results | head`."""
+    """Exit silently if the reader of the pipe has ended: `anagram-stream results | head`."""
     try:
         yield
         sys.stdout.flush()

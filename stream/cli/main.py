@@ -1,4 +1,4 @@
-"""The command line: dispatches, and turns errors into one clear message and an exit status."""
+"""The command line: runs a command and turns errors into one clear message and an exit status."""
 
 import os
 import sys
@@ -28,7 +28,7 @@ from stream.cli import (
     worker,
 )
 from stream.cli import settings as settings_command
-from stream.cli.app import complain, examples, exit_code
+from stream.cli.app import examples, exit_code, report_error
 from stream.errors import StreamError
 
 app = typer.Typer(
@@ -162,18 +162,18 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Hold what comes before a command."""
+    """Take the options before a command."""
 
 
 def main() -> None:
-    """Run a command; exit 0, 1 for a fault or a difference found, 2 for wrong settings or usage."""
+    """Run a command; exit with 0, 1 for an error or a difference, or 2 for wrong settings or usage."""
     try:
         app()
     except StreamError as error:
-        complain(error)
+        report_error(error)
         sys.exit(exit_code(error))
     except BrokenPipeError:  # `anagram-stream results | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

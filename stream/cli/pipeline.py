@@ -1,6 +1,5 @@
-"""`pipeline`: the test cases, or one's own text, through the pipeline in this process, without Kafka."""
+"""`pipeline`: runs the test cases, or the user's own text, in this process, without Kafka."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,189 +7,154 @@ import orjson
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from stream.cli.app import err
-from stream.cli.blobs import Cut, blobs, sources, stdin_has_text
 from stream.cli.listing import Format, quiet_pipe, write_line
+from stream.cli.shown import bar
 from stream.config import load_settings
-from stream.errors import Misconfigured, StreamError
+from stream.errors import Misconfigured
 from stream.exercise.faults import FaultPlan, Faults, load_plan
+from stream.tools.blobs import BlobSplitting, find_sources, read_blobs, stdin_has_text
 
 if TYPE_CHECKING:
     from stream.exercise.cases import Case
+    from stream.exercise.runs import TextRun
     from stream.exercise.stages import Stages
     from stream.exercise.trials import Trials
 
 CASES_HELP = (
-    "small, medium, large, edge or all (without edge); several with commas between. By default small."
+    "small, medium, large, edge or all (without edge); several separated by commas. By default small."
 )
-FILE_HELP = "Your own text; `-` is standard input. Repeatable."
-FAULTS_HELP = "Failures and delays on purpose: none, original, or a JSON file."
-SEED_HELP = "Of the faults; the same gives the same again. By default that of their file, or 0."
-SCALE_HELP = "Delays of the faults are multiplied by it. By default that of their file, or 1."
+FILE_HELP = "File with your own text; `-` is standard input. Repeatable."
+FAULTS_HELP = "Injected failures and delays: none, original, or a JSON file."
+SEED_HELP = "Seed for the faults; the same seed gives the same faults. By default that of the plan, or 0."
+SCALE_HELP = "Factor for the delays of the faults. By default that of the plan, or 1."
 RUNS_HELP = (
-    "Run each case so often, each time with the next seed, and show how many runs succeed and how long they "
-    "take; the naive pipeline's on `small` beside it."
+    "Run each case N times, each time with the next seed, and show how many runs succeed and how long they "
+    "take, together with the naive pipeline on `small`."
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """How one text fared.
-
-    Attributes:
-        case: what was expected; None for a text of one's own.
-        problem: why it failed; empty where it did not.
-    """
-
-    name: str
-    case: "Case | None"
-    runtime_ms: float = 0.0
-    counts: dict[str, int] = field(default_factory=dict)
-    problem: str = ""
-
-    def as_json(self) -> dict[str, object]:
-        """Return it for programs."""
-        expected = None if self.case is None else self.case.expected_runtime_ms
-        return {
-            "name": self.name,
-            "group": None if self.case is None else self.case.group,
-            "runtime_ms": round(self.runtime_ms, 3),
-            "expected_runtime_ms": expected,
-            "passed": not self.problem,
-            "problem": self.problem or None,
-            "anagram_counts": self.counts,
-        }
-
-
-def pipeline(  # noqa: PLR0913 - a command's options
+def pipeline(  # noqa: PLR0913 - the options of a command
     *,
     test_case: Annotated[str | None, typer.Option(help=CASES_HELP, show_default=False)] = None,
     file: Annotated[list[Path] | None, typer.Option(help=FILE_HELP)] = None,
-    text: Annotated[str | None, typer.Option(help="Your own text, here and now.")] = None,
+    text: Annotated[str | None, typer.Option(help="Text given on the command line.")] = None,
     faults: Annotated[str, typer.Option(help=FAULTS_HELP)] = "none",
     seed: Annotated[int | None, typer.Option(min=0, help=SEED_HELP)] = None,
     scale: Annotated[float | None, typer.Option(min=0, max=1, help=SCALE_HELP)] = None,
     runs: Annotated[int, typer.Option(min=0, max=1_000_000, help=RUNS_HELP)] = 0,
-    output: Annotated[Format, typer.Option("--format", help="What is printed.")] = Format.TABLE,
+    output_format: Annotated[
+        Format, typer.Option("--format", help="`json` prints one object.")
+    ] = Format.TABLE,
 ) -> None:
-    """Count anagrams in this process, without Kafka, and check the counts against those expected.
+    """Count anagrams in this process, without Kafka, and compare the counts with the expected ones.
 
-    Runs the test cases, or your own text from --file, --text or a pipe. Exit status 1 when a run failed.
+    Runs the test cases, or your own text from --file, --text or a pipe. Exit status 1 if a run failed.
     """
     plan = load_plan(faults)
     if plan is None and (seed is not None or scale is not None):
-        raise Misconfigured("--seed and --scale are those of the faults", "give --faults, too")
+        raise Misconfigured("--seed and --scale need --faults", "add --faults, or omit --seed and --scale")
     if plan is not None:
         plan = plan.with_options(seed, scale)
     if test_case is not None and (file or text is not None):
-        raise Misconfigured("--test-case has texts of its own", "leave out --test-case, or --file and --text")
+        raise Misconfigured(
+            "--test-case excludes --file and --text", "omit --test-case, or omit --file and --text"
+        )
     cases = "small" if test_case is None else test_case
     if runs:
         if file or text is not None:
-            raise Misconfigured("--runs is about test cases", "leave out --file and --text")
-        _try(cases, plan, runs, output)
+            raise Misconfigured("--runs needs test cases", "omit --file and --text")
+        _run_trials(cases, plan, runs, output_format)
         return
     own = _own_texts(file or [], text) if test_case is None else []
-    ran, stages = _run_own(own, plan) if own else _run_cases(cases, plan)
-    _show(ran, stages, output)
-    if any(one.problem for one in ran):
+    text_runs, stages = _run_own(own, plan) if own else _run_cases(cases, plan)
+    _print(text_runs, stages, output_format)
+    if any(run.problem for run in text_runs):
         raise typer.Exit(1)
 
 
 def _own_texts(files: list[Path], text: str | None) -> list[tuple[str, str]]:
-    """Return the user's texts and where each comes from; none where there are none.
+    """Return the origin and content of each of the user's texts; empty if none was given.
 
     Raises:
-        Misconfigured: one cannot be read, is no UTF-8, or longer than the settings allow.
+        Misconfigured: a text cannot be read, is not UTF-8, or is longer than the settings allow.
     """
     own = [] if text is None else [("--text", text)]
-    asked = bool(files or own)
-    if not asked and stdin_has_text():
+    is_given = bool(files or own)
+    if not is_given and stdin_has_text():
         files = [Path("-")]
     if not files:
         return own
-    cut = Cut(whole=True, bytes_max=load_settings().text_bytes_max, keyed=False, prefix="")
-    for blob in blobs(sources(files), cut):
+    splitting = BlobSplitting(whole=True, bytes_max=load_settings().text_bytes_max, keyed=False, prefix="")
+    for blob in read_blobs(find_sources(files), splitting):
         if blob.problem:
-            raise Misconfigured(f"{blob.where}: {blob.problem}")
+            raise Misconfigured(f"{blob.origin}: {blob.problem}")
         try:
-            own.append((blob.where, blob.text.decode()))
+            own.append((blob.origin, blob.text.decode()))
         except UnicodeDecodeError as error:
-            raise Misconfigured(f"{blob.where} is not UTF-8: byte {error.start} cannot be read") from error
-    return own if asked or any(text.strip() for _, text in own) else []  # an empty pipe says nothing
+            raise Misconfigured(f"{blob.origin} is not UTF-8: invalid byte {error.start}") from error
+    return own if is_given or any(text.strip() for _, text in own) else []  # an empty pipe does not count
 
 
-def _run_own(texts: list[tuple[str, str]], plan: FaultPlan | None) -> tuple[list[Ran], "Stages"]:
-    """Run texts of one's own, by the dictionary of the settings."""
-    from stream.dictionary import load_index  # noqa: PLC0415
-    from stream.exercise.stages import Stages  # noqa: PLC0415 - slow to load, and workers do without
+def _run_own(texts: list[tuple[str, str]], plan: FaultPlan | None) -> tuple[list["TextRun"], "Stages"]:
+    """Run the user's texts with the dictionary of the settings."""
+    from stream.dictionary import load_index  # noqa: PLC0415 - slow to import
+    from stream.exercise.stages import Stages  # noqa: PLC0415 - slow to import
 
     dictionary = load_settings().dictionary
     index = None if dictionary is None else load_index(dictionary)
     stages = Stages(index, None if plan is None else Faults(plan))
-    return _run([(where, text, None) for where, text in texts], stages), stages
+    return _run([(origin, text, None) for origin, text in texts], stages), stages
 
 
-def _run_cases(names: str, plan: FaultPlan | None) -> tuple[list[Ran], "Stages"]:
-    """Run test cases; what they expect is of the default dictionary."""
-    from stream.exercise.cases import load_cases  # noqa: PLC0415
-    from stream.exercise.stages import Stages  # noqa: PLC0415
+def _run_cases(names: str, plan: FaultPlan | None) -> tuple[list["TextRun"], "Stages"]:
+    """Run test cases; their expected counts are those of the default dictionary."""
+    from stream.exercise.cases import load_cases  # noqa: PLC0415 - slow to import
+    from stream.exercise.stages import Stages  # noqa: PLC0415 - slow to import
 
     cases = load_cases(names)
     stages = Stages(faults=None if plan is None else Faults(plan))
     return _run([(case.name, case.text, case) for case in cases], stages), stages
 
 
-def _run(texts: "list[tuple[str, str, Case | None]]", stages: "Stages") -> list[Ran]:
-    from stream.exercise.orchestrator import TaskOrchestrator  # noqa: PLC0415
+def _run(texts: "list[tuple[str, str, Case | None]]", stages: "Stages") -> list["TextRun"]:
+    from stream.exercise.runs import run_texts  # noqa: PLC0415 - slow to import
 
-    ran, orchestrator = [], TaskOrchestrator(stages)
     with _progress() as progress:
-        for name, text, case in progress.track(texts, description="texts"):
-            try:
-                result = orchestrator.process_text(text)
-            except StreamError as error:
-                ran.append(Ran(name, case, problem=str(error)))
-                continue
-            counts = result["anagram_counts"]
-            wrong = "" if case is None else case.differences(counts)
-            ran.append(Ran(name, case, result["runtime"], counts, wrong and f"wrong counts: {wrong}"))
-    return ran
+        task = progress.add_task("texts", total=len(texts))
+        return run_texts(texts, stages, lambda: progress.advance(task))
 
 
-def _show(ran: list[Ran], stages: "Stages", output: Format) -> None:
-    from stream.cli import pipeline_view as view  # noqa: PLC0415
+def _print(runs: list["TextRun"], stages: "Stages", output_format: Format) -> None:
+    from stream.cli import pipeline_view as view  # noqa: PLC0415 - slow to import
 
     with quiet_pipe():
-        if output is Format.JSON:
-            write_line(orjson.dumps(view.results_json([one.as_json() for one in ran], stages)))
+        if output_format is Format.JSON:
+            write_line(orjson.dumps(view.results_json(runs, stages)))
         else:
-            view.show_results(ran, stages)
+            view.print_results(runs, stages)
 
 
-def _try(names: str, plan: FaultPlan | None, runs: int, output: Format) -> None:
-    """Run cases many times; the naive pipeline takes part where `small` does."""
-    from stream.cli import pipeline_view as view  # noqa: PLC0415
-    from stream.exercise.cases import load_cases  # noqa: PLC0415
-    from stream.exercise.trials import try_baseline, try_often  # noqa: PLC0415
+def _run_trials(names: str, plan: FaultPlan | None, runs: int, output_format: Format) -> None:
+    """Run cases many times, and the cases of `small` with the naive pipeline, too."""
+    from stream.cli import pipeline_view as view  # noqa: PLC0415 - slow to import
+    from stream.exercise.cases import load_cases  # noqa: PLC0415 - slow to import
+    from stream.exercise.trials import try_baseline, try_often  # noqa: PLC0415 - slow to import
 
     cases = load_cases(names)
     small = [case for case in cases if case.group == "small"]
-    found: list[Trials] = []
+    results: list[Trials] = []
     with _progress() as progress:
         task = progress.add_task("runs", total=runs * (len(cases) + len(small)))
         for attempt, chosen in ((try_often, cases), (try_baseline, small)):
-            found += [attempt(case, plan, runs, lambda: progress.advance(task)) for case in chosen]
+            results += [attempt(case, plan, runs, lambda: progress.advance(task)) for case in chosen]
     with quiet_pipe():
-        if output is Format.JSON:
-            write_line(orjson.dumps(view.trials_json(found, plan)))
+        if output_format is Format.JSON:
+            write_line(orjson.dumps(view.trials_json(results, plan)))
         else:
-            view.show_trials(found, plan)
-    if any(trials.failures for trials in found if trials.pipeline == "pipeline"):
+            view.print_trials(results, plan)
+    if any(trials.failures for trials in results if trials.pipeline == "pipeline"):
         raise typer.Exit(1)
 
 
 def _progress() -> Progress:
-    """A display of what is done, on a terminal alone."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+    return bar(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

@@ -1,18 +1,15 @@
-"""What `pipeline` shows: results, stages under faults, and many runs at a glance."""
+"""The output of `pipeline`: results, stages under faults, and summaries of many runs."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 from stream.cli.app import out
 from stream.cli.listing import Column, Rows, cut_list
 from stream.exercise.faults import FaultPlan, Faults
+from stream.exercise.runs import TextRun
 from stream.exercise.stages import Stages
 from stream.exercise.trials import Trials
-
-if TYPE_CHECKING:
-    from stream.cli.pipeline import Ran
 
 FAILURES_SHOWN_MAX = 3
 _CASES = (
@@ -39,13 +36,13 @@ _TRIALS = (
 )
 
 
-def show_results(ran: "Sequence[Ran]", stages: Stages) -> None:
-    """Show how each text fared; in a pipe the rows alone."""
-    if any(one.case is not None for one in ran):
-        _show_cases(ran)
+def print_results(runs: Sequence[TextRun], stages: Stages) -> None:
+    """Print the result of each text, and on a terminal also the faults."""
+    if any(run.case is not None for run in runs):
+        _print_cases(runs)
     else:
-        for one in ran:
-            _show_own(one, alone=len(ran) == 1)
+        for run in runs:
+            _print_own(run, with_name=len(runs) > 1)
     if sys.stdout.isatty() and stages.faults is not None:
         out.print()
         rows = Rows(_STAGES)
@@ -53,48 +50,48 @@ def show_results(ran: "Sequence[Ran]", stages: Stages) -> None:
             mean_ms = 1000 * stats.seconds / stats.attempts if stats.attempts else 0.0
             rows.add(stage, f"{stats.attempts:,}", f"{stats.failures:,}", f"{mean_ms:.2f}")
         rows.flush()
-        out.print(_said(stages.faults.plan), markup=False)
+        out.print(_describe(stages.faults.plan), markup=False)
 
 
-def _show_cases(ran: "Sequence[Ran]") -> None:
+def _print_cases(runs: Sequence[TextRun]) -> None:
     rows = Rows(_CASES)
-    for one in ran:
-        expected = "" if one.case is None else f"{one.case.expected_runtime_ms:g}"
-        counts = " ".join(f"{word}={n}" for word, n in sorted(one.counts.items()))
-        verdict = f"failed: {one.problem}" if one.problem else "passed"
-        rows.add(one.name, f"{one.runtime_ms:.1f}", expected, verdict, counts)
+    for run in runs:
+        expected = "" if run.case is None else f"{run.case.expected_runtime_ms:g}"
+        counts = " ".join(f"{word}={n}" for word, n in sorted(run.counts.items()))
+        verdict = f"failed: {run.problem}" if run.problem else "passed"
+        rows.add(run.name, f"{run.runtime_ms:.1f}", expected, verdict, counts)
     rows.flush()
 
 
-def _show_own(one: "Ran", *, alone: bool) -> None:
-    """Show all counts of a text, the most frequent first."""
-    if one.problem:
-        out.print(f"{one.name} failed: {one.problem}", style="red", markup=False)
+def _print_own(run: TextRun, *, with_name: bool) -> None:
+    """Print all counts of a text, the most frequent first."""
+    if run.problem:
+        out.print(f"{run.name} failed: {run.problem}", style="red", markup=False)
         return
-    if not alone:
-        out.print(one.name, style="bold", markup=False)
+    if with_name:
+        out.print(run.name, style="bold", markup=False)
     rows = Rows(_WORDS)
-    for word, n in sorted(one.counts.items(), key=lambda entry: (-entry[1], entry[0])):
+    for word, n in sorted(run.counts.items(), key=lambda entry: (-entry[1], entry[0])):
         rows.add(word, str(n))
     rows.flush()
     if sys.stdout.isatty():
-        out.print(f"{len(one.counts):,} dictionary words in {one.runtime_ms:.1f} ms")
+        out.print(f"{len(run.counts):,} dictionary words in {run.runtime_ms:.1f} ms")
 
 
-def results_json(ran: Sequence[Mapping[str, object]], stages: Stages) -> dict[str, object]:
-    """Return results, and what each stage did, for programs."""
+def results_json(runs: Sequence[TextRun], stages: Stages) -> dict[str, object]:
+    """Return the results and the statistics of each stage, for programs."""
     return {
-        "passed": all(one["passed"] for one in ran),
-        "results": list(ran),
+        "passed": all(not run.problem for run in runs),
+        "results": [run.as_json() for run in runs],
         "stages": {stage: asdict(stats) for stage, stats in stages.stats.items()},
         "faults": _faults_json(stages.faults),
     }
 
 
-def show_trials(found: Sequence[Trials], plan: FaultPlan | None) -> None:
-    """Show how many runs of each case succeeded, and how long those took."""
+def print_trials(results: Sequence[Trials], plan: FaultPlan | None) -> None:
+    """Print how many runs of each case succeeded, and how long these took."""
     rows = Rows(_TRIALS)
-    for trials in found:
+    for trials in results:
         rows.add(
             trials.pipeline,
             trials.case,
@@ -106,15 +103,14 @@ def show_trials(found: Sequence[Trials], plan: FaultPlan | None) -> None:
     rows.flush()
     if not sys.stdout.isatty():
         return
-    for trials in found:
-        for what, n in trials.failures.most_common(FAILURES_SHOWN_MAX):
-            out.print(f"{trials.pipeline}, {trials.case}: {n:,} times {what}", markup=False)
+    for trials in results:
+        for problem, n in trials.failures.most_common(FAILURES_SHOWN_MAX):
+            out.print(f"{trials.pipeline}, {trials.case}: {n:,} times {problem}", markup=False)
     if plan is not None:
-        out.print(_said(plan), markup=False)
+        out.print(_describe(plan), markup=False)
 
 
-def trials_json(found: Sequence[Trials], plan: FaultPlan | None) -> dict[str, object]:
-    """Return them for programs."""
+def trials_json(results: Sequence[Trials], plan: FaultPlan | None) -> dict[str, object]:
     trials = [
         {
             "pipeline": one.pipeline,
@@ -125,7 +121,7 @@ def trials_json(found: Sequence[Trials], plan: FaultPlan | None) -> dict[str, ob
             "p95_ms": one.p95_ms,
             "failures": dict(one.failures.most_common()),
         }
-        for one in found
+        for one in results
     ]
     return {"trials": trials, "faults": None if plan is None else plan.model_dump(mode="json")}
 
@@ -134,8 +130,8 @@ def _ms(runtime_ms: float | None) -> str:
     return "" if runtime_ms is None else f"{runtime_ms:.1f}"
 
 
-def _said(plan: FaultPlan) -> str:
-    return f"faults on purpose: seed {plan.seed}, delays x {plan.scale:g}"
+def _describe(plan: FaultPlan) -> str:
+    return f"injected faults: seed {plan.seed}, delays x {plan.scale:g}"
 
 
 def _faults_json(faults: Faults | None) -> dict[str, object] | None:

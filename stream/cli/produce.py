@@ -1,4 +1,4 @@
-"""`produce`: files, folders and standard input, sent as text blobs."""
+"""`produce`: sends files, folders and standard input as text blobs."""
 
 import signal
 import sys
@@ -13,28 +13,28 @@ from rich.filesize import decimal
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from stream.cli.app import err, reachable_admin, settings
-from stream.cli.blobs import Blob, Cut, blobs, sources
+from stream.cli.app import err, quantity, settings
 from stream.cli.listing import printable
 from stream.config import Settings
 from stream.core.records import TextBlob
 from stream.errors import Misconfigured, Refused, Retriable, StreamError
 from stream.kafka import topics
-from stream.kafka.reader import partitions_of
+from stream.tools.blobs import Blob, BlobSplitting, find_sources, read_blobs
+from stream.tools.kafka.committed import reachable_admin
 from stream.tools.kafka.sender import RAISE_LIMIT, Sender
-from stream.worker.startup import retry_while_unreachable, unreachable
+from stream.worker.startup import unreachable
 
-_SAID_MAX = 10  # undelivered blobs that are named
-_SHOW_S = 0.1  # between two moves of the progress bar
-_STOP_S_MAX = 10.0  # how long after Ctrl-C what is queued may take
-_FAST_PER_S = 10.0  # below that nobody asks for the speed
+_NAMED_MAX = 10  # undelivered blobs that are named one by one
+_SHOW_S = 0.1  # between two updates of the progress bar
+_STOP_S_MAX = 10.0  # time limit for queued records after Ctrl-C
+_SPEED_SHOWN_PER_S = 10.0  # a lower speed is not shown
 _JSON = (("content-type", b"application/json"),)
 
 _Paths = Annotated[
     list[Path] | None,
     typer.Argument(
         metavar="PATH",
-        help="Files and folders; `-` or none is standard input. Hidden files in folders are left out.",
+        help="Files and folders; `-` or no path is standard input. Hidden files in folders are skipped.",
         show_default=False,
     ),
 ]
@@ -42,7 +42,7 @@ _Json = Annotated[
     bool | None,
     typer.Option(
         "--json/--no-json",
-        help="Send the JSON envelope with its content-type; by default as STREAM_INPUT_FORMAT says.",
+        help="Send JSON envelopes with their content-type, or plain text; by default as STREAM_INPUT_FORMAT.",
         show_default=False,
     ),
 ]
@@ -50,52 +50,61 @@ _Json = Annotated[
 
 def produce(  # noqa: PLR0913, PLR0917 - one for each option
     paths: _Paths = None,
-    whole: Annotated[bool, typer.Option("--whole", help="A file is a blob; otherwise each line is.")] = False,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Send each file as one blob instead of each line.")
+    ] = False,
     key: Annotated[
-        bool, typer.Option("--key/--no-key", help="Give records a key, the blob's id in its result.")
+        bool,
+        typer.Option(
+            "--key/--no-key", help="Give each record a key, which is the id of the blob in its result."
+        ),
     ] = True,
     id_prefix: Annotated[
-        str, typer.Option("--id-prefix", help="Put it before each key.", show_default=False)
+        str, typer.Option("--id-prefix", help="Prefix of each key.", show_default=False)
     ] = "",
     rate: Annotated[
         float | None,
-        typer.Option("--rate", help="Blobs a second; by default as fast as it goes.", show_default=False),
+        typer.Option("--rate", help="Blobs per second; by default as fast as possible.", show_default=False),
     ] = None,
     json: _Json = None,
 ) -> None:
     """Send text blobs to the input topic.
 
-    Each line is a blob, blank lines are skipped. With --whole each file is one, even an empty file.
+    Each line is a blob; blank lines are skipped. With --whole, each file is a blob, even an empty file.
 
-    The key of a line is `file name:line number`, of a whole file its name.
+    The key of a line is `file name:line number`, that of a whole file its name.
 
-    In a folder that was given, names are paths from there: `sub/a.txt:1`.
+    In a folder, names are paths relative to the folder: `sub/a.txt:1`.
 
-    Standard input has no keys but with --id-prefix, which line numbers follow.
+    Blobs from standard input have keys only with --id-prefix: the prefix and the line number.
 
-    Texts are sent as they are; one that is not UTF-8 ends among the dead letters.
+    Texts are sent unchanged; the worker rejects a text that is not UTF-8 as a dead letter.
     """
     if rate is not None and not rate > 0:
-        raise Misconfigured("--rate must be above 0")
+        raise Misconfigured("--rate must be above 0", "give a rate above 0, or omit --rate")
     if id_prefix and not key:
-        raise Misconfigured("--id-prefix and --no-key exclude each other")
+        raise Misconfigured("--id-prefix and --no-key exclude each other", "omit one of them")
     chosen = settings()
-    files = sources(paths or [])
+    sources = find_sources(paths or [])
     sender = _open_sender(chosen)
-    how = Cut(whole, sender.record_bytes_max, key, id_prefix)
-    typed = sys.stdin.isatty() and any(file.path is None for file in files)
-    if typed:
-        err.print("reading standard input; Ctrl-D ends it")
-    run = _Run(sender, sum(file.size_bytes for file in files), silent=typed)
+    splitting = BlobSplitting(whole, sender.record_bytes_max, key, id_prefix)
+    is_typed = sys.stdin.isatty() and any(source.path is None for source in sources)
+    if is_typed:
+        err.print("reading standard input; Ctrl-D ends the input")
+    delivery = _Delivery(sender, sum(source.size_bytes for source in sources), silent=is_typed)
     try:
         with _terminated_as_interrupted():
-            run.send(blobs(files, how), rate, as_json=chosen.input_format == "json" if json is None else json)
+            delivery.send(
+                read_blobs(sources, splitting),
+                rate,
+                as_json=chosen.input_format == "json" if json is None else json,
+            )
     except Retriable as why:
         raise unreachable(chosen, why) from why
 
 
-class _Run:
-    """What is sent: seen while it goes, summed up at its end."""
+class _Delivery:
+    """Sends blobs, shows the progress and prints a summary."""
 
     def __init__(self, sender: Sender, bytes_all: int, *, silent: bool) -> None:
         self._sender = sender
@@ -106,42 +115,42 @@ class _Run:
         self._progress = _progress(known=bytes_all > 0, silent=silent)
         self._task = self._progress.add_task("", total=bytes_all or None, delivered=0)
 
-    def send(self, found: Iterator[Blob], rate: float | None, *, as_json: bool) -> None:
-        """Send all, and say what became of them.
+    def send(self, blobs: Iterator[Blob], rate: float | None, *, as_json: bool) -> None:
+        """Send all blobs and print how many were delivered.
 
         Raises:
-            Refused: not all were delivered.
-            StreamError: sending could not go on.
+            Refused: not all blobs were delivered.
+            StreamError: sending failed.
         """
         began = monotonic()
         try:
             with self._progress:
-                self._send_all(found, rate, as_json=as_json)
+                self._send_all(blobs, rate, as_json=as_json)
         except KeyboardInterrupt:
-            self._sum_up(began)
+            self._summarize(began)
             raise typer.Exit(130) from None
         except StreamError:
-            self._sum_up(began)
+            self._summarize(began)
             raise
-        self._sum_up(began)
+        self._summarize(began)
         if self._undelivered:
-            whole = self._undelivered + self._sender.delivered
-            raise Refused(f"{self._undelivered:,} of {whole:,} blobs not delivered", self._hint)
+            total = self._undelivered + self._sender.delivered
+            raise Refused(f"{self._undelivered:,} of {total:,} blobs not delivered", self._hint)
 
-    def _send_all(self, found: Iterator[Blob], rate: float | None, *, as_json: bool) -> None:
+    def _send_all(self, blobs: Iterator[Blob], rate: float | None, *, as_json: bool) -> None:
         began = monotonic()
         try:
-            for number, blob in enumerate(found):
+            for number, blob in enumerate(blobs):
                 if rate is not None:
                     self._sender.wait_until(began + number / rate)
                 self._send(blob, as_json=as_json)
-                self._show()
-            while not self._sender.flush():  # ends: each record has its time limit
-                self._show()
+                self._show_progress()
+            while not self._sender.flush():  # ends: each record has a time limit
+                self._show_progress()
         except KeyboardInterrupt:
             deadline = monotonic() + _STOP_S_MAX
             while not self._sender.flush() and monotonic() < deadline:
-                self._show()
+                self._show_progress()
             raise
         finally:
             self._sender.discard()
@@ -150,21 +159,21 @@ class _Run:
     def _send(self, blob: Blob, *, as_json: bool) -> None:
         self._read_bytes += blob.read_bytes
         if blob.problem:
-            self._count_undelivered(blob.where, blob.problem)
+            self._count_undelivered(blob.origin, blob.problem)
             if len(blob.text) > self._sender.record_bytes_max:
                 self._hint = RAISE_LIMIT
         elif not as_json:
-            self._sender.send(blob.where, blob.key, blob.text, ())
+            self._sender.send(blob.origin, blob.key, blob.text, ())
         else:
             try:
                 envelope = TextBlob(id=blob.key, text=blob.text.decode())
             except UnicodeDecodeError:
-                self._count_undelivered(blob.where, "not UTF-8, which JSON must be")
+                self._count_undelivered(blob.origin, "not UTF-8, which JSON requires")
             else:
                 value = envelope.model_dump_json(exclude_none=True).encode()
-                self._sender.send(blob.where, blob.key, value, _JSON)
+                self._sender.send(blob.origin, blob.key, value, _JSON)
 
-    def _show(self) -> None:
+    def _show_progress(self) -> None:
         if monotonic() - self._shown_at < _SHOW_S:
             return
         self._name_undelivered()
@@ -176,22 +185,21 @@ class _Run:
             self._count_undelivered(record.origin, record.why)
             self._hint = record.hint or self._hint
 
-    def _count_undelivered(self, where: str, why: str) -> None:
+    def _count_undelivered(self, origin: str, why: str) -> None:
         self._undelivered += 1
-        if self._undelivered <= _SAID_MAX:
-            err.print(f"[yellow]not delivered:[/yellow] {escape(printable(where))}: {escape(why)}")
+        if self._undelivered <= _NAMED_MAX:
+            err.print(f"[yellow]not delivered:[/yellow] {escape(printable(origin))}: {escape(why)}")
 
-    def _sum_up(self, began: float) -> None:
-        took_s = max(monotonic() - began, 0.001)
+    def _summarize(self, began: float) -> None:
+        seconds = max(monotonic() - began, 0.001)
         delivered, size = self._sender.delivered, decimal(self._sender.delivered_bytes)
-        unnamed = self._undelivered - _SAID_MAX
+        unnamed = self._undelivered - _NAMED_MAX
         if unnamed > 0:
             err.print(f"[yellow]not delivered:[/yellow] {unnamed:,} more")
-        failed = f", {self._undelivered:,} not" if self._undelivered else ""
-        per_s = delivered / took_s
-        speed = f", {per_s:,.0f} a second" if per_s >= _FAST_PER_S else ""
-        noun = "blob" if delivered == 1 else "blobs"
-        err.print(f"{delivered:,} {noun} delivered ({size}){failed} in {took_s:.1f} s{speed}")
+        failed = f", {self._undelivered:,} not delivered" if self._undelivered else ""
+        per_s = delivered / seconds
+        speed = f", {per_s:,.0f} per second" if per_s >= _SPEED_SHOWN_PER_S else ""
+        err.print(f"{quantity(delivered, 'blob')} delivered ({size}){failed} in {seconds:.1f} s{speed}")
 
 
 def _progress(*, known: bool, silent: bool) -> Progress:
@@ -205,21 +213,20 @@ def _open_sender(chosen: Settings) -> Sender:
     """Return a sender to the input topic.
 
     Raises:
-        Refused: the broker is away, or gives no access.
+        Refused: the broker is unavailable or denies access.
         Fatal: the topic is missing.
     """
     admin = reachable_admin(chosen, chosen.input_topic)
-    retry_while_unreachable(chosen, lambda: partitions_of(admin, chosen.input_topic))
     try:
         found = topics.describe(admin, chosen).get("input")
     except (Refused, Retriable):
-        found = None  # who may write may not always ask for a topic's configuration
+        found = None  # the right to write does not include reading the configuration of a topic
     return Sender(chosen, found.record_bytes_max if found else None)
 
 
 @contextmanager
 def _terminated_as_interrupted() -> Iterator[None]:
-    """Take SIGTERM as Ctrl-C: what is queued is still sent."""
+    """Treat SIGTERM like Ctrl-C: queued records are still sent."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

@@ -1,16 +1,16 @@
-"""`results`: what was counted in each blob."""
+"""`results`: the anagram counts of each blob."""
 
 import sys
 from typing import Annotated
 
 import typer
 
-from stream.cli.app import err, settings
+from stream.cli.app import err, quantity, report_following, settings
 from stream.cli.listing import Column, Format, Rows, cut_list, quiet_pipe, write_line
-from stream.cli.reading import committed, offsets, say_following
 from stream.core.records import AnagramResult
 from stream.errors import Misconfigured
 from stream.kafka.reader import StoredRecord
+from stream.tools.kafka.committed import committed_ranges, read_committed
 
 _COLUMNS = (
     Column("blob id", least=12, flexible=True),
@@ -21,57 +21,63 @@ _COLUMNS = (
 
 
 def results(
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
-    shape: Annotated[
-        Format, typer.Option("--format", help="`json` is a line per result, as it lies in the topic.")
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Keep showing new results until Ctrl-C.")
+    ] = False,
+    output_format: Annotated[
+        Format, typer.Option("--format", help="`json` prints each result on a line, as it is in the topic.")
     ] = Format.TABLE,
-    limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="Stop after as many.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="Stop after N results.")] = None,
     from_end: Annotated[
-        bool, typer.Option("--from-end", help="With --follow: only what comes from now on.")
+        bool, typer.Option("--from-end", help="With --follow: show only new results.")
     ] = False,
 ) -> None:
-    """Show committed results, each partition's in its order.
+    """Show committed results in the order of each partition.
 
     The position is `partition:offset` in the result topic.
 
-    The table shrinks to its terminal; in a pipe nothing is shortened, with tabs in between.
+    The table fits the terminal. A pipe gets all values in full, separated by tabs.
     """
     if from_end and not follow:
-        raise Misconfigured("--from-end shows what comes from now on", "add --follow")
+        raise Misconfigured("--from-end needs --follow", "add --follow, or omit --from-end")
     chosen = settings()
     topic = chosen.result_topic
-    shown = _Shown(shape)
+    output = _Output(output_format)
 
-    def go_on() -> bool:
-        shown.flush()
+    def keep_following() -> bool:
+        output.flush()
         return True
 
     if follow:
-        say_following()
+        report_following()
     with quiet_pipe():
         try:
-            start = {p: end for p, (_, end) in offsets(chosen, topic).items()} if from_end else None
-            for record in committed(chosen, topic, start=start, follow=go_on if follow else None):
-                shown.add(record)
-                if shown.number == limit:
+            start = {p: end for p, (_, end) in committed_ranges(chosen, topic).items()} if from_end else None
+            for record in read_committed(
+                chosen, topic, start=start, follow=keep_following if follow else None
+            ):
+                output.add(record)
+                if output.number == limit:
                     break
         except KeyboardInterrupt:
             if not follow:
                 raise
         finally:
-            shown.flush()
-    if shown.foreign:
-        err.print(f"[yellow]warning:[/yellow] {shown.foreign} records of {topic} are no results; left out")
-    if not shown.number and not follow:
-        err.print(f"no results in {topic} yet")
+            output.flush()
+    if output.foreign:
+        err.print(
+            f"[yellow]warning:[/yellow] skipped {quantity(output.foreign, 'foreign record')} in {topic}"
+        )
+    if not output.number and not follow:
+        err.print(f"No results in topic {topic} yet")
 
 
-class _Shown:
-    """What was shown so far."""
+class _Output:
+    """Prints results, and counts them and foreign records."""
 
-    def __init__(self, shape: Format) -> None:
+    def __init__(self, output_format: Format) -> None:
         self.number = self.foreign = 0
-        self._rows = Rows(_COLUMNS) if shape is Format.TABLE else None
+        self._rows = Rows(_COLUMNS) if output_format is Format.TABLE else None
 
     def add(self, record: StoredRecord) -> None:
         value = record.value or b""

@@ -14,30 +14,30 @@ from stream.errors import Misconfigured, Refused
 
 
 def schemas(
-    write: Annotated[bool, typer.Option("--write", help="Write a file for each.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write each schema to a file.")] = False,
     check: Annotated[
         bool,
-        typer.Option("--check", help="Compare the files with what they should hold; exit 1 if they differ."),
+        typer.Option("--check", help="Check that the files are up to date; exit status 1 if not."),
     ] = False,
-    folder: Annotated[Path, typer.Option("--dir", help="Where the files are.")] = Path("schemas"),
+    folder: Annotated[Path, typer.Option("--dir", help="Folder of the files.")] = Path("schemas"),
 ) -> None:
-    """Show the JSON Schemas of all records as one object, file name to schema."""
+    """Print the JSON Schemas of all records as one object from file name to schema."""
     if write and check:
         raise Misconfigured("--write and --check exclude each other")
-    wanted = {name: render(document) for name, document in documents().items()}
+    expected = {name: render(document) for name, document in documents().items()}
     if check:
-        _check(wanted, folder)
+        _check(expected, folder)
     elif write:
-        _write(wanted, folder)
+        _write(expected, folder)
     else:
         with quiet_pipe():
             sys.stdout.write(render(documents()))
 
 
-def _write(wanted: dict[str, str], folder: Path) -> None:
+def _write(expected: dict[str, str], folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in wanted.items():
+        for name, text in expected.items():
             path = folder / name
             if _read(path) != text:
                 path.write_text(text, "utf-8", newline="\n")
@@ -46,16 +46,14 @@ def _write(wanted: dict[str, str], folder: Path) -> None:
         raise Misconfigured(f"cannot write to {folder}: {error.strerror}") from error
 
 
-def _check(wanted: dict[str, str], folder: Path) -> None:
-    extra = sorted(path.name for path in folder.glob("*.json") if path.name not in wanted)
-    wrong = [name for name, text in wanted.items() if _read(folder / name) != text]
+def _check(expected: dict[str, str], folder: Path) -> None:
+    extra = sorted(path.name for path in folder.glob("*.json") if path.name not in expected)
+    wrong = [name for name, text in expected.items() if _read(folder / name) != text]
     if wrong:
-        raise Refused(
-            f"not as they should be in {folder}: {', '.join(wrong)}", "anagram-stream schemas --write"
-        )
+        raise Refused(f"outdated schemas in {folder}: {', '.join(wrong)}", "anagram-stream schemas --write")
     if extra:
-        raise Refused(f"no record has these schemas in {folder}: {', '.join(extra)}", "delete them")
-    out.print(f"{len(wanted)} schemas in {folder} are up to date")
+        raise Refused(f"{folder} has schemas of no record: {', '.join(extra)}", "delete these files")
+    out.print(f"{len(expected)} schemas in {folder} are up to date")
 
 
 def _read(path: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""`settings`: what can be set, what is set, and the part of the README that says so."""
+"""`settings`: all settings with their defaults, their current values, and the table in the README."""
 
 import sys
 from pathlib import Path
@@ -19,17 +19,19 @@ _COLUMNS = (Column("variable"), Column("value", least=20, flexible=True), Column
 
 def settings(
     file: Annotated[
-        Path, typer.Argument(help=f"For --write and --check: a Markdown file with {_BEGIN} and {_END}.")
+        Path, typer.Argument(help=f"Markdown file with {_BEGIN} and {_END}, for --write and --check.")
     ] = Path("README.md"),
     current: Annotated[
-        bool, typer.Option("--current", help="Show the values in force; of secrets only the file's path.")
+        bool,
+        typer.Option("--current", help="Show the current values; of secrets only the path of their file."),
     ] = False,
-    write: Annotated[bool, typer.Option("--write", help="Put the table into the file.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write the table into the file.")] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Compare the file's table; exit 1 if it differs.")
+        bool,
+        typer.Option("--check", help="Check that the table in the file is up to date; exit status 1 if not."),
     ] = False,
 ) -> None:
-    """Show all settings as a Markdown table. They are read from the environment and from `.env`."""
+    """Print all settings as a Markdown table. Settings are read from the environment and from `.env`."""
     if current + write + check > 1:
         raise Misconfigured("--current, --write and --check exclude each other")
     if write or check:
@@ -45,7 +47,7 @@ def settings(
 def _show_current() -> None:
     chosen = chosen_settings()
     rows = Rows(_COLUMNS)
-    for name in type(chosen).model_fields:  # never what KAFKA_CONFIG holds
+    for name in type(chosen).model_fields:  # never the content of KAFKA_CONFIG, which has secrets
         value = getattr(chosen, name)
         shown = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
         rows.add(PREFIX + name.upper(), shown, "set" if name in chosen.model_fields_set else "default")
@@ -60,14 +62,12 @@ def _compare(file: Path, *, write: bool) -> None:
     before, begin, rest = text.partition(_BEGIN)
     between, end, after = rest.partition(_END)
     if not begin or not end:
-        raise Misconfigured(
-            f"{file} has no place for the settings", f"put {_BEGIN} and {_END} on lines of their own"
-        )
-    wanted = f"\n{settings_table()}\n"
-    if between == wanted:
+        raise Misconfigured(f"{file} has no markers for the settings", f"add the lines {_BEGIN} and {_END}")
+    expected = f"\n{settings_table()}\n"
+    if between == expected:
         out.print(f"the settings in {file} are up to date")
     elif write:
-        file.write_text(before + begin + wanted + end + after, "utf-8", newline="")
+        file.write_text(before + begin + expected + end + after, "utf-8", newline="")
         out.print(f"wrote the settings to {file}")
     else:
         raise Refused(f"the settings in {file} are not up to date", f"anagram-stream settings --write {file}")

@@ -1,4 +1,4 @@
-"""What several views share."""
+"""What several views share: displays on a terminal, and where tables are printed."""
 
 from types import TracebackType
 from typing import Protocol, Self
@@ -8,18 +8,18 @@ from rich.progress import Progress, ProgressColumn
 
 from stream.cli.app import err, out
 
-PIPE_WIDTH = 1_000  # a pipe has no width; a line is as long as it is
+PIPE_WIDTH = 1_000  # for pipes, so that lines are not wrapped
 
 
 class _Display(Protocol):
-    """Of rich: something that is redrawn between the two."""
+    """A display of rich that is redrawn between `start` and `stop`."""
 
     def start(self) -> None: ...
     def stop(self) -> None: ...
 
 
 class Shown:
-    """What is on the terminal while it is entered."""
+    """Shows a display on the terminal inside a `with` block."""
 
     def __init__(self, display: _Display, *, on: bool = True) -> None:
         self._display = display
@@ -31,16 +31,16 @@ class Shown:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._display.stop()
 
 
 def bar(*columns: ProgressColumn) -> Progress:
-    """Return a bar on a terminal, silent in a pipe."""
+    """Return a progress bar that is shown on a terminal only."""
     return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
 
 
 def tables() -> Console:
-    """Return where tables go: standard output, however wide that is."""
+    """Return the console for tables: standard output, very wide if it is a pipe."""
     return out if out.is_terminal else Console(highlight=False, soft_wrap=True, width=PIPE_WIDTH)

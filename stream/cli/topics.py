@@ -20,7 +20,10 @@ app = typer.Typer(no_args_is_help=True, help="Create and check the four topics."
 )
 def create(
     partitions: Annotated[
-        int | None, typer.Option(min=1, help="Partitions of the input topic; by default its current number, or 4 if it is new.")
+        int | None,
+        typer.Option(
+            min=1, help="Partitions of the input topic; by default its current number, or 4 if it is new."
+        ),
     ] = None,
     replication: Annotated[
         int | None, typer.Option(min=1, help="Replicas of new topics; by default that of the broker.")

@@ -1,4 +1,4 @@
-"""Commands as users call them, with their exit status, in this process or in one of their own."""
+"""Runs commands as users do, in this process or in a separate one."""
 
 import io
 import os
@@ -21,7 +21,7 @@ def cli(
 ) -> Iterator[Cli]:
     for name in [name for name in os.environ if name.startswith("STREAM_")]:
         monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)  # its `.env`, or rather none
+    monkeypatch.chdir(tmp_path)  # a folder without `.env`
     (tmp_path / "words").mkdir()
     (tmp_path / "words/few.txt").write_text("listen\nsilent\ncat\nact\nmoor\n")
     monkeypatch.setenv("STREAM_DICTIONARY", "words/few.txt")
@@ -48,7 +48,7 @@ def cli(
 
 @pytest.fixture
 def spawn(tmp_path: Path) -> Iterator[Spawn]:
-    """Start a command as a process of its own, with pipes; whatever still runs is killed at the end."""
+    """Start a command as a separate process with pipes; running processes are killed at the end."""
     started: list[subprocess.Popen[bytes]] = []
     pipe = subprocess.PIPE
 

@@ -1,4 +1,4 @@
-"""What the fixtures of these tests give."""
+"""The types of the fixtures of these tests."""
 
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ Stored = tuple[int, str | bytes | None, str | bytes | None, Sequence[tuple[str, 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command did."""
+    """The result of a command."""
 
     status: int
     out: str

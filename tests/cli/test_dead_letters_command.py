@@ -1,4 +1,4 @@
-"""`dead-letters` on records as a worker writes them."""
+"""`dead-letters` with records as a worker writes them."""
 
 import json
 import signal
@@ -23,15 +23,15 @@ def letter(
         env["STREAM_INPUT_TOPIC"], 1, offset, b"key\xff" if offset else b"key", value, [("trace", b"t1")]
     )
     why = Rejected(reason, "decode", f"detail of {offset}")
-    made = to_dead_letter(
+    dead_letter = to_dead_letter(
         record, why, topic="d", group="g", failed_at="2026-01-02T03:04:05.678+00:00", bytes_max=bytes_max
     )
-    return made.partition, made.key, made.value, made.headers
+    return dead_letter.partition, dead_letter.key, dead_letter.value, dead_letter.headers
 
 
 @pytest.fixture
 def rejected(stream_env: dict[str, str], put: Put) -> dict[str, str]:
-    """Dead letters: one undecodable and aborted, then 1:2 to 1:5, and a stranger at 0:0."""
+    """Dead letters: one undecodable and aborted, then 1:2 to 1:5, and a foreign record at 0:0."""
     topic = stream_env["STREAM_DEAD_LETTER_TOPIC"]
     put(topic, [letter(stream_env, Reason.UNDECODABLE, 1, b"aborted")], abort=True)
     letters = [
@@ -40,7 +40,7 @@ def rejected(stream_env: dict[str, str], put: Put) -> dict[str, str]:
         letter(stream_env, Reason.TEXT_TOO_LARGE, 9, b"x" * 900, bytes_max=100),
         letter(stream_env, Reason.BAD_JSON, 7, b"again"),
     ]
-    put(topic, [*letters, (0, None, b"a stranger", ())])
+    put(topic, [*letters, (0, None, b"foreign", ())])
     return stream_env
 
 
@@ -61,7 +61,7 @@ def test_dead_letters_are_listed_without_their_values(cli: Cli, rejected: dict[s
     assert "secret" not in done.out
 
 
-def test_dead_letters_of_one_reason(cli: Cli, rejected: dict[str, str]) -> None:
+def test_dead_letters_are_filtered_by_reason(cli: Cli, rejected: dict[str, str]) -> None:
     done = cli("dead-letters", "list", "--reason", "bad-json", "--format", "json", env=rejected)
     first, second = [json.loads(line) for line in done.lines]
     assert (first["offset"], second["offset"]) == (3, 5)
@@ -73,7 +73,9 @@ def test_dead_letters_of_one_reason(cli: Cli, rejected: dict[str, str]) -> None:
     }  # fmt: skip
     limited = cli("dead-letters", "list", "--reason", "bad-json", "--limit", "1", env=rejected)
     assert limited.err == "1 dead letter: 1 bad-json\n"
-    assert cli("dead-letters", "list", "--reason", "null-value", env=rejected).err.startswith("no such")
+    assert cli("dead-letters", "list", "--reason", "null-value", env=rejected).err == (
+        f"No dead letters in topic {rejected['STREAM_DEAD_LETTER_TOPIC']}\n"
+    )
 
 
 def test_followed_dead_letters_appear_until_ctrl_c(
@@ -91,7 +93,7 @@ def test_followed_dead_letters_appear_until_ctrl_c(
     later.join()
 
 
-def test_one_dead_letter_is_shown_with_all_that_is_known(cli: Cli, rejected: dict[str, str]) -> None:
+def test_one_dead_letter_is_shown_with_all_its_parts(cli: Cli, rejected: dict[str, str]) -> None:
     done = cli("dead-letters", "show", "1:2", env=rejected)
     assert done.status == 0
     assert f"position  1:2 in {rejected['STREAM_DEAD_LETTER_TOPIC']}" in done.lines
@@ -102,7 +104,7 @@ def test_one_dead_letter_is_shown_with_all_that_is_known(cli: Cli, rejected: dic
     assert done.lines[-1].split()[1:] == ["ff", "00", "73", "65", "63", "72", "65", "74", "..secret"]
 
 
-def test_text_of_a_dead_letter_is_shown_and_a_long_one_shortened(
+def test_text_of_a_dead_letter_is_shown_and_shortened_if_long(
     cli: Cli, stream_env: dict[str, str], put: Put
 ) -> None:
     text = "\n".join(f"line {n}" for n in range(2_000)).encode()
@@ -128,11 +130,11 @@ def test_raw_value_is_written_byte_for_byte(cli: Cli, rejected: dict[str, str]) 
     assert (done.status, done.out_bytes, done.err) == (0, b"\xff\x00secret", "")
 
 
-def test_value_that_was_left_out_is_said(cli: Cli, rejected: dict[str, str]) -> None:
+def test_omitted_value_is_explained(cli: Cli, rejected: dict[str, str]) -> None:
     source = f"{rejected['STREAM_INPUT_TOPIC']}:1:9"
     shown = cli("dead-letters", "show", "1:4", env=rejected)
     assert shown.lines[-1] == (
-        f"value     none: its 900 bytes were too many here; the original lay at {source}"
+        f"value     none: its 900 bytes exceed the limit of the topic; the original is at {source}"
     )
     raw = cli("dead-letters", "show", "1:4", "--raw", env=rejected)
     assert (raw.status, raw.out) == (1, "")
@@ -144,7 +146,7 @@ def test_dead_letter_is_found_by_its_input_and_the_newest_is_shown(
 ) -> None:
     done = cli("dead-letters", "show", "--input", "1:7", "--raw", env=rejected)
     assert (done.status, done.out) == (0, "again")
-    assert done.err == "there are 2 of that record; the others: 1:3\n"
+    assert done.err == "the record has 2 dead letters; this is the newest, the others: 1:3\n"
     unknown = cli("dead-letters", "show", "--input", "1:8", env=rejected)
     assert unknown.status == 1
     assert f"{rejected['STREAM_INPUT_TOPIC']}:1:8" in unknown.err
@@ -154,9 +156,9 @@ def test_dead_letter_is_found_by_its_input_and_the_newest_is_shown(
     ("position", "why"),
     [
         ("2:0", "no partition 2"),
-        ("1:99", "holds the offsets 0 to"),
-        ("1:0", "an aborted one"),
-        ("1:6", "a transaction's end"),
+        ("1:99", "has the offsets 0 to"),
+        ("1:0", "an aborted record"),
+        ("1:6", "a transaction marker"),
     ],
 )
 def test_unknown_position_is_one_error(position: str, why: str, cli: Cli, rejected: dict[str, str]) -> None:

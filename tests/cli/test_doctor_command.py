@@ -1,4 +1,4 @@
-"""`doctor`: each precondition broken on purpose is found, with what fixes it."""
+"""`doctor` finds each precondition that a test breaks, and the command that fixes it."""
 
 import json
 import time
@@ -27,7 +27,7 @@ def examined(cli: Cli, env: dict[str, str], status: int) -> dict[str, list[dict[
     return by_check
 
 
-def test_nothing_is_wrong_where_a_worker_may_start(cli: Cli, stream_env: dict[str, str]) -> None:
+def test_nothing_fails_if_a_worker_can_start(cli: Cli, stream_env: dict[str, str]) -> None:
     found = examined(cli, stream_env, 0)
     levels = {finding["level"] for findings in found.values() for finding in findings}
     assert levels <= {"ok", "warning"}, found
@@ -43,17 +43,17 @@ def test_no_broker_is_one_failure_and_the_rest_is_skipped(cli: Cli, bare_env: di
     assert found["reach"][0]["level"] == "failed"
     assert "anagram-stream broker" in found["reach"][0]["fix"]
     assert found["group"][0]["level"] == "skipped"
-    assert found["dictionary"][0]["level"] == "ok", "the machine is looked at all the same"
+    assert found["dictionary"][0]["level"] == "ok", "the machine is checked even without a broker"
 
 
-def test_every_missing_topic_is_named_at_once(cli: Cli, bare_env: dict[str, str]) -> None:
+def test_all_missing_topics_are_named(cli: Cli, bare_env: dict[str, str]) -> None:
     found = examined(cli, bare_env, 1)
     for role in ("INPUT", "RESULT", "COUNT", "DEAD_LETTER"):
         (missing,) = found[f"topic {bare_env[f'STREAM_{role}_TOPIC']}"]
         assert (missing["level"], missing["fix"]) == ("failed", "anagram-stream topics create")
 
 
-def test_topics_that_are_not_what_they_must_be(cli: Cli, bare_env: dict[str, str]) -> None:
+def test_wrong_topic_configurations_are_found(cli: Cli, bare_env: dict[str, str]) -> None:
     count, result = bare_env["STREAM_COUNT_TOPIC"], bare_env["STREAM_RESULT_TOPIC"]
     wrong = [
         NewTopic(bare_env["STREAM_INPUT_TOPIC"], 3, 1),
@@ -62,20 +62,20 @@ def test_topics_that_are_not_what_they_must_be(cli: Cli, bare_env: dict[str, str
         NewTopic(bare_env["STREAM_DEAD_LETTER_TOPIC"], 1, 1, config={"max.message.bytes": "1000"}),
     ]
     admin = admin_of(bare_env)
-    for made in admin.create_topics(wrong).values():
-        made.result(30)
-    wait_until(lambda: len(topics.look(admin, settings_of(bare_env))) == len(wrong), 20)
+    for future in admin.create_topics(wrong).values():
+        future.result(30)
+    wait_until(lambda: len(topics.describe(admin, settings_of(bare_env))) == len(wrong), 20)
     found = examined(cli, bare_env, 1)
-    said = " | ".join(finding["found"] for finding in found[f"topic {count}"])
-    assert "2 partitions, the input has 3" in said
-    assert "cleanup.policy=delete: totals live in it for ever" in said
-    assert "segment.bytes" in said
+    messages = " | ".join(finding["found"] for finding in found[f"topic {count}"])
+    assert "2 partitions, the input has 3" in messages
+    assert "cleanup.policy=delete: totals must stay forever" in messages
+    assert "segment.bytes" in messages
     assert any("unclean" in finding["found"] for finding in found[f"topic {result}"])
     letters = found[f"topic {bare_env['STREAM_DEAD_LETTER_TOPIC']}"]
     assert {finding["fix"] for finding in letters} == {"anagram-stream topics create --repair"}
 
 
-def test_committed_offsets_that_retention_took(cli: Cli, stream_env: dict[str, str]) -> None:
+def test_committed_offsets_that_retention_deleted_are_found(cli: Cli, stream_env: dict[str, str]) -> None:
     produce(stream_env, [(None, "cat")] * 5, partition=0)
     topic = stream_env["STREAM_INPUT_TOPIC"]
     servers, group = stream_env["STREAM_BOOTSTRAP_SERVERS"], stream_env["STREAM_GROUP_ID"]
@@ -84,12 +84,14 @@ def test_committed_offsets_that_retention_took(cli: Cli, stream_env: dict[str, s
     consumer.close()
     admin = admin_of(stream_env)
     next(iter(admin.delete_records([TopicPartition(topic, 0, 4)]).values())).result(30)
-    (gone,) = examined(cli, stream_env, 1)["committed offsets"]
-    assert "committed 2, the log begins at 4: 2 offsets were never counted" in gone["found"]
-    assert f"--topic {topic}:0 --reset-offsets --to-earliest" in gone["fix"]
+    (finding,) = examined(cli, stream_env, 1)["committed offsets"]
+    assert "committed 2, the log begins at 4: retention deleted 2 uncounted offsets" in finding["found"]
+    assert f"--topic {topic}:0 --reset-offsets --to-earliest" in finding["fix"]
 
 
-def test_settings_that_the_brokers_do_not_take(cli: Cli, stream_env: dict[str, str], tmp_path: Path) -> None:
+def test_settings_that_the_brokers_refuse_are_found(
+    cli: Cli, stream_env: dict[str, str], tmp_path: Path
+) -> None:
     options = tmp_path / "kafka.properties"
     options.write_text("session.timeout.ms=1800001\n")
     env = {**stream_env, "STREAM_GROUP_PROTOCOL": "classic", "STREAM_KAFKA_CONFIG": str(options)}
@@ -98,7 +100,7 @@ def test_settings_that_the_brokers_do_not_take(cli: Cli, stream_env: dict[str, s
     assert "session.timeout.ms" in session["fix"]
 
 
-def test_a_folder_a_dictionary_and_a_port_that_will_not_do(
+def test_an_unusable_folder_and_dictionary_are_found(
     cli: Cli, stream_env: dict[str, str], tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -113,7 +115,7 @@ def test_a_folder_a_dictionary_and_a_port_that_will_not_do(
     assert found["dictionary"][0]["fix"]
 
 
-def test_records_from_the_future_tell_of_a_clock(cli: Cli, stream_env: dict[str, str]) -> None:
+def test_records_from_the_future_reveal_a_wrong_clock(cli: Cli, stream_env: dict[str, str]) -> None:
     producer = Producer({"bootstrap.servers": stream_env["STREAM_BOOTSTRAP_SERVERS"]})
     producer.produce(stream_env["STREAM_INPUT_TOPIC"], "cat", timestamp=int((time.time() + 60) * 1000))
     producer.flush(30)

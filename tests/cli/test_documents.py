@@ -1,4 +1,4 @@
-"""`schemas` and `settings`, which write what lies in the repository."""
+"""`schemas` and `settings`, which write files of the repository."""
 
 import json
 from pathlib import Path
@@ -16,16 +16,16 @@ def test_schemas_are_printed_as_one_object(cli: Cli) -> None:
     assert json.loads(cli("schemas").out) == schemas()
 
 
-def test_written_schemas_pass_the_check_and_are_not_written_again(cli: Cli, tmp_path: Path) -> None:
-    written = cli("schemas", "--write", "--dir", "made/schemas")
+def test_written_schemas_pass_the_check_and_are_not_rewritten(cli: Cli, tmp_path: Path) -> None:
+    written = cli("schemas", "--write", "--dir", "new/schemas")
     assert written.status == 0
     assert len(written.lines) == len(schemas())
-    assert {path.name for path in (tmp_path / "made/schemas").iterdir()} == set(schemas())
-    assert not cli("schemas", "--write", "--dir", "made/schemas").out
-    assert cli("schemas", "--check", "--dir", "made/schemas").status == 0
+    assert {path.name for path in (tmp_path / "new/schemas").iterdir()} == set(schemas())
+    assert not cli("schemas", "--write", "--dir", "new/schemas").out
+    assert cli("schemas", "--check", "--dir", "new/schemas").status == 0
 
 
-def test_folder_of_another_content_fails_the_check_and_names_the_files(cli: Cli, tmp_path: Path) -> None:
+def test_check_names_outdated_and_extra_files(cli: Cli, tmp_path: Path) -> None:
     folder = tmp_path / "schemas"
     missing = cli("schemas", "--check")
     assert missing.status == 1
@@ -48,12 +48,12 @@ def test_folder_that_cannot_be_written_is_refused(cli: Cli, tmp_path: Path) -> N
     assert cli("schemas", "--write", "--dir", "file/schemas").status == 2
 
 
-def test_settings_are_printed_as_markdown_even_with_wrong_ones_set(cli: Cli) -> None:
+def test_settings_are_printed_as_markdown_even_if_a_setting_is_wrong(cli: Cli) -> None:
     done = cli("settings", env={"STREAM_UNKNOWN": "1"})
     assert (done.status, done.out) == (0, settings_table() + "\n")
 
 
-def test_settings_in_force_say_where_they_come_from_and_no_secret(cli: Cli, tmp_path: Path) -> None:
+def test_current_settings_have_their_origin_and_no_secret(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "kafka.properties").write_text("sasl.password=secret\n")
     done = cli(
         "settings", "--current", env={"STREAM_KAFKA_CONFIG": "kafka.properties", "STREAM_GROUP_ID": "g"}
@@ -67,7 +67,7 @@ def test_settings_in_force_say_where_they_come_from_and_no_secret(cli: Cli, tmp_
     assert "secret" not in done.out + done.err
 
 
-def test_settings_are_written_between_their_marks_and_nothing_else_changes(cli: Cli, tmp_path: Path) -> None:
+def test_only_the_text_between_the_markers_is_replaced(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / "README.md"
     path.write_bytes(README.encode())
     stale = cli("settings", "--check")
@@ -79,7 +79,7 @@ def test_settings_are_written_between_their_marks_and_nothing_else_changes(cli: 
 
 
 @pytest.mark.parametrize("text", [None, "# A\n", "<!-- settings -->\n"])
-def test_file_without_a_place_for_the_settings_is_refused(text: str | None, cli: Cli, tmp_path: Path) -> None:
+def test_file_without_markers_is_refused(text: str | None, cli: Cli, tmp_path: Path) -> None:
     if text is not None:
         (tmp_path / "README.md").write_text(text)
     assert cli("settings", "--write").status == 2

@@ -1,4 +1,4 @@
-"""`lag` against a real broker: what it counts, and what it does not."""
+"""`lag` on a real broker: what counts as lag and what does not."""
 
 import json
 import time
@@ -14,8 +14,8 @@ def commit(env: dict[str, str], partition: int, offset: int) -> None:
     consumer = Consumer(
         {"bootstrap.servers": env["STREAM_BOOTSTRAP_SERVERS"], "group.id": env["STREAM_GROUP_ID"]}
     )
-    at = TopicPartition(env["STREAM_INPUT_TOPIC"], partition, offset)
-    consumer.commit(offsets=[at], asynchronous=False)
+    position = TopicPartition(env["STREAM_INPUT_TOPIC"], partition, offset)
+    consumer.commit(offsets=[position], asynchronous=False)
     consumer.close()
 
 
@@ -25,19 +25,17 @@ def objects(cli: Cli, env: dict[str, str]) -> list[dict[str, object]]:
     return [json.loads(line) for line in done.lines]
 
 
-def test_a_group_that_has_not_begun_is_behind_by_the_whole_log(
-    cli: Cli, stream_env: dict[str, str], put: Put
-) -> None:
+def test_a_new_group_lags_by_the_whole_log(cli: Cli, stream_env: dict[str, str], put: Put) -> None:
     put(stream_env["STREAM_INPUT_TOPIC"], [(0, None, "cat", ()), (0, None, "cat", ())])
     done = cli("lag", env=stream_env)
     assert done.status == 0
     assert done.rows[0][:5] == ["partition", "current offset", "log end offset", "lag", "age"]
-    assert done.rows[1][:4] == ["0", "-", "3", "3"], "two records and a marker: in offsets, as tools do"
+    assert done.rows[1][:4] == ["0", "-", "3", "3"], "two records and a marker: lag is in offsets"
     assert done.rows[2][:5] == ["1", "-", "0", "0", "-"]
     assert "no such group yet, lag 3" in done.err
 
 
-def test_lag_is_0_where_only_markers_and_aborted_records_are_left(
+def test_lag_is_0_if_only_markers_and_aborted_records_are_left(
     cli: Cli, stream_env: dict[str, str], put: Put
 ) -> None:
     topic = stream_env["STREAM_INPUT_TOPIC"]
@@ -53,22 +51,22 @@ def test_lag_is_0_where_only_markers_and_aborted_records_are_left(
     assert second["age_seconds"] < 60
 
 
-def test_what_a_transaction_holds_open_is_not_lag(cli: Cli, stream_env: dict[str, str]) -> None:
+def test_records_of_an_open_transaction_are_not_lag(cli: Cli, stream_env: dict[str, str]) -> None:
     topic = stream_env["STREAM_INPUT_TOPIC"]
     servers = stream_env["STREAM_BOOTSTRAP_SERVERS"]
-    open_one = Producer({"bootstrap.servers": servers, "transactional.id": topic})
-    open_one.init_transactions(30)
-    open_one.begin_transaction()
-    open_one.produce(topic, "cat", partition=0)
-    open_one.flush(30)
-    (at, _) = objects(cli, stream_env)
-    assert (at["log_end_offset"], at["high_watermark"], at["lag"]) == (0, 1, 0)
-    open_one.commit_transaction(30)
-    (at, _) = objects(cli, stream_env)
-    assert (at["log_end_offset"], at["lag"]) == (2, 2)
+    producer = Producer({"bootstrap.servers": servers, "transactional.id": topic})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(topic, "cat", partition=0)
+    producer.flush(30)
+    (first, _) = objects(cli, stream_env)
+    assert (first["log_end_offset"], first["high_watermark"], first["lag"]) == (0, 1, 0)
+    producer.commit_transaction(30)
+    (first, _) = objects(cli, stream_env)
+    assert (first["log_end_offset"], first["lag"]) == (2, 2)
 
 
-def test_followed_lag_goes_on_until_ctrl_c(spawn: Spawn, stream_env: dict[str, str], put: Put) -> None:
+def test_followed_lag_is_refreshed_until_ctrl_c(spawn: Spawn, stream_env: dict[str, str], put: Put) -> None:
     process = spawn("lag", "--follow", "--interval", "0.2", "--format", "json", env=stream_env)
     assert process.stdout is not None
     assert json.loads(process.stdout.readline())["lag"] == 0
@@ -82,7 +80,7 @@ def test_followed_lag_goes_on_until_ctrl_c(spawn: Spawn, stream_env: dict[str, s
     assert b"Traceback" not in errors
 
 
-def test_missing_topic_is_one_error_with_its_mend(cli: Cli, bare_env: dict[str, str]) -> None:
+def test_missing_topic_is_one_error_with_a_hint(cli: Cli, bare_env: dict[str, str]) -> None:
     done = cli("lag", env=bare_env)
     assert done.status == 1
     assert "anagram-stream topics create" in done.err

@@ -26,7 +26,7 @@ def shown(rows: Sequence[tuple[str, ...]], width: int) -> list[str]:
     return file.getvalue().replace("\x1b[1m", "").replace("\x1b[0m", "").splitlines()
 
 
-def test_table_shrinks_to_its_terminal_and_says_how_much_is_left_out() -> None:
+def test_table_fits_the_terminal_and_counts_omitted_words() -> None:
     rows = [("n" * 30, "1234567", "one=1 two=2 three=3 four=4", "m")]
     assert shown(rows, 100)[1].split() == ["n" * 30, "1234567", "one=1", "two=2", "three=3", "four=4", "m"]
     narrow = shown(rows, 34)
@@ -40,16 +40,14 @@ def test_table_shrinks_to_its_terminal_and_says_how_much_is_left_out() -> None:
     st.lists(st.tuples(st.text(), st.integers().map(str), st.text(), st.text(max_size=9)), min_size=1),
     st.integers(50, 200),
 )
-def test_no_line_is_longer_than_the_terminal_and_each_row_is_one(
-    rows: list[tuple[str, ...]], width: int
-) -> None:
+def test_each_row_is_one_line_that_fits_the_terminal(rows: list[tuple[str, ...]], width: int) -> None:
     rows = [(name, number[:9], words, more) for name, number, words, more in rows]
     lines = shown(rows, width)
     assert len(lines) == len(rows) + 1
     assert all(cell_len(line) <= width for line in lines)
 
 
-def test_header_is_shown_once_over_many_chunks() -> None:
+def test_header_is_printed_once_over_many_chunks() -> None:
     lines = shown([("a", "1", "w", "m")] * 1000, 80)
     assert len(lines) == 1001
     assert sum("name" in line for line in lines) == 1
@@ -65,7 +63,7 @@ def test_pipe_gets_every_field_in_full(capsys: pytest.CaptureFixture[str]) -> No
     ]
 
 
-def test_rows_without_a_row_show_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_table_without_rows_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     Rows(COLUMNS).flush()
     assert not capsys.readouterr().out
 
@@ -76,7 +74,7 @@ def test_control_characters_do_not_reach_a_terminal() -> None:
 
 
 @given(st.lists(st.text(st.sampled_from("ab日"), min_size=1, max_size=9)), st.integers(6, 60))
-def test_list_is_cut_between_words_and_counts_the_rest(words: list[str], width: int) -> None:
+def test_list_is_cut_between_words_and_counts_the_others(words: list[str], width: int) -> None:
     short = cut_list(" ".join(words), width)
     assert cell_len(short) <= width
     if " +" in short:
@@ -95,7 +93,7 @@ def test_short_flexible_columns_keep_their_width() -> None:
     assert fit(columns, [100, 100], 50) == {0: 23, 1: 23}
 
 
-def test_columns_go_by_their_rank_when_there_is_no_room() -> None:
+def test_optional_columns_are_omitted_by_rank() -> None:
     columns = (Column("a", least=20, flexible=True), Column("b", optional=1), Column("c", optional=2))
     assert list(fit(columns, [20, 10, 10], 60)) == [0, 1, 2]
     assert list(fit(columns, [20, 10, 10], 40)) == [0, 1]

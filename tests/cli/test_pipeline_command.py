@@ -32,7 +32,7 @@ def test_all_and_edge_pass(cli: Cli) -> None:
     assert {row[3] for row in done.rows[1:]} == {"passed"}
 
 
-def test_json_holds_all_of_it(cli: Cli) -> None:
+def test_json_has_all_results(cli: Cli) -> None:
     done = cli("pipeline", "--format", "json", *QUICK, "--seed", "3")
     found = json.loads(done.out)
     (result,) = found["results"]
@@ -45,7 +45,7 @@ def test_json_holds_all_of_it(cli: Cli) -> None:
     assert cli("pipeline", "--format", "json").out.count('"faults":null') == 1
 
 
-def test_ones_own_text_is_counted_by_ones_own_dictionary(cli: Cli) -> None:
+def test_own_text_is_counted_with_the_own_dictionary(cli: Cli) -> None:
     done = cli("pipeline", "--text", "Listen: a silent cat, cat")
     assert (done.status, done.rows) == (
         0,
@@ -53,7 +53,7 @@ def test_ones_own_text_is_counted_by_ones_own_dictionary(cli: Cli) -> None:
     )
 
 
-def test_text_comes_from_a_file_or_standard_input(cli: Cli) -> None:
+def test_text_is_read_from_a_file_or_standard_input(cli: Cli) -> None:
     Path("mine.txt").write_text("cat\nmoor", encoding="utf-8")
     assert cli("pipeline", "--file", "mine.txt").rows[1:] == [["act", "1"], ["cat", "1"], ["moor", "1"]]
     assert cli("pipeline", "--file", "-", typed=b"moor moor").rows[1:] == [["moor", "2"]]
@@ -62,7 +62,7 @@ def test_text_comes_from_a_file_or_standard_input(cli: Cli) -> None:
     assert "--text" in several
 
 
-def test_what_is_piped_in_is_counted_and_an_empty_pipe_is_not_asked(spawn: Spawn, tmp_path: Path) -> None:
+def test_text_in_a_pipe_is_counted_and_an_empty_pipe_is_ignored(spawn: Spawn, tmp_path: Path) -> None:
     process = spawn("pipeline", env={"STREAM_DICTIONARY": str(tmp_path / "few.txt")})
     (tmp_path / "few.txt").write_text("cat\nact\n")
     out, err = process.communicate(b"cat", 60)
@@ -88,7 +88,7 @@ def test_stage_that_always_fails_is_one_clear_error(cli: Cli) -> None:
     assert (done.status, done.lines[0].startswith("--text failed: get_words failed 12")) == (1, True)
 
 
-def test_many_runs_are_counted_beside_the_naive_ones(cli: Cli) -> None:
+def test_many_runs_are_compared_with_the_naive_pipeline(cli: Cli) -> None:
     done = cli("pipeline", "--runs", "30", *QUICK)
     assert done.status == 0
     assert done.rows[0] == ["pipeline", "test case", "succeeded", "rate", "median, ms", "p95, ms"]
@@ -109,30 +109,30 @@ def test_run_that_fails_among_many_is_exit_status_1(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "message"),
     [
         (["--test-case", "tiny"], "there are no test cases 'tiny'"),
         (["--test-case", ""], "there are no test cases ''"),
-        (["--seed", "1"], "are those of the faults"),
-        (["--scale", "0.5"], "are those of the faults"),
+        (["--seed", "1"], "--seed and --scale need --faults"),
+        (["--scale", "0.5"], "--seed and --scale need --faults"),
         (["--faults", "nope.json"], "cannot read nope.json"),
-        (["--file", "nope.txt"], "there is no file nope.txt"),
+        (["--file", "nope.txt"], "no such file: nope.txt"),
         (["--file", "words"], ""),
-        (["--test-case", "small", "--text", "cat"], "--test-case has texts of its own"),
-        (["--runs", "2", "--text", "cat"], "--runs is about test cases"),
+        (["--test-case", "small", "--text", "cat"], "--test-case excludes --file and --text"),
+        (["--runs", "2", "--text", "cat"], "--runs needs test cases"),
         (["--scale", "2", "--faults", "original"], "--scale"),
         (["--format", "xml"], "--format"),
-        (["--file", "latin.txt"], "latin.txt is not UTF-8: byte 3"),
+        (["--file", "latin.txt"], "latin.txt is not UTF-8: invalid byte 3"),
     ],
 )
-def test_wrong_usage_is_exit_status_2_and_one_sentence(cli: Cli, args: list[str], said: str) -> None:
+def test_wrong_usage_is_exit_status_2_and_one_error(cli: Cli, args: list[str], message: str) -> None:
     Path("latin.txt").write_bytes(b"caf\xe9")
     done = cli("pipeline", *args)
-    if args == ["--file", "words"]:  # a folder: each file of it
+    if args == ["--file", "words"]:  # a folder: all its files are read
         assert done.status == 0
     else:
         assert (done.status, done.out) == (2, "")
-        assert said in done.err
+        assert message in done.err
 
 
 def test_text_that_is_too_long_is_refused(cli: Cli) -> None:

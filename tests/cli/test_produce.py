@@ -15,7 +15,7 @@ def sent(env: dict[str, str]) -> dict[tuple[bytes | None, bytes | None], StoredR
     return {(record.key, record.value): record for record in read(env, "input")}
 
 
-def test_lines_of_files_and_folders_arrive_with_keys_that_find_them(
+def test_lines_of_files_and_folders_arrive_with_their_keys(
     cli: Cli, stream_env: dict[str, str], tmp_path: Path
 ) -> None:
     (tmp_path / "folder/sub").mkdir(parents=True)
@@ -32,7 +32,7 @@ def test_lines_of_files_and_folders_arrive_with_keys_that_find_them(
     assert not any(record.headers for record in sent(stream_env).values())
 
 
-def test_whole_files_and_standard_input(cli: Cli, stream_env: dict[str, str], tmp_path: Path) -> None:
+def test_whole_files_and_standard_input_arrive(cli: Cli, stream_env: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"one\n\ntwo\n")
     (tmp_path / "empty.txt").touch()
     assert cli("produce", "--whole", "a.txt", "empty.txt", env=stream_env).status == 0
@@ -45,7 +45,7 @@ def test_whole_files_and_standard_input(cli: Cli, stream_env: dict[str, str], tm
     }  # fmt: skip
 
 
-def test_envelope_is_sent_on_demand_and_by_the_input_format(cli: Cli, stream_env: dict[str, str]) -> None:
+def test_envelope_is_sent_by_option_or_by_the_input_format(cli: Cli, stream_env: dict[str, str]) -> None:
     assert cli("produce", "--json", "--id-prefix", "x", env=stream_env, typed=b"one\n").status == 0
     as_json = {**stream_env, "STREAM_INPUT_FORMAT": "json"}
     assert cli("produce", env=as_json, typed=b"two\n").status == 0
@@ -60,7 +60,7 @@ def test_envelope_is_sent_on_demand_and_by_the_input_format(cli: Cli, stream_env
     assert not found[None, b'{"text":"three"}'].headers
 
 
-def test_bytes_that_json_cannot_hold_are_not_sent(cli: Cli, stream_env: dict[str, str]) -> None:
+def test_bytes_that_are_not_utf_8_are_not_sent_as_json(cli: Cli, stream_env: dict[str, str]) -> None:
     done = cli("produce", "--json", env=stream_env, typed=b"\xff\none\n")
     assert done.status == 1
     assert "standard input:1: not UTF-8" in done.err
@@ -68,9 +68,7 @@ def test_bytes_that_json_cannot_hold_are_not_sent(cli: Cli, stream_env: dict[str
     assert len(sent(stream_env)) == 1
 
 
-def test_text_beyond_its_limit_is_still_sent_but_not_beyond_that_of_the_topic(
-    cli: Cli, bare_env: dict[str, str]
-) -> None:
+def test_text_is_sent_up_to_the_limit_of_the_topic(cli: Cli, bare_env: dict[str, str]) -> None:
     small = {"STREAM_TEXT_BYTES_MAX": "1000", "STREAM_RESULT_BYTES_MAX": "1000"}
     env = make_topics(bare_env | small, partitions=1)
     typed = b"\n".join([b"x" * 2_000, b"x" * 70_000, b"x" * 300_000, *[b"y" * 100] * 2_000])
@@ -89,13 +87,13 @@ def test_missing_topic_is_one_error(cli: Cli, bare_env: dict[str, str]) -> None:
     assert "anagram-stream topics create" in done.err
 
 
-def test_nothing_to_send_is_no_fault(cli: Cli, stream_env: dict[str, str]) -> None:
+def test_empty_input_is_not_an_error(cli: Cli, stream_env: dict[str, str]) -> None:
     done = cli("produce", env=stream_env, typed=b"\n")
     assert done.status == 0
     assert done.err.startswith("0 blobs delivered")
 
 
-def test_rate_is_kept(cli: Cli, stream_env: dict[str, str]) -> None:
+def test_rate_is_not_exceeded(cli: Cli, stream_env: dict[str, str]) -> None:
     began = time.monotonic()
     assert cli("produce", "--rate", "100", env=stream_env, typed=b"x\n" * 101).status == 0
     assert time.monotonic() - began >= 1
@@ -104,7 +102,7 @@ def test_rate_is_kept(cli: Cli, stream_env: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_sends_what_was_read_and_says_how_much(
+def test_signal_sends_what_was_read_and_reports_it(
     number: signal.Signals, spawn: Spawn, stream_env: dict[str, str]
 ) -> None:
     process = spawn("produce", env=stream_env)
@@ -118,6 +116,6 @@ def test_signal_sends_what_was_read_and_says_how_much(
     process.send_signal(number)
     assert process.wait(20) == 130
     assert process.stderr is not None
-    said = process.stderr.read().decode()
-    assert said.startswith("3 blobs delivered (11 bytes)")
-    assert len(said.splitlines()) == 1
+    summary = process.stderr.read().decode()
+    assert summary.startswith("3 blobs delivered (11 bytes)")
+    assert len(summary.splitlines()) == 1

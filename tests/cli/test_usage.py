@@ -6,7 +6,7 @@ from cli.running import Cli
 
 from stream.worker import startup as prepare
 
-AWAY = {"STREAM_BOOTSTRAP_SERVERS": "localhost:1"}
+UNAVAILABLE = {"STREAM_BOOTSTRAP_SERVERS": "localhost:1"}
 COMMANDS = (
     ("produce",),
     ("results",),
@@ -19,11 +19,11 @@ COMMANDS = (
 
 
 @pytest.mark.parametrize("args", COMMANDS, ids=" ".join)
-def test_broker_that_is_away_is_one_error_with_its_mend(
+def test_unavailable_broker_is_one_error_with_a_hint(
     args: tuple[str, ...], cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prepare, "ASKED_S_MAX", 0.2)
-    done = cli(*args, env=AWAY)
+    done = cli(*args, env=UNAVAILABLE)
     assert done.status == 1
     assert not done.out
     assert done.err.startswith("error: no Kafka broker answers at localhost:1")
@@ -41,7 +41,7 @@ def test_unknown_setting_is_refused(args: tuple[str, ...], cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("args", "complaint"),
     [
-        (("produce", "missing.txt"), "no file missing.txt"),
+        (("produce", "missing.txt"), "no such file: missing.txt"),
         (("produce", "empty"), "no files in empty"),
         (("produce", "--rate", "0"), "--rate"),
         (("produce", "--rate", "nan"), "--rate"),
@@ -54,9 +54,9 @@ def test_unknown_setting_is_refused(args: tuple[str, ...], cli: Cli) -> None:
         (("totals", "?!"), "no word in ?!"),
         (("dead-letters", "list", "--reason", "bad-luck"), "bad-luck"),
         (("dead-letters", "show"), "PARTITION:OFFSET"),
-        (("dead-letters", "show", "1"), "1 is no position"),
-        (("dead-letters", "show", "1:x"), "1:x is no position"),
-        (("dead-letters", "show", "topic:1:2"), "topic:1:2 is no position"),
+        (("dead-letters", "show", "1"), "'1' is not a position"),
+        (("dead-letters", "show", "1:x"), "'1:x' is not a position"),
+        (("dead-letters", "show", "topic:1:2"), "'topic:1:2' is not a position"),
         (("schemas", "--write", "--check"), "exclude each other"),
         (("settings", "--write", "--check"), "exclude each other"),
     ],
@@ -66,7 +66,7 @@ def test_wrong_usage_is_status_2_and_says_what_is_wrong(
     args: tuple[str, ...], complaint: str, cli: Cli, tmp_path: Path
 ) -> None:
     (tmp_path / "empty").mkdir()
-    done = cli(*args, env=AWAY)
+    done = cli(*args, env=UNAVAILABLE)
     assert done.status == 2
     assert not done.out
     assert complaint in re.sub(r"[\s│]+", " ", done.err)
@@ -85,4 +85,7 @@ def test_help_has_examples(args: tuple[str, ...], cli: Cli) -> None:
 @pytest.mark.parametrize("number", ["0", "257", "many"])
 def test_a_wrong_number_of_processes_is_one_error(number: str, cli: Cli) -> None:
     done = cli("worker", "--processes", number)
-    assert (done.status, done.err) == (2, "error: STREAM_PROCESSES: must be a number from 1 to 256, or auto\n")
+    assert (done.status, done.err) == (
+        2,
+        "error: STREAM_PROCESSES: must be a number from 1 to 256, or auto\n",
+    )

@@ -1,4 +1,4 @@
-"""`verify`: what it prints, and its exit status."""
+"""`verify`: its output and its exit status."""
 
 import json
 import re
@@ -19,20 +19,18 @@ def forged(topic: str, offset: int) -> Any:
     return 0, "a", json.dumps(body), ()
 
 
-def test_nothing_is_exactly_once_too(cli: Cli, stream_env: dict[str, str]) -> None:
+def test_empty_input_is_exactly_once(cli: Cli, stream_env: dict[str, str]) -> None:
     done = cli("verify", env=stream_env)
     assert done.status == 0
-    assert "exactly once: 0 input records, no difference" in done.out
+    assert "exactly once: 0 input records, no differences" in done.out
 
 
-def test_input_that_no_group_committed_is_no_difference(
-    cli: Cli, stream_env: dict[str, str], put: Put
-) -> None:
+def test_uncommitted_input_is_not_a_difference(cli: Cli, stream_env: dict[str, str], put: Put) -> None:
     put(stream_env["STREAM_INPUT_TOPIC"], [(0, "a", "cat", ())])
     assert cli("verify", env=stream_env).status == 0
 
 
-def test_result_without_input_is_named(cli: Cli, stream_env: dict[str, str], put: Put) -> None:
+def test_result_without_input_is_a_difference(cli: Cli, stream_env: dict[str, str], put: Put) -> None:
     put(stream_env["STREAM_RESULT_TOPIC"], [forged(stream_env["STREAM_INPUT_TOPIC"], 7)])
     done = cli("verify", "--format", "json", env=stream_env)
     found = json.loads(done.out)
@@ -40,22 +38,22 @@ def test_result_without_input_is_named(cli: Cli, stream_env: dict[str, str], put
     assert "0:7" in found["differences"][0]
     done = cli("verify", "--differences", "0", env=stream_env)
     assert done.status == 1
-    assert "1 differences" in done.out
+    assert "1 difference" in done.out
 
 
-def test_aborted_records_are_not_there(cli: Cli, stream_env: dict[str, str], put: Put) -> None:
+def test_aborted_records_are_ignored(cli: Cli, stream_env: dict[str, str], put: Put) -> None:
     put(stream_env["STREAM_RESULT_TOPIC"], [forged(stream_env["STREAM_INPUT_TOPIC"], 7)], abort=True)
     assert cli("verify", env=stream_env).status == 0
 
 
-def test_total_that_nobody_counted_is_named(cli: Cli, stream_env: dict[str, str], put: Put) -> None:
+def test_total_without_input_is_a_difference(cli: Cli, stream_env: dict[str, str], put: Put) -> None:
     put(stream_env["STREAM_COUNT_TOPIC"], [(1, b"act", b"3", ())])
     done = cli("verify", env=stream_env)
     assert done.status == 1
     assert "the total of act on partition 1 is 3, the input gives 0, +3" in done.out
 
 
-def test_result_without_its_totals_is_torn(cli: Cli, stream_env: dict[str, str], put: Put) -> None:
+def test_result_without_its_totals_is_a_difference(cli: Cli, stream_env: dict[str, str], put: Put) -> None:
     topic = stream_env["STREAM_INPUT_TOPIC"]
     put(topic, [(0, "a", "cat", ())])
     body = {
@@ -79,7 +77,7 @@ def test_result_without_its_totals_is_torn(cli: Cli, stream_env: dict[str, str],
     assert cli("verify", env=stream_env).status == 0
 
 
-def test_dead_letters_of_another_group_are_not_ours(cli: Cli, stream_env: dict[str, str], put: Put) -> None:
+def test_dead_letters_of_another_group_are_ignored(cli: Cli, stream_env: dict[str, str], put: Put) -> None:
     def letter(group: str) -> Any:
         named = {
             "__streams.errors.topic": stream_env["STREAM_INPUT_TOPIC"],
@@ -118,7 +116,7 @@ def test_missing_folder_is_one_error(cli: Cli, stream_env: dict[str, str]) -> No
     assert "the folder nowhere does not exist" in done.err
 
 
-def test_follow_exports_what_it_finds(spawn: Spawn, stream_env: dict[str, str], put: Put) -> None:
+def test_follow_exports_the_differences(spawn: Spawn, stream_env: dict[str, str], put: Put) -> None:
     put(stream_env["STREAM_RESULT_TOPIC"], [forged(stream_env["STREAM_INPUT_TOPIC"], 7)])
     process = spawn("verify", "--follow", "--interval", "1", env={**stream_env, "STREAM_LOG_FORMAT": "json"})
     assert process.stdout is not None
@@ -135,4 +133,4 @@ def test_follow_exports_what_it_finds(spawn: Spawn, stream_env: dict[str, str], 
     assert re.search(r"stream_audit_last_round_timestamp_seconds [1-9]", metrics)
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 1
-    assert b"1 differences" in process.stdout.read()
+    assert b"1 difference" in process.stdout.read()

@@ -1,4 +1,4 @@
-"""What an examination finds."""
+"""The findings of the doctor: one for each precondition of a worker."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,8 +6,6 @@ from enum import StrEnum
 
 
 class Level(StrEnum):
-    """How bad it is."""
-
     OK = "ok"
     WARNING = "warning"
     FAILED = "failed"
@@ -16,11 +14,12 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One precondition.
+    """The outcome of one check.
 
     Attributes:
-        check: its name, the same in each report.
-        hint: the command or setting that fixes it; nothing where it holds.
+        check: name of the check, the same in every report.
+        found: what the check found.
+        hint: the command or setting that fixes it; empty if nothing needs to be fixed.
     """
 
     check: str
@@ -28,25 +27,27 @@ class Finding:
     found: str
     hint: str = ""
 
+    def as_json(self) -> dict[str, str]:
+        return {"check": self.check, "level": self.level, "found": self.found, "fix": self.hint}
+
 
 Findings = Iterator[Finding]
 
 
 def ok(check: str, found: str) -> Finding:
-    """It holds."""
     return Finding(check, Level.OK, found)
 
 
 def warning(check: str, found: str, hint: str) -> Finding:
-    """A worker starts, but not for long or not well."""
+    """Return a finding that lets a worker start, but not run long or well."""
     return Finding(check, Level.WARNING, found, hint)
 
 
 def failed(check: str, found: str, hint: str) -> Finding:
-    """A worker cannot start or go on."""
+    """Return a finding that prevents a worker from starting or running."""
     return Finding(check, Level.FAILED, found, hint)
 
 
 def skipped(check: str, why: str) -> Finding:
-    """It could not be looked at."""
+    """Return the finding of a check that could not be made."""
     return Finding(check, Level.SKIPPED, why)

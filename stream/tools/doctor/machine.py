@@ -1,4 +1,4 @@
-"""What this machine must have: a folder that lasts and has room, a dictionary, handles, a port."""
+"""Checks of this machine: settings, dictionary, state folder, disk space, file handles, port."""
 
 import os
 import resource
@@ -13,13 +13,12 @@ from stream.errors import StreamError
 from stream.tools.doctor.findings import Finding, Findings, failed, ok, warning
 
 _MIB = 1024 * 1024
-FREE_MIB_LEAST, FREE_MIB_WELL = 64, 1024
-HANDLES_LEAST = 1024
+FREE_MIB_MIN, FREE_MIB_RECOMMENDED = 64, 1024
+HANDLES_MIN = 1024
 _TEMPORARY = {"tmpfs", "ramfs", "overlay"}
 
 
 def examine(settings: Settings) -> Findings:
-    """Look at all of it."""
     yield _timeouts(settings)
     yield from _faults(settings)
     yield _dictionary(settings)
@@ -30,7 +29,7 @@ def examine(settings: Settings) -> Findings:
 
 
 def _timeouts(settings: Settings) -> Finding:
-    """Tell the ladder; that it nests was checked when the settings were read."""
+    """Report the timeouts; `Settings` has already checked that they nest."""
     session_ms = settings.client_config.get("session.timeout.ms", str(SESSION_TIMEOUT_MS))
     session = f" < session {session_ms}" if settings.group_protocol == "classic" else ""
     return ok(
@@ -42,15 +41,15 @@ def _timeouts(settings: Settings) -> Finding:
 
 def _faults(settings: Settings) -> Findings:
     if settings.faults != "none":
-        on = f"STREAM_FAULTS={settings.faults}: stages fail on purpose"
-        yield warning("faults", on, "unset STREAM_FAULTS")
+        message = f"STREAM_FAULTS={settings.faults}: stages fail on purpose"
+        yield warning("faults", message, "unset STREAM_FAULTS")
 
 
 def _dictionary(settings: Settings) -> Finding:
     try:
         index = load_index(settings.dictionary)
     except StreamError as error:
-        hint = getattr(error, "hint", "") or "set STREAM_DICTIONARY to a word list, a word per line"
+        hint = getattr(error, "hint", "") or "set STREAM_DICTIONARY to a word list with one word per line"
         return failed("dictionary", str(error), hint)
     return ok("dictionary", f"{index.words:,} words, digest {index.digest}")
 
@@ -66,68 +65,68 @@ def _state_folder(settings: Settings) -> Findings:
         yield failed(
             "state folder",
             f"{folder} cannot be used: {error.strerror}",
-            "set STREAM_STATE_DIR to a folder that can be written",
+            "set STREAM_STATE_DIR to a writable folder",
         )
         return
     kind = _file_system(folder)
     if kind in _TEMPORARY:
         yield warning(
             "state folder",
-            f"{folder} is on {kind}: gone with the container or the next boot, then restored",
+            f"{folder} is on {kind}: lost with the container or at the next boot, then restored from Kafka",
             "set STREAM_STATE_DIR to a folder on a disk or a volume",
         )
     else:
         yield ok("state folder", f"{folder}, {kind or 'file system unknown'}")
-    room = f"{free_mib:,} MiB free below {folder}"
-    if free_mib < FREE_MIB_WELL:
-        make = failed if free_mib < FREE_MIB_LEAST else warning
-        yield make("disk", room, "free some space, or set STREAM_STATE_DIR to a folder with more of it")
+    free = f"{free_mib:,} MiB free below {folder}"
+    if free_mib < FREE_MIB_RECOMMENDED:
+        finding = failed if free_mib < FREE_MIB_MIN else warning
+        yield finding("disk", free, "free some space, or set STREAM_STATE_DIR to a folder with more space")
     else:
-        yield ok("disk", room)
+        yield ok("disk", free)
 
 
 def _file_system(folder: Path) -> str:
-    """Return the kind of file system, where the system tells: the longest mount point that fits."""
+    """Return the file system type of the longest matching mount point; empty if the system has no list."""
     try:
         lines = Path("/proc/mounts").read_text(encoding="utf-8").splitlines()
     except OSError:
         return ""
     path = str(folder.resolve())
     mounts: Sequence[tuple[str, str]] = [(f[1], f[2]) for line in lines if len(f := line.split()) > 2]  # noqa: PLR2004
-    fitting = [
+    matching = [
         (point, kind) for point, kind in mounts if path == point or path.startswith(point.rstrip("/") + "/")
     ]
-    return max(fitting, key=lambda mount: len(mount[0]), default=("", ""))[1]
+    return max(matching, key=lambda mount: len(mount[0]), default=("", ""))[1]
 
 
 def _identity(settings: Settings) -> Finding:
-    """The transactional id must outlive a restart: only then does the successor fence what is left."""
+    """Report the transactional id; it must survive a restart so that the successor fences its predecessor."""
     if settings.instance_id is not None:
         return ok(
-            "transactional id", f"{settings.group_id}-{settings.instance_id}, from STREAM_INSTANCE_ID: stable"
+            "transactional id", f"{settings.group_id}-{settings.instance_id} from STREAM_INSTANCE_ID: stable"
         )
-    kept = sorted(settings.state_dir.glob("*/worker-*/instance-id"))
-    known = f", {len(kept)} there so far" if kept else ""
-    return ok("transactional id", f"kept in the state folder{known}: as stable as the folder is")
+    ids = sorted(settings.state_dir.glob("*/worker-*/instance-id"))
+    known = f", {len(ids)} so far" if ids else ""
+    return ok("transactional id", f"kept in the state folder{known}: as durable as that folder")
 
 
 def _handles() -> Finding:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if 0 <= soft < HANDLES_LEAST:
-        return warning("open files", f"at most {soft}", f"ulimit -n {HANDLES_LEAST}")
+    if 0 <= soft < HANDLES_MIN:
+        return warning("open files", f"at most {soft}", f"ulimit -n {HANDLES_MIN}")
     return ok("open files", f"at most {soft:,}" if soft >= 0 else "no limit")
 
 
 def _port(settings: Settings) -> Finding:
-    where = f"{settings.http_host}:{settings.http_port}"
+    address = f"{settings.http_host}:{settings.http_port}"
     if settings.http_port == 0:
-        return ok("port", f"any free one on {settings.http_host}; the log says which")
+        return ok("port", f"any free port on {settings.http_host}; the log shows it")
     try:
         with socket.create_server((settings.http_host, settings.http_port)):
-            return ok("port", f"{where} is free")
+            return ok("port", f"{address} is free")
     except OSError as error:
         return warning(
             "port",
-            f"{where}: {error.strerror}; by a worker that runs already, perhaps",
+            f"{address}: {error.strerror}; perhaps a worker is already running",
             "set STREAM_HTTP_PORT=0 for any free port",
         )

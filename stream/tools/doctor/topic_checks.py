@@ -1,30 +1,30 @@
-"""What the four topics must be."""
+"""Checks of the four topics."""
 
 from collections.abc import Mapping
 
 from stream.config import Settings
-from stream.kafka.access import worker_needs
+from stream.kafka.access import worker_acls
 from stream.kafka.topics import CREATE, REPAIR, TopicFacts, names, wanted_configs
 from stream.tools.doctor.findings import Findings, failed, ok, warning
 
 PRINCIPAL = "User:worker"
 
 
-def examine(found: Mapping[str, TopicFacts], settings: Settings, brokers: int) -> Findings:
-    """Look at all that exist, and say which do not."""
+def examine(facts: Mapping[str, TopicFacts], settings: Settings, brokers: int) -> Findings:
+    """Check the existing topics and report the missing ones."""
     for role, name in names(settings).items():
-        if role not in found:
-            yield failed(f"topic {name}", "there is none", CREATE)
+        if role not in facts:
+            yield failed(f"topic {name}", "the topic is missing", CREATE)
             continue
-        topic = found[role]
-        complaints = [
-            *_partitions(role, topic, found),
+        topic = facts[role]
+        problems = [
+            *_partitions(role, topic, facts),
             *_configs(role, topic, settings),
             *_replication(topic, brokers),
             *_access(topic, settings),
         ]
-        yield from complaints
-        if not complaints:
+        yield from problems
+        if not problems:
             yield ok(
                 f"topic {name}",
                 f"{topic.partitions} partitions, {topic.replicas} replicas, "
@@ -32,56 +32,64 @@ def examine(found: Mapping[str, TopicFacts], settings: Settings, brokers: int) -
             )
 
 
-def _partitions(role: str, topic: TopicFacts, found: Mapping[str, TopicFacts]) -> Findings:
-    needed = found["input"].partitions if "input" in found else 0
+def _partitions(role: str, topic: TopicFacts, facts: Mapping[str, TopicFacts]) -> Findings:
+    needed = facts["input"].partitions if "input" in facts else 0
     if role in {"result", "count"} and topic.partitions < needed:
-        few = f"{topic.partitions} partitions, the input has {needed}"
-        yield failed(f"topic {topic.name}", few, CREATE)
+        message = f"{topic.partitions} partitions, the input has {needed}"
+        yield failed(f"topic {topic.name}", message, CREATE)
 
 
 def _configs(role: str, topic: TopicFacts, settings: Settings) -> Findings:
     check = f"topic {topic.name}"
     for name, value in wanted_configs(settings)[role].items():
-        has = topic.configs.get(name)
-        if has is None or has == value:
+        actual = topic.configs.get(name)
+        if actual is None or actual == value:
             continue
         if name == "cleanup.policy":
             why = (
-                "totals live in it for ever, it must be compact alone"
+                "totals must stay forever, so the policy must be exactly compact"
                 if role == "count"
-                else "compaction would drop records"
+                else "compaction would delete records"
             )
-            if role == "count" or "compact" in has:
-                yield (failed if role == "count" else warning)(check, f"{name}={has}: {why}", REPAIR)
-        elif name == "segment.bytes" and int(has) > int(value):
-            yield warning(check, f"{name}={has}: a restore reads what is not compacted", REPAIR)
-        elif (name.endswith(".max.ms") or name == "max.message.bytes") and int(has) < int(value):
-            yield warning(check, f"{name}={has}, below {value}: such records cannot pass it", REPAIR)
+            if role == "count" or "compact" in actual:
+                yield (failed if role == "count" else warning)(check, f"{name}={actual}: {why}", REPAIR)
+        elif name == "segment.bytes" and int(actual) > int(value):
+            yield warning(check, f"{name}={actual}: a restore reads all uncompacted segments", REPAIR)
+        elif (name.endswith(".max.ms") or name == "max.message.bytes") and int(actual) < int(value):
+            yield warning(
+                check,
+                f"{name}={actual}, below {value}: records within the limits of the worker are refused",
+                REPAIR,
+            )
 
 
 def _replication(topic: TopicFacts, brokers: int) -> Findings:
-    check, least = f"topic {topic.name}", int(topic.configs.get("min.insync.replicas", "1"))
+    check, in_sync_min = f"topic {topic.name}", int(topic.configs.get("min.insync.replicas", "1"))
     alter = f"kafka-configs.sh --bootstrap-server … --alter --entity-type topics --entity-name {topic.name}"
     if topic.leaderless:
-        yield failed(check, f"{topic.leaderless} partitions have no leader", "bring their brokers back")
-    elif topic.in_sync < least:
+        yield failed(
+            check, f"{topic.leaderless} partitions have no leader", "start the brokers of these partitions"
+        )
+    elif topic.in_sync < in_sync_min:
         yield failed(
             check,
-            f"{topic.in_sync} replicas in sync, min.insync.replicas={least}: no write is taken",
-            "bring the brokers of the others back",
+            f"{topic.in_sync} replicas in sync, min.insync.replicas={in_sync_min}: all writes are refused",
+            "start the brokers of the other replicas",
         )
     elif topic.in_sync < topic.replicas:
         yield warning(
-            check, f"{topic.in_sync} of {topic.replicas} replicas in sync", "see to the broker that lags"
+            check, f"{topic.in_sync} of {topic.replicas} replicas in sync", "check the broker that lags"
         )
     if brokers > 1 and topic.replicas == 1:
         yield warning(
-            check, "one replica: a lost disk is lost data", "kafka-reassign-partitions.sh, to three replicas"
+            check,
+            "one replica: the data are lost with one disk",
+            "use kafka-reassign-partitions.sh to get three replicas",
         )
-    if topic.replicas > 1 and least == 1:
+    if topic.replicas > 1 and in_sync_min == 1:
         yield warning(
             check,
-            "min.insync.replicas=1: an acknowledged write may be on one disk only",
+            "min.insync.replicas=1: an acknowledged write may be on only one disk",
             f"{alter} --add-config min.insync.replicas=2",
         )
     if topic.configs.get("unclean.leader.election.enable") == "true":
@@ -95,15 +103,13 @@ def _replication(topic: TopicFacts, brokers: int) -> Findings:
 def _access(topic: TopicFacts, settings: Settings) -> Findings:
     if topic.operations is None:
         return
-    for need in worker_needs(settings):
-        lacking = [
-            each
-            for each in need.operations
-            if need.name == topic.name and each.lower() not in topic.operations
+    for acl in worker_acls(settings):
+        missing = [
+            each for each in acl.operations if acl.name == topic.name and each.lower() not in topic.operations
         ]
-        if lacking:
+        if missing:
             yield failed(
                 f"topic {topic.name}",
-                f"Kafka does not grant {', '.join(lacking)}",
-                need.command(settings.bootstrap_servers, PRINCIPAL) + "  # your principal",
+                f"Kafka does not grant {', '.join(missing)}",
+                acl.command(settings.bootstrap_servers, PRINCIPAL) + "  # your principal",
             )
