@@ -1,10 +1,10 @@
-"""Computes the expected counts of test_cases.json a second time, by another way than the package does.
+"""Computes the expected counts of test_cases.json independently of the package, with another algorithm.
 
-It imports nothing of the package. Words share a place when they have the same letters equally often
-(compared as letter tallies, not as sorted strings), and texts are read character by character.
+It imports nothing from the package. Words are anagrams if each letter occurs equally often in both (compared
+as letter tallies, not as sorted strings), and texts are read character by character.
 
     python resources/expected_counts.py            compare with the file; exit status 1 if it differs
-    python resources/expected_counts.py --write    put the counts into the file
+    python resources/expected_counts.py --write    write the counts to the file
 """
 
 import json
@@ -22,12 +22,12 @@ Tally = frozenset[tuple[str, int]]
 
 
 def tally(word: str) -> Tally:
-    """Return how often each letter is in the word."""
+    """Return how often each letter occurs in the word."""
     return frozenset((letter, word.count(letter)) for letter in set(word))
 
 
 def tokens_of(text: str) -> list[str]:
-    """Return the words of a text: see "What is counted" in the README."""
+    """Return the words of a text; "What is counted" in the README has the rule."""
     tokens, word = [], ""
     for character in text:
         if character == "-" or character.isspace():
@@ -40,7 +40,7 @@ def tokens_of(text: str) -> list[str]:
 
 
 def expected_counts(text: str, dictionary: dict[Tally, list[str]]) -> dict[str, int]:
-    """Return, for each dictionary word, how many tokens have its letters."""
+    """Return dictionary word -> number of tokens with its letters."""
     counts: dict[str, int] = {}
     for token, n in Counter(tokens_of(text)).items():
         for word in dictionary.get(tally(token), []):
@@ -49,7 +49,7 @@ def expected_counts(text: str, dictionary: dict[Tally, list[str]]) -> dict[str, 
 
 
 def read_dictionary() -> dict[Tally, list[str]]:
-    """Return the words of a-z by their letters."""
+    """Return letter tally -> words, of the entries of the letters a-z."""
     dictionary: dict[Tally, list[str]] = {}
     for entry in get_english_words_set(["gcide"], lower=True):
         if entry and all(letter in string.ascii_lowercase for letter in entry):
@@ -58,7 +58,7 @@ def read_dictionary() -> dict[Tally, list[str]]:
 
 
 def main() -> int:
-    """Compare or write; return the exit status."""
+    """Compare or write the counts; return the exit status."""
     groups = json.loads(FILE.read_text(encoding="utf-8"))
     dictionary = read_dictionary()
     differing = []
@@ -70,9 +70,11 @@ def main() -> int:
             case["expected_counts"] = counts
     if "--write" in sys.argv[1:]:
         FILE.write_text(json.dumps(groups, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-        sys.stdout.write(f"wrote {FILE.name}; changed: {', '.join(differing) or 'nothing'}\n")
+        sys.stdout.write(f"wrote {FILE.name}; changed: {', '.join(differing) or 'none'}\n")
         return 0
-    sys.stdout.write(f"differ: {', '.join(differing)}\n" if differing else "the expected counts are right\n")
+    sys.stdout.write(
+        f"differ: {', '.join(differing)}\n" if differing else "the expected counts are correct\n"
+    )
     return 1 if differing else 0
 
 

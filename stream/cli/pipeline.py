@@ -138,14 +138,14 @@ def _run_trials(names: str, plan: FaultPlan | None, runs: int, output_format: Fo
     """Run cases many times, and the cases of `small` with the naive pipeline, too."""
     from stream.cli import pipeline_view as view  # noqa: PLC0415 - slow to import
     from stream.exercise.cases import load_cases  # noqa: PLC0415 - slow to import
-    from stream.exercise.trials import try_baseline, try_often  # noqa: PLC0415 - slow to import
+    from stream.exercise.trials import run_baseline_trials, run_trials  # noqa: PLC0415 - slow to import
 
     cases = load_cases(names)
     small = [case for case in cases if case.group == "small"]
     results: list[Trials] = []
     with _progress() as progress:
         task = progress.add_task("runs", total=runs * (len(cases) + len(small)))
-        for attempt, chosen in ((try_often, cases), (try_baseline, small)):
+        for attempt, chosen in ((run_trials, cases), (run_baseline_trials, small)):
             results += [attempt(case, plan, runs, lambda: progress.advance(task)) for case in chosen]
     with quiet_pipe():
         if output_format is Format.JSON:

@@ -1,4 +1,4 @@
-"""The test cases of `resources/test_cases.json`: texts, what must be counted, and how long it may take."""
+"""The test cases of `resources/test_cases.json`: texts with their expected counts and runtimes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from stream.errors import Misconfigured
 
 GROUPS = ("small", "medium", "large", "edge")
 ALL = ("small", "medium", "large")
-SHOWN_MAX = 3  # differing words that are named
+SHOWN_MAX = 3  # words with a wrong count that are named
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A text, and what is expected of it.
+    """A text with its expected counts and runtime.
 
     Attributes:
         group: small, medium, large or edge.
-        expected_counts: dictionary word -> how often it must be counted, by the default dictionary.
+        expected_counts: word of the default dictionary -> its count.
     """
 
     group: str
@@ -30,9 +30,9 @@ class Case:
     expected_runtime_ms: float
 
     def differences(self, counts: object) -> str:
-        """Say how counts differ from those expected; nothing where they are right."""
+        """Describe how counts differ from the expected ones; empty if they are equal."""
         if not isinstance(counts, Mapping):
-            return f"the counts are no mapping but {type(counts).__name__}"
+            return f"the counts are not a mapping but {type(counts).__name__}"
         expected = self.expected_counts
         words = [*expected, *(word for word in counts if word not in expected)]
         wrong = [
@@ -44,8 +44,8 @@ class Case:
         return "; ".join(wrong[:SHOWN_MAX]) + more
 
 
-class _Written(BaseModel):
-    """A case as it stands in the file; the text is there `repeat` times."""
+class _FileCase(BaseModel):
+    """A case as in the file; its text is `text` repeated `repeat` times."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
@@ -56,32 +56,33 @@ class _Written(BaseModel):
     expected_counts: dict[str, Annotated[int, Field(ge=1)]]
 
 
-_FILE = TypeAdapter(dict[str, list[_Written]])
+_FILE = TypeAdapter(dict[str, list[_FileCase]])
 
 
 def load_cases(names: str = "small") -> list[Case]:
-    """Return the cases of the named groups, in their order: `small`, `small,edge`, `all` (without edge).
+    """Return the cases of the named groups, in this order: `small`, `small,edge`, `all` (without edge).
 
     Raises:
-        Misconfigured: there is no such group.
+        Misconfigured: a group does not exist.
     """
     chosen: dict[str, None] = {}
     for name in (part.strip() for part in names.split(",")):
         if name != "all" and name not in GROUPS:
             raise Misconfigured(
-                f"there are no test cases {name!r}", f"the known ones: {', '.join((*GROUPS, 'all'))}"
+                f"the group of test cases {name!r} does not exist",
+                f"name one or more of: {', '.join((*GROUPS, 'all'))}",
             )
         chosen.update(dict.fromkeys(ALL if name == "all" else (name,)))
-    written = _FILE.validate_json(_file().read_bytes())
+    groups = _FILE.validate_json(_file().read_bytes())
     return [
         Case(group, one.name, one.text * one.repeat, one.expected_counts, one.expected_runtime_ms)
         for group in chosen
-        for one in written[group]
+        for one in groups[group]
     ]
 
 
 def _file() -> Path:
-    """Return where the cases lie: in the checkout, or in the installed package."""
+    """Return the path of the cases: in the checkout, or in the installed package."""
     package = Path(__file__).resolve().parent.parent
-    places = (folder / "resources" / "test_cases.json" for folder in (package.parent, package))
-    return next(place for place in places if place.is_file())
+    paths = (folder / "resources" / "test_cases.json" for folder in (package.parent, package))
+    return next(path for path in paths if path.is_file())

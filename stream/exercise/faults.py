@@ -1,7 +1,7 @@
-"""Failures and delays on purpose, stage by stage. It only decides; who meets a fault waits and raises.
+"""Injected failures and delays by stage. This module only draws them; its callers wait and raise.
 
-What happens is drawn from the seed, the stage, the key of the call and how often that key was tried, and
-from nothing else: the same seed gives the same faults in whatever order concurrent calls come.
+A fault depends only on the seed, the stage, the key of the call and the number of earlier calls with this
+key: the same seed gives the same faults, in whatever order concurrent calls run.
 """
 
 import threading
@@ -18,12 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from stream.errors import Misconfigured, Reason, Rejected, StageFailed, StageValueError, StreamError
 
 DELAY_S_MAX = 10.0
-TRIED_MAX = 100_000  # calls remembered; then it begins anew, and their draws with it
-DELAY = "delay"  # what delays are counted as
+ATTEMPTS_KEPT_MAX = 100_000  # stages and keys whose calls are counted; then counting starts over
+DELAY = "delay"  # the kind under which delays are counted
 
 
 class Stage(StrEnum):
-    """A step of the pipeline that can be met by faults."""
+    """A step of the pipeline in which faults can be injected."""
 
     FILTER_INPUT = "filter_input"
     GET_WORDS = "get_words"
@@ -32,15 +32,15 @@ class Stage(StrEnum):
 
 
 class Failure(StrEnum):
-    """What a failing stage raises."""
+    """The error that a failing stage raises."""
 
-    PASSING = "passing"  # StageFailed: tried again
-    VALUE_ERROR = "value-error"  # the same, and a ValueError, for who catches that
-    REJECTED = "rejected"  # Rejected: not tried again
+    PASSING = "passing"  # StageFailed: it is retried
+    VALUE_ERROR = "value-error"  # the same, and also a ValueError
+    REJECTED = "rejected"  # Rejected: it is not retried
 
 
 class StageFault(BaseModel):
-    """What happens to one stage: each call takes longer by `delay_s`, and of all calls `rate` fail."""
+    """The faults of one stage: each call takes `delay_s` longer, and the fraction `rate` of calls fails."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
@@ -50,7 +50,7 @@ class StageFault(BaseModel):
 
 
 class FaultPlan(BaseModel):
-    """Which stages fail, how often and in which way. Delays are multiplied by `scale`."""
+    """The faults of all stages. Delays are multiplied by `scale`."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
@@ -60,11 +60,11 @@ class FaultPlan(BaseModel):
 
     @property
     def delays_s(self) -> float:
-        """How long one call of each stage takes together."""
+        """The sum of the delays of one call of each stage."""
         return self.scale * sum(fault.delay_s for fault in self.stages.values())
 
     def with_options(self, seed: int | None = None, scale: float | None = None) -> "FaultPlan":
-        """Return the plan with another seed or scale, where given."""
+        """Return the plan with another seed or scale, if given."""
         return FaultPlan(
             stages=self.stages,
             seed=self.seed if seed is None else seed,
@@ -80,14 +80,14 @@ ORIGINAL = FaultPlan(
         Stage.PERMUTATIONS: StageFault(rate=0.01, delay_s=0.1, error=Failure.VALUE_ERROR),
     }
 )
-"""The rates of the exercise that this project comes from."""
+"""The faults of the exercise that this project comes from."""
 
 
 def load_plan(spec: str) -> FaultPlan | None:
-    """Return the plan that `none`, `original` or the path of a JSON file names; None for no faults.
+    """Return the plan that `spec` names: `none`, `original` or the path of a JSON file; None for no faults.
 
     Raises:
-        Misconfigured: there is no such file, or it holds no plan.
+        Misconfigured: the file cannot be read, or does not contain a plan.
     """
     if spec == "none":
         return None
@@ -97,7 +97,7 @@ def load_plan(spec: str) -> FaultPlan | None:
         return FaultPlan.model_validate_json(Path(spec).read_bytes())
     except OSError as error:
         raise Misconfigured(
-            f"faults: cannot read {spec}: {error.strerror}", "give none, original or a JSON file"
+            f"faults: cannot read {spec}: {error.strerror}", "give none, original or the path of a JSON file"
         ) from error
     except ValidationError as error:
         wrong = "; ".join(
@@ -105,66 +105,66 @@ def load_plan(spec: str) -> FaultPlan | None:
             for one in error.errors(include_url=False, include_input=False)
         )
         raise Misconfigured(
-            f"faults: {spec} holds no plan: {wrong}",
+            f"faults: {spec} does not contain a plan: {wrong}",
             'write for example {"stages": {"get_words": {"rate": 0.25, "delay_s": 1}}, "seed": 1}',
         ) from error
 
 
 @dataclass(frozen=True, slots=True)
-class Met:
-    """What one call meets: it takes `delay_s` longer, and then `error` is raised, where there is one."""
+class Fault:
+    """The fault of one call: it takes `delay_s` longer, then raises `error` unless that is None."""
 
     delay_s: float = 0.0
     error: StreamError | None = None
 
 
-NOTHING = Met()
+NO_FAULT = Fault()
 
 
 class Faults:
-    """Says what each call of a stage meets, and counts it. May be asked by several threads.
+    """Draws the fault of each call of a stage, and counts faults. Safe to use from several threads.
 
     Attributes:
-        plan: what is injected.
-        injected: (stage, kind) -> how often; the kind is `delay` or a `Failure`.
+        plan: the faults to inject.
+        injected: (stage, kind) -> number of faults; the kind is `delay` or a `Failure`.
     """
 
     def __init__(self, plan: FaultPlan, seed: int | None = None) -> None:
-        """`seed` goes before that of the plan."""
+        """`seed` takes precedence over the seed of the plan."""
         self.plan = plan.with_options(seed)
         self.injected: Counter[tuple[str, str]] = Counter()
-        self._tried: Counter[tuple[Stage, int]] = Counter()  # stage and hash of the key
+        self._attempts: Counter[tuple[Stage, int]] = Counter()  # stage and hash of the key
         self._lock = threading.Lock()
 
-    def meet(self, stage: str, key: str = "") -> Met:
-        """Return what the next call of `stage` for `key` meets; calls of one key are told apart."""
+    def draw(self, stage: str, key: str = "") -> Fault:
+        """Return the fault of the next call of `stage` for `key`; each call for a key draws anew."""
         step = Stage(stage)
         fault = self.plan.stages.get(step)
         if fault is None:
-            return NOTHING
+            return NO_FAULT
         delay_s = fault.delay_s * self.plan.scale
         with self._lock:
-            if len(self._tried) >= TRIED_MAX:
-                self._tried.clear()
+            if len(self._attempts) >= ATTEMPTS_KEPT_MAX:
+                self._attempts.clear()
             call = (step, hash(key))
-            self._tried[call] += 1
-            fails = self._draw(step, key, self._tried[call]) < fault.rate
+            self._attempts[call] += 1
+            fails = self._number(step, key, self._attempts[call]) < fault.rate
             if delay_s:
                 self.injected[step.value, DELAY] += 1
             if fails:
                 self.injected[step.value, fault.error.value] += 1
-        return Met(delay_s, _error(fault.error, step.value) if fails else None)
+        return Fault(delay_s, _error(fault.error, step.value) if fails else None)
 
-    def _draw(self, stage: Stage, key: str, nth: int) -> float:
-        """Return a number from 0 up to 1 that looks random and is always the same."""
+    def _number(self, stage: Stage, key: str, nth: int) -> float:
+        """Return a pseudo-random number from 0 up to 1, always the same for the same arguments."""
         digest = blake2b(f"{self.plan.seed}/{stage}/{nth}/{key}".encode(), digest_size=6).digest()
         return int.from_bytes(digest, "big") / (1 << 48)
 
 
-_SAID = "failed on purpose (fault injection)"
+_DETAIL = "failed on purpose (fault injection)"
 
 
 def _error(failure: Failure, stage: str) -> StreamError:
     if failure is Failure.REJECTED:
-        return Rejected(Reason.RETRIES_EXHAUSTED, stage, f"{stage}: {_SAID}, and not to be tried again")
-    return (StageValueError if failure is Failure.VALUE_ERROR else StageFailed)(stage, _SAID)
+        return Rejected(Reason.RETRIES_EXHAUSTED, stage, f"{stage}: {_DETAIL}; it is not retried")
+    return (StageValueError if failure is Failure.VALUE_ERROR else StageFailed)(stage, _DETAIL)

@@ -1,4 +1,4 @@
-"""Text -> anagram counts in this process: stages are tried again one by one, words looked up together."""
+"""Counts the anagrams of texts in this process; it retries each stage and looks words up concurrently."""
 
 import asyncio
 import itertools
@@ -7,80 +7,80 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypedDict
 
-from stream.exercise import stages as in_use
+from stream.exercise import stages as stages_module
 from stream.exercise.stages import Stages, aretried, retried
 
-CONCURRENT_MAX = 1_000  # words that are looked up at the same time
+CONCURRENT_MAX = 1_000  # words looked up at the same time
 
 
 class Result(TypedDict):
-    """What an orchestrator returns: how long it took, in milliseconds, and what it counted."""
+    """The result of an orchestrator: its runtime in milliseconds, and the counts."""
 
     runtime: float
     anagram_counts: dict[str, int]
 
 
 class TaskOrchestrator:
-    """Counts the anagrams of texts, whatever fails in passing."""
+    """Counts the anagrams of texts, and retries stages that fail."""
 
     def __init__(self, stages: Stages | None = None) -> None:
-        """Without stages of its own it works on those that are in use."""
+        """Use `stages`, or by default the stages in use in this process."""
         self._own = stages
 
     def process_text(self, text: str) -> Result:
         """Count the anagrams of the text's words.
 
         Raises:
-            ValueError: that is not a text.
+            ValueError: `text` is not a string.
             Fatal: a stage failed too often.
         """
         check_text(text)
-        stages = self._own or in_use.current()
-        if stages.faults is not None:  # then there is something to wait for, and waits go together
+        stages = self._own or stages_module.current()
+        if stages.faults is not None:  # delays of several words pass at the same time
             return asyncio.run(self.process(text))
         started = time.perf_counter()
         tokens = Counter(retried(stages.get_words, retried(stages.filter_input, text)))
-        return finished(started, ((n, retried(stages.find_anagrams, word)) for word, n in tokens.items()))
+        return to_result(started, ((n, retried(stages.find_anagrams, word)) for word, n in tokens.items()))
 
     async def process(self, text: str) -> Result:
-        """Do the same as a coroutine.
+        """Count the anagrams as a coroutine.
 
         Raises:
-            ValueError: that is not a text.
+            ValueError: `text` is not a string.
             Fatal: a stage failed too often.
         """
         check_text(text)
-        stages = (self._own or in_use.current()).aio
+        stages = (self._own or stages_module.current()).aio
         started = time.perf_counter()
         tokens = Counter(await aretried(stages.get_words, await aretried(stages.filter_input, text)))
-        found: list[tuple[int, Sequence[str]]] = []
-        for some in _parts(tokens):
-            looked_up = await asyncio.gather(*(aretried(stages.find_anagrams, word) for word in some))
-            found += zip(some.values(), looked_up, strict=True)
-        return finished(started, found)
+        counted: list[tuple[int, Sequence[str]]] = []
+        for part in _parts(tokens):
+            anagrams = await asyncio.gather(*(aretried(stages.find_anagrams, word) for word in part))
+            counted += zip(part.values(), anagrams, strict=True)
+        return to_result(started, counted)
 
 
 def check_text(text: object) -> None:
-    """Make sure that a text was given.
+    """Check that `text` is a string.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: it is not.
     """
     if not isinstance(text, str):
         raise ValueError(f"process_text takes a str, not {type(text).__name__}")  # noqa: TRY004 - the interface
 
 
-def finished(started: float, found: Iterable[tuple[int, Iterable[str]]]) -> Result:
-    """Add up anagrams and how often each was found; `started` is of `time.perf_counter`."""
+def to_result(started: float, counted: Iterable[tuple[int, Iterable[str]]]) -> Result:
+    """Add up pairs of a count and the anagrams with this count; `started` is from `time.perf_counter`."""
     counts: Counter[str] = Counter()
-    for n, anagrams in found:
+    for n, anagrams in counted:
         for anagram in anagrams:
             counts[anagram] += n
     return {"runtime": (time.perf_counter() - started) * 1000, "anagram_counts": dict(counts)}
 
 
 def _parts(tokens: Mapping[str, int]) -> Iterator[dict[str, int]]:
-    """Cut into parts of at most CONCURRENT_MAX words."""
-    left = iter(tokens.items())
-    while some := dict(itertools.islice(left, CONCURRENT_MAX)):  # ends: the words do
-        yield some
+    """Split into parts of at most CONCURRENT_MAX words."""
+    remaining = iter(tokens.items())
+    while part := dict(itertools.islice(remaining, CONCURRENT_MAX)):  # ends with the last word
+        yield part

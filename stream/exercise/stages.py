@@ -1,6 +1,6 @@
-"""The stages of the pipeline, on the pure core: what faults meet, and what is counted stage by stage.
+"""The stages of the pipeline on top of the pure core, with fault injection and statistics.
 
-Whatever works on texts by way of `current()` is subject to the same faults and shows in the same figures.
+Every orchestrator that uses `current()` meets the same faults and is measured in the same statistics.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from stream.core.signature import signature
 from stream.core.text import filtered, words
 from stream.dictionary import load_index
 from stream.errors import Fatal, StageFailed
-from stream.exercise.faults import NOTHING, Faults, Met, Stage
+from stream.exercise.faults import NO_FAULT, Fault, Faults, Stage
 
 ATTEMPTS_MAX = 12
 FIRST_WAIT_S = 0.02
@@ -35,7 +35,7 @@ WAIT_S_MAX = 2.0
 _PASSING = retry_if_exception_type(StageFailed)
 _STOP = stop_after_attempt(ATTEMPTS_MAX)
 _WAIT = wait_random_exponential(FIRST_WAIT_S, WAIT_S_MAX)
-PERMUTED_LETTERS_MAX = 8  # 40,320 permutations; each further letter multiplies
+PERMUTED_LETTERS_MAX = 8  # 40,320 permutations; each further letter multiplies their number
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class StageStats:
-    """What a stage did so far; `seconds` is the time of all its calls, failed ones and delays too."""
+    """Statistics of a stage; `seconds` is the time of all its calls, including failed ones and delays."""
 
     attempts: int = 0
     successes: int = 0
@@ -56,9 +56,9 @@ class Stages:
 
     Attributes:
         index: the dictionary.
-        faults: what calls meet, or None.
-        stats: by stage.
-        aio: the same stages for coroutines: a delay is awaited there.
+        faults: the faults to inject, or None.
+        stats: statistics by stage.
+        aio: the same stages for coroutines, which await delays.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Stages:
         faults: Faults | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Without an index the package's own dictionary is used."""
+        """Use `index`, or by default the package's own dictionary."""
         self.index = default_index() if index is None else index
         self.faults = faults
         self.stats = {stage.value: StageStats() for stage in Stage}
@@ -77,43 +77,45 @@ class Stages:
 
     @property
     def dictionary(self) -> frozenset[str]:
-        """All words of the dictionary; made once for each."""
+        """All words of the dictionary; built once for each dictionary."""
         digest = self.index.digest
-        if digest not in _known:
-            _known[digest] = frozenset(word for same in self.index.anagrams.values() for word in same)
-        return _known[digest]
+        if digest not in _dictionaries:
+            _dictionaries[digest] = frozenset(
+                word for group in self.index.anagrams.values() for word in group
+            )
+        return _dictionaries[digest]
 
     def filter_input(self, text: str) -> str:
-        """Return the text with `-` as a space, and only letters, digits and white space left."""
-        with self.watched(Stage.FILTER_INPUT):
-            self._meet(Stage.FILTER_INPUT)
+        """Return the text with `-` as a space, and only letters, digits and white space kept."""
+        with self.measured(Stage.FILTER_INPUT):
+            self._inject(Stage.FILTER_INPUT)
             return filtered(text)
 
     def get_words(self, filtered_text: str) -> list[str]:
-        """Return the words of a filtered text, lower-cased, in order."""
-        with self.watched(Stage.GET_WORDS):
-            self._meet(Stage.GET_WORDS)
+        """Return the words of a filtered text, in order, in lower case."""
+        with self.measured(Stage.GET_WORDS):
+            self._inject(Stage.GET_WORDS)
             return words(filtered_text)
 
     def find_anagrams(self, word: str) -> Sequence[str]:
         """Return the dictionary words that have the word's signature."""
-        with self.watched(Stage.FIND_ANAGRAMS):
-            self._meet(Stage.FIND_ANAGRAMS, word)
+        with self.measured(Stage.FIND_ANAGRAMS):
+            self._inject(Stage.FIND_ANAGRAMS, word)
             return self.index.anagrams.get(signature(word), ())
 
     def permutations(self, word: str) -> Iterable[str]:
-        """Return every order of the word's letters; equal letters give equal ones."""
-        with self.watched(Stage.PERMUTATIONS):
-            self._meet(Stage.PERMUTATIONS, word)
+        """Return every order of the word's letters, with duplicates if letters are equal."""
+        with self.measured(Stage.PERMUTATIONS):
+            self._inject(Stage.PERMUTATIONS, word)
             return permuted(word)
 
-    def met(self, stage: Stage, key: str = "") -> Met:
-        """Return what a call of this stage meets now."""
-        return self.faults.meet(stage, key) if self.faults is not None else NOTHING
+    def draw_fault(self, stage: Stage, key: str = "") -> Fault:
+        """Return the fault of the next call of this stage."""
+        return self.faults.draw(stage, key) if self.faults is not None else NO_FAULT
 
     @contextmanager
-    def watched(self, stage: Stage) -> Iterator[None]:
-        """Count a call of a stage, and how it ended."""
+    def measured(self, stage: Stage) -> Iterator[None]:
+        """Count a call of a stage, its outcome and its time."""
         started, done = time.perf_counter(), False
         try:
             yield
@@ -126,12 +128,12 @@ class Stages:
                 stats.failures += not done
                 stats.seconds += time.perf_counter() - started
 
-    def _meet(self, stage: Stage, key: str = "") -> None:
-        met = self.met(stage, key)
-        if met.delay_s:
-            self._sleep(met.delay_s)
-        if met.error is not None:
-            raise met.error
+    def _inject(self, stage: Stage, key: str = "") -> None:
+        fault = self.draw_fault(stage, key)
+        if fault.delay_s:
+            self._sleep(fault.delay_s)
+        if fault.error is not None:
+            raise fault.error
 
 
 class AsyncStages:
@@ -142,44 +144,44 @@ class AsyncStages:
 
     async def filter_input(self, text: str) -> str:
         """As `Stages.filter_input`."""
-        with self._stages.watched(Stage.FILTER_INPUT):
-            await self._meet(Stage.FILTER_INPUT)
+        with self._stages.measured(Stage.FILTER_INPUT):
+            await self._inject(Stage.FILTER_INPUT)
             return filtered(text)
 
     async def get_words(self, filtered_text: str) -> list[str]:
         """As `Stages.get_words`."""
-        with self._stages.watched(Stage.GET_WORDS):
-            await self._meet(Stage.GET_WORDS)
+        with self._stages.measured(Stage.GET_WORDS):
+            await self._inject(Stage.GET_WORDS)
             return words(filtered_text)
 
     async def find_anagrams(self, word: str) -> Sequence[str]:
         """As `Stages.find_anagrams`."""
-        with self._stages.watched(Stage.FIND_ANAGRAMS):
-            await self._meet(Stage.FIND_ANAGRAMS, word)
+        with self._stages.measured(Stage.FIND_ANAGRAMS):
+            await self._inject(Stage.FIND_ANAGRAMS, word)
             return self._stages.index.anagrams.get(signature(word), ())
 
     async def permutations(self, word: str) -> Iterable[str]:
         """As `Stages.permutations`."""
-        with self._stages.watched(Stage.PERMUTATIONS):
-            await self._meet(Stage.PERMUTATIONS, word)
+        with self._stages.measured(Stage.PERMUTATIONS):
+            await self._inject(Stage.PERMUTATIONS, word)
             return permuted(word)
 
-    async def _meet(self, stage: Stage, key: str = "") -> None:
-        met = self._stages.met(stage, key)
-        if met.delay_s:
-            await asyncio.sleep(met.delay_s)
-        if met.error is not None:
-            raise met.error
+    async def _inject(self, stage: Stage, key: str = "") -> None:
+        fault = self._stages.draw_fault(stage, key)
+        if fault.delay_s:
+            await asyncio.sleep(fault.delay_s)
+        if fault.error is not None:
+            raise fault.error
 
 
 def permuted(word: str) -> Iterable[str]:
-    """Return every order of the letters: at once for a short word, else one by one."""
-    made = map("".join, itertools.permutations(word))
-    return list(made) if len(word) <= PERMUTED_LETTERS_MAX else made
+    """Return every order of the letters: as a list for a short word, else lazily."""
+    orders = map("".join, itertools.permutations(word))
+    return list(orders) if len(word) <= PERMUTED_LETTERS_MAX else orders
 
 
 def retried(step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return what one stage returns, tried again with backoff: `retried(stages.find_anagrams, "cat")`.
+    """Call a stage, and retry it with backoff: `retried(stages.find_anagrams, "cat")`.
 
     Raises:
         Fatal: it failed ATTEMPTS_MAX times.
@@ -187,7 +189,7 @@ def retried(step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     try:
         return step(*args, **kwargs)
     except StageFailed as failed:
-        firsts = [failed]  # the first attempt is made already; it counts, and is waited for
+        firsts = [failed]  # the first attempt: it counts, and the backoff follows it
 
     def attempt() -> T:
         if firsts:
@@ -201,7 +203,7 @@ def retried(step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 
 async def aretried(step: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-    """As `retried`, for the stages of `Stages.aio`.
+    """Call and retry a stage of `Stages.aio`; see `retried`.
 
     Raises:
         Fatal: it failed ATTEMPTS_MAX times.
@@ -232,21 +234,21 @@ def _given_up(error: RetryError) -> Fatal:
 
 @cache
 def default_index() -> AnagramIndex:
-    """Return the package's own dictionary, read once in a process."""
+    """Return the package's own dictionary, read once per process."""
     return load_index(None)
 
 
-_known: dict[str, frozenset[str]] = {}  # digest -> all words
-_used: list[Stages] = []
+_dictionaries: dict[str, frozenset[str]] = {}  # digest -> all words
+_current: list[Stages] = []
 
 
 def use(stages: Stages | None) -> None:
-    """Let `current` return these stages everywhere in the process; None: the default ones again."""
-    _used[:] = [] if stages is None else [stages]
+    """Make `current` return these stages everywhere in the process; None for the default ones."""
+    _current[:] = [] if stages is None else [stages]
 
 
 def current() -> Stages:
-    """Return the stages in use; without `use` those of the default dictionary, without faults."""
-    if not _used:
-        _used.append(Stages())
-    return _used[0]
+    """Return the stages in use; by default those of the default dictionary, without faults."""
+    if not _current:
+        _current.append(Stages())
+    return _current[0]

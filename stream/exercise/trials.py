@@ -1,4 +1,4 @@
-"""Many runs of a pipeline under faults: how many succeed, and how long they take."""
+"""Runs a pipeline many times under faults, and measures how many runs succeed and their runtimes."""
 
 import asyncio
 from collections import Counter
@@ -14,20 +14,20 @@ from stream.exercise.faults import FaultPlan, Faults
 from stream.exercise.orchestrator import Result, TaskOrchestrator
 from stream.exercise.stages import Stages
 
-AT_ONCE = 8  # runs that overlap; more of them would wait for the processor, and for nothing else
-NAIVE_AT_ONCE = 32  # these sleep where the others await
+RUNS_CONCURRENT = 8  # more would only wait for the processor
+BASELINE_RUNS_CONCURRENT = 32  # the baseline sleeps in threads during delays
 
-Tell = Callable[[], None]
-"""Told of each run that ended."""
+OnProgress = Callable[[], None]
+"""Called after each run."""
 
 
 @dataclass(slots=True)
 class Trials:
-    """What came of many runs of one case.
+    """The outcomes of many runs of one case.
 
     Attributes:
-        runtimes_ms: of the runs that succeeded.
-        failures: what was wrong with the others -> how often.
+        runtimes_ms: of the successful runs.
+        failures: reason of a failure -> number of runs.
     """
 
     pipeline: str
@@ -38,23 +38,23 @@ class Trials:
 
     @property
     def successes(self) -> int:
-        """Runs that ended, with the right counts."""
+        """Number of runs that ended with the expected counts."""
         return len(self.runtimes_ms)
 
     @property
     def median_ms(self) -> float | None:
-        """The middle of the runtimes."""
+        """The median runtime of successful runs."""
         return median(self.runtimes_ms) if self.runtimes_ms else None
 
     @property
     def p95_ms(self) -> float | None:
-        """The runtime that 95 % of the runs do not exceed."""
-        if len(self.runtimes_ms) < 2:  # noqa: PLR2004 - a single one is all there is
+        """The runtime that 95 % of successful runs do not exceed."""
+        if len(self.runtimes_ms) < 2:  # noqa: PLR2004 - quantiles need two
             return self.median_ms
         return quantiles(self.runtimes_ms, n=20, method="inclusive")[-1]
 
-    def note(self, case: Case, outcome: Result | StreamError) -> None:
-        """Take in how a run ended."""
+    def add(self, case: Case, outcome: Result | StreamError) -> None:
+        """Add the outcome of a run."""
         if isinstance(outcome, StreamError):
             self.failures[str(outcome)] += 1
         elif wrong := case.differences(outcome["anagram_counts"]):
@@ -63,43 +63,43 @@ class Trials:
             self.runtimes_ms.append(outcome["runtime"])
 
 
-def try_often(case: Case, plan: FaultPlan | None, runs: int, tell: Tell) -> Trials:
-    """Run the pipeline on a case, AT_ONCE runs at a time; run n has the plan's seed plus n."""
+def run_trials(case: Case, plan: FaultPlan | None, runs: int, on_progress: OnProgress) -> Trials:
+    """Run the pipeline on a case, RUNS_CONCURRENT runs at a time; run n has the seed of the plan plus n."""
     trials = Trials("pipeline", case.name, runs)
 
-    async def one(number: int, room: asyncio.Semaphore) -> None:
-        async with room:
+    async def run(number: int, limit: asyncio.Semaphore) -> None:
+        async with limit:
             try:
                 outcome: Result | StreamError = await TaskOrchestrator(_stages(plan, number)).process(
                     case.text
                 )
             except StreamError as error:
                 outcome = error
-        trials.note(case, outcome)
-        tell()
+        trials.add(case, outcome)
+        on_progress()
 
-    async def all_of_them() -> None:
-        room = asyncio.Semaphore(AT_ONCE)
-        await asyncio.gather(*(one(number, room) for number in range(runs)))
+    async def run_all() -> None:
+        limit = asyncio.Semaphore(RUNS_CONCURRENT)
+        await asyncio.gather(*(run(number, limit) for number in range(runs)))
 
-    asyncio.run(all_of_them())
+    asyncio.run(run_all())
     return trials
 
 
-def try_baseline(case: Case, plan: FaultPlan | None, runs: int, tell: Tell) -> Trials:
-    """Run the naive pipeline on a case in the same way, with the same seeds."""
+def run_baseline_trials(case: Case, plan: FaultPlan | None, runs: int, on_progress: OnProgress) -> Trials:
+    """Run the baseline on a case, with the same seeds."""
     trials = Trials("baseline", case.name, runs)
 
-    def one(number: int) -> Result | StreamError:
+    def run(number: int) -> Result | StreamError:
         try:
             return baseline.TaskOrchestrator(_stages(plan, number)).process_text(case.text)
         except StreamError as error:
             return error
 
-    with ThreadPoolExecutor(NAIVE_AT_ONCE) as pool:
-        for ended in as_completed([pool.submit(one, number) for number in range(runs)]):
-            trials.note(case, ended.result())
-            tell()
+    with ThreadPoolExecutor(BASELINE_RUNS_CONCURRENT) as pool:
+        for ended in as_completed([pool.submit(run, number) for number in range(runs)]):
+            trials.add(case, ended.result())
+            on_progress()
     return trials
 
 

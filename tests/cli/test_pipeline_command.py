@@ -34,14 +34,14 @@ def test_all_and_edge_pass(cli: Cli) -> None:
 
 def test_json_has_all_results(cli: Cli) -> None:
     done = cli("pipeline", "--format", "json", *QUICK, "--seed", "3")
-    found = json.loads(done.out)
-    (result,) = found["results"]
-    assert found["passed"] is result["passed"] is True
+    report = json.loads(done.out)
+    (result,) = report["results"]
+    assert report["passed"] is result["passed"] is True
     assert (result["name"], result["group"], result["expected_runtime_ms"]) == ("small", "small", 1)
     assert result["anagram_counts"]["listen"] == 2
-    assert found["faults"]["plan"]["seed"] == 3
-    assert found["stages"]["get_words"]["failures"] == 2
-    assert {"stage": "get_words", "kind": "value-error", "times": 2} in found["faults"]["injected"]
+    assert report["faults"]["plan"]["seed"] == 3
+    assert report["stages"]["get_words"]["failures"] == 2
+    assert {"stage": "get_words", "kind": "value-error", "times": 2} in report["faults"]["injected"]
     assert cli("pipeline", "--format", "json").out.count('"faults":null') == 1
 
 
@@ -95,12 +95,12 @@ def test_many_runs_are_compared_with_the_naive_pipeline(cli: Cli) -> None:
     assert done.rows[1][:4] == ["pipeline", "small", "30 of 30", "100.0%"]
     assert done.rows[2][:2] == ["baseline", "small"]
     assert done.rows[2][3] != "100.0%"
-    found = json.loads(
+    report = json.loads(
         cli("pipeline", "--runs", "3", *QUICK, "--test-case", "medium", "--format", "json").out
     )
-    (medium,) = found["trials"]
+    (medium,) = report["trials"]
     assert (medium["pipeline"], medium["successes"], medium["failures"]) == ("pipeline", 3, {})
-    assert found["faults"]["scale"] == 0
+    assert report["faults"]["scale"] == 0
 
 
 def test_run_that_fails_among_many_is_exit_status_1(cli: Cli) -> None:
@@ -111,8 +111,8 @@ def test_run_that_fails_among_many_is_exit_status_1(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--test-case", "tiny"], "there are no test cases 'tiny'"),
-        (["--test-case", ""], "there are no test cases ''"),
+        (["--test-case", "tiny"], "the group of test cases 'tiny' does not exist"),
+        (["--test-case", ""], "the group of test cases '' does not exist"),
         (["--seed", "1"], "--seed and --scale need --faults"),
         (["--scale", "0.5"], "--seed and --scale need --faults"),
         (["--faults", "nope.json"], "cannot read nope.json"),

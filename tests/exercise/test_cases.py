@@ -22,7 +22,7 @@ def test_expected_counts_are_those_of_the_independent_script() -> None:
     assert "import stream" not in SCRIPT.read_text()
     assert "from stream" not in SCRIPT.read_text()
     done = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "the expected counts are right\n")
+    assert (done.returncode, done.stdout) == (0, "the expected counts are correct\n")
 
 
 def test_groups_are_chosen_by_name() -> None:
@@ -36,7 +36,7 @@ def test_groups_are_chosen_by_name() -> None:
 
 
 @pytest.mark.parametrize("chosen", ["", "tiny", "small,", "small tiny"])
-def test_unknown_group_is_refused_with_those_there_are(chosen: str) -> None:
+def test_unknown_group_is_refused_with_a_list_of_the_groups(chosen: str) -> None:
     with pytest.raises(Misconfigured) as refused:
         load_cases(chosen)
     assert "small, medium, large, edge, all" in refused.value.hint
@@ -46,7 +46,7 @@ def test_expected_runtimes_are_those_of_the_exercise() -> None:
     assert [case.expected_runtime_ms for case in load_cases("all")] == [1, 1500, 20000]
 
 
-def test_edge_has_what_pipelines_stumble_over() -> None:
+def test_edge_group_has_difficult_texts() -> None:
     texts = {case.name: case.text for case in load_cases("edge")}
     assert texts["empty"] == ""
     assert len(texts["a megabyte of text"]) > 1_000_000
@@ -55,7 +55,7 @@ def test_edge_has_what_pipelines_stumble_over() -> None:
 
 
 @pytest.mark.parametrize(
-    ("counts", "said"),
+    ("counts", "description"),
     [
         ({"act": 1, "cat": 1, "tac": 1}, ""),
         ({"tac": 1, "cat": 1, "act": 1}, ""),
@@ -63,8 +63,8 @@ def test_edge_has_what_pipelines_stumble_over() -> None:
         ({"act": 1, "cat": 1}, "tac: 0 instead of 1"),
         ({"act": 1, "cat": 1, "tac": 1, "dog": 1}, "dog: 1 instead of 0"),
         ({"w": 1}, "act: 0 instead of 1; cat: 0 instead of 1; tac: 0 instead of 1 and 1 more"),
-        (None, "the counts are no mapping but NoneType"),
+        (None, "the counts are not a mapping but NoneType"),
     ],
 )
-def test_differences_are_named(counts: object, said: str) -> None:
-    assert CASE.differences(counts) == said
+def test_differences_are_described(counts: object, description: str) -> None:
+    assert CASE.differences(counts) == description

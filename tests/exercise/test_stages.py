@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from stream.core.dictionary import build_index
 from stream.core.text import words
 from stream.errors import Fatal, Rejected, StageFailed
-from stream.exercise import stages as in_use
+from stream.exercise import stages as stages_module
 from stream.exercise.faults import ORIGINAL, Failure, FaultPlan, Faults, Stage, StageFault
 from stream.exercise.stages import ATTEMPTS_MAX, Stages, StageStats, aretried, current, retried, use
 
@@ -18,7 +18,7 @@ INDEX = build_index(["cat", "act", "listen", "silent"])
 
 @pytest.fixture(autouse=True)
 def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(in_use, "_WAIT", lambda _: 0.0)
+    monkeypatch.setattr(stages_module, "_WAIT", lambda _: 0.0)
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def failing(rate: float = 1.0, error: Failure = Failure.PASSING, delay_s: float 
     )
 
 
-def test_stages_do_what_their_names_say() -> None:
+def test_stages_filter_split_look_up_and_permute() -> None:
     stages = Stages(INDEX)
     assert stages.filter_input("Cat-act, don't! é") == "Cat act dont "
     assert stages.get_words("Cat act dont ") == ["cat", "act", "dont"]
@@ -43,34 +43,39 @@ def test_stages_do_what_their_names_say() -> None:
     assert stages.dictionary == {"cat", "act", "listen", "silent"}
 
 
-UNHURRIED = settings(deadline=None)  # a busy machine is slow, and no failure
+NO_DEADLINE = settings(deadline=None)  # a slow run on a busy machine is not a failure
 CORNERS = st.sampled_from("aZ09- \t\n\x1c\x85\xa0\u2028\u200b'.K\u212a\u017fİé")
 
 
-@UNHURRIED
+@NO_DEADLINE
 @given(st.text(CORNERS | st.characters(codec="utf-8")))
-def test_the_first_two_stages_together_are_the_core_s_words(text: str) -> None:
+def test_first_two_stages_together_split_as_the_core_does(text: str) -> None:
     stages = Stages(INDEX)
     assert stages.get_words(stages.filter_input(text)) == words(text)
 
 
-def test_asynchronous_stages_do_the_same() -> None:
+def test_asynchronous_stages_return_the_same() -> None:
     stages = Stages(INDEX)
 
-    async def all_of_them() -> tuple[object, ...]:
+    async def call_all() -> tuple[object, ...]:
         aio = stages.aio
-        made = await aio.permutations("ab")
-        return await aio.filter_input("a-b"), await aio.get_words("A b"), await aio.find_anagrams("act"), made
+        orders = await aio.permutations("ab")
+        return (
+            await aio.filter_input("a-b"),
+            await aio.get_words("A b"),
+            await aio.find_anagrams("act"),
+            orders,
+        )
 
-    assert asyncio.run(all_of_them()) == ("a b", ["a", "b"], ("act", "cat"), ["ab", "ba"])
+    assert asyncio.run(call_all()) == ("a b", ["a", "b"], ("act", "cat"), ["ab", "ba"])
     assert {stats.successes for stats in stages.stats.values()} == {1}
 
 
-def test_permutations_of_a_long_word_are_made_one_by_one() -> None:
+def test_permutations_of_a_long_word_are_generated_lazily() -> None:
     assert list(itertools.islice(Stages(INDEX).permutations("a" * 1000), 1)) == ["a" * 1000]
 
 
-def test_calls_are_counted_stage_by_stage() -> None:
+def test_calls_are_counted_by_stage() -> None:
     slept: list[float] = []
     stages = Stages(INDEX, failing(0.5, delay_s=2.0), slept.append)
     failures = 0
@@ -88,22 +93,22 @@ def test_calls_are_counted_stage_by_stage() -> None:
     assert stages.stats["get_words"] == StageStats()
 
 
-def test_delays_of_coroutines_are_awaited_together(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_delays_of_coroutines_pass_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
     stages = Stages(INDEX, failing(0.0, delay_s=0.05))
     loop_s = 0.0
 
-    async def many() -> None:
+    async def call_many() -> None:
         nonlocal loop_s
         started = asyncio.get_running_loop().time()
         await asyncio.gather(*(stages.aio.find_anagrams(str(number)) for number in range(50)))
         loop_s = asyncio.get_running_loop().time() - started
 
     monkeypatch.setattr("time.sleep", lambda _: pytest.fail("a coroutine must not sleep"))
-    asyncio.run(many())
-    assert loop_s < 1.0  # one after the other it would be 2.5 s
+    asyncio.run(call_many())
+    assert loop_s < 1.0  # one after the other they take 2.5 s
 
 
-def test_stage_is_tried_again_until_it_succeeds() -> None:
+def test_stage_is_retried_until_it_succeeds() -> None:
     stages = Stages(INDEX, failing(0.5))
     for number in range(50):
         word = f"cat{number}"
@@ -113,7 +118,7 @@ def test_stage_is_tried_again_until_it_succeeds() -> None:
     assert (stats.successes, stats.failures > 20) == (100, True)
 
 
-def test_stage_that_always_fails_is_given_up_with_its_name() -> None:
+def test_stage_that_always_fails_ends_with_an_error_that_names_it() -> None:
     stages = Stages(INDEX, failing())
     with pytest.raises(Fatal, match=rf"get_words failed {ATTEMPTS_MAX} times in a row.*on purpose"):
         retried(stages.get_words, "a")
@@ -122,26 +127,26 @@ def test_stage_that_always_fails_is_given_up_with_its_name() -> None:
     assert stages.stats["get_words"].attempts == 2 * ATTEMPTS_MAX
 
 
-def test_failure_that_is_not_passing_is_not_tried_again() -> None:
+def test_rejection_is_not_retried() -> None:
     stages = Stages(INDEX, failing(error=Failure.REJECTED))
     with pytest.raises(Rejected):
         retried(stages.get_words, "a")
     assert stages.stats["get_words"].attempts == 1
 
 
-def test_mistakes_of_the_caller_are_not_tried_again() -> None:
+def test_programming_error_is_not_retried() -> None:
     stages = Stages(INDEX)
     with pytest.raises(AttributeError):
         retried(stages.filter_input, 5)  # type: ignore[arg-type]
     assert stages.stats["filter_input"].attempts == 1
 
 
-def test_stages_in_use_are_the_same_everywhere_and_by_default_without_faults() -> None:
+def test_stages_in_use_are_shared_and_have_no_faults_by_default() -> None:
     assert current() is current()
     assert current().faults is None
     assert "listen" in current().dictionary
-    mine = Stages(INDEX, Faults(ORIGINAL))
-    use(mine)
-    assert current() is mine
+    stages = Stages(INDEX, Faults(ORIGINAL))
+    use(stages)
+    assert current() is stages
     use(None)
-    assert current() is not mine
+    assert current() is not stages

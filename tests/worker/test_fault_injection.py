@@ -1,17 +1,15 @@
 import random
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from worker.processor_bench import FAR_S, make_processor, take
 
-from stream.core.fold import Counts
-from stream.core.records import InputRecord, OutputRecord
-from stream.errors import Misconfigured, Reason, Rejected, StageFailed
+from stream.core.records import InputRecord
+from stream.errors import Misconfigured, Rejected, StageFailed
 from stream.exercise.faults import (
     DELAY_S_MAX,
     ORIGINAL,
@@ -22,15 +20,16 @@ from stream.exercise.faults import (
     StageFault,
     load_plan,
 )
+from stream.ports import Batch
+from stream.testing.anagrams import WORDS, blob_tokens
 from stream.testing.clock import FakeClock
 from stream.testing.observer import FakeObserver
-from stream.testing.pipeline import WORDS, FakePipeline
-from stream.testing.process import FakeProcess, Tuning
-from stream.worker.fault_injection import FaultInjectingProcessor, SharedWaits
+from stream.testing.pipeline import FakePipeline
+from stream.testing.process import FakeProcess, Tuning, split_value
+from stream.worker.fault_injection import FaultInjectingProcessor, InjectedStages, SharedWaits
 from stream.worker.retry import WAIT_S_MAX, Retrier
 
 UNHURRIED = settings(deadline=None)  # a busy machine is slow, and no failure
-FAR = 1e9
 KEYS = [str(number) for number in range(20_000)]
 TEXTS = st.lists(st.sampled_from((*WORDS, "zzz", "-", "x1")), max_size=12).map(" ".join)
 
@@ -40,7 +39,7 @@ def plan(stage: Stage = Stage.GET_WORDS, seed: int = 0, **fault: object) -> Faul
 
 
 def fails(faults: Faults, stage: Stage, key: str = "") -> bool:
-    return faults.meet(stage, key).error is not None
+    return faults.draw(stage, key).error is not None
 
 
 @pytest.mark.parametrize("stage", Stage)
@@ -83,13 +82,13 @@ def test_other_seeds_give_other_faults() -> None:
 
 
 def test_delays_are_scaled() -> None:
-    assert Faults(ORIGINAL.with_options(scale=0.01)).meet("filter_input").delay_s == pytest.approx(0.01)
+    assert Faults(ORIGINAL.with_options(scale=0.01)).draw("filter_input").delay_s == pytest.approx(0.01)
     assert ORIGINAL.with_options(scale=0.5).delays_s == pytest.approx(2.35 / 2)
 
 
 def test_stage_without_a_fault_meets_nothing() -> None:
     faults = Faults(plan(Stage.FILTER_INPUT, rate=1.0))
-    assert (faults.meet("get_words").delay_s, faults.meet("get_words").error) == (0.0, None)
+    assert (faults.draw("get_words").delay_s, faults.draw("get_words").error) == (0.0, None)
     assert not faults.injected
 
 
@@ -103,7 +102,7 @@ def test_stage_without_a_fault_meets_nothing() -> None:
     ],
 )
 def test_plan_says_what_a_failing_stage_raises(error: str, caught: type[Exception]) -> None:
-    raised = Faults(plan(rate=1.0, error=Failure(error))).meet("get_words").error
+    raised = Faults(plan(rate=1.0, error=Failure(error))).draw("get_words").error
     assert isinstance(raised, caught)
     assert "get_words" in str(raised)
     assert "on purpose" in str(raised)
@@ -139,7 +138,7 @@ def test_plan_comes_from_a_name_or_a_file(tmp_path: Path) -> None:
 def test_wrong_plan_is_refused_with_what_is_wrong(tmp_path: Path, text: str, said: str) -> None:
     file = tmp_path / "plan.json"
     file.write_text(text)
-    with pytest.raises(Misconfigured, match="holds no plan") as refused:
+    with pytest.raises(Misconfigured, match="does not contain a plan") as refused:
         load_plan(str(file))
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
@@ -156,87 +155,84 @@ def test_plan_is_frozen() -> None:
         ORIGINAL.seed = 3  # type: ignore[misc]
 
 
-def counted(records: Sequence[InputRecord]) -> Counts:
-    made = [OutputRecord("out", record.partition, None, record.value) for record in records]
-    return Counts(made, len(made), np.empty(0, np.int32))
-
-
-def disturbed(clock: FakeClock, faults: Faults, deadline_s: float = FAR) -> FaultInjectingProcessor:
+def make_injecting(
+    clock: FakeClock, faults: Faults, deadline_s: float = FAR_S
+) -> tuple[FaultInjectingProcessor, Retrier]:
     waits = SharedWaits(clock)
-    return FaultInjectingProcessor(
-        counted,
-        lambda record, _: OutputRecord("dead", record.partition, None, None),
-        Retrier(waits, FakeObserver(), 12, random.Random(1)),
-        waits,
-        deadline_s,
-        faults,
-        lambda record: (record.value or b"").decode().split(),
-    )
+    retrier = Retrier(waits, FakeObserver(), 12, random.Random(1))
+    stages = InjectedStages(faults, split_value, retrier, waits)
+    return FaultInjectingProcessor(make_processor(waits), stages, waits, deadline_s), retrier
 
 
 def records(*texts: str) -> list[InputRecord]:
     return [InputRecord("in", 0, offset, None, text.encode()) for offset, text in enumerate(texts)]
 
 
-def test_delays_of_a_batch_are_awaited_together() -> None:
-    clock, slow = (
-        FakeClock(),
-        FaultPlan(
-            stages={stage: fault.model_copy(update={"rate": 0.0}) for stage, fault in ORIGINAL.stages.items()}
-        ),
+def test_delays_of_a_batch_pass_at_the_same_time() -> None:
+    clock = FakeClock()
+    slow = FaultPlan(
+        stages={stage: fault.model_copy(update={"rate": 0.0}) for stage, fault in ORIGINAL.stages.items()}
     )
     started = clock.monotonic()
-    done = disturbed(clock, Faults(slow)).process(records(*["a b c d e f g"] * 500))
-    assert done.parts[0].size == 500
+    processor, _ = make_injecting(clock, Faults(slow))
+    assert len(take(processor, records(*["a b c d e f g"] * 500))) == 500
     assert clock.monotonic() - started == pytest.approx(2.25)
 
 
-def test_stages_are_tried_again_one_by_one_and_waits_go_together() -> None:
+def test_waits_come_before_the_first_chunk_is_taken() -> None:
+    """So that no transaction is open while a stage is retried."""
+    clock = FakeClock()
+    processor, _ = make_injecting(clock, Faults(ORIGINAL, seed=1))
+    chunks = processor.process(Batch(records("a b c")))
+    waited_until = clock.monotonic()
+    list(chunks)
+    assert clock.monotonic() == waited_until
+
+
+def test_stages_are_retried_one_by_one_and_waits_pass_at_the_same_time() -> None:
     clock, faults = FakeClock(), Faults(ORIGINAL, seed=1)
     started = clock.monotonic()
-    done = disturbed(clock, faults).process(records(*["a b c"] * 300))
-    assert not done.parts[0].rejected
+    processor, _ = make_injecting(clock, faults)
+    take(processor, records(*["a b c"] * 300))
+    assert not processor.state_updates().rejected
     assert clock.monotonic() - started < 12 * 2.25 + 12 * WAIT_S_MAX
     filtered = faults.injected["filter_input", "delay"] - faults.injected["filter_input", "value-error"]
     split = faults.injected["get_words", "delay"] - faults.injected["get_words", "value-error"]
-    found = faults.injected["find_anagrams", "delay"] - faults.injected["find_anagrams", "value-error"]
-    assert (filtered, split, found) == (300, 300, 900)  # each succeeds once, and is not done again
+    looked_up = faults.injected["find_anagrams", "delay"] - faults.injected["find_anagrams", "value-error"]
+    assert (filtered, split, looked_up) == (300, 300, 900)  # each succeeds once, and is not repeated
 
 
-def test_only_a_record_whose_attempts_are_spent_is_rejected() -> None:
+def test_only_a_record_whose_attempts_are_exhausted_is_rejected() -> None:
     faults = Faults(FaultPlan(stages={Stage.FIND_ANAGRAMS: StageFault(rate=0.7)}))
-    done = disturbed(FakeClock(), faults).process(records(*["a"] * 1000))
-    made = [record for step in done.parts[0].steps() for record in step]
-    rejected = done.parts[0].rejected
-    assert 0 < len(rejected) < 60  # 0.7 ** 12 is 1.4 %
-    assert list(done.parts[0].was_rejected()) == [record.topic == "dead" for record in made]
-    assert {(why.reason, why.stage, why.attempts) for why in rejected.values()} == {
-        (Reason.RETRIES_EXHAUSTED, "find_anagrams", 12)
-    }
+    processor, _ = make_injecting(FakeClock(), faults)
+    outputs = take(processor, records(*["a"] * 1000))
+    dead_letters = [record for record in outputs if record.topic == "dead"]
+    assert 0 < len(dead_letters) < 60  # 0.7 ** 12 is 1.4 %
+    assert processor.state_updates().rejected == {"retries-exhausted": len(dead_letters)}
 
 
-def test_fault_that_is_not_passing_rejects_at_once() -> None:
+def test_fault_that_is_not_transient_rejects_at_once() -> None:
     faults = Faults(plan(rate=1.0, error=Failure.REJECTED))
-    part = disturbed(FakeClock(), faults).process(records("a")).parts[0]
-    assert [record.topic for step in part.steps() for record in step] == ["dead"]
-    assert part.rejected[0].attempts == 1
+    processor, _ = make_injecting(FakeClock(), faults)
+    assert [record.topic for record in take(processor, records("a"))] == ["dead"]
     assert faults.injected == {("get_words", "rejected"): 1}
 
 
-def test_deadline_ends_a_batch_and_the_rest_is_done_in_the_next_ones() -> None:
+def test_deadline_ends_a_batch_and_later_ones_process_the_rest() -> None:
     clock, texts = FakeClock(), ["a b c"] * 30
-    processor = disturbed(clock, Faults(ORIGINAL, seed=2), deadline_s=3.0)
-    left, outcomes, batches = records(*texts), 0, 0
-    while left:
+    processor, retrier = make_injecting(clock, Faults(ORIGINAL, seed=2), deadline_s=3.0)
+    remaining, outcomes, batches = records(*texts), 0, 0
+    while remaining:
         batches += 1
         started = clock.monotonic()
-        done = processor.process([*left])
+        outcomes += len(take(processor, remaining))
         assert clock.monotonic() - started < 3.0 + 2.25 + WAIT_S_MAX
-        outcomes += sum(len(step) for part in done.parts.values() for step in part.steps())
-        assert not any(part.rejected for part in done.parts.values())
-        left = [record for record in left if record.offset >= done.undone.get(0, len(texts))]
+        updates = processor.state_updates()
+        assert not updates.rejected
+        start = updates.unprocessed.get(0, len(texts))
+        remaining = [record for record in remaining if record.offset >= start]
     assert (outcomes, batches > 1) == (30, True)
-    assert not processor._retrier._before
+    assert not retrier._attempts
 
 
 @UNHURRIED
@@ -246,21 +242,21 @@ def test_faults_change_nothing_that_is_counted(texts: list[str], seed: int) -> N
         pipeline = FakePipeline()
         for text in texts:
             pipeline.submit(text)
-        pipeline.drain(FakeProcess(pipeline.cluster, pipeline.names, pipeline.index, tuning=tuning))
+        pipeline.drain(FakeProcess(pipeline.cluster, pipeline.names, pipeline.fold, tuning=tuning))
         return pipeline.results(), pipeline.totals(), pipeline.dead_letters()
 
-    calm = Tuning(retry_attempts_max=12, batch_records_max=3)
+    calm = Tuning(retry_attempts_max=12, batch_records_max=3, tokens=blob_tokens)
     assert outcome(replace(calm, plan=ORIGINAL.with_options(seed))) == outcome(calm)
 
 
-def test_every_record_is_counted_or_a_dead_letter_where_attempts_are_spent() -> None:
+def test_every_record_is_counted_or_a_dead_letter_when_attempts_are_exhausted() -> None:
     pipeline = FakePipeline()
     for _ in range(200):
         pipeline.submit("cat")
     often = FaultPlan(stages={Stage.GET_WORDS: StageFault(rate=1 / 3)})
-    pipeline.drain(FakeProcess(pipeline.cluster, pipeline.names, pipeline.index, tuning=Tuning(plan=often)))
-    letters = pipeline.dead_letters()
-    assert 0 < len(letters) < 30  # 1/27 of them
+    pipeline.drain(FakeProcess(pipeline.cluster, pipeline.names, pipeline.fold, tuning=Tuning(plan=often)))
+    dead_letters = pipeline.dead_letters()
+    assert 0 < len(dead_letters) < 30  # 1/27 of them
     assert {letter["dead-letter.stage"] for letter in letters} == {"get_words"}
     assert {letter["dead-letter.attempts"] for letter in letters} == {"3"}
     assert pipeline.totals() == {"act": 200 - len(letters)} == {"act": len(pipeline.results())}
@@ -268,5 +264,5 @@ def test_every_record_is_counted_or_a_dead_letter_where_attempts_are_spent() -> 
 
 def test_without_a_plan_a_record_meets_nothing_of_this() -> None:
     pipeline = FakePipeline()
-    worker = FakeProcess(pipeline.cluster, pipeline.names, pipeline.index)
+    worker = FakeProcess(pipeline.cluster, pipeline.names, pipeline.fold)
     assert not isinstance(worker.worker._processor, FaultInjectingProcessor)
