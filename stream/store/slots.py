@@ -1,10 +1,10 @@
-"""Who a worker is: a folder of its own under the state folder, and a stable id in it.
+"""Slots: each worker has a folder of its own in the state folder, and a stable id in it.
 
 STATE_DIR/GROUP_ID/          readable by its owner only
-    worker-0/  worker-1/     the next free one is taken; `lock` is held while its worker lives
-        lock  instance-id    the id was drawn once, and stays
+    worker-0/  worker-1/     a worker takes the first free one, and holds `lock` while it lives
+        lock  instance-id    the id is drawn once and never changes
         partition-0/ …       stores
-    instance-NAME/           with INSTANCE_ID=NAME: that one and no other
+    instance-NAME/           the slot of the worker with INSTANCE_ID=NAME
 """
 
 import fcntl
@@ -23,11 +23,11 @@ _OWNER_ONLY = 0o700
 
 @dataclass(slots=True)
 class Slot:
-    """A worker's folder and id, held until it is closed or the process ends.
+    """The folder and id of a worker, held until `close` or the end of the process.
 
     Attributes:
-        folder: for the stores.
-        instance_id: stable over restarts.
+        folder: where the stores are.
+        instance_id: stable across restarts.
     """
 
     folder: Path
@@ -35,7 +35,7 @@ class Slot:
     _lock: int
 
     def close(self) -> None:
-        """Let the next worker have it."""
+        """Release the slot for the next worker."""
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
@@ -50,10 +50,10 @@ class Slot:
 
 
 def claim_slot(state_dir: Path, group_id: str, instance_id: str | None) -> Slot:
-    """Take the folder of `instance_id`, or without one the first that no living worker holds.
+    """Claim the slot of `instance_id`; without an id the first one that no running worker holds.
 
     Raises:
-        Misconfigured: the folder cannot be written, or a worker of this `instance_id` runs.
+        Misconfigured: the folder cannot be written, or a worker with this `instance_id` is running.
     """
     group = state_dir / _folder_name(group_id)
     try:
@@ -62,8 +62,8 @@ def claim_slot(state_dir: Path, group_id: str, instance_id: str | None) -> Slot:
             slot = _claim(group / f"instance-{instance_id}", instance_id)
             if slot is None:
                 raise Misconfigured(
-                    f"a worker with STREAM_INSTANCE_ID={instance_id} runs already on {group}",
-                    "give each worker an STREAM_INSTANCE_ID of its own, or none",
+                    f"a worker with STREAM_INSTANCE_ID={instance_id} already runs in {group}",
+                    "set a different STREAM_INSTANCE_ID for each worker, or none",
                 )
             return slot
         for number in range(SLOTS_MAX):
@@ -73,9 +73,9 @@ def claim_slot(state_dir: Path, group_id: str, instance_id: str | None) -> Slot:
     except OSError as error:
         raise Misconfigured(
             f"the state folder {group} cannot be used: {error.strerror}",
-            "set STREAM_STATE_DIR to a folder that can be written",
+            "set STREAM_STATE_DIR to a writable folder",
         ) from error
-    raise Misconfigured(f"{SLOTS_MAX} workers run on {group}", "set another STREAM_STATE_DIR")
+    raise Misconfigured(f"{SLOTS_MAX} workers already run in {group}", "set another STREAM_STATE_DIR")
 
 
 def _claim(folder: Path, instance_id: str | None) -> Slot | None:
@@ -86,22 +86,22 @@ def _claim(folder: Path, instance_id: str | None) -> Slot | None:
     except BlockingIOError:
         os.close(lock)
         return None
-    return Slot(folder, instance_id or _kept_id(folder / "instance-id"), lock)
+    return Slot(folder, instance_id or _stable_id(folder / "instance-id"), lock)
 
 
-def _kept_id(path: Path) -> str:
+def _stable_id(path: Path) -> str:
     try:
-        kept = path.read_text(encoding="ascii").strip()
+        instance_id = path.read_text(encoding="ascii").strip()
     except FileNotFoundError:
-        kept = ""
-    if not kept:
-        kept = secrets.token_hex(6)
+        instance_id = ""
+    if not instance_id:
+        instance_id = secrets.token_hex(6)
         temporary = path.with_suffix(".new")
-        temporary.write_text(kept + "\n", encoding="ascii")
+        temporary.write_text(instance_id + "\n", encoding="ascii")
         temporary.replace(path)
-    return kept
+    return instance_id
 
 
 def _folder_name(group_id: str) -> str:
-    """A group id may hold any character; a folder's name may not."""
+    """Escape a group id, which may contain any character, for use as the name of a folder."""
     return "".join(c if c.isalnum() or c in "._-" else f"%{ord(c):02x}" for c in group_id)

@@ -17,7 +17,7 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
 from support.environment import SHORT_SESSIONS, SOON_ABORTED, own_env
-from support.firing import Watching, free_port, watching
+from support.firing import Prometheus, free_port, run_prometheus
 from support.ops import PROMETHEUS, alerts, docker, image
 from support.process import COMMAND, WorkerProcess
 from support.topics import admin_of, make_topics, produce, read, wait_until
@@ -42,12 +42,12 @@ FAST_METADATA = "topic.metadata.refresh.interval.ms=1000\nmetadata.max.age.ms=10
 
 
 @pytest.fixture(scope="module")
-def prometheus() -> Iterator[Watching]:
+def prometheus() -> Iterator[Prometheus]:
     if not docker():
         pytest.skip("no Docker engine")
     if not image(PROMETHEUS, pull=True):
         pytest.skip(f"the image {PROMETHEUS} cannot be had")
-    with watching() as found:
+    with run_prometheus() as found:
         yield found
 
 
@@ -56,7 +56,7 @@ class Scene:
     """A broker, topics, and what runs on them."""
 
     broker: EmbeddedBroker
-    prometheus: Watching
+    prometheus: Prometheus
     env: dict[str, str]
     folder: Path
     port: int = field(default_factory=free_port)
@@ -117,7 +117,7 @@ def shared() -> Iterator[EmbeddedBroker]:
 
 
 @pytest.fixture
-def scene(shared: EmbeddedBroker, prometheus: Watching, tmp_path: Path) -> Iterator[Scene]:
+def scene(shared: EmbeddedBroker, prometheus: Prometheus, tmp_path: Path) -> Iterator[Scene]:
     env = make_topics(own_env(shared.bootstrap_servers, tmp_path), partitions=2)
     scene = Scene(shared, prometheus, env, tmp_path)
     yield scene
@@ -125,7 +125,7 @@ def scene(shared: EmbeddedBroker, prometheus: Watching, tmp_path: Path) -> Itera
 
 
 @pytest.fixture
-def own_broker(prometheus: Watching, tmp_path: Path) -> Iterator[Scene]:
+def own_broker(prometheus: Prometheus, tmp_path: Path) -> Iterator[Scene]:
     """A scene whose broker may be stopped."""
     with EmbeddedBroker(properties=SHORT_SESSIONS, heap_mib=512) as broker:
         env = make_topics(own_env(broker.bootstrap_servers, tmp_path), partitions=2)
@@ -281,7 +281,7 @@ def test_alert_fires_when_the_audit_comes_to_no_end(own_broker: Scene) -> None:
     told("StreamAuditStale", "the broker is killed", own_broker.prometheus.wait_for("StreamAuditStale", 120))
 
 
-def test_alert_fires_when_transactions_fail(prometheus: Watching, tmp_path: Path) -> None:
+def test_alert_fires_when_transactions_fail(prometheus: Prometheus, tmp_path: Path) -> None:
     proxy = FaultProxy()
     with (
         proxy,

@@ -1,4 +1,4 @@
-"""Apache Kafka in a container: testcontainers' own KafkaContainer starts images of another maker only."""
+"""Apache Kafka in a container: testcontainers' own KafkaContainer supports only images of another vendor."""
 
 import socket
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,7 @@ IMAGE = "apache/kafka:4.3.1"
 
 @contextmanager
 def docker_kafka(properties: Mapping[str, str]) -> Iterator[str]:
-    """Start a broker whose advertised port is known before it starts; yield its address."""
+    """Start a broker with an advertised port that is chosen before the start; yield its address."""
     from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - needs a Docker engine
     from testcontainers.core.wait_strategies import LogMessageWaitStrategy  # noqa: PLC0415
 
@@ -19,7 +19,7 @@ def docker_kafka(properties: Mapping[str, str]) -> Iterator[str]:
     defaults = {
         "node.id": "1",
         "process.roles": "broker,controller",
-        # The broker speaks to itself, too (transaction markers), and cannot by the host's port.
+        # The broker also connects to itself (transaction markers), which fails on the port of the host.
         "listeners": "HOST://:9092,PLAINTEXT://:19092,CONTROLLER://:9093",
         "advertised.listeners": f"HOST://localhost:{port},PLAINTEXT://localhost:19092",
         "inter.broker.listener.name": "PLAINTEXT",

@@ -1,4 +1,4 @@
-"""A real Prometheus with the alerts of ops/prometheus, an hour of theirs in a minute."""
+"""A real Prometheus with the alerts of ops/prometheus; an hour of a rule takes a minute."""
 
 import json
 import re
@@ -20,13 +20,12 @@ from support.ops import PROMETHEUS, RULES
 from support.topics import wait_until
 
 SCALE = 60
-SLOWER = {"StreamRebalanceStorm": 10}  # a rebalance takes its seconds
+SLOWER = {"StreamRebalanceStorm": 10}  # a rebalance takes seconds
 UNITS_S = {"m": 60, "h": 3_600, "d": 86_400}
-THRESHOLDS_S = {"60": "3", "900": "15"}  # seconds that something may stand still
+THRESHOLDS_S = {"60": "3", "900": "15"}  # seconds without progress
 
 
 def scaled(span: str, scale: int = SCALE) -> str:
-    """`10m` -> `10s`"""
     number, unit = int(span[:-1]), span[-1]
     return f"{max(1, number * UNITS_S[unit] // scale)}s"
 
@@ -36,16 +35,16 @@ def _span(scale: int, found: re.Match[str]) -> str:
 
 
 def scaled_rules() -> str:
-    """The rules, all their times divided by 60; what they say and how they say it stays."""
-    found = yaml.safe_load(RULES.read_text())
-    for group in found["groups"]:
+    """Return the rules with all times divided by 60, otherwise unchanged."""
+    rules = yaml.safe_load(RULES.read_text())
+    for group in rules["groups"]:
         for rule in group["rules"]:
             scale = SLOWER.get(rule.get("alert"), SCALE)
             query = re.sub(r"\[(\d+[mhd])\]", partial(_span, scale), rule["expr"])
             rule["expr"] = re.sub(r"> (60|900)\b", lambda m: f"> {THRESHOLDS_S[m[1]]}", query)
             if "for" in rule:
                 rule["for"] = scaled(rule["for"])
-    return str(yaml.safe_dump(found))
+    return str(yaml.safe_dump(rules))
 
 
 def free_port() -> int:
@@ -54,38 +53,38 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class Watching:
-    """Prometheus; `scrape` says whom."""
+class Prometheus:
+    """A running Prometheus; `scrape` sets its targets."""
 
     def __init__(self, folder: Path, port: int) -> None:
         self._folder = folder
         self._address = f"http://127.0.0.1:{port}"
 
     def scrape(self, **ports: int) -> None:
-        """Job, with _ for -, -> port; nobody else."""
+        """Scrape only these jobs (with `_` for `-`) on these ports."""
         targets = [
             {"targets": [f"127.0.0.1:{port}"], "labels": {"job": job.replace("_", "-")}}
             for job, port in ports.items()
         ]
         (self._folder / "targets.json").write_text(json.dumps(targets))
 
-    def asked(self, path: str) -> Any:
-        with urlopen(f"{self._address}/api/v1/{path}", timeout=5) as answer:
-            return json.loads(answer.read())["data"]
+    def query_api(self, path: str) -> Any:
+        with urlopen(f"{self._address}/api/v1/{path}", timeout=5) as response:
+            return json.loads(response.read())["data"]
 
     def firing(self) -> set[str]:
-        found = self.asked("alerts")["alerts"]
-        return {each["labels"]["alertname"] for each in found if each["state"] == "firing"}
+        alerts = self.query_api("alerts")["alerts"]
+        return {each["labels"]["alertname"] for each in alerts if each["state"] == "firing"}
 
     def wait_for(self, alert: str, seconds: float) -> float:
-        """Return the seconds until it fires."""
-        began = time.monotonic()
+        """Wait until an alert fires; return the seconds that it took."""
+        started = time.monotonic()
         wait_until(lambda: alert in self.firing(), seconds, every=0.25)
-        return time.monotonic() - began
+        return time.monotonic() - started
 
 
 @contextmanager
-def watching() -> Iterator[Watching]:
+def run_prometheus() -> Iterator[Prometheus]:
     folder = Path(tempfile.mkdtemp(prefix="anagram-stream-alerts-"))
     folder.chmod(0o755)
     port, name = free_port(), folder.name
@@ -97,23 +96,23 @@ def watching() -> Iterator[Watching]:
         "  - job_name: any\n"
         "    file_sd_configs: [{files: [/etc/prometheus/targets.json], refresh_interval: 1s}]\n"
     )
-    found = Watching(folder, port)
-    found.scrape()
+    prometheus = Prometheus(folder, port)
+    prometheus.scrape()
     command = ["docker", "run", "--detach", "--rm", "--name", name, "--network", "host"]
     mount = ["-v", f"{folder}:/etc/prometheus:ro", PROMETHEUS]
     options = ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/tmp/data"]
     listen = f"--web.listen-address=127.0.0.1:{port}"
     subprocess.run([*command, *mount, *options, listen], check=True, capture_output=True)
     try:
-        wait_until(lambda: _answers(found), 30)
-        yield found
+        wait_until(lambda: _is_ready(prometheus), 30)
+        yield prometheus
     finally:
         subprocess.run(["docker", "rm", "--force", name], check=False, capture_output=True)
         shutil.rmtree(folder)
 
 
-def _answers(prometheus: Watching) -> bool:
+def _is_ready(prometheus: Prometheus) -> bool:
     try:
-        return bool(prometheus.asked("rules"))
+        return bool(prometheus.query_api("rules"))
     except (URLError, OSError):
         return False

@@ -1,4 +1,4 @@
-"""What lies in ops/: dashboards, alerts, runbooks; and the engine that runs containers."""
+"""The contents of ops/ (dashboards, alerts, runbooks), and the container engine."""
 
 import json
 import os
@@ -35,13 +35,13 @@ def panels(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def queries() -> Iterator[tuple[str, str]]:
-    """(where, PromQL) of every panel, with the variables filled in."""
+    """Yield (location, PromQL) of every panel, with the variables replaced."""
     for dashboard in dashboards():
         for panel in panels(dashboard):
             for target in panel["targets"]:
                 query = target["expr"].replace("$job", ".+").replace("$instance", ".+")
-                where = f"{dashboard['title']} / {panel['title']} / {target['refId']}"
-                yield where, query.replace("$__rate_interval", "30s")
+                location = f"{dashboard['title']} / {panel['title']} / {target['refId']}"
+                yield location, query.replace("$__rate_interval", "30s")
 
 
 def rules() -> list[dict[str, Any]]:
@@ -54,7 +54,7 @@ def alerts() -> list[dict[str, Any]]:
 
 
 def without_labels(query: str) -> str:
-    """A query without its matchers and label lists: what looks like a name in it is one."""
+    """Return a query without matchers and label lists, so that only names of metrics are left."""
     bare = re.sub(r"\{[^}]*\}", "{}", query)
     return re.sub(r"\b(?:by|on|ignoring)\s*\([^)]*\)", "", bare)
 
@@ -64,31 +64,31 @@ def names_in(query: str) -> set[str]:
 
 
 def exported() -> dict[str, set[str]]:
-    """Metric -> the names of its series, for all that the code exports."""
-    found: dict[str, set[str]] = {}
+    """Return metric -> names of its series, for every metric that the code exports."""
+    series: dict[str, set[str]] = {}
     ours, audit = Metrics().registry.collect(), AuditMetrics().registry.collect()
     for family in (*ours, *audit, *process_metrics({}, {})):
-        found[family.name] = {family.name + end for end in SUFFIXES.get(family.type, ("",))}
-    return found
+        series[family.name] = {family.name + end for end in SUFFIXES.get(family.type, ("",))}
+    return series
 
 
 @cache
 def docker() -> str:
-    """The engine's version; nothing where none answers."""
+    """Return the version of the container engine; empty if there is none."""
     if shutil.which("docker") is None:
         return ""
-    asked = ["docker", "info", "--format", "{{.ServerVersion}}"]
-    done = subprocess.run(asked, capture_output=True, text=True, timeout=30, check=False)
+    command = ["docker", "info", "--format", "{{.ServerVersion}}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
 @cache
 def image(name: str, *, pull: bool) -> bool:
-    """Whether an image is here, or can be had."""
+    """Return whether an image exists here or can be pulled."""
     if not docker():
         return False
-    here = ["docker", "image", "inspect", name]
-    if subprocess.run(here, capture_output=True, check=False).returncode == 0:
+    inspect = ["docker", "image", "inspect", name]
+    if subprocess.run(inspect, capture_output=True, check=False).returncode == 0:
         return True
     if not pull:
         return False
@@ -100,9 +100,9 @@ def image(name: str, *, pull: bool) -> bool:
 
 
 def promtool() -> list[str] | None:
-    """The command that runs promtool on ops/prometheus: its own, or the image's."""
-    if found := shutil.which("promtool"):
-        return [found]
+    """Return the command that runs promtool on ops/prometheus, installed or in a container."""
+    if path := shutil.which("promtool"):
+        return [path]
     if image(PROMETHEUS, pull=False):
         folder = OPS / "prometheus"
         mount = ["-v", f"{folder}:{folder}:ro", "-v", f"{folder}/rules:/etc/prometheus/rules:ro"]

@@ -1,4 +1,4 @@
-"""A broker behind TLS, SCRAM and ACLs; certificates, users and grants are made here."""
+"""A broker with TLS, SCRAM and ACLs, and its certificates, users and grants."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -42,7 +42,7 @@ OPERATIONS = {
 
 @dataclass(frozen=True)
 class SecureBroker:
-    """Its plain listener is the administrator's; the secure one is for users."""
+    """A broker with a plain listener for the administrator and a secure one for users."""
 
     broker: EmbeddedBroker
     ca: Path
@@ -54,30 +54,30 @@ class SecureBroker:
 
     def add_user(self, user: str, password: str) -> None:
         info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
-        done = self.admin.alter_user_scram_credentials(
+        futures = self.admin.alter_user_scram_credentials(
             [UserScramCredentialUpsertion(user, info, password.encode())]
         )
-        done[user].result(30)
+        futures[user].result(30)
 
-    def grant(self, user: str, needs: Iterable[RequiredAcl]) -> None:
+    def grant(self, user: str, acls: Iterable[RequiredAcl]) -> None:
         bindings = [
             AclBinding(
-                RESOURCES[need.resource],
-                need.name,
-                ResourcePatternType.PREFIXED if need.prefixed else ResourcePatternType.LITERAL,
+                RESOURCES[acl.resource],
+                acl.name,
+                ResourcePatternType.PREFIXED if acl.prefixed else ResourcePatternType.LITERAL,
                 f"User:{user}",
                 "*",
                 OPERATIONS[operation],
                 AclPermissionType.ALLOW,
             )
-            for need in needs
-            for operation in need.operations
+            for acl in acls
+            for operation in acl.operations
         ]
         for future in self.admin.create_acls(bindings).values():
             future.result(30)
 
     def client_config(self, folder: Path, user: str, password: str, ca: Path | None = None) -> Path:
-        """The file for STREAM_KAFKA_CONFIG."""
+        """Write and return the file for STREAM_KAFKA_CONFIG."""
         path = folder / f"{user}.properties"
         path.write_text(
             "security.protocol=SASL_SSL\nsasl.mechanism=SCRAM-SHA-512\n"
@@ -87,7 +87,7 @@ class SecureBroker:
 
 
 def pkcs8(key: bytes) -> bytes:
-    """Java reads no other form of an unencrypted key."""
+    """Convert an unencrypted key to PKCS 8, the only form that Java reads."""
     return load_pem_private_key(key, password=None).private_bytes(
         Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
     )
@@ -103,7 +103,7 @@ def secure_broker(folder: Path, properties: dict[str, str]) -> Iterator[SecureBr
     prefix = f"listener.name.{LISTENER.lower()}."
     secured = {
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        "super.users": "User:ANONYMOUS",  # who comes by the plain listener: broker, controller, administrator
+        "super.users": "User:ANONYMOUS",  # users of the plain listener: broker, controller, administrator
         "sasl.enabled.mechanisms": "SCRAM-SHA-512",
         f"{prefix}scram-sha-512.sasl.jaas.config": (
             "org.apache.kafka.common.security.scram.ScramLoginModule required;"
@@ -117,7 +117,7 @@ def secure_broker(folder: Path, properties: dict[str, str]) -> Iterator[SecureBr
 
 
 def another_ca(folder: Path) -> Path:
-    """Of nobody's broker."""
+    """Write and return the certificate of an authority that no broker uses."""
     path = folder / "other-ca.pem"
     trustme.CA().cert_pem.write_to_path(str(path))
     return path

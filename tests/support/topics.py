@@ -1,4 +1,4 @@
-"""Topics of a test: making, filling, reading."""
+"""Creates, fills and reads the topics of a test."""
 
 import re
 import time
@@ -15,13 +15,13 @@ from stream.kafka import clients, topics
 from stream.kafka.reader import StoredRecord, read_topic
 
 T = TypeVar("T")
-AHEAD_MAX = 20_000
+QUEUED_RECORDS_MAX = 20_000
 
 
 def settings_of(env: dict[str, str], **overrides: Any) -> Settings:
-    """Settings from a test's environment, without touching the process's own."""
-    given = {name.removeprefix("STREAM_").lower(): value for name, value in env.items()}
-    return Settings(_env_file=None, **{**given, **overrides})
+    """Return the settings of a test's environment, independent of the environment of this process."""
+    values = {name.removeprefix("STREAM_").lower(): value for name, value in env.items()}
+    return Settings(_env_file=None, **{**values, **overrides})
 
 
 def admin_of(env: dict[str, str]) -> clients.Admin:
@@ -41,7 +41,7 @@ def produce(
         {"bootstrap.servers": env["STREAM_BOOTSTRAP_SERVERS"], "message.max.bytes": 20_000_000}
     )
     for key, value in records:
-        while len(producer) >= AHEAD_MAX:
+        while len(producer) >= QUEUED_RECORDS_MAX:
             producer.poll(0.1)
         producer.produce(env["STREAM_INPUT_TOPIC"], value, key, **options)
         producer.poll(0)
@@ -49,7 +49,7 @@ def produce(
 
 
 def read(env: dict[str, str], role: str) -> list[StoredRecord]:
-    """All committed records of one of the four topics."""
+    """Return all committed records of one of the four topics."""
     settings = settings_of(env)
     name = topics.names(settings)[role]
     return list(read_topic(clients.reader_options(settings), admin_of(env), name))
@@ -60,7 +60,7 @@ def results(env: dict[str, str]) -> list[dict[str, Any]]:
 
 
 def totals(env: dict[str, str]) -> dict[str, int]:
-    """The public table: last value per partition and key, summed over partitions."""
+    """Return the totals: the last value per partition and key, summed over partitions."""
     last = {(r.partition, r.key): r.value for r in read(env, "count")}
     summed: Counter[str] = Counter()
     for (_, key), value in last.items():
@@ -68,12 +68,12 @@ def totals(env: dict[str, str]) -> dict[str, int]:
     return dict(summed)
 
 
-def wait_until(holds: Callable[[], Any], seconds: float, every: float = 0.2) -> None:
-    """Wait until `holds` is true; a broker that is away meanwhile does not matter."""
+def wait_until(condition: Callable[[], Any], seconds: float, every: float = 0.2) -> None:
+    """Wait until `condition` is true; ignore an unavailable broker meanwhile."""
     deadline = time.monotonic() + seconds
     while True:
         try:
-            if holds():
+            if condition():
                 return
         except Retriable:
             pass
@@ -82,14 +82,14 @@ def wait_until(holds: Callable[[], Any], seconds: float, every: float = 0.2) -> 
 
 
 def plain_words(text: str) -> list[str]:
-    """The rule for words, written a second time and plainly."""
+    """Split a text into words, independently of the core."""
     spaced = text.replace("-", " ")
     kept = "".join(c for c in spaced if c.isspace() or re.fullmatch("[A-Za-z0-9]", c))
     return [word.lower() for word in kept.split()]
 
 
 def plain_totals(texts: Iterable[str], dictionary: Sequence[str]) -> dict[str, int]:
-    """The totals of texts, counted independently of the core."""
+    """Count the totals of texts, independently of the core."""
     known = {"".join(sorted(word)) for word in dictionary}
     memo: dict[str, str] = {}
     counted: Counter[str] = Counter()
