@@ -46,7 +46,7 @@ def probe(worker: WorkerProcess, name: str) -> tuple[int, Any]:
 
 
 def produce_in_transactions(env: Mapping[str, str], transactions: int, *, abort_last: bool) -> None:
-    """Leave markers, and aborted records, after the last record on each partition."""
+    """Leave commit markers, and aborted records, after the last record of each partition."""
     producer = Producer(
         {"bootstrap.servers": env["STREAM_BOOTSTRAP_SERVERS"], "transactional.id": env["STREAM_GROUP_ID"]}
     )
@@ -63,7 +63,7 @@ def produce_in_transactions(env: Mapping[str, str], transactions: int, *, abort_
             producer.commit_transaction(30)
 
 
-def test_lag_is_exactly_0_when_idle_though_markers_and_aborted_records_take_offsets(
+def test_lag_of_an_idle_worker_is_0_although_markers_and_aborted_records_take_offsets(
     stream_env: dict[str, str], tmp_path: Path
 ) -> None:
     with WorkerProcess(stream_env, tmp_path / "log") as worker:
@@ -74,7 +74,7 @@ def test_lag_is_exactly_0_when_idle_though_markers_and_aborted_records_take_offs
         assert samples(worker, "stream_lag_seconds") == {"0": 0.0, "1": 0.0}
         assert probe(worker, "ready")[0] == 200
         worker.stop()
-    with WorkerProcess(stream_env, tmp_path / "again") as worker:  # begins at the markers
+    with WorkerProcess(stream_env, tmp_path / "again") as worker:  # starts at the markers
         worker.wait_for("partition running", times=2)
         wait_until(lambda: samples(worker, "stream_lag_records") == {"0": 0.0, "1": 0.0}, 10)
 
@@ -91,7 +91,7 @@ main()
 """
 
 
-def test_a_loop_that_hangs_is_not_live_and_its_stacks_are_logged_once(
+def test_a_hanging_loop_is_not_live_and_its_stacks_are_logged_once(
     stream_env: dict[str, str], tmp_path: Path
 ) -> None:
     with WorkerProcess(stream_env, tmp_path / "log", ("-c", HANGING)) as worker:
@@ -103,41 +103,41 @@ def test_a_loop_that_hangs_is_not_live_and_its_stacks_are_logged_once(
         assert samples(worker, "stream_live") == {"": 0.0}
         assert samples(worker, "stream_open_transaction_age_seconds")[""] > 2
         time.sleep(2.5)
-        (said,) = worker.events("loop hangs")
-    assert any("loop.py" in frame for frame in said["stacks"]["MainThread"])
-    assert any("transaction.py" in frame for stack in said["stacks"].values() for frame in stack)
-    assert "silent" not in json.dumps(said), "no text is in it"
+        (event,) = worker.events("loop hangs")
+    assert any("loop.py" in frame for frame in event["stacks"]["MainThread"])
+    assert any("transaction.py" in frame for stack in event["stacks"].values() for frame in stack)
+    assert "silent" not in json.dumps(event), "the text of a blob is never logged"
 
 
-def test_probes_tell_of_a_restore_until_it_is_done(stream_env: dict[str, str], tmp_path: Path) -> None:
-    """A transaction that is open in the changelog is waited for."""
+def test_probes_report_a_restore_until_it_ends(stream_env: dict[str, str], tmp_path: Path) -> None:
+    """The restore waits for an open transaction in the changelog."""
     options = {"transactional.id": "open-" + stream_env["STREAM_GROUP_ID"], "transaction.timeout.ms": 60_000}
-    other = Producer({"bootstrap.servers": stream_env["STREAM_BOOTSTRAP_SERVERS"], **options})
-    other.init_transactions(30)
-    other.begin_transaction()
-    other.produce(stream_env["STREAM_COUNT_TOPIC"], b"1", b"act", partition=0)
-    other.flush(30)
+    producer = Producer({"bootstrap.servers": stream_env["STREAM_BOOTSTRAP_SERVERS"], **options})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(stream_env["STREAM_COUNT_TOPIC"], b"1", b"act", partition=0)
+    producer.flush(30)
     with WorkerProcess(stream_env, tmp_path / "log") as worker:
         worker.wait_for("partition running")
         status, body = probe(worker, "started")
         assert (status, body["joined"], body["restore_remaining_offsets"] >= 0) == (503, True, True)
-        assert [each["partition"] for each in body["restoring"]] == [0]
+        assert [restore["partition"] for restore in body["restoring"]] == [0]
         assert probe(worker, "ready")[0] == 503
         assert samples(worker, "stream_paused_partitions")["restoring"] == 1
-        other.abort_transaction(30)
+        producer.abort_transaction(30)
         wait_until(lambda: probe(worker, "ready")[0] == 200, 30)
         assert probe(worker, "started")[0] == 200
 
 
 @pytest.mark.embedded
-def test_probes_and_metrics_of_a_worker_whose_broker_is_away(tmp_path: Path) -> None:
+def test_a_worker_without_a_broker_is_live_and_not_ready(tmp_path: Path) -> None:
     with EmbeddedBroker(heap_mib=512) as broker:
         env = make_topics(own_env(broker.bootstrap_servers, tmp_path), partitions=2)
         with WorkerProcess({**env, "STREAM_PROCESSES": "1"}, tmp_path / "log") as worker:
             worker.wait_for("partition running", times=2)
-            broker.kill()  # while there is nothing to do
+            broker.kill()  # while the worker is idle
             wait_until(lambda: probe(worker, "ready")[0] == 503, 20)
             assert samples(worker, "stream_broker_away") == {"": 1.0}
-            assert probe(worker, "live")[0] == 200, "to wait is not to hang"
+            assert probe(worker, "live")[0] == 200, "a worker that waits does not hang"
             broker.start()
             wait_until(lambda: probe(worker, "ready")[0] == 200, 60)

@@ -25,7 +25,7 @@ PARTITIONS = 4
 
 @pytest.fixture
 def env(kafka: str, tmp_path: Path) -> dict[str, str]:
-    """Two processes, four partitions."""
+    """Settings for two processes and four partitions."""
     return make_topics({**own_env(kafka, tmp_path), "STREAM_PROCESSES": "2"}, PARTITIONS)
 
 
@@ -50,19 +50,19 @@ def ready(worker: WorkerProcess) -> dict[str, Any]:
 
 
 def wait_ready(worker: WorkerProcess) -> None:
-    """Ready, and the partitions shared."""
+    """Wait until every process has partitions and is ready."""
     worker.wait_for("telemetry listens")
 
-    def shared() -> bool:
+    def all_ready() -> bool:
         assert worker.process.poll() is None, worker.log.read_text()[-3000:]
         body = ready(worker)
         return bool(body["ready"]) and all(process["ready"] for process in body["processes"].values())
 
-    wait_until(shared, 60)
+    wait_until(all_ready, 60)
 
 
 def started(worker: WorkerProcess, number: int) -> list[str]:
-    """The instances that process has started as."""
+    """Return the instance id of each start of a process."""
     return [event["instance"] for event in worker.events("worker started") if event["process"] == number]
 
 
@@ -81,7 +81,7 @@ def test_two_processes_share_the_partitions_and_count_exactly(env: dict[str, str
         records = samples(worker, "stream_records_total")
         assert set(records) == {"0", "1"}
         assert sum(records.values()) == len(blobs)
-        assert min(records.values()) > 0, "both have counted"
+        assert min(records.values()) > 0, "both processes have counted"
         assert samples(worker, "stream_assigned_partitions") == {"0": 2, "1": 2}
         assert worker.stop() == 0
         assert {event["process"] for event in worker.events("worker stopping")} == {0, 1}
@@ -89,7 +89,7 @@ def test_two_processes_share_the_partitions_and_count_exactly(env: dict[str, str
 
 
 @pytest.mark.parametrize("protocol", ["consumer", "classic"])
-def test_a_killed_process_comes_back_and_nothing_is_lost_or_doubled(
+def test_a_killed_process_is_restarted_and_each_record_is_counted_once(
     env: dict[str, str], tmp_path: Path, protocol: str
 ) -> None:
     env = with_protocol(env, protocol, tmp_path, static=protocol == "classic")
@@ -105,11 +105,11 @@ def test_a_killed_process_comes_back_and_nothing_is_lost_or_doubled(
         wait_ready(worker)
         assert samples(worker, "stream_process_restarts_total") == {"0": 1, "1": 1}
         for number in (0, 1):
-            assert len(set(started(worker, number))) == 1, "it has its folder and its id again"
+            assert len(set(started(worker, number))) == 1, "the restarted process has the same folder and id"
         assert worker.stop() == 0
 
 
-def test_who_kills_the_supervisor_takes_the_workers_along_and_a_successor_goes_on(
+def test_workers_end_when_the_supervisor_is_killed_and_a_successor_continues(
     env: dict[str, str], tmp_path: Path
 ) -> None:
     blobs = texts(3000, 20)
@@ -117,17 +117,17 @@ def test_who_kills_the_supervisor_takes_the_workers_along_and_a_successor_goes_o
         wait_ready(worker)
         with Load(env, blobs, 6) as load:
             load.wait_for(0.4)
-            below = psutil.Process(worker.process.pid).children(recursive=True)
-            assert len(below) == 3
+            children = psutil.Process(worker.process.pid).children(recursive=True)
+            assert len(children) == 3
             worker.kill()
-            _, alive = psutil.wait_procs(below, timeout=8)
+            _, alive = psutil.wait_procs(children, timeout=8)
             assert not alive
             worker.start()
         judge(env, blobs)
         assert worker.stop() == 0
 
 
-def test_ready_only_when_all_processes_are(env: dict[str, str], tmp_path: Path) -> None:
+def test_the_worker_is_ready_only_if_every_process_is(env: dict[str, str], tmp_path: Path) -> None:
     with WorkerProcess(env, tmp_path / "log") as worker:
         wait_ready(worker)
         assert get(worker, "/healthz/started")[0] == get(worker, "/healthz/live")[0] == 200
@@ -146,7 +146,7 @@ def test_ready_only_when_all_processes_are(env: dict[str, str], tmp_path: Path) 
         assert samples(worker, "stream_process_up") == {"0": 1, "1": 1}
 
 
-def test_missing_topics_are_told_once(kafka: str, tmp_path: Path) -> None:
+def test_missing_topics_are_reported_once(kafka: str, tmp_path: Path) -> None:
     ended = run({**own_env(kafka, tmp_path), "STREAM_PROCESSES": "2"}, "worker")
     assert ended.returncode == 1
     assert ended.stderr.count("error:") == ended.stderr.count("fix:") == 1
@@ -154,7 +154,9 @@ def test_missing_topics_are_told_once(kafka: str, tmp_path: Path) -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_a_process_that_refuses_stops_all_and_says_why_once(env: dict[str, str], tmp_path: Path) -> None:
+def test_a_process_that_fails_on_purpose_stops_all_and_reports_one_error(
+    env: dict[str, str], tmp_path: Path
+) -> None:
     env = {**env, "STREAM_REJECTED_IN_A_ROW_MAX": "3"}
     produce(env, [(None, b"\xff")] * 10, partition=0)
     with WorkerProcess(env, tmp_path / "log") as worker:
@@ -164,7 +166,7 @@ def test_a_process_that_refuses_stops_all_and_says_why_once(env: dict[str, str],
         assert "Traceback" not in worker.log.read_text()
 
 
-def test_the_option_goes_before_the_setting_and_one_process_has_no_supervisor(
+def test_the_option_overrides_the_setting_and_one_process_has_no_supervisor(
     env: dict[str, str], tmp_path: Path
 ) -> None:
     command = ("-m", "stream", "worker", "--processes", "1")
