@@ -1,8 +1,8 @@
-"""Hold as little as can be: the text is taken in pieces, and nothing is remembered.
+"""Use as little memory as possible: process the text in pieces, without a memo.
 
-What it shows: the memory beyond the dictionary does not grow with the text, only with the words that were
-found. The price is time: each piece goes through the first stages by itself, and each word is looked up
-each time it comes.
+What it shows: apart from the dictionary, memory does not grow with the text, only with the number of
+different words that were counted. The price is time: each piece passes the first stages by itself, and each
+occurrence of a word is looked up.
 """
 
 from collections.abc import Iterator
@@ -16,27 +16,27 @@ PIECE_CHARS = 4096
 
 
 class TaskOrchestrator:
-    """Goes through the text piece by piece."""
+    """Counts piece by piece."""
 
     def process_text(self, text: str) -> dict[str, Any]:
         """Count the anagrams of the text's words."""
         if not isinstance(text, str):
             raise ValueError("a text is a str")  # noqa: TRY004 - the interface
-        began = perf_counter()
+        started = perf_counter()
         steps = stages.current()
         counts: dict[str, int] = {}
         for piece in pieces(text):
             for word in retried(steps.get_words, retried(steps.filter_input, piece)):
                 for anagram in retried(steps.find_anagrams, word):
                     counts[anagram] = counts.get(anagram, 0) + 1
-        return {"runtime": (perf_counter() - began) * 1000, "anagram_counts": counts}
+        return {"runtime": (perf_counter() - started) * 1000, "anagram_counts": counts}
 
 
 def pieces(text: str) -> Iterator[str]:
-    """Cut a text at spaces, so that no word is cut; a piece is longer where there is none."""
-    at = 0
-    while at < len(text):
-        end = text.find(" ", at + PIECE_CHARS)
+    """Split a text at spaces, so that no word is split; a piece is longer if it has no space."""
+    start = 0
+    while start < len(text):
+        end = text.find(" ", start + PIECE_CHARS)
         end = len(text) if end < 0 else end
-        yield text[at:end]
-        at = end
+        yield text[start:end]
+        start = end

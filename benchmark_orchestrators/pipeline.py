@@ -1,8 +1,8 @@
-"""What `hatch run pipeline` runs: the orchestrator that comes with the package.
+"""Use the orchestrator of the package, which `hatch run pipeline` runs.
 
-What it shows: the baseline's rival as it is meant for use. Each stage is tried again by itself; words are
-looked up once for all their occurrences in a text, together where there is something to wait for, and
-nothing is kept.
+What it shows: a pipeline for normal use, in comparison with the baseline. It retries each stage by itself,
+looks up each word once for all its occurrences in a text, concurrently if stages have delays, and keeps no
+memo.
 """
 
 from stream.exercise.orchestrator import TaskOrchestrator

@@ -1,9 +1,9 @@
 """Sort the letters of all words at once, in an array.
 
-What it shows: one call on many words costs less for each than many calls; but the words must get into the
-array and out of it. It needs a long text to win anything: hold `small` against `large`. The dictionary is
-turned into its arrays once, in the constructor. It uses the first two stages; the look-up itself is its
-own, so that under `--faults` it meets fewer failures than others.
+What it shows: one call for many words costs less per word than many calls, but the words must be copied into
+the array and out of it. Only long texts gain: compare `small` with `large`. The constructor converts the
+dictionary to arrays once. It uses the first two stages only and looks words up by itself, so with `--faults`
+it meets fewer failures than others.
 """
 
 from time import perf_counter
@@ -22,14 +22,14 @@ class TaskOrchestrator:
     def __init__(self) -> None:
         anagrams = stages.current().index.anagrams
         self._letters_max = max(map(len, anagrams))
-        # Sorted downwards, for what fills short words up is zero, and numpy drops zeros at the end alone.
+        # In descending order: short words are padded with zeros, and NumPy drops only trailing zeros.
         self._words = {key[::-1].encode(): words for key, words in anagrams.items()}
 
     def process_text(self, text: str) -> dict[str, Any]:
         """Count the anagrams of the text's words."""
         if not isinstance(text, str):
             raise ValueError("a text is a str")  # noqa: TRY004 - the interface
-        began = perf_counter()
+        started = perf_counter()
         steps = stages.current()
         tokens = retried(steps.get_words, retried(steps.filter_input, text))
         counts: dict[str, int] = {}
@@ -37,10 +37,10 @@ class TaskOrchestrator:
         for key, n in zip(keys.tolist(), times.tolist(), strict=True):
             for word in self._words.get(key, ()):
                 counts[word] = n
-        return {"runtime": (perf_counter() - began) * 1000, "anagram_counts": counts}
+        return {"runtime": (perf_counter() - started) * 1000, "anagram_counts": counts}
 
     def _signatures(self, tokens: list[str]) -> NDArray[np.bytes_]:
-        """Return a signature for each word that is not longer than all of the dictionary."""
+        """Return the signatures of the words that are not longer than every word of the dictionary."""
         width = self._letters_max
         words = np.array([token for token in tokens if len(token) <= width], dtype=f"S{width}")
         letters = words.view(np.uint8).reshape(len(words), width)
