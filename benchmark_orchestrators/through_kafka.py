@@ -1,10 +1,10 @@
 """Send the text through Kafka and the real worker, and wait for the committed result.
 
-What it shows: the price of exactly once. A text goes to a topic, a worker counts it and commits result,
-totals and offset in one transaction, and only then is the result seen here. That takes some tens of
-milliseconds for any text, which a large one hardly notices; and its memory and processor time are those of
-Kafka's Java, too. Broker and worker are started once, in the constructor, and stopped when the process
-ends. Under `--faults` the worker meets them.
+What it shows: the cost of exactly-once. A text is sent to a topic, a worker counts it and commits result,
+totals and offset in one transaction, and only then this client can read the result. That adds some tens of
+milliseconds to any text, which matters little for a large one. Its memory and processor time include those of
+Kafka's JVM. Broker and worker start once, in the constructor, and stop when the process ends. With `--faults`
+the worker meets the faults.
 """
 
 import atexit
@@ -19,22 +19,22 @@ import orjson
 from confluent_kafka import TopicPartition
 
 from stream.broker.embedded import EmbeddedBroker
-from stream.cli.demo_run import DemoWorker
 from stream.config import Settings, load_settings
 from stream.exercise import stages
 from stream.kafka import clients, topics
+from stream.tools.child_environment import child_environment
+from stream.tools.worker_process import WorkerProcess
 
-RESULT_S_MAX = 600.0  # whoever measures has a limit of his own
+RESULT_S_MAX = 600.0  # the benchmark has a limit of its own
 
 
 class TaskOrchestrator:
-    """A broker, a worker, and a client of both."""
+    """Starts a broker and a worker, and counts through them."""
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="anagram-stream-through-kafka-"))
-        atexit.register(
-            shutil.rmtree, self._folder, ignore_errors=True
-        )  # last in, first out: this is the last
+        # Exit handlers run in reverse order: this one is the last.
+        atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
         broker = EmbeddedBroker(java=load_settings().java)
         atexit.register(broker.close)
         broker.start()
@@ -42,7 +42,7 @@ class TaskOrchestrator:
             bootstrap_servers=broker.bootstrap_servers, state_dir=self._folder / "state", **self._faults()
         )
         topics.create(clients.make_admin(settings), settings, 1, None, repair=False)
-        worker = DemoWorker(settings, self._folder)
+        worker = WorkerProcess(child_environment(settings), self._folder / "worker.log")
         atexit.register(worker.stop)
         worker.start()
         worker.wait_ready()
@@ -50,18 +50,18 @@ class TaskOrchestrator:
         self._topic = settings.input_topic
         self._producer = clients.make_producer(clients.producer_options(settings))
         self._consumer = _consumer(settings)
-        self.process_text("")  # a producer's first transaction takes longer; it belongs to the start
+        self.process_text("")  # the first transaction of a producer takes longer, and is part of the start
 
     def process_text(self, text: str) -> dict[str, Any]:
         """Count the anagrams of the text's words."""
         if not isinstance(text, str):
             raise ValueError("a text is a str")  # noqa: TRY004 - the interface
-        began = perf_counter()
+        started = perf_counter()
         blob_id = uuid.uuid4().hex
         self._producer.produce(self._topic, text.encode(), blob_id)
         self._producer.flush()
         counts = self._result(blob_id)
-        return {"runtime": (perf_counter() - began) * 1000, "anagram_counts": counts}
+        return {"runtime": (perf_counter() - started) * 1000, "anagram_counts": counts}
 
     def _result(self, blob_id: str) -> Any:  # noqa: ANN401 - JSON
         deadline = monotonic() + RESULT_S_MAX
@@ -71,10 +71,10 @@ class TaskOrchestrator:
                 self._worker.check()
             elif not message.error() and message.key() == blob_id.encode():
                 return orjson.loads(message.value())["anagram_counts"]
-        raise RuntimeError("no result came")
+        raise RuntimeError(f"no result arrived within {RESULT_S_MAX:.0f} s")
 
     def _faults(self) -> dict[str, Any]:
-        """Return the settings that let the worker meet what the stages here would."""
+        """Return the settings that inject the faults of the stages in use into the worker."""
         faults = stages.current().faults
         if faults is None:
             return {}

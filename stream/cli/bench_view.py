@@ -1,171 +1,156 @@
-"""How the benchmarks show themselves: progress, tables, problems."""
+"""Output of `bench`: progress, tables, wrong output of the workers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from rich.console import Console, RenderableType
-from rich.measure import Measurement
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.console import Console
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from rich.text import Text
 
-from stream.cli.shown import PIPE_WIDTH, Shown, bar
-from stream.exercise.benchmark.figures import METRICS, Metric, best_of, shown, significant
-from stream.exercise.benchmark.measure import Comparison, Measured
-from stream.exercise.benchmark.messages import StageFigures
-from stream.exercise.benchmark.report import rows_of
+from stream.cli.shown import Shown, bar, tables
+from stream.tools.load_test.figures import (
+    DRAIN_S_MAX,
+    TAKEN_MS_MAX,
+    LatencyAtRate,
+    Recovery,
+    Report,
+    Throughput,
+)
+from stream.tools.load_test.output_check import OutputCheck
 
-_GAP = 2
-_FIRST_HALF = 5  # metrics of the first table where all do not fit into one: what is about success and time
-_BEST = "*"
+_MS = 1_000
+_AXES = {
+    "words_per_blob": "words per blob",
+    "partitions": "partitions",
+    "dictionary_words": "words in the dictionary",
+}
 
-Rows = Sequence[tuple[str, Measured]]
 
+class ProgressBar(Shown):
+    """The progress: a bar on a terminal, silent in a pipe."""
 
-class Board(Shown):
-    """How far it is: a bar on a terminal, silent in a pipe."""
-
-    def __init__(self, runs: int) -> None:
-        columns = (
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("runs"),
-            TimeElapsedColumn(),
-            TextColumn("{task.description}"),
-        )
+    def __init__(self) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
         self._progress = bar(*columns)
         super().__init__(self._progress)
-        self._task = self._progress.add_task("", total=runs)
-        self._over: dict[tuple[str, str], int] = {}
+        self._task = self._progress.add_task("", total=1)
 
-    def tell(self, contestant: str, case: str, over: int) -> None:
-        """Hear how many runs of a case are over."""
-        self._over[contestant, case] = over
-        self._progress.update(
-            self._task, completed=sum(self._over.values()), description=f"{contestant} on {case}"
+    def update(self, activity: str, done: int, total: int) -> None:
+        self._progress.update(self._task, description=activity, completed=done, total=total)
+
+
+def show_report(report: Report) -> None:
+    """Print all figures."""
+    console = tables()
+    if report.throughput:
+        console.print(_throughput(report.throughput))
+    if report.latency:
+        console.print(_latency(report.latency))
+    if report.recovery:
+        console.print(_recovery(report.recovery))
+    for axis, rows in report.scale.items():
+        console.print(_scale(axis, rows))
+    _show_checks(console, report.checks)
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), title=title, title_justify="left", title_style="bold")
+    for name in columns:
+        table.add_column(name, justify="right", overflow="fold")
+    return table
+
+
+def _throughput(rows: Sequence[Throughput]) -> Table:
+    table = _table(
+        "throughput: processing of a backlog",
+        "words per blob", "blobs", "words", "processes", "words/s, steady", "words/s, whole",
+        "first commit, s", "CPU s per million words, steady", "whole", "memory, MiB",
+    )  # fmt: skip
+    for row in rows:
+        steady = "-" if row.steady_words_per_s is None else f"{row.steady_words_per_s:,.0f}"
+        cpu = row.steady_cpu_s_per_million_words
+        table.add_row(
+            f"{row.words_per_blob:,}", f"{row.blobs:,}", f"{row.words:,}", str(row.processes), steady,
+            f"{row.whole_words_per_s:,.0f}", f"{row.first_s:.2f}",
+            "-" if cpu is None else f"{cpu:.2f}", f"{row.whole_cpu_s_per_million_words:.2f}",
+            f"{row.peak_mib:,.0f}",
+        )  # fmt: skip
+    return table
+
+
+def _latency(rows: Sequence[LatencyAtRate]) -> Table:
+    table = _table(
+        f"latency: {rows[0].words_per_blob:,} words per blob; from its due time to its committed result, ms",
+        "blobs/s", "words/s", "p50", "p90", "p99", "p99.9", "max", "CPU, cores", "memory, MiB", "remarks",
+    )  # fmt: skip
+    for row in rows:
+        latency = row.latency
+        times = ["-"] * 5
+        if latency is not None:
+            percentiles = latency.p50_ms, latency.p90_ms, latency.p99_ms, latency.p99_9_ms, latency.max_ms
+            times = [f"{ms:,.1f}" for ms in percentiles]
+        cores = "-" if row.cpu_cores is None else f"{row.cpu_cores:.2f}"
+        memory = "-" if row.peak_mib is None else f"{row.peak_mib:,.0f}"
+        table.add_row(
+            f"{row.rate:,.0f}", f"{row.words_per_s:,.0f}", *times, cores, memory, "; ".join(_remarks(row))
         )
+    return table
 
 
-def show_comparison(comparison: Comparison, to: Console, *, detailed: bool) -> None:
-    """Show all contestants side by side, a table for each case; the best values in green, or marked."""
-    cases = rows_of(comparison)
-    coloured = to.color_system is not None and not to.no_color
-    for name, rows in cases.items():
-        to.print(_heading(name, rows[0], comparison))
-        named = [(row.contestant, row) for row in rows]
-        _print_metrics(
-            "orchestrator", named, to, best_of(rows, faults=comparison.has_faults), coloured=coloured
+def _remarks(row: LatencyAtRate) -> list[str]:
+    remarks = []
+    if row.drain_s > DRAIN_S_MAX:
+        remarks.append(f"above capacity: results came until {row.drain_s:.1f} s after the last blob was due")
+    if row.missing:
+        remarks.append(f"{row.missing:,} results missing")
+    if row.generator_is_late:
+        remarks.append(
+            f"the generator was late by {row.late_p99_ms:,.1f} ms at p99, which the latency includes"
         )
-        if detailed:
-            to.print()
-            to.print(_stages("orchestrator", named))
-        _problems(named, to)
-        aside = [
-            row.contestant for row in rows if comparison.has_faults and row.right and not row.tried_stages
-        ]
-        if aside:
-            to.print(
-                f"not compared: {', '.join(aside)}: called none of the stages here, where faults are met"
-            )
-        to.print()
-    if any(len(rows) > 1 for rows in cases.values()):
-        mark = "green" if coloured else _BEST
-        to.print(f"{mark}: the best of its case, among those that failed least", style="dim")
-    for name, why in comparison.unusable.items():
-        to.print(Text.assemble(("not measured: ", "bold red"), (name, "bold"), f": {why}"))
+    if row.taken_p99_ms > TAKEN_MS_MAX:
+        remarks.append(f"the broker took {row.taken_p99_ms:,.0f} ms at p99 to acknowledge a blob")
+    return remarks
 
 
-def show_benchmark(comparison: Comparison, to: Console, *, detailed: bool) -> None:
-    """Show one contestant, a row for each case."""
-    rows = [(measured.case.name, measured) for measured in comparison.measured]
-    if rows:
-        conditions = comparison.conditions
-        to.print(
-            Text.assemble(
-                (rows[0][1].contestant, "bold"), f": {_met(comparison)}, {conditions.iterations} runs a case"
-            )
+def _recovery(rows: Sequence[Recovery]) -> Table:
+    table = _table(
+        "recovery: kill -9 of all worker processes and a restart at once; s from the kill",
+        "blobs/s", "group", "first new result", "on all partitions", "caught up", "longest latency",
+    )  # fmt: skip
+    for row in rows:
+        group = f"{row.protocol}, {'static' if row.static else 'dynamic'}"
+        times = row.times
+        table.add_row(
+            f"{row.rate:,.0f}", group, f"{times.first_new_s:.2f}", f"{times.all_partitions_s:.2f}",
+            f"{times.caught_up_s:.2f}", f"{times.worst_ms / _MS:.2f}",
+        )  # fmt: skip
+    return table
+
+
+def _scale(axis: str, rows: Sequence[Throughput]) -> Table:
+    table = _table(
+        f"cost per word over {_AXES[axis]}",
+        _AXES[axis], "words", "processes", "words/s", "ns per word", "CPU ns per word", "memory, MiB",
+        "remarks",
+    )  # fmt: skip
+    for row in rows:
+        remark = "" if row.steady_words_per_s else "too short: includes the start of the process"
+        table.add_row(
+            f"{getattr(row, axis):,}", f"{row.words:,}", str(row.processes), f"{row.words_per_s:,.0f}",
+            f"{1e9 / row.words_per_s:,.0f}", f"{row.cpu_s_per_million_words * _MS:,.0f}",
+            f"{row.peak_mib:,.0f}", remark,
+        )  # fmt: skip
+    return table
+
+
+def _show_checks(console: Console, checks: Sequence[OutputCheck]) -> None:
+    blobs = sum(checked.blobs for checked in checks)
+    if all(checked.holds for checked in checks):
+        totals = "" if any(checked.totals is None for checked in checks) else ", totals are their sum"
+        console.print(
+            f"[green]all right[/green]: {blobs:,} blobs, one result each, equal to the definition{totals}"
         )
-        _print_metrics("case", rows, to, {}, coloured=False)
-        if detailed:
-            to.print()
-            to.print(_stages("case", rows))
-        _problems(rows, to)
-    for name, why in comparison.unusable.items():
-        to.print(Text.assemble(("not measured: ", "bold red"), (name, "bold"), f": {why}"))
-
-
-def _heading(name: str, first: Measured, comparison: Comparison) -> Text:
-    runs = comparison.conditions.iterations
-    return Text.assemble((name, "bold"), f": {first.words:,} words, {runs} runs each, {_met(comparison)}")
-
-
-def _met(comparison: Comparison) -> str:
-    conditions = comparison.conditions
-    return f"faults {conditions.faults}, seed {conditions.seed}"
-
-
-def _print_metrics(
-    first: str, rows: Rows, to: Console, best: Mapping[str, frozenset[str]], *, coloured: bool
-) -> None:
-    """Print one table, or two where one is too wide."""
-    whole = _metrics_table(first, rows, METRICS, best, coloured=coloured)
-    if Measurement.get(to, to.options.update(max_width=PIPE_WIDTH), whole).maximum <= to.width:
-        to.print(whole)
         return
-    for metrics in (METRICS[:_FIRST_HALF], METRICS[_FIRST_HALF:]):
-        to.print(_metrics_table(first, rows, metrics, best, coloured=coloured))
-
-
-def _metrics_table(
-    first: str, rows: Rows, metrics: Sequence[Metric], best: Mapping[str, frozenset[str]], *, coloured: bool
-) -> Table:
-    table = _table(first, [metric.title for metric in metrics])
-    room = "" if coloured or not best else " "  # below a mark: digits stay in line
-    for name, measured in rows:
-        cells = [Text(name)]
-        for metric in metrics:
-            is_best = measured.contestant in best.get(metric.name, ())
-            text = shown(metric, measured)
-            cells.append(
-                Text(text, "bold green")
-                if is_best and coloured
-                else Text(text + (_BEST if is_best else room))
-            )
-        table.add_row(*cells)
-    return table
-
-
-def _stages(first: str, rows: Rows) -> RenderableType:
-    table = _table(first, ["stage", "attempts", "successes", "failures", "success", "mean ms"])
-    table.columns[1].justify = "left"
-    for name, measured in rows:
-        tried = {stage: figures for stage, figures in measured.stages.items() if figures.attempts}
-        if not tried:
-            table.add_row(Text(name), "none of the stages")
-        for stage, figures in tried.items():
-            table.add_row(Text(name), *_stage_cells(stage, figures))
-    return table
-
-
-def _stage_cells(stage: str, figures: StageFigures) -> list[str]:
-    return [
-        stage,
-        f"{figures.attempts:,}",
-        f"{figures.successes:,}",
-        f"{figures.failures:,}",
-        f"{100 * figures.successes / figures.attempts:.3g} %",
-        significant(1000 * figures.seconds / figures.attempts),
-    ]
-
-
-def _table(first: str, titles: Sequence[str]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
-    table.add_column(first, style="cyan", no_wrap=True)
-    for title in titles:
-        table.add_column(title, justify="right", no_wrap=True)
-    return table
-
-
-def _problems(rows: Rows, to: Console) -> None:
-    for name, measured in rows:
-        for problem in measured.problems:
-            to.print(Text.assemble(("! ", "bold red"), (name, "bold"), f": {problem}"))
+    console.print("[bold red]the output is wrong[/bold red]")
+    for checked in checks:
+        for sentence in checked.sentences:
+            console.print("  " + sentence, markup=False)

@@ -1,4 +1,4 @@
-"""`benchmark`: one orchestrator on the test cases, measured."""
+"""`benchmark`: measures one orchestrator of the exercise on the test cases."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,24 +7,24 @@ import typer
 
 from stream.cli.listing import Format
 
-CASES_HELP = "small, medium, large, edge or all (without edge); several with commas between."
-FAULTS_HELP = "Failures and delays on purpose: none, original, or a JSON file."
-SEED_HELP = "Of the faults: run k meets those of seed + k. By default that of their file, or 0."
-TIMEOUT_HELP = "Seconds that one run of a case may take; then it has failed, and the case ends."
-MEMORY_HELP = "MiB that an orchestrator may hold, with the processes that it starts."
-PLOT_HELP = "Also draw the figures into this PNG."
+CASES_HELP = "Test cases: small, medium, large, edge or all (without edge); separate several with commas."
+FAULTS_HELP = "Injected failures and delays: none, original, or a JSON file."
+SEED_HELP = "Seed of the faults; run k has seed + k. The default is the seed of the faults file, or 0."
+TIMEOUT_HELP = "Time limit of one run, in seconds. A run that exceeds it fails and ends the case."
+MEMORY_HELP = "Memory limit of an orchestrator and the processes that it starts, in MiB."
+PLOT_HELP = "Also draw the figures into this PNG file."
 
 Cases = Annotated[str, typer.Option("--test-case", help=CASES_HELP)]
-Iterations = Annotated[int, typer.Option(min=1, max=100_000, help="Runs of each case.")]
-Detailed = Annotated[bool, typer.Option("--detailed", help="Show each stage, too.")]
+Iterations = Annotated[int, typer.Option(min=1, max=100_000, help="Number of runs of each case.")]
+Detailed = Annotated[bool, typer.Option("--detailed", help="Also show each stage.")]
 Timeout = Annotated[float, typer.Option(min=0.1, help=TIMEOUT_HELP)]
 Memory = Annotated[float, typer.Option("--memory-limit", min=64, help=MEMORY_HELP)]
 FaultsOption = Annotated[str, typer.Option("--faults", help=FAULTS_HELP)]
 Seed = Annotated[int | None, typer.Option(min=0, help=SEED_HELP)]
-Output = Annotated[Format, typer.Option("--format", help="What is printed at the end.")]
+OutputFormat = Annotated[Format, typer.Option("--format", help="Format of the output.")]
 Plot = Annotated[Path | None, typer.Option(help=PLOT_HELP)]
 
-ORCHESTRATOR_HELP = "A Python file with a TaskOrchestrator; or pipeline, or baseline, which come along."
+ORCHESTRATOR_HELP = "A Python file with a class TaskOrchestrator, or one of this package: pipeline, baseline."
 
 
 def benchmark(  # noqa: PLR0913 - a command's options
@@ -37,16 +37,18 @@ def benchmark(  # noqa: PLR0913 - a command's options
     memory_limit: Memory = 2048.0,
     faults: FaultsOption = "none",
     seed: Seed = None,
-    output: Output = Format.TABLE,
+    output_format: OutputFormat = Format.TABLE,
     plot: Plot = None,
 ) -> None:
-    """Measure one orchestrator: success rate, runtime, throughput, memory, processor.
+    """Measure one orchestrator of the exercise: success rate, runtime, throughput, memory, processor time.
 
-    It works in a process of its own. Its answers are validated: a wrong one is a failure, and not timed.
-    Exit status 1 when a run failed without faults on, or the orchestrator could not be made.
+    The orchestrator runs in a process of its own. Its results are checked; a run with a wrong result fails
+    and is not timed. Exit status 1 if a run failed without faults, or the orchestrator could not start.
     """
-    from stream.cli.bench_run import Wanted, measure  # noqa: PLC0415
-    from stream.exercise.benchmark.measure import named  # noqa: PLC0415 - slow to load, and workers do without
+    from stream.cli.benchmark_run import BenchmarkOptions, run_benchmark  # noqa: PLC0415
+    from stream.exercise.benchmark.measure import find_orchestrator  # noqa: PLC0415 - slow to import
 
-    wanted = Wanted(test_case, iterations, faults, seed, timeout, memory_limit, plot)
-    measure(wanted, lambda: [named(orchestrator)], output, detailed=detailed, side_by_side=False)
+    options = BenchmarkOptions(test_case, iterations, faults, seed, timeout, memory_limit, plot)
+    run_benchmark(
+        options, lambda: [find_orchestrator(orchestrator)], output_format, detailed=detailed, compared=False
+    )

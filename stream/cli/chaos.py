@@ -1,4 +1,4 @@
-"""`chaos`: faults on a real Kafka, and the scorecard."""
+"""`chaos`: faults on a real Kafka, and the score."""
 
 import secrets
 import shutil
@@ -20,69 +20,82 @@ from stream.cli.shown import Shown
 from stream.config import load_settings
 
 if TYPE_CHECKING:
-    from stream.tools.chaos.campaign import Campaign, Order
+    from stream.tools.chaos.campaign import Campaign, CampaignOptions
     from stream.tools.chaos.score import Score
 
 SEEDS = 1_000_000
 PER_BLOB, BATCH = 50, 10_000
 PLAN_HELP = (
-    "`drawn` from the seed over all classes; or `kafka`: those of Kafka's own transactions test, with its "
-    "100,000 records, 750 a transaction, each worker bounced three times, the broker killed."
+    "`drawn`: faults of all classes, from the seed. `kafka`: the faults of Kafka's own transactions test, "
+    "its 100,000 records, 750 per transaction; each worker is bounced three times, the broker is killed."
 )
-PROCESSES_HELP = "Of each worker; with several, one of them is killed now and then, or their supervisor."
-STATIC_HELP = "Static members; under `classic` the default."
+PROCESSES_HELP = "Processes of each worker. With several, faults also kill one of them, or the supervisor."
+SEED_HELP = "Seed of faults, texts and pace. By default a random one, which is printed."
+STATIC_HELP = "Static or dynamic members. The default is static with `classic`, otherwise dynamic."
 KAFKA_BLOBS, KAFKA_WORDS, KAFKA_BATCH = 100_000, 5, 750
 
 
 class Plan(StrEnum):
-    """Where the faults come from."""
+    """The source of the faults."""
 
     DRAWN = "drawn"
     KAFKA = "kafka"
 
 
 class GroupProtocol(StrEnum):
-    """Kafka's group protocols."""
-
     CONSUMER = "consumer"
     CLASSIC = "classic"
 
 
+PlanOption = Annotated[Plan, typer.Option(help=PLAN_HELP)]
+Words = Annotated[int, typer.Option(min=1_000, help="Words of the input.")]
+Faults = Annotated[int, typer.Option(min=0, help="Number of faults, over all classes.")]
+Duration = Annotated[float, typer.Option(min=0, help="Minimum time of all faults together, in seconds.")]
+Protocol = Annotated[GroupProtocol, typer.Option(help="Group protocol of the workers.")]
+Static = Annotated[bool | None, typer.Option("--static/--dynamic", help=STATIC_HELP)]
+Seed = Annotated[int | None, typer.Option(min=0, help=SEED_HELP)]
+Workers = Annotated[int, typer.Option(min=1, max=16, help="Number of workers.")]
+Processes = Annotated[int, typer.Option(min=1, max=16, help=PROCESSES_HELP)]
+Partitions = Annotated[int, typer.Option(min=1, max=64, help="Partitions of the input topic.")]
+OutputFormat = Annotated[Format, typer.Option("--format", help="Format of the output.")]
+
+
 def chaos(  # noqa: PLR0913 - a command's options
     *,
-    plan: Annotated[Plan, typer.Option(help=PLAN_HELP)] = Plan.DRAWN,
-    words: Annotated[int, typer.Option(min=1_000, help="Words of the whole input.")] = 1_000_000,
-    faults: Annotated[int, typer.Option(min=0, help="How many faults, over all classes.")] = 26,
-    duration: Annotated[float, typer.Option(min=0, help="Seconds that the faults take at least.")] = 0.0,
-    protocol: Annotated[GroupProtocol, typer.Option(help="The group protocol.")] = GroupProtocol.CONSUMER,
-    static: Annotated[bool | None, typer.Option("--static/--dynamic", help=STATIC_HELP)] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Draws faults, texts and pace.")] = None,
-    workers: Annotated[int, typer.Option(min=1, max=16)] = 3,
-    processes: Annotated[int, typer.Option(min=1, max=16, help=PROCESSES_HELP)] = 1,
-    partitions: Annotated[int, typer.Option(min=1, max=64)] = 6,
-    output: Annotated[Format, typer.Option("--format", help="What is printed at the end.")] = Format.TABLE,
+    plan: PlanOption = Plan.DRAWN,
+    words: Words = 1_000_000,
+    faults: Faults = 26,
+    duration: Duration = 0.0,
+    protocol: Protocol = GroupProtocol.CONSUMER,
+    static: Static = None,
+    seed: Seed = None,
+    workers: Workers = 3,
+    processes: Processes = 1,
+    partitions: Partitions = 6,
+    output_format: OutputFormat = Format.TABLE,
 ) -> None:
-    """Break everything on a real Kafka while records flow, then show that nothing was lost or counted twice.
+    """Inject faults into a real Kafka and its workers under load, then check that counts are exact.
 
-    Starts Apache Kafka and workers of its own; kills, stops, replaces and cuts them off; a reader runs
-    throughout. Then a second reader and `verify` judge. Exit status 1 when a promise was broken.
+    Starts its own Apache Kafka and workers, kills, pauses, replaces and disconnects them while a reader
+    reads the results. Then a second reader and `verify` check that nothing was lost or counted twice.
+    Exit status 1 if a promise was broken.
     """
-    from stream.tools.chaos.campaign import Campaign, Order  # noqa: PLC0415 - slow to load, and workers do without
-    from stream.tools.chaos.load import Size  # noqa: PLC0415
+    from stream.tools.chaos.campaign import Campaign, CampaignOptions  # noqa: PLC0415 - slow to import
     from stream.tools.chaos.plan import bounces, draw  # noqa: PLC0415
+    from stream.tools.chaos.producer import InputSize  # noqa: PLC0415
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is stopped
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: stops what was started
     is_static = protocol is GroupProtocol.CLASSIC if static is None else static
-    drawn_from = secrets.randbelow(SEEDS) if seed is None else seed
+    chosen_seed = secrets.randbelow(SEEDS) if seed is None else seed
     if plan is Plan.DRAWN:
-        size = Size(max(1, words // PER_BLOB), PER_BLOB)
-        planned = draw(drawn_from, faults, protocol.value, processes)
+        size = InputSize(max(1, words // PER_BLOB), PER_BLOB)
+        planned = draw(chosen_seed, faults, protocol.value, processes)
         batch_records_max = BATCH
     else:
-        size, planned, batch_records_max = Size(KAFKA_BLOBS, KAFKA_WORDS), bounces(workers), KAFKA_BATCH
+        size, planned, batch_records_max = InputSize(KAFKA_BLOBS, KAFKA_WORDS), bounces(workers), KAFKA_BATCH
     java = load_settings(group_protocol=protocol.value, static_membership=is_static).java
-    order = Order(
-        drawn_from,
+    options = CampaignOptions(
+        chosen_seed,
         protocol.value,
         is_static,
         size,
@@ -94,28 +107,28 @@ def chaos(  # noqa: PLR0913 - a command's options
         batch_records_max,
         java,
     )
-    _judge(order, Campaign, output)
+    _run(options, Campaign, output_format)
 
 
-def _judge(order: "Order", campaign: "type[Campaign]", output: Format) -> None:
-    """Run it, show the score, and fail if a promise was broken."""
+def _run(options: "CampaignOptions", campaign: "type[Campaign]", output_format: Format) -> None:
+    """Run the campaign, print the score, and exit with status 1 if a promise was broken."""
     folder = Path(tempfile.mkdtemp(prefix="anagram-stream-chaos-"))
-    with _Board() as board:
-        score = campaign(order, folder, board.show).run()
+    with _LiveScore() as live_score:
+        score = campaign(options, folder, live_score.show).run()
     if score.holds:
         shutil.rmtree(folder, ignore_errors=True)
-    if output is Format.JSON:
+    if output_format is Format.JSON:
         out.print_json(orjson.dumps(score.as_json()).decode(), indent=None)
     else:
-        out.print(_drawn(score))
+        out.print(_score_table(score))
         out.print(_verdict(score))
     if not score.holds:
-        err.print(f"what the workers kept lies in {folder}", markup=False)
+        err.print(f"logs and state of the workers are kept in {folder}", markup=False)
         raise typer.Exit(1)
 
 
-class _Board(Shown):
-    """The score as it grows: redrawn on a terminal, silent in a pipe."""
+class _LiveScore(Shown):
+    """The score during the campaign: redrawn on a terminal, silent in a pipe."""
 
     def __init__(self) -> None:
         self._score: Score | None = None
@@ -123,14 +136,13 @@ class _Board(Shown):
         super().__init__(self._live, on=err.is_terminal)
 
     def _draw(self) -> RenderableType:
-        return "" if self._score is None else _drawn(self._score)
+        return "" if self._score is None else _score_table(self._score)
 
     def show(self, score: "Score") -> None:
-        """Take the score so far."""
         self._score = score
 
 
-def _drawn(score: "Score") -> RenderableType:
+def _score_table(score: "Score") -> RenderableType:
     faults = Table(box=None, padding=(0, 2))
     faults.add_column("fault", style="cyan")
     faults.add_column("times", justify="right")
@@ -152,15 +164,15 @@ def _facts(score: "Score") -> RenderableType:
     facts.add_column(style="cyan")
     facts.add_column()
     aborted = ", ".join(f"{n} {outcome}" for outcome, n in sorted(score.aborts.items())) or "none"
-    facts.add_row("transactions", f"{score.commits:,} committed (at least); {aborted}")
+    facts.add_row("transactions", f"at least {score.commits:,} committed; {aborted}")
     if score.wire:
-        facts.add_row("requests met", ", ".join(f"{n} {what}" for what, n in sorted(score.wire.items())))
+        facts.add_row("faulty requests", ", ".join(f"{n} {what}" for what, n in sorted(score.wire.items())))
     if score.restored:
         facts.add_row(
             "records restored",
-            f"{score.restored_max(same=True)} at most where the partition came back "
-            f"({score.restores(same=True)} times; a transaction has {score.transaction_records_max}), "
-            f"{score.restored_max(same=False):,} where it moved ({score.restores(same=False)} times)",
+            f"at most {score.restored_max(same=True)} by the last owner of the partition "
+            f"({score.restores(same=True)} times; a transaction has up to {score.transaction_records_max}), "
+            f"at most {score.restored_max(same=False):,} by another one ({score.restores(same=False)} times)",
         )
     if score.exits:
         facts.add_row(
@@ -176,13 +188,13 @@ def _verdict(score: "Score") -> str:
         f"mismatched {score.mismatched}, out of order {score.disordered}, aborted seen {score.aborted_seen} "
         f"(of {score.records_aborted:,} aborted), unseen {score.unseen}"
     )
-    sentences = "".join(f"\n[red]![/red] {_plain(sentence)}" for sentence in score.differences)
-    missed = f" ({score.missed.total()} more met nobody)" if score.missed else ""
+    sentences = "".join(f"\n[red]![/red] {_escaped(sentence)}" for sentence in score.differences)
+    missed = f" ({score.missed.total()} more had no effect)" if score.missed else ""
     words = f"{score.words:,} words, {score.faults.total()} faults{missed}, {score.seconds:.0f} s"
     if score.holds:
         return f"[bold green]exactly once[/bold green]: {words}; {figures}"
     return f"[bold red]broken[/bold red]: {words}; {figures}{sentences}"
 
 
-def _plain(text: str) -> str:
+def _escaped(text: str) -> str:
     return text.replace("[", r"\[")

@@ -1,4 +1,4 @@
-"""`compare-benchmarks`: orchestrators side by side."""
+"""`compare-benchmarks`: measures several orchestrators of the exercise and compares them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,14 +11,14 @@ from stream.cli.benchmark import (
     FaultsOption,
     Iterations,
     Memory,
-    Output,
+    OutputFormat,
     Plot,
     Seed,
     Timeout,
 )
 from stream.cli.listing import Format
 
-FOLDER_HELP = "Every Python file in it with a class TaskOrchestrator is measured, and the baseline with them."
+FOLDER_HELP = "Folder of Python files; each class TaskOrchestrator in them is measured, and the baseline."
 
 
 def compare_benchmarks(  # noqa: PLR0913 - a command's options
@@ -31,16 +31,18 @@ def compare_benchmarks(  # noqa: PLR0913 - a command's options
     memory_limit: Memory = 2048.0,
     faults: FaultsOption = "none",
     seed: Seed = None,
-    output: Output = Format.TABLE,
+    output_format: OutputFormat = Format.TABLE,
     plot: Plot = None,
 ) -> None:
-    """Measure all orchestrators of a folder on the same cases with the same seeds, the best values in green.
+    """Measure all orchestrators of a folder on the same cases and seeds; mark the best values green.
 
-    Each works in a process of its own: whatever one does costs its own row alone. Exit status 1 when a file
-    could not be measured, or a run failed without faults on.
+    Each orchestrator runs in a process of its own. A crash, timeout, memory overrun or `sys.exit` fails only
+    that orchestrator. Exit status 1 if a file could not be measured, or a run failed without faults.
     """
-    from stream.cli.bench_run import Wanted, measure  # noqa: PLC0415
-    from stream.exercise.benchmark.measure import contestants_in  # noqa: PLC0415 - slow to load, and workers do without
+    from stream.cli.benchmark_run import BenchmarkOptions, run_benchmark  # noqa: PLC0415
+    from stream.exercise.benchmark.measure import orchestrators_in  # noqa: PLC0415 - slow to import
 
-    wanted = Wanted(test_case, iterations, faults, seed, timeout, memory_limit, plot)
-    measure(wanted, lambda: contestants_in(compare_dir), output, detailed=detailed, side_by_side=True)
+    options = BenchmarkOptions(test_case, iterations, faults, seed, timeout, memory_limit, plot)
+    run_benchmark(
+        options, lambda: orchestrators_in(compare_dir), output_format, detailed=detailed, compared=True
+    )

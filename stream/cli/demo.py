@@ -1,4 +1,4 @@
-"""`demo`: the whole main job on the real thing, watched and judged."""
+"""`demo`: runs the worker on a real Kafka, shows its outputs live and verifies them."""
 
 import contextlib
 import shutil
@@ -14,15 +14,14 @@ from typing import Annotated
 import orjson
 import typer
 
-from stream.cli.app import admin_client, err, out
+from stream.cli.app import admin_client, err, out, quantity
 from stream.cli.demo_run import (
     SILENT_S_MAX,
-    DemoWorker,
     Feeder,
     Follower,
-    Watched,
-    gather_blobs,
-    source_of,
+    OutputsSeen,
+    collect_blobs,
+    input_position,
 )
 from stream.cli.demo_view import View, make_view
 from stream.config import Settings, load_settings
@@ -31,25 +30,29 @@ from stream.errors import Fatal
 from stream.kafka import topics
 from stream.tools.audit.verdict import Verdict
 from stream.tools.audit.verify import verify
+from stream.tools.child_environment import child_environment
+from stream.tools.worker_process import WorkerProcess
 from stream.worker.startup import retry_while_unreachable
 
 
 def demo(
     file: Annotated[
         list[Path] | None,
-        typer.Option(help="Your own text, a line a blob; `-` is standard input. Repeatable."),
+        typer.Option(help="Your own text, one blob per line; `-` is standard input. Repeatable."),
     ] = None,
-    rounds: Annotated[int, typer.Option(min=0, help="How often the sample blobs are sent.")] = 100,
+    rounds: Annotated[int, typer.Option(min=0, help="Number of times that the sample blobs are sent.")] = 100,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Leave broker and worker running until Ctrl-C.")
+        bool, typer.Option("--keep", help="Keep the broker and the worker running until Ctrl-C.")
     ] = False,
 ) -> None:
-    """Set everything up, send text through Kafka, watch it being counted, and check that it was exactly once.
+    """Send text through Kafka, show the counts live, and verify that each blob was counted exactly once.
 
-    Starts Apache Kafka itself unless STREAM_BOOTSTRAP_SERVERS is set; there, topics of its own are used and
-    deleted at the end.
+    Starts Apache Kafka unless STREAM_BOOTSTRAP_SERVERS is set. On that cluster it uses its own topics and
+    deletes them at the end.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is stopped
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # like Ctrl-C, so that all processes are stopped
     folder = Path(tempfile.mkdtemp(prefix="anagram-stream-demo-"))
     try:
         with _cluster(folder, keep=keep) as settings:
@@ -62,15 +65,15 @@ def demo(
 
 @contextlib.contextmanager
 def _cluster(folder: Path, *, keep: bool) -> Iterator[Settings]:
-    """Yield settings for the broker to use: the one that was named, or one of our own."""
+    """Yield the settings for the given cluster, or for an embedded broker."""
     chosen = load_settings()
     if "bootstrap_servers" in chosen.model_fields_set:
-        own = uuid.uuid4().hex[:8]
-        mine = {
-            name: f"demo-{own}-{getattr(chosen, name)}"
+        run_id = uuid.uuid4().hex[:8]
+        names = {
+            name: f"demo-{run_id}-{getattr(chosen, name)}"
             for name in ("input_topic", "result_topic", "count_topic", "dead_letter_topic", "group_id")
         }
-        settings = load_settings(**mine, state_dir=folder / "state")
+        settings = load_settings(**names, state_dir=folder / "state")
         _create_topics(settings)
         try:
             yield settings
@@ -78,7 +81,7 @@ def _cluster(folder: Path, *, keep: bool) -> Iterator[Settings]:
             if not keep:
                 retry_while_unreachable(settings, lambda: topics.delete(admin_client(settings), settings))
         return
-    from stream.broker.embedded import EmbeddedBroker  # noqa: PLC0415 - slow to load, and workers do without
+    from stream.broker.embedded import EmbeddedBroker  # noqa: PLC0415 - slow to import
 
     err.print("starting Apache Kafka …")
     began = time.monotonic()
@@ -96,26 +99,26 @@ def _create_topics(settings: Settings) -> None:
 
 
 def _run(settings: Settings, folder: Path, files: list[Path], rounds: int, *, keep: bool) -> bool:
-    own, samples = gather_blobs(settings, files)
-    chosen = [(blob.key or blob.where, blob.text) for blob in own]
-    chosen += [(f"{blob.where} #{n}", blob.text) for n in range(1, rounds + 1) for blob in samples]
-    if not chosen:
-        raise Fatal("there is nothing to send: give --rounds at least 1, or --file")
+    own, samples = collect_blobs(settings, files)
+    to_send = [(blob.key or blob.origin, blob.text) for blob in own]
+    to_send += [(f"{blob.origin} #{n}", blob.text) for n in range(1, rounds + 1) for blob in samples]
+    if not to_send:
+        raise Fatal("there is nothing to send; give --rounds 1 or more, or --file")
     index = load_index(settings.dictionary)
-    worker = DemoWorker(settings, folder)
+    worker = WorkerProcess(child_environment(settings), folder / "worker.log")
     worker.start()
     follower = Follower(settings)
     err.print("starting a worker …")
     try:
-        worker.wait_ready()
-        feeder = Feeder(settings, chosen)
+        worker.wait_ready(SILENT_S_MAX)
+        feeder = Feeder(settings, to_send)
         with make_view(
-            len(chosen), {key for key, _ in chosen[: len(own) + len(samples)]}, index.anagrams
+            len(to_send), {key for key, _ in to_send[: len(own) + len(samples)]}, index.anagrams
         ) as view:
-            watched = _watch(settings, worker, feeder, follower, view, len(chosen))
+            watched = _watch(settings, worker, feeder, follower, view, len(to_send))
         follower.close()
         if not keep:
-            worker.stop()  # drained: whatever would come out twice has come out
+            worker.stop()  # drained: the verdict sees all outputs of the worker
         verdict = verify(settings, index)
         _report(verdict, watched, feeder)
         if keep:
@@ -123,14 +126,14 @@ def _run(settings: Settings, folder: Path, files: list[Path], rounds: int, *, ke
     finally:
         follower.close()
         worker.stop()
-    return verdict.holds and verdict.records >= len(chosen)
+    return verdict.holds and verdict.records >= len(to_send)
 
 
 def _watch(  # noqa: PLR0913, PLR0917 - what is watched
-    settings: Settings, worker: DemoWorker, feeder: Feeder, follower: Follower, view: View, blobs: int
-) -> Watched:
-    """Follow the outputs until every blob has one."""
-    watched = Watched(last=time.monotonic())
+    settings: Settings, worker: WorkerProcess, feeder: Feeder, follower: Follower, view: View, blobs: int
+) -> OutputsSeen:
+    """Read the outputs until every blob has an outcome."""
+    watched = OutputsSeen(last=time.monotonic())
     feeder.start()
     while watched.done < blobs:
         for record in follower.take(0.1):
@@ -140,7 +143,7 @@ def _watch(  # noqa: PLR0913, PLR0917 - what is watched
                 continue
             watched.done += 1
             watched.last = now
-            watched.seen_at.setdefault(source_of(record), now)
+            watched.seen_at.setdefault(input_position(record), now)
             if record.topic == settings.result_topic:
                 view.result(orjson.loads(record.value or b"{}"))
         view.tick(watched.done, feeder.sent, watched.totals)
@@ -148,40 +151,42 @@ def _watch(  # noqa: PLR0913, PLR0917 - what is watched
         if feeder.failed:
             raise Fatal(f"a blob could not be sent: {feeder.failed}")
         if time.monotonic() - watched.last > SILENT_S_MAX:
-            raise Fatal(
-                f"nothing was committed for {SILENT_S_MAX:.0f} s; {watched.done} of {blobs} blobs are done"
-            )
+            raise Fatal(f"no commit for {SILENT_S_MAX:.0f} s; {watched.done} of {blobs} blobs are done")
     view.tick(watched.done, feeder.sent, watched.totals)
     feeder.join()
     return watched
 
 
-def _report(verdict: Verdict, watched: Watched, feeder: Feeder) -> None:
+def _report(verdict: Verdict, watched: OutputsSeen, feeder: Feeder) -> None:
     first = min(feeder.sent_at.values())
     seconds = max(watched.seen_at.values()) - first
-    waits = sorted(watched.seen_at[at] - sent for at, sent in feeder.sent_at.items() if at in watched.seen_at)
+    waits = sorted(
+        watched.seen_at[position] - sent
+        for position, sent in feeder.sent_at.items()
+        if position in watched.seen_at
+    )
     centiles = quantiles(waits, n=100) if len(waits) > 1 else [waits[0]] * 99
     if verdict.holds:
         out.print(
-            "[bold green]exactly once:[/bold green] one outcome a blob, totals are the fold of the input"
+            "[bold green]exactly once:[/bold green] one outcome per blob, totals equal the sum over all input"
         )
     else:
-        out.print(f"[bold red]not exact:[/bold red] {verdict.different} differences")
+        out.print(f"[bold red]not exact:[/bold red] {quantity(verdict.different, 'difference')}")
         for sentence in verdict.differences:
             out.print("  " + sentence, markup=False)
     out.print(
-        f"  {verdict.records:,} blobs in, {verdict.results:,} results, {verdict.dead_letters:,} dead letters"
-        f", {verdict.different} differences"
+        f"  {quantity(verdict.records, 'blob')}, {quantity(verdict.results, 'result')}, "
+        f"{quantity(verdict.dead_letters, 'dead letter')}, {quantity(verdict.different, 'difference')}"
     )
     out.print(
         f"  {verdict.words:,} words in {seconds:.1f} s: {verdict.words / max(seconds, 0.001):,.0f} words/s "
-        f"({len(feeder.sent_at) / max(seconds, 0.001):,.0f} blobs/s); from produce to committed read: "
+        f"({len(feeder.sent_at) / max(seconds, 0.001):,.0f} blobs/s); from produce to read: "
         f"p50 {centiles[49] * 1000:.0f} ms, p99 {centiles[98] * 1000:.0f} ms"
     )
 
 
-def _wait(settings: Settings, worker: DemoWorker) -> None:
-    out.print("\nBroker and worker go on until Ctrl-C. In another terminal:\n")
+def _wait(settings: Settings, worker: WorkerProcess) -> None:
+    out.print("\nThe broker and the worker run until Ctrl-C. In another terminal:\n")
     for name in (
         "bootstrap_servers",
         "input_topic",

@@ -1,7 +1,6 @@
-"""The parts of the demo: a worker of its own, the blobs, the watching, the verdict."""
+"""The parts of the demo: the blobs, their producer, and the readers of the outputs."""
 
 import queue
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -10,93 +9,49 @@ from pathlib import Path
 
 import orjson
 
-from stream.broker.process import GuardedProcess
 from stream.cli.app import admin_client
-from stream.cli.blobs import Blob, Cut, blobs, sources, stdin_has_text
 from stream.config import Settings
 from stream.errors import Fatal, StreamError
 from stream.kafka.clients import make_producer, producer_options, reader_options
 from stream.kafka.reader import StoredRecord, read_topic
-from stream.telemetry.probe import is_ready
-from stream.tools.child_environment import child_environment
+from stream.tools.blobs import Blob, BlobSplitting, find_sources, read_blobs, stdin_has_text
 
-RATE = 1_000.0  # blobs a second: the worker keeps up with far more; the latency shown is then not a queue's
-SILENT_S_MAX = 90.0  # without anything new the demo gives up; a group's session ends within 45 s
-
-
-class DemoWorker:
-    """`anagram-stream worker` as a child that does not outlive us."""
-
-    def __init__(self, settings: Settings, folder: Path) -> None:
-        self._env = child_environment(settings, STREAM_LOG_FORMAT="json")
-        self._folder = folder
-        self._process: GuardedProcess | None = None
-
-    def start(self) -> None:
-        """Start it."""
-        self._process = GuardedProcess(
-            [sys.executable, "-m", "stream", "worker"],
-            folder=Path.cwd(),
-            console=self._console,
-            env=self._env,
-        )
-
-    def wait_ready(self) -> None:
-        """Wait until its probe says that it is ready.
-
-        Raises:
-            Fatal: it ended, or is not ready in time.
-        """
-        deadline = time.monotonic() + SILENT_S_MAX
-        while not is_ready(self._console):
-            self.check()
-            if time.monotonic() > deadline:
-                raise Fatal(f"the worker was not ready within {SILENT_S_MAX:.0f} s")
-            time.sleep(0.1)
-
-    def check(self) -> None:
-        """Raise Fatal if it ended."""
-        if self._process is not None and (status := self._process.poll()) is not None:
-            lines = self._console.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
-            raise Fatal(f"the worker ended with status {status}; its last lines:\n" + "\n".join(lines))
-
-    def stop(self) -> None:
-        """SIGTERM, and wait until it has drained."""
-        if self._process is not None:
-            self._process.stop()
-            self._process = None
-
-    @property
-    def _console(self) -> Path:
-        return self._folder / "worker.log"
+RATE = 1_000.0  # blobs/s, far below what a worker takes: the latency shown contains no queueing
+SILENT_S_MAX = 90.0  # the demo gives up after this long without an output; a group's session ends within 45 s
 
 
 def sample_folder() -> Path:
-    """Return where the sample blobs lie: in the checkout, or in the installed package."""
+    """Return the folder of the sample blobs, in the checkout or in the installed package."""
     package = Path(__file__).resolve().parent.parent
     return next(
         f for f in (package.parent / "resources" / "blobs", package / "resources" / "blobs") if f.is_dir()
     )
 
 
-def gather_blobs(settings: Settings, files: Sequence[Path]) -> tuple[list[Blob], list[Blob]]:
-    """Return the user's own blobs, a line each, and the samples.
+def collect_blobs(settings: Settings, files: Sequence[Path]) -> tuple[list[Blob], list[Blob]]:
+    """Return the user's own blobs, one per line of text, and the sample blobs.
 
     Raises:
         Misconfigured: a file is missing or cannot be read.
     """
-    cut = Cut(whole=False, bytes_max=settings.text_bytes_max, keyed=True, prefix="")
-    own = list(blobs(sources(files), cut)) if files else []
+    splitting = BlobSplitting(whole=False, bytes_max=settings.text_bytes_max, keyed=True, prefix="")
+    own = list(read_blobs(find_sources(files), splitting)) if files else []
     if not any(str(file) == "-" for file in files) and stdin_has_text():
-        own += list(blobs(sources([Path("-")]), cut))
+        own += list(read_blobs(find_sources([Path("-")]), splitting))
     for blob in own:
         if blob.problem:
-            raise Fatal(f"{blob.where}: {blob.problem}")
-    return own, list(blobs(sources([sample_folder()]), cut))
+            raise Fatal(f"{blob.origin}: {blob.problem}")
+    return own, list(read_blobs(find_sources([sample_folder()]), splitting))
 
 
 class Feeder(threading.Thread):
-    """Sends blobs at a rate and remembers when."""
+    """Produces the blobs at `RATE`.
+
+    Attributes:
+        sent: blobs handed to the producer so far.
+        sent_at: (partition, offset) -> when the blob was handed to the producer, by the monotonic clock.
+        failed: why a blob could not be delivered; empty if none failed.
+    """
 
     def __init__(self, settings: Settings, chosen: Sequence[tuple[str, bytes]]) -> None:
         super().__init__(daemon=True, name="feeder")
@@ -104,11 +59,10 @@ class Feeder(threading.Thread):
         self._topic = settings.input_topic
         self._chosen = chosen
         self.sent = 0
-        self.sent_at: dict[tuple[int, int], float] = {}  # (partition, offset) -> when it was handed over
+        self.sent_at: dict[tuple[int, int], float] = {}
         self.failed = ""
 
     def run(self) -> None:
-        """Send all."""
         began = time.monotonic()
         for number, (key, text) in enumerate(self._chosen):
             time.sleep(max(0.0, began + number / RATE - time.monotonic()))
@@ -116,40 +70,47 @@ class Feeder(threading.Thread):
             self._producer.poll(0)
             self.sent = number + 1
         if self._producer.flush(30):
-            self.failed = "the broker did not take all blobs within 30 s"
+            self.failed = "the broker did not acknowledge all blobs within 30 s"
 
     def _send(self, key: str, text: bytes) -> None:
-        at = time.monotonic()
+        sent_at = time.monotonic()
 
         def delivered(error: object, message: object) -> None:
             if error is not None:
                 self.failed = str(error)
             else:
-                self.sent_at[message.partition(), message.offset()] = at  # type: ignore[attr-defined]
+                self.sent_at[message.partition(), message.offset()] = sent_at  # type: ignore[attr-defined]
 
         self._producer.produce(self._topic, text, key, on_delivery=delivered)
 
 
 @dataclass(slots=True)
-class Watched:
-    """What was seen of the outputs so far."""
+class OutputsSeen:
+    """The outputs of the worker that were read so far.
+
+    Attributes:
+        done: blobs with an outcome.
+        last: when the last outcome was read, by the monotonic clock.
+        seen_at: (partition, offset) of an input record -> when its outcome was read.
+        totals: signature -> total over all partitions.
+    """
 
     done: int = 0
     last: float = 0.0
     seen_at: dict[tuple[int, int], float] = field(default_factory=dict)
     totals: dict[str, int] = field(default_factory=dict)
-    _parts: dict[tuple[int, bytes], int] = field(default_factory=dict)
+    _partition_totals: dict[tuple[int, bytes], int] = field(default_factory=dict)
 
     def total(self, record: StoredRecord) -> None:
-        """A running total of one partition changed; the signature's is their sum."""
-        at, value = (record.partition, record.key or b""), int(record.value or b"0")
-        key = at[1].decode()
-        self.totals[key] = self.totals.get(key, 0) + value - self._parts.get(at, 0)
-        self._parts[at] = value
+        """Apply a record of the count topic: the new total of a signature on one partition."""
+        signature, total = record.key or b"", int(record.value or b"0")
+        before = self._partition_totals.get((record.partition, signature), 0)
+        self._partition_totals[record.partition, signature] = total
+        self.totals[signature.decode()] = self.totals.get(signature.decode(), 0) + total - before
 
 
 class Follower:
-    """Follows the three outputs at once, each in a thread of its own."""
+    """Reads the three output topics as they grow, each in its own thread."""
 
     def __init__(self, settings: Settings) -> None:
         self._queue: queue.Queue[StoredRecord | StreamError] = queue.Queue()
@@ -162,7 +123,11 @@ class Follower:
             thread.start()
 
     def take(self, wait_s: float) -> Iterator[StoredRecord]:
-        """Yield what came, waiting for the first."""
+        """Yield the records read since the last call; wait for the first one at most `wait_s`.
+
+        Raises:
+            StreamError: a topic could not be read.
+        """
         try:
             item = self._queue.get(timeout=wait_s)
             while True:
@@ -174,7 +139,6 @@ class Follower:
             return
 
     def close(self) -> None:
-        """Stop following."""
         self._stopped.set()
         for thread in self._threads:
             thread.join(5)
@@ -186,14 +150,14 @@ class Follower:
                 reader_options(settings), admin, topic, follow=lambda: not self._stopped.is_set()
             ):
                 self._queue.put(record)
-        except StreamError as error:  # raised again where it is taken
+        except StreamError as error:  # `take` raises it
             self._queue.put(error)
 
 
-def source_of(record: StoredRecord) -> tuple[int, int]:
-    """Return the input position that a result or a dead letter speaks of."""
-    named = dict(record.headers)
-    partition, offset = named.get("__streams.errors.partition"), named.get("__streams.errors.offset")
+def input_position(record: StoredRecord) -> tuple[int, int]:
+    """Return partition and offset of the input record of a result or a dead letter."""
+    headers = dict(record.headers)
+    partition, offset = headers.get("__streams.errors.partition"), headers.get("__streams.errors.offset")
     if partition is not None and offset is not None:
         return int(partition), int(offset)
     source = orjson.loads(record.value or b"{}")["source"]

@@ -1,16 +1,19 @@
-"""Settings -> the environment of a child process that is to have them."""
+"""Environments of child processes: chosen settings replace the STREAM_* variables of this process."""
 
 import os
 
 from stream.config import PREFIX, Settings
 
 
+def environment_without_settings() -> dict[str, str]:
+    """Return the environment of this process without its STREAM_* variables."""
+    return {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}
+
+
 def child_environment(settings: Settings, **more: str) -> dict[str, str]:
-    """Return the environment of a child process that is to have these settings, and `more`."""
-    base = {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}
-    values = settings.model_dump(exclude_none=True)
-    given = {
+    """Return the environment of a child process that uses these settings, and the variables in `more`."""
+    chosen = {
         PREFIX + name.upper(): str(value).lower() if isinstance(value, bool) else str(value)
-        for name, value in values.items()
+        for name, value in settings.model_dump(exclude_none=True).items()
     }
-    return {**base, **given, **more}
+    return {**environment_without_settings(), **chosen, **more}

@@ -12,39 +12,39 @@ def test_seed_gives_the_same_faults(protocol: str) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_every_class_comes_before_any_comes_again(seed: int) -> None:
+def test_every_class_occurs_once_before_any_occurs_again(seed: int) -> None:
     first = draw(seed, len(Kind), "consumer", processes=2)
     assert Counter(fault.kind for fault in first) == Counter(Kind)
 
 
-def test_one_process_of_several_is_killed_only_where_there_are_several() -> None:
+def test_single_processes_are_killed_only_if_workers_have_several() -> None:
     for processes in (1, 2):
         kinds = {fault.kind for fault in draw(3, 200, "consumer", processes)}
         assert (Kind.KILL_PROCESS in kinds) == (processes > 1)
 
 
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
-def test_every_variant_comes_before_any_comes_again(protocol: str) -> None:
-    all_of_them = list(variants(protocol))
+def test_every_variant_occurs_once_before_any_occurs_again(protocol: str) -> None:
+    all_variants = list(variants(protocol))
 
     def steps(faults: object) -> Counter[object]:
         assert isinstance(faults, list)
         return Counter((fault.kind, fault.api, fault.after, fault.code) for fault in faults)
 
-    assert steps(draw(3, len(all_of_them), protocol)) == steps(all_of_them)
+    assert steps(draw(3, len(all_variants), protocol)) == steps(all_variants)
 
 
 def test_kills_wait_for_every_step_of_the_commit_on_both_sides() -> None:
-    at = {
+    steps_met = {
         (f.api.name, f.after)
         for f in variants("consumer")
         if f.kind is Kind.KILL_AT_STEP and f.api is not None
     }
     steps = {"PRODUCE", "ADD_OFFSETS_TO_TXN", "TXN_OFFSET_COMMIT", "END_TXN"}
-    assert at == {(step, after) for step in steps for after in (False, True)}
+    assert steps_met == {(step, after) for step in steps for after in (False, True)}
 
 
-def test_heartbeat_is_that_of_the_protocol() -> None:
+def test_heartbeats_are_those_of_the_group_protocol() -> None:
     names = {
         protocol: {fault.api.name for fault in variants(protocol) if fault.api is not None}
         for protocol in ("classic", "consumer")
@@ -53,7 +53,7 @@ def test_heartbeat_is_that_of_the_protocol() -> None:
     assert names["consumer"] - names["classic"] == {"CONSUMER_GROUP_HEARTBEAT"}
 
 
-def test_bounces_hit_each_worker_three_times_and_the_broker_once() -> None:
+def test_each_worker_is_bounced_three_times_and_the_broker_once() -> None:
     faults = bounces(3)
     assert Counter(fault.worker for fault in faults if fault.kind is not Kind.BROKER_KILL) == {
         0: 3,

@@ -1,4 +1,4 @@
-"""The proxy before a broker that answers each request with its correlation id."""
+"""The proxy in front of a broker that responds to each request with its correlation id."""
 
 import socket
 import threading
@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import pytest
 
 from stream.tools.chaos.proxy import Api, Delay, Disconnect, Error, FaultProxy, Rule, When
-from stream.tools.chaos.proxy.answers import answer
+from stream.tools.chaos.proxy.error_responses import error_response
 from stream.tools.chaos.proxy.wire import Reader, Writer, read_header
 
 
 class Echo(threading.Thread):
-    """A broker, as far as a proxy sees one."""
+    """Stands in for a broker."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -64,11 +64,11 @@ class Client:
         self.name = name.encode()
         CLIENTS.append(self)
 
-    def ask(self, api: int, correlation_id: int, version: int = 0) -> None:
+    def request(self, api: int, correlation_id: int, version: int = 0) -> None:
         header = api.to_bytes(2) + version.to_bytes(2) + correlation_id.to_bytes(4)
         send(self.connection, header + len(self.name).to_bytes(2) + self.name)
 
-    def answers(self, number: int) -> list[int]:
+    def responses(self, number: int) -> list[int]:
         return [int.from_bytes(receive(self.connection)[:4]) for _ in range(number)]
 
     @property
@@ -91,54 +91,54 @@ def proxy(echo: Echo) -> Iterator[FaultProxy]:
         yield proxy
 
 
-def test_requests_and_answers_pass_in_order(proxy: FaultProxy, echo: Echo) -> None:
+def test_requests_and_responses_keep_their_order(proxy: FaultProxy, echo: Echo) -> None:
     client = Client(proxy.port)
     for number in range(100):
-        client.ask(Api.END_TXN, number)
-    assert client.answers(100) == echo.seen == list(range(100))
+        client.request(Api.END_TXN, number)
+    assert client.responses(100) == echo.seen == list(range(100))
     assert proxy.seen == {"END_TXN": 100}
     assert not proxy.injected
 
 
-def test_error_is_answered_in_the_order_of_requests_and_the_broker_sees_none(
+def test_error_response_keeps_the_order_and_the_broker_receives_no_request(
     proxy: FaultProxy, echo: Echo
 ) -> None:
     rule = proxy.add(Rule(Api.END_TXN, Error(51), When.on_call(2)))
     proxy.add(Rule(Api.FETCH, Delay(0.3, after=True), When.once()))
     client = Client(proxy.port)
-    client.ask(Api.FETCH, 1)
+    client.request(Api.FETCH, 1)
     for number in (2, 3, 4):
-        client.ask(Api.END_TXN, number)
-    assert client.answers(4) == [1, 2, 3, 4]
+        client.request(Api.END_TXN, number)
+    assert client.responses(4) == [1, 2, 3, 4]
     assert echo.seen == [1, 2, 4]
     assert rule.injected == 1
     assert proxy.injected == {("END_TXN", "error 51"): 1, ("FETCH", "delay after"): 1}
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_disconnect_comes_before_or_after_the_broker_has_acted(
+def test_disconnect_comes_before_or_after_the_broker_handles_the_request(
     proxy: FaultProxy,
     echo: Echo,
     after: bool,  # noqa: FBT001
 ) -> None:
     proxy.add(Rule(Api.PRODUCE, Disconnect(after=after), When.once()))
     client = Client(proxy.port)
-    client.ask(Api.PRODUCE, 7)
+    client.request(Api.PRODUCE, 7)
     assert client.is_cut
     assert echo.seen == ([7] if after else [])
     again = Client(proxy.port)
-    again.ask(Api.PRODUCE, 8)
-    assert again.answers(1) == [8]
+    again.request(Api.PRODUCE, 8)
+    assert again.responses(1) == [8]
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_delay_holds_what_follows_too(proxy: FaultProxy, after: bool) -> None:  # noqa: FBT001
+def test_delay_also_delays_later_requests(proxy: FaultProxy, after: bool) -> None:  # noqa: FBT001
     proxy.add(Rule(Api.PRODUCE, Delay(0.3, after=after), When.once()))
     client = Client(proxy.port)
     began = time.monotonic()
-    client.ask(Api.PRODUCE, 1)
-    client.ask(Api.FETCH, 2)
-    assert client.answers(2) == [1, 2]
+    client.request(Api.PRODUCE, 1)
+    client.request(Api.FETCH, 2)
+    assert client.responses(2) == [1, 2]
     assert time.monotonic() - began >= 0.3
 
 
@@ -146,7 +146,7 @@ def test_held_request_reaches_the_broker_after_its_client_has_died(proxy: FaultP
     """The delayed EndTxn of KAFKA-17754."""
     proxy.add(Rule(Api.END_TXN, Delay(0.2), When.once()))
     client = Client(proxy.port)
-    client.ask(Api.END_TXN, 1)
+    client.request(Api.END_TXN, 1)
     client.connection.close()
     deadline = time.monotonic() + 5
     while not echo.seen and time.monotonic() < deadline:
@@ -154,44 +154,44 @@ def test_held_request_reaches_the_broker_after_its_client_has_died(proxy: FaultP
     assert echo.seen == [1]
 
 
-def test_rule_is_of_one_client(proxy: FaultProxy, echo: Echo) -> None:
+def test_rule_of_a_client_affects_no_other_client(proxy: FaultProxy, echo: Echo) -> None:
     proxy.add(Rule(Api.END_TXN, Disconnect(after=False), When.probability(1.0, 0), client="worker-1"))
-    Client(proxy.port, "worker-1").ask(Api.END_TXN, 1)
+    Client(proxy.port, "worker-1").request(Api.END_TXN, 1)
     other = Client(proxy.port, "worker-2")
-    other.ask(Api.END_TXN, 2)
-    assert other.answers(1) == [2]
+    other.request(Api.END_TXN, 2)
+    assert other.responses(1) == [2]
     assert echo.seen == [2]
 
 
-def test_removed_rules_are_obeyed_no_more(proxy: FaultProxy) -> None:
+def test_removed_rules_are_no_longer_applied(proxy: FaultProxy) -> None:
     rule = proxy.add(Rule(Api.END_TXN, Disconnect(after=False), When.probability(1.0, 0)))
     proxy.add(Rule(Api.FETCH, Disconnect(after=False), When.probability(1.0, 0)))
     proxy.remove(rule)
     proxy.clear()
     client = Client(proxy.port)
-    client.ask(Api.END_TXN, 1)
-    client.ask(Api.FETCH, 2)
-    assert client.answers(2) == [1, 2]
+    client.request(Api.END_TXN, 1)
+    client.request(Api.FETCH, 2)
+    assert client.responses(2) == [1, 2]
 
 
-def test_broker_that_is_away_is_away(echo: Echo) -> None:
+def test_connection_is_closed_if_the_broker_is_unavailable(echo: Echo) -> None:
     echo.socket.close()
     with FaultProxy() as proxy:
         proxy.start("127.0.0.1:1")
         assert Client(proxy.port).is_cut
 
 
-def test_error_that_cannot_be_made_is_a_defect_of_the_test(proxy: FaultProxy) -> None:
+def test_unsupported_error_response_fails_the_check(proxy: FaultProxy) -> None:
     proxy.add(Rule(Api.METADATA, Error(1), When.once()))
     client = Client(proxy.port)
-    client.ask(Api.METADATA, 1)
+    client.request(Api.METADATA, 1)
     assert client.is_cut
     with pytest.raises(AssertionError, match="METADATA"):
         proxy.check()
 
 
 @pytest.mark.parametrize(
-    ("when", "met"),
+    ("when", "affected"),
     [
         (When.once(), [1]),
         (When.on_call(3), [3]),
@@ -200,20 +200,20 @@ def test_error_that_cannot_be_made_is_a_defect_of_the_test(proxy: FaultProxy) ->
         (When.probability(0.0, 0), []),
     ],
 )
-def test_when(when: When, met: list[int]) -> None:
-    assert [number for number in range(1, 11) if when.meets()] == met
+def test_when_affects_the_chosen_requests(when: When, affected: list[int]) -> None:
+    assert [number for number in range(1, 11) if when.affects()] == affected
 
 
 def test_probability_is_the_same_for_the_same_seed() -> None:
-    def drawn(seed: int) -> list[bool]:
+    def affected(seed: int) -> list[bool]:
         when = When.probability(0.5, seed)
-        return [when.meets() for _ in range(50)]
+        return [when.affects() for _ in range(50)]
 
-    assert drawn(1) == drawn(1) != drawn(2)
+    assert affected(1) == affected(1) != affected(2)
 
 
 @pytest.mark.parametrize("flexible", [False, True])
-def test_flexible_and_plain_fields_are_read_as_written(flexible: bool) -> None:  # noqa: FBT001
+def test_fields_are_read_as_they_were_written(flexible: bool) -> None:  # noqa: FBT001
     writer = Writer(flexible=flexible)
     writer.string(b"x" * 200)
     writer.string(None)
@@ -228,7 +228,7 @@ def test_flexible_and_plain_fields_are_read_as_written(flexible: bool) -> None: 
     assert reader.integer(2) == -5
 
 
-def test_answer_of_an_unknown_version_is_refused() -> None:
+def test_response_to_an_unknown_version_is_refused() -> None:
     frame = int(Api.END_TXN).to_bytes(2) + (99).to_bytes(2) + (1).to_bytes(4) + b"\xff\xff"
     with pytest.raises(NotImplementedError, match="version 99"):
-        answer(read_header(frame), frame, 51)
+        error_response(read_header(frame), frame, 51)

@@ -6,7 +6,7 @@ import pytest
 from cli.running import Cli
 from rich.console import Console
 
-from stream.cli.bench_view import show_benchmark, show_comparison
+from stream.cli.benchmark_view import show_benchmark, show_comparison
 from stream.exercise.benchmark.measure import Comparison, Measured, Run
 from stream.exercise.benchmark.messages import Conditions, StageFigures
 from stream.exercise.cases import Case
@@ -47,7 +47,7 @@ def test_wrong_usage_is_one_error_before_anything_is_measured(
     assert hint in done.err
 
 
-def test_benchmark_measures_and_tells_programs_all(cli: Cli) -> None:
+def test_benchmark_prints_all_figures_as_json(cli: Cli) -> None:
     done = cli("benchmark", "--iterations", "3", "--format", "json", "--seed", "5")
     found = json.loads(done.out)
     assert (done.status, done.err) == (0, "")
@@ -59,7 +59,7 @@ def test_benchmark_measures_and_tells_programs_all(cli: Cli) -> None:
     assert measured["stages"]["get_words"]["successes"] == 3
 
 
-def test_failing_runs_under_faults_are_a_measurement(cli: Cli, tmp_path: Path) -> None:
+def test_failed_runs_under_faults_are_a_measurement(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text('{"stages": {"get_words": {"rate": 1}}, "seed": 3}')
     done = cli("benchmark", "--orchestrator", "baseline", "--iterations", "2", "--faults", "plan.json")
     assert done.status == 0
@@ -67,7 +67,7 @@ def test_failing_runs_under_faults_are_a_measurement(cli: Cli, tmp_path: Path) -
     assert "! small: 2 of 2 runs: StageFailed: get_words" in done.out
 
 
-def test_comparison_marks_the_best_and_draws_and_fails_for_who_is_wrong(cli: Cli, tmp_path: Path) -> None:
+def test_comparison_marks_the_best_draws_and_fails_for_a_wrong_orchestrator(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/right.py").write_text(RIGHT)
     (tmp_path / "mine/wrong.py").write_text(WRONG)
@@ -82,7 +82,7 @@ def test_comparison_marks_the_best_and_draws_and_fails_for_who_is_wrong(cli: Cli
     assert (tmp_path / "mine/all.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_plot_without_its_library_says_what_to_install(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plot_without_matplotlib_says_what_to_install(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "stream.exercise.benchmark.plot", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     done = cli("benchmark", "--plot", "x.png")
@@ -106,7 +106,7 @@ def drawn(*, width: int = 200, no_color: bool = False, terminal: bool = True, ro
     return capture.get()
 
 
-def test_best_is_green_on_a_terminal_and_marked_without_colours() -> None:
+def test_best_value_is_green_on_a_terminal_and_marked_without_colours() -> None:
     assert "\x1b[1;32m10.0\x1b[0m" in drawn()
     assert "10.0*" not in drawn()
     plain = drawn(no_color=True)
@@ -114,7 +114,7 @@ def test_best_is_green_on_a_terminal_and_marked_without_colours() -> None:
     assert "32m" not in plain
 
 
-def test_narrow_terminal_gets_two_tables_and_no_figure_is_cut() -> None:
+def test_narrow_terminal_shows_two_tables_without_cutting_figures() -> None:
     wide, narrow = drawn(no_color=True).split("\n"), drawn(no_color=True, width=80).split("\n")
     assert "…" not in "\n".join(narrow)
     assert len(narrow) > len(wide)

@@ -1,56 +1,54 @@
-"""A worker as a process of its own, as users run it."""
+"""A worker process of a test. No guard is its parent: exit status and signals are those of the worker."""
 
-import os
 import signal
 import subprocess
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-import orjson
 from support.topics import wait_until
 
-COMMAND = ("-m", "stream", "worker")
+from stream.tools import worker_process
+from stream.tools.child_environment import environment_without_settings
+
+COMMAND = worker_process.COMMAND
+STOP_S_MAX = 30.0
 
 
-class WorkerProcess:
-    """`anagram-stream worker` with an environment; its log lines are kept."""
+class UnguardedProcess(subprocess.Popen[bytes]):
+    """A process whose log continues over all starts."""
 
-    def __init__(self, env: dict[str, str], log: Path, command: Sequence[str] = COMMAND) -> None:
-        self.env = env
-        self.command = command
-        self.log = log
-        self.log.touch()
-        self._process: subprocess.Popen[bytes] | None = None
+    def __init__(
+        self, command: Sequence[str], *, folder: Path, console: Path, env: Mapping[str, str]
+    ) -> None:
+        with console.open("ab") as log:
+            super().__init__(command, env=env, stdout=log, stderr=log, cwd=folder)
 
-    def start(self) -> Self:
-        base = {name: value for name, value in os.environ.items() if not name.startswith("STREAM_")}
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, *self.command],
-                env={**base, **self.env},
-                stdout=log,
-                stderr=log,
-                cwd=self.log.parent,
-            )
-        return self
+    def kill(self) -> None:
+        super().kill()
+        self.wait(10)
+
+    def stop(self) -> None:
+        if self.poll() is None:
+            self.terminate()
+        self.wait(STOP_S_MAX)
+
+    def close(self) -> None:
+        pass
+
+
+class WorkerProcess(worker_process.WorkerProcess):
+    """A worker with the settings of a test; a `with` block starts and kills it."""
+
+    def __init__(self, env: Mapping[str, str], log: Path, command: Sequence[str] = COMMAND) -> None:
+        env = {**environment_without_settings(), **env}
+        super().__init__(env, log, command=command, folder=log.parent, launch=UnguardedProcess)
 
     @property
-    def process(self) -> subprocess.Popen[bytes]:
-        assert self._process is not None
+    def process(self) -> UnguardedProcess:
+        assert isinstance(self._process, UnguardedProcess)
         return self._process
-
-    def events(self, name: str) -> list[dict[str, Any]]:
-        """The log lines of one event, over all starts."""
-        found = []
-        for line in self.log.read_bytes().splitlines(keepends=True):
-            if line.startswith(b"{") and line.endswith(b"\n"):  # the last may still be on its way
-                entry = orjson.loads(line)
-                if entry["event"] == name:
-                    found.append(entry)
-        return found
 
     def wait_for(self, event: str, seconds: float = 60, times: int = 1) -> None:
         def seen() -> bool:
@@ -59,19 +57,8 @@ class WorkerProcess:
 
         wait_until(seen, seconds, every=0.05)
 
-    def kill(self) -> None:
-        """kill -9"""
-        self.process.kill()
-        self.process.wait(10)
-
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
-
-    def stop(self, seconds: float = 30) -> int:
-        """SIGTERM; return the exit status."""
-        if self.process.poll() is None:
-            self.process.terminate()
-        return self.process.wait(seconds)
 
     def wait(self, seconds: float = 60) -> int:
         return self.process.wait(seconds)
@@ -82,9 +69,8 @@ class WorkerProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGCONT)
-            self._process.kill()
-            self._process.wait(10)
+        if self.is_running:
+            self.signal(signal.SIGCONT)
+        self.kill()
         if error is not None:
             print(self.log.name, self.log.read_text()[-20_000:], sep="\n")  # noqa: T201 - shown with the failure

@@ -1,0 +1,1 @@
+"""The commands `benchmark` and `compare-benchmarks`: orchestrators of the exercise, measured in process."""

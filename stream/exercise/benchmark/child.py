@@ -1,7 +1,7 @@
-"""The process in which an orchestrator is measured, started by `isolated` with a socket's descriptor.
+"""The process in which an orchestrator is measured; `orchestrator_process` starts it with a socket.
 
-It takes orders from a socket and answers there, so that whatever the orchestrator prints harms nothing. It
-shows its own figures; whether the counts are right is judged by who ordered them.
+Orders and reports pass through the socket, so that nothing that the orchestrator prints can disturb them. The
+process reports figures and counts; its parent checks the counts.
 """
 
 import asyncio
@@ -19,110 +19,111 @@ from typing import Any
 
 import psutil
 
-from stream.exercise import stages as in_use
-from stream.exercise.benchmark.loading import orchestrator_class, sentence
-from stream.exercise.benchmark.memory import forget_peak, held_mib, peak_mib, used_below_s
+from stream.exercise import stages as current_stages
+from stream.exercise.benchmark.loading import error_line, orchestrator_class
+from stream.exercise.benchmark.memory import children_cpu_s, peak_mib, reset_peak, resident_mib
 from stream.exercise.benchmark.messages import (
-    Began,
-    CaseDone,
-    Job,
+    CaseEnded,
+    CaseOrder,
     NotLoaded,
-    Order,
-    Ran,
+    OrchestratorOrder,
     Ready,
-    Said,
+    Report,
+    RunEnded,
+    RunStarted,
     StageFigures,
-    read_order,
-    said_line,
-)  # fmt: skip
+)
 from stream.exercise.faults import Faults, load_plan
 from stream.exercise.stages import Stages, default_index
+from stream.json_lines import decode_line, encode_line
 
 
 def main() -> None:
-    """Make the orchestrator, then run cases until there are no more orders."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave in order
+    """Construct the orchestrator, then run cases until the socket is closed."""
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # ends in order: exit handlers of the orchestrator run
     channel = socket.socket(fileno=int(sys.argv[1]))
     orders = channel.makefile("rb")
 
-    def say(said: Said) -> None:
-        channel.sendall(said_line(said))
+    def report(message: Report) -> None:
+        channel.sendall(encode_line(message))
 
-    job = read_order(orders.readline(), Job)
+    order = decode_line(orders.readline(), OrchestratorOrder)
     try:
-        measured = _Measured(job)
-    except BaseException as error:  # noqa: BLE001 - a stranger's code; also its sys.exit
-        say(NotLoaded(why=sentence(error)))
+        measured = _Measured(order)
+    except BaseException as error:  # noqa: BLE001 - foreign code, and its sys.exit
+        report(NotLoaded(why=error_line(error)))
         return
-    say(Ready())
+    report(Ready())
     with asyncio.Runner() as runner:
-        runner.get_loop()  # made now, not within the first run
+        runner.get_loop()  # created here, not within the first run
         for line in orders:
-            measured.case(read_order(line, Order), runner, say)
+            measured.run_case(decode_line(line, CaseOrder), runner, report)
 
 
 class _Measured:
-    """An orchestrator and the stages that it is to work on."""
+    """An orchestrator and the stages that it uses."""
 
-    def __init__(self, job: Job) -> None:
-        made = orchestrator_class(job.contestant)
+    def __init__(self, order: OrchestratorOrder) -> None:
+        construct = orchestrator_class(order.orchestrator)
         self._index = default_index()
-        self._plan = load_plan(job.faults)
+        self._plan = load_plan(order.faults)
         self._process = psutil.Process()
-        in_use.use(self._stages(job.seed))  # a constructor may ask
-        self._orchestrator = made()
+        current_stages.use(self._stages(order.seed))  # the constructor may use them
+        self._orchestrator = construct()
         gc.collect()
-        gc.freeze()  # the dictionary is not looked through again by each collection
+        gc.freeze()  # so that no collection traverses the dictionary again
 
-    def case(self, order: Order, runner: asyncio.Runner, say: Callable[[Said], None]) -> None:
-        """Run a case, and say what came of each run."""
+    def run_case(self, order: CaseOrder, runner: asyncio.Runner, report: Callable[[Report], None]) -> None:
+        """Run a case and report each run."""
         figures: dict[str, StageFigures] = {}
-        held_before = held_mib(self._process)
+        memory_before = resident_mib(self._process)
         for number in range(order.iterations):
             stages = self._stages(order.seed + number)
-            in_use.use(stages)
-            say(Began())
-            say(self._run(order.text, runner))
+            current_stages.use(stages)
+            report(RunStarted())
+            report(self._run(order.text, runner))
             for stage, stats in stages.stats.items():
                 figures[stage] = figures.get(stage, StageFigures()).plus(stats)
         gc.collect()
-        say(CaseDone(growth_mib=held_mib(self._process) - held_before, stages=figures))
+        report(CaseEnded(growth_mib=resident_mib(self._process) - memory_before, stages=figures))
 
-    def _run(self, text: str, runner: asyncio.Runner) -> Ran:
-        gc.collect()  # what the last run left is not this one's
-        forget_peak()
-        below_s = used_below_s(self._process)
+    def _run(self, text: str, runner: asyncio.Runner) -> RunEnded:
+        gc.collect()  # garbage of the run before does not count for this one
+        reset_peak()
+        children_s = children_cpu_s(self._process)
         own_s, began = process_time(), perf_counter()
         try:
             answer = self._orchestrator.process_text(text)
             if inspect.isawaitable(answer):
-                answer = runner.run(_awaited(answer))
+                answer = runner.run(_await(answer))
             failed = ""
-        except BaseException as error:  # noqa: BLE001 - a stranger's code; also its sys.exit
-            answer, failed = None, sentence(error)
+        except BaseException as error:  # noqa: BLE001 - foreign code, and its sys.exit
+            answer, failed = None, error_line(error)
         runtime_ms = (perf_counter() - began) * 1000
-        cpu_s = process_time() - own_s + used_below_s(self._process) - below_s
-        peak = max(peak_mib(), held_mib(self._process))
-        counts, why = (None, failed) if failed else _read(answer)
-        return Ran(counts=counts, why=why, runtime_ms=runtime_ms, cpu_s=cpu_s, peak_mib=peak)
+        cpu_s = process_time() - own_s + children_cpu_s(self._process) - children_s
+        peak = max(peak_mib(), resident_mib(self._process))
+        counts, why = (None, failed) if failed else _read_counts(answer)
+        return RunEnded(counts=counts, why=why, runtime_ms=runtime_ms, cpu_s=cpu_s, peak_mib=peak)
 
     def _stages(self, seed: int) -> Stages:
         return Stages(self._index, None if self._plan is None else Faults(self._plan, seed))
 
 
-async def _awaited(answer: Awaitable[Any]) -> Any:  # noqa: ANN401 - a stranger's
+async def _await(answer: Awaitable[Any]) -> Any:  # noqa: ANN401 - of foreign code
     return await answer
 
 
-def _read(answer: object) -> tuple[dict[str, int] | None, str]:
+def _read_counts(answer: object) -> tuple[dict[str, int] | None, str]:
     try:
         return counts_of(answer)
-    except BaseException as error:  # noqa: BLE001 - a stranger's mapping
-        return None, f"what it returned cannot be read: {sentence(error)}"
+    except BaseException as error:  # noqa: BLE001 - a mapping of foreign code
+        return None, f"its result cannot be read: {error_line(error)}"
 
 
 def counts_of(answer: object) -> tuple[dict[str, int] | None, str]:
-    """Return the counts of what `process_text` returned, or what is wrong with it."""
+    """Return the counts in a result of `process_text`, or None and what is wrong with the result."""
     if not isinstance(answer, Mapping) or not {"runtime", "anagram_counts"} <= answer.keys():
         shown = reprlib.repr(answer)
         return None, f'it returned {shown}, not {{"runtime": milliseconds, "anagram_counts": {{word: n}}}}'

@@ -1,4 +1,4 @@
-"""What is shown of what was measured: the metrics, how each is written, and who is best."""
+"""The metrics of a measurement, their formats, and the best orchestrator of each."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from stream.exercise.benchmark.summary import Summary
 
 
 class Better(Enum):
-    """Which value of a metric is the best one."""
+    """Which values of a metric are better."""
 
     MORE = 1
     LESS = -1
@@ -18,22 +18,23 @@ class Better(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A column.
+    """A column of the tables.
 
     Attributes:
-        title: what a table calls it.
-        value: None where there is nothing to say.
+        title: the heading of the column.
+        value: computes the value; None if there is none.
+        format_value: formats the value.
     """
 
     name: str
     title: str
     better: Better
     value: Callable[[Measured], float | None]
-    written: Callable[[float], str]
+    format_value: Callable[[float], str]
 
 
 def significant(value: float) -> str:
-    """Write a number with three digits that count, or all that stand before the point."""
+    """Format a number with three significant digits, or with all digits before the point."""
     if abs(value) >= 100:  # noqa: PLR2004
         return f"{value:,.0f}"
     decimals = 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3  # noqa: PLR2004
@@ -74,33 +75,34 @@ METRICS = (
 )
 
 
-def shown(metric: Metric, measured: Measured) -> str:
-    """Return a value as people read it; `-` where there is none."""
+def formatted(metric: Metric, measured: Measured) -> str:
+    """Format the value of a metric; `-` if there is none."""
     value = metric.value(measured)
-    return "-" if value is None else metric.written(value)
+    return "-" if value is None else metric.format_value(value)
 
 
 def best_of(rows: Sequence[Measured], *, faults: bool = False) -> Mapping[str, frozenset[str]]:
-    """Return who is best of the rows of one case: metric -> contestants, more than one where they tie.
+    """Return the best orchestrators of one case: metric -> names, several if they tie.
 
-    Who fails more often than another is best at nothing: a wrong answer is not fast. Values tie when they are
-    shown alike. A row alone is not compared. Under faults, neither is who met none.
+    Only orchestrators with the highest success rate compete, because a wrong result is not fast. Values tie
+    if they are formatted alike. A single row is not compared. With faults, orchestrators that called no
+    stage are not compared either, because they met no faults.
     """
-    most = max((row.success_rate for row in rows), default=0.0)
-    found: dict[str, frozenset[str]] = {}
+    best_rate = max((row.success_rate for row in rows), default=0.0)
+    winners: dict[str, frozenset[str]] = {}
     for metric in METRICS:
         values: dict[str, float] = {}
         for row in rows:
             value = metric.value(row)
-            met = row.tried_stages or not faults
-            if value is not None and row.success_rate == most > 0 and met:
-                values[row.contestant] = _as_shown(metric.written(value))
+            competes = row.success_rate == best_rate > 0 and (row.called_stages or not faults)
+            if value is not None and competes:
+                values[row.orchestrator] = _parsed(metric.format_value(value))
         if metric.better is Better.NEITHER or len(rows) < 2 or not values:  # noqa: PLR2004
             continue
         best = max(values.values(), key=lambda value: value * metric.better.value)
-        found[metric.name] = frozenset(name for name, value in values.items() if value == best)
-    return found
+        winners[metric.name] = frozenset(name for name, value in values.items() if value == best)
+    return winners
 
 
-def _as_shown(written: str) -> float:
-    return float(written.replace(",", "").removesuffix(" %"))
+def _parsed(text: str) -> float:
+    return float(text.replace(",", "").removesuffix(" %"))

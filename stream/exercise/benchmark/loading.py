@@ -1,4 +1,4 @@
-"""A file -> the orchestrator in it."""
+"""Loads the orchestrator class of a Python file."""
 
 import ast
 import importlib.util
@@ -13,46 +13,47 @@ CLASS = "TaskOrchestrator"
 
 
 class Unusable(Exception):
-    """There is no orchestrator to be had; says why."""
+    """The file has no orchestrator class; the message says why."""
 
 
-def orchestrator_class(contestant: str) -> Callable[[], Any]:
-    """Return the class of a contestant, `baseline`, `pipeline` or a file's; what its import raises is raised.
+def orchestrator_class(source: str) -> Callable[[], Any]:
+    """Return the class of the orchestrator `baseline`, `pipeline`, or of a file.
 
     Raises:
         Unusable: the file has no such class.
+        BaseException: importing the file raised it.
     """
-    if contestant == BASELINE:
-        from stream.exercise import baseline, stages  # noqa: PLC0415 - only who is measured takes memory
+    if source == BASELINE:
+        from stream.exercise import baseline, stages  # noqa: PLC0415 - only the measured one takes memory
 
-        def made() -> baseline.TaskOrchestrator:
-            assert stages.current().dictionary  # made now, not within the first run
+        def construct() -> baseline.TaskOrchestrator:
+            assert stages.current().dictionary  # loaded here, not within the first run
             return baseline.TaskOrchestrator()
 
-        return made
-    if contestant == PIPELINE:
+        return construct
+    if source == PIPELINE:
         from stream.exercise import orchestrator  # noqa: PLC0415
 
         return orchestrator.TaskOrchestrator
-    path = Path(contestant)
+    path = Path(source)
     if not _names_class(ast.parse(path.read_bytes(), path.name)):
-        raise Unusable(f"it has no class {CLASS}")  # and is not run: it may be any script
+        raise Unusable(f"it has no class {CLASS}")  # the file may be any script, so it is not run
     sys.path.insert(0, str(path.parent.resolve()))  # as for a script
-    name = f"contestant_{path.stem}"
+    name = f"orchestrator_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise Unusable(f"{path.name} is no Python file")
+        raise Unusable(f"{path.name} is not a Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and pickles look there
+    sys.modules[name] = module  # dataclasses and pickle look it up there
     spec.loader.exec_module(module)
-    found = getattr(module, CLASS, None)
-    if not isinstance(found, type):
+    loaded = getattr(module, CLASS, None)
+    if not isinstance(loaded, type):
         raise Unusable(f"it has no class {CLASS}")
-    return found
+    return loaded
 
 
 def _names_class(tree: ast.Module) -> bool:
-    """Whether a file says anywhere that something is called as the class is."""
+    """Whether a file defines, imports or assigns the name of the class anywhere."""
     return any(
         (isinstance(node, ast.ClassDef) and node.name == CLASS)
         or (isinstance(node, ast.alias) and (node.asname or node.name) in {CLASS, "*"})
@@ -61,20 +62,20 @@ def _names_class(tree: ast.Module) -> bool:
     )
 
 
-def sentence(error: BaseException) -> str:
-    """Return one line about an error of somebody's code."""
+def error_line(error: BaseException) -> str:
+    """Describe an error of foreign code in one line."""
     if isinstance(error, Unusable):
         return str(error)
     if isinstance(error, SystemExit):
         return f"it called sys.exit({error.code!r})"
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error.msg}, line {error.lineno}"
-    told = " ".join(_told(error).split())
-    return f"{type(error).__name__}: {told}" if told else type(error).__name__
+    message = " ".join(_message(error).split())
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
-def _told(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - a stranger's __str__
+    except Exception:  # noqa: BLE001 - the __str__ of foreign code
         return ""

@@ -1,4 +1,4 @@
-"""Contestants and cases -> what was measured."""
+"""Measures orchestrators on cases."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,17 +6,17 @@ from pathlib import Path
 
 from stream.core.text import words
 from stream.errors import Misconfigured
-from stream.exercise.benchmark.isolated import Broken, Isolated, Limits
 from stream.exercise.benchmark.messages import (
     BASELINE,
     NO_FAULTS,
     PIPELINE,
-    CaseDone,
+    CaseEnded,
+    CaseOrder,
     Conditions,
-    Job,
-    Order,
+    OrchestratorOrder,
     StageFigures,
 )
+from stream.exercise.benchmark.orchestrator_process import Limits, OrchestratorFailed, OrchestratorProcess
 from stream.exercise.benchmark.summary import Summary, summarize
 from stream.exercise.cases import Case
 
@@ -24,8 +24,8 @@ _DIRECTORY_FILE = "__init__.py"
 
 
 @dataclass(frozen=True, slots=True)
-class Contestant:
-    """Who is measured: a name for people, and what `loading` takes."""
+class Orchestrator:
+    """An orchestrator to measure: a name for the output, and the source that `loading` takes."""
 
     name: str
     source: str
@@ -33,7 +33,7 @@ class Contestant:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run: failed where `why` says something."""
+    """One run; it failed if `why` is not empty."""
 
     runtime_ms: float
     cpu_s: float
@@ -43,98 +43,95 @@ class Run:
 
 @dataclass(slots=True)
 class Measured:
-    """A contestant's runs of a case.
+    """The runs of one orchestrator on a case.
 
     Attributes:
-        words: of the text.
-        asked: how many runs there were to be.
-        runs: those that came to an end; fewer where the process broke.
-        broke: why it did.
-        growth_mib: by how much its memory grew over all runs of the case.
-        stages: what became of the stages' calls, those of failed runs too.
+        words: words of the text.
+        planned: number of runs that were ordered.
+        runs: runs that ended; fewer than planned if the process failed.
+        process_failure: why the process failed; empty if it did not.
+        growth_mib: growth of the memory over all runs of the case.
+        stages: calls of each stage, also of failed runs.
     """
 
-    contestant: str
+    orchestrator: str
     case: Case
     words: int
-    asked: int
+    planned: int
     runs: list[Run] = field(default_factory=list)
-    broke: str = ""
+    process_failure: str = ""
     growth_mib: float | None = None
     stages: Mapping[str, StageFigures] = field(default_factory=dict)
 
     @property
-    def tried_stages(self) -> bool:
-        """Whether it called any of the stages, which is where faults are met."""
+    def called_stages(self) -> bool:
+        """Whether it called any stage; faults are injected only there."""
         return any(figures.attempts for figures in self.stages.values())
 
     @property
-    def right(self) -> list[Run]:
-        """The runs that succeeded; only these are timed."""
+    def successes(self) -> list[Run]:
+        """The runs without an error; only these are timed."""
         return [run for run in self.runs if not run.why]
 
     @property
     def success_rate(self) -> float:
-        """Successes of the runs that there were to be."""
-        return len(self.right) / self.asked
+        return len(self.successes) / self.planned
 
     @property
     def runtime_ms(self) -> Summary | None:
-        """Of the runs that succeeded."""
-        return summarize([run.runtime_ms for run in self.right]) if self.right else None
+        return summarize([run.runtime_ms for run in self.successes]) if self.successes else None
 
     @property
     def words_per_s(self) -> Summary | None:
-        """Of the runs that succeeded; the mean is all their words by all their time."""
-        if not self.right or not self.words:
+        """Words/s of the successful runs; the mean is all their words divided by all their time."""
+        if not self.successes or not self.words:
             return None
-        each = summarize([self.words / run.runtime_ms * 1000 for run in self.right])
-        seconds = sum(run.runtime_ms for run in self.right) / 1000
-        mean = len(self.right) * self.words / seconds
-        return Summary(each.n, mean, each.median, each.p95, each.half_width)
+        summary = summarize([self.words / run.runtime_ms * 1000 for run in self.successes])
+        seconds = sum(run.runtime_ms for run in self.successes) / 1000
+        mean = len(self.successes) * self.words / seconds
+        return Summary(summary.n, mean, summary.median, summary.p95, summary.half_width)
 
     @property
     def peak_mib(self) -> float | None:
-        """The most memory of any run."""
         return max((run.peak_mib for run in self.runs), default=None)
 
     @property
     def cpu_percent(self) -> float | None:
-        """Processor time by time, of the runs that succeeded; above 100 where several processors worked."""
-        seconds = sum(run.runtime_ms for run in self.right) / 1000
-        return 100 * sum(run.cpu_s for run in self.right) / seconds if seconds else None
+        """Processor time by runtime, of the successful runs; above 100 if several processors worked."""
+        seconds = sum(run.runtime_ms for run in self.successes) / 1000
+        return 100 * sum(run.cpu_s for run in self.successes) / seconds if seconds else None
 
     @property
     def problems(self) -> list[str]:
-        """What failed, and how often."""
+        """Sentences about what failed, and how often."""
         whys = [run.why for run in self.runs if run.why]
-        found = [f"{_times(whys.count(why), self.asked)}: {why}" for why in dict.fromkeys(whys)]
-        if self.broke:
-            left = self.asked - len(self.runs) - 1
-            also = f"; {_runs(left)} after it left out" if left else ""
-            found.append(f"run {len(self.runs) + 1} of {self.asked}: {self.broke}{also}")
-        return found
+        problems = [f"{_times(whys.count(why), self.planned)}: {why}" for why in dict.fromkeys(whys)]
+        if self.process_failure:
+            left = self.planned - len(self.runs) - 1
+            skipped = f"; {_runs(left)} skipped" if left else ""
+            problems.append(f"run {len(self.runs) + 1} of {self.planned}: {self.process_failure}{skipped}")
+        return problems
 
 
-def _times(n: int, asked: int) -> str:
-    return f"{n} of {_runs(asked)}"
+def _times(n: int, planned: int) -> str:
+    return f"{n} of {_runs(planned)}"
 
 
 def _runs(n: int) -> str:
     return "1 run" if n == 1 else f"{n} runs"
 
 
-Tell = Callable[[str, str, int], None]
-"""Hears of contestant, case and how many of its runs are over."""
+OnProgress = Callable[[str, str, int], None]
+"""Takes the names of orchestrator and case, and the number of runs that are over."""
 
 
 @dataclass(slots=True)
 class Comparison:
-    """What was measured of all.
+    """The measurements of all orchestrators.
 
     Attributes:
-        measured: contestant by contestant, case by case.
-        unusable: contestant -> why it could not be made.
+        measured: one orchestrator after the other, each in the order of the cases.
+        unusable: orchestrator -> why it could not be constructed.
     """
 
     conditions: Conditions
@@ -143,42 +140,41 @@ class Comparison:
 
     @property
     def has_faults(self) -> bool:
-        """Whether stages failed on purpose."""
+        """Whether faults were injected into the stages."""
         return self.conditions.faults != NO_FAULTS
 
 
-def named(choice: str) -> Contestant:
-    """Return the contestant that `--orchestrator` names.
+def find_orchestrator(choice: str) -> Orchestrator:
+    """Return the orchestrator that `--orchestrator` names.
 
     Raises:
-        Misconfigured: there is no such file.
+        Misconfigured: the file does not exist.
     """
     if choice in {BASELINE, PIPELINE}:
-        return Contestant(choice, choice)
+        return Orchestrator(choice, choice)
     path = Path(choice)
     if not path.is_file():
         raise Misconfigured(
             f"no file {choice}", f"give {PIPELINE}, {BASELINE}, or a Python file with a TaskOrchestrator"
         )
-    return Contestant(path.stem, str(path))
+    return Orchestrator(path.stem, str(path))
 
 
-def contestants_in(folder: Path) -> list[Contestant]:
-    """Return the baseline and a contestant for each Python file of a folder.
+def orchestrators_in(folder: Path) -> list[Orchestrator]:
+    """Return the baseline, and an orchestrator for each Python file of a folder.
 
     Raises:
-        Misconfigured: there is no such folder, or no Python file in it.
+        Misconfigured: the folder does not exist, or has no Python files.
     """
     if not folder.is_dir():
         raise Misconfigured(
-            f"no folder {folder}", "give --compare-dir a folder of Python files, as benchmark_orchestrators"
+            f"no folder {folder}",
+            "give --compare-dir a folder of Python files, such as benchmark_orchestrators",
         )
     files = sorted(path for path in folder.glob("*.py") if path.name != _DIRECTORY_FILE)
     if not files:
-        raise Misconfigured(
-            f"no Python files in {folder}", "put files there that have a class TaskOrchestrator"
-        )
-    return [Contestant(BASELINE, BASELINE), *(Contestant(_name(path), str(path)) for path in files)]
+        raise Misconfigured(f"no Python files in {folder}", "put files with a class TaskOrchestrator into it")
+    return [Orchestrator(BASELINE, BASELINE), *(Orchestrator(_name(path), str(path)) for path in files)]
 
 
 def _name(path: Path) -> str:
@@ -186,73 +182,83 @@ def _name(path: Path) -> str:
 
 
 def compare(
-    contestants: Iterable[Contestant],
+    orchestrators: Iterable[Orchestrator],
     cases: Sequence[Case],
     conditions: Conditions,
     limits: Limits,
-    tell: Tell,
+    on_progress: OnProgress,
 ) -> Comparison:
-    """Measure one contestant after the other, each in a process of its own."""
-    found = Comparison(conditions)
-    for contestant in contestants:
+    """Measure one orchestrator after the other, each in a process of its own."""
+    comparison = Comparison(conditions)
+    for orchestrator in orchestrators:
         try:
-            found.measured += _all_cases(contestant, cases, conditions, limits, tell)
-        except Broken as error:
-            found.unusable[contestant.name] = str(error)
+            comparison.measured += _all_cases(orchestrator, cases, conditions, limits, on_progress)
+        except OrchestratorFailed as error:
+            comparison.unusable[orchestrator.name] = str(error)
             for case in cases:
-                tell(contestant.name, case.name, conditions.iterations)
-    return found
+                on_progress(orchestrator.name, case.name, conditions.iterations)
+    return comparison
 
 
 def _all_cases(
-    contestant: Contestant, cases: Sequence[Case], conditions: Conditions, limits: Limits, tell: Tell
+    orchestrator: Orchestrator,
+    cases: Sequence[Case],
+    conditions: Conditions,
+    limits: Limits,
+    on_progress: OnProgress,
 ) -> list[Measured]:
-    """Run all cases, in a new process after each that broke.
+    """Run all cases; after a failure of the process, run the others in a new one.
 
     Raises:
-        Broken: the orchestrator could not be made.
+        OrchestratorFailed: the orchestrator could not be constructed.
     """
-    found: list[Measured] = []
+    rows: list[Measured] = []
     left = list(cases)
     while left:  # ends: each process takes at least one case
-        tell(contestant.name, left[0].name, 0)
-        with Isolated(Job(contestant.source, conditions.faults, conditions.seed), limits) as process:
+        on_progress(orchestrator.name, left[0].name, 0)
+        order = OrchestratorOrder(
+            orchestrator=orchestrator.source, faults=conditions.faults, seed=conditions.seed
+        )
+        with OrchestratorProcess(order, limits) as process:
             try:
                 process.start()
-            except Broken as error:
+            except OrchestratorFailed as error:
                 process.kill()
-                if not found:
+                if not rows:
                     raise
                 for case in left:
-                    found.append(_begun(contestant, case, conditions))
-                    found[-1].broke = str(error)
+                    rows.append(_empty_row(orchestrator, case, conditions))
+                    rows[-1].process_failure = str(error)
                 break
             while left:
-                measured = _begun(contestant, left.pop(0), conditions)
-                found.append(measured)
-                _one_case(process, measured, conditions, tell)
-                if measured.broke:
+                measured = _empty_row(orchestrator, left.pop(0), conditions)
+                rows.append(measured)
+                _one_case(process, measured, conditions, on_progress)
+                if measured.process_failure:
                     process.kill()
                     break
-    return found
+    return rows
 
 
-def _begun(contestant: Contestant, case: Case, conditions: Conditions) -> Measured:
-    return Measured(contestant.name, case, len(words(case.text)), conditions.iterations)
+def _empty_row(orchestrator: Orchestrator, case: Case, conditions: Conditions) -> Measured:
+    return Measured(orchestrator.name, case, len(words(case.text)), conditions.iterations)
 
 
-def _one_case(process: Isolated, measured: Measured, conditions: Conditions, tell: Tell) -> None:
+def _one_case(
+    process: OrchestratorProcess, measured: Measured, conditions: Conditions, on_progress: OnProgress
+) -> None:
     case = measured.case
+    order = CaseOrder(text=case.text, iterations=conditions.iterations, seed=conditions.seed)
     try:
-        for said in process.run(Order(case.text, conditions.iterations, conditions.seed)):
-            if isinstance(said, CaseDone):
-                measured.growth_mib, measured.stages = said.growth_mib, said.stages
+        for report in process.run(order):
+            if isinstance(report, CaseEnded):
+                measured.growth_mib, measured.stages = report.growth_mib, report.stages
                 continue
-            wrong = said.why or case.differences(said.counts)
-            why = wrong if said.why or not wrong else f"wrong counts: {wrong}"
-            peak_mib = max(said.peak_mib, process.peak_mib)
-            measured.runs.append(Run(said.runtime_ms, said.cpu_s, peak_mib, why))
-            tell(measured.contestant, case.name, len(measured.runs))
-    except Broken as error:
-        measured.broke = str(error)
-    tell(measured.contestant, case.name, measured.asked)
+            wrong = report.why or case.differences(report.counts)
+            why = wrong if report.why or not wrong else f"wrong counts: {wrong}"
+            peak_mib = max(report.peak_mib, process.peak_mib)
+            measured.runs.append(Run(report.runtime_ms, report.cpu_s, peak_mib, why))
+            on_progress(measured.orchestrator, case.name, len(measured.runs))
+    except OrchestratorFailed as error:
+        measured.process_failure = str(error)
+    on_progress(measured.orchestrator, case.name, measured.planned)

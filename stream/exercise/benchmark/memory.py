@@ -1,4 +1,4 @@
-"""What a process and its children hold and use."""
+"""Memory and processor time of a process and the processes below it."""
 
 import contextlib
 import resource
@@ -12,8 +12,8 @@ _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _PEAK = "VmHWM:"
 
 
-def held_mib(process: psutil.Process) -> float:
-    """Return the resident memory of a process and all below it; what has ended meanwhile holds nothing."""
+def resident_mib(process: psutil.Process) -> float:
+    """Return the resident memory of a process and all processes below it."""
     total = 0
     with contextlib.suppress(psutil.Error):
         for each in (process, *process.children(recursive=True)):
@@ -22,14 +22,14 @@ def held_mib(process: psutil.Process) -> float:
     return total / MIB
 
 
-def forget_peak() -> None:
-    """Let `peak_mib` speak of what comes; where the system cannot (macOS), it speaks of all so far, too."""
+def reset_peak() -> None:
+    """Let `peak_mib` start over; on a system that cannot (macOS), it keeps the peak of the whole process."""
     with contextlib.suppress(OSError):
         _CLEAR.write_text("5", encoding="ascii")
 
 
 def peak_mib() -> float:
-    """Return the most resident memory that this process had."""
+    """Return the peak of the resident memory of this process."""
     with contextlib.suppress(OSError):
         for line in _STATUS.read_text(encoding="utf-8").splitlines():
             if line.startswith(_PEAK):
@@ -38,8 +38,8 @@ def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MIB
 
 
-def used_below_s(process: psutil.Process) -> float:
-    """Return the processor time that all processes below this one have used, in steps of 10 ms."""
+def children_cpu_s(process: psutil.Process) -> float:
+    """Return the processor time of all processes below this one, living and ended, in steps of 10 ms."""
     total = 0.0
     for child in process.children(recursive=True):
         with contextlib.suppress(psutil.Error):

@@ -1,25 +1,25 @@
-"""What a benchmark and the process that it measures say to each other: JSON, a line each."""
+"""The orders to the process of a measured orchestrator, and its reports."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass
+from typing import Literal
 
-import orjson
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from stream.exercise.stages import StageStats
+from stream.json_lines import Message
 
-BASELINE, PIPELINE = "baseline", "pipeline"  # the two that need no file
+BASELINE, PIPELINE = "baseline", "pipeline"  # the orchestrators that need no file
 NO_FAULTS = "none"
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What all contestants meet alike.
+    """The conditions that are the same for all orchestrators.
 
     Attributes:
-        faults: as `--faults` takes it.
-        seed: run k of a case has this plus k.
+        faults: value of `--faults`.
+        seed: run number k of a case has the seed `seed + k`.
     """
 
     iterations: int = 3
@@ -27,57 +27,51 @@ class Conditions:
     seed: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """Who is to be measured: `baseline`, `pipeline` or a file."""
+class OrchestratorOrder(Message):
+    """The first order: construct an orchestrator, `baseline`, `pipeline` or the one in a file."""
 
-    contestant: str
+    orchestrator: str
     faults: str = NO_FAULTS
     seed: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A case to run."""
+class CaseOrder(Message):
+    """Run a case."""
 
     text: str
     iterations: int
     seed: int
 
 
-class _Said(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Ready(_Said):
-    """The orchestrator is made."""
+class Ready(Message):
+    """The orchestrator was constructed."""
 
     kind: Literal["ready"] = "ready"
 
 
-class NotLoaded(_Said):
-    """There is none."""
+class NotLoaded(Message):
+    """The orchestrator could not be constructed."""
 
     kind: Literal["not-loaded"] = "not-loaded"
     why: str
 
 
-class Began(_Said):
-    """A run begins."""
-
-    kind: Literal["began"] = "began"
+class RunStarted(Message):
+    kind: Literal["run-started"] = "run-started"
 
 
-class Ran(_Said):
-    """A run came to its end.
+class RunEnded(Message):
+    """The result of a run.
 
     Attributes:
-        counts: what was counted; None where nothing was.
-        why: what failed, then.
-        runtime_ms: by our clock, not by what the orchestrator says of itself.
+        counts: counts that the orchestrator returned; None if the run failed.
+        why: why the run failed; empty if it did not.
+        runtime_ms: by the clock of the benchmark, not by the runtime that the orchestrator returned.
+        cpu_s: processor time of the process and of all processes below it.
+        peak_mib: peak memory of the run.
     """
 
-    kind: Literal["ran"] = "ran"
+    kind: Literal["run-ended"] = "run-ended"
     counts: dict[str, int] | None = None
     why: str = ""
     runtime_ms: float
@@ -85,8 +79,8 @@ class Ran(_Said):
     peak_mib: float
 
 
-class StageFigures(_Said):
-    """What became of the calls of one stage."""
+class StageFigures(Message):
+    """Calls of one stage."""
 
     attempts: int = 0
     successes: int = 0
@@ -94,7 +88,6 @@ class StageFigures(_Said):
     seconds: float = 0.0
 
     def plus(self, other: "StageStats | StageFigures") -> "StageFigures":
-        """Return both together."""
         return StageFigures(
             attempts=self.attempts + other.attempts,
             successes=self.successes + other.successes,
@@ -103,46 +96,12 @@ class StageFigures(_Said):
         )
 
 
-class CaseDone(_Said):
-    """All runs of a case came to their ends."""
+class CaseEnded(Message):
+    """The end of all runs of a case."""
 
-    kind: Literal["case-done"] = "case-done"
+    kind: Literal["case-ended"] = "case-ended"
     growth_mib: float
     stages: Mapping[str, StageFigures] = Field(default_factory=dict)
 
 
-Said = Ready | NotLoaded | Began | Ran | CaseDone
-_KINDS: dict[str, type[Said]] = {
-    "ready": Ready, "not-loaded": NotLoaded, "began": Began, "ran": Ran, "case-done": CaseDone,
-}  # fmt: skip
-
-T = TypeVar("T", Job, Order)
-
-
-def order_line(order: Job | Order) -> bytes:
-    """Return a line for the measured process."""
-    return orjson.dumps(asdict(order)) + b"\n"
-
-
-def read_order(line: bytes, kind: type[T]) -> T:
-    """Read such a line."""
-    return kind(**orjson.loads(line))
-
-
-def said_line(said: Said) -> bytes:
-    """Return a line of the measured process."""
-    return said.model_dump_json().encode() + b"\n"
-
-
-def read_said(line: bytes) -> Said:
-    """Read such a line, which foreign code may have written.
-
-    Raises:
-        ValueError: it is not one of ours.
-    """
-    found: Any = orjson.loads(line)
-    kind = found.get("kind") if isinstance(found, dict) else None
-    model = _KINDS.get(kind) if isinstance(kind, str) else None
-    if model is None:
-        raise ValueError("not a message")
-    return model.model_validate(found)
+Report = Ready | NotLoaded | RunStarted | RunEnded | CaseEnded

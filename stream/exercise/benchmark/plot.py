@@ -1,4 +1,4 @@
-"""A comparison -> a picture: a panel for each metric, bars grouped by case."""
+"""Draws a comparison: a panel for each metric, bars grouped by case."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from stream.exercise.benchmark.report import rows_of
 from stream.exercise.benchmark.summary import Summary, summarize
 
 _COLUMNS, _PANEL_INCHES, _DPI = 2, (6.2, 3.4), 150
-_LOG_FROM = 20  # times between the least and the greatest value: then a linear axis hides the small ones
+_LOG_FROM = 20  # ratio of the largest to the smallest value above which a linear axis hides small bars
 _GROUP_WIDTH = 0.84
 _COLOURS = "tab10"
 
@@ -38,11 +38,11 @@ def _success(row: Measured) -> Summary:
 
 
 def _peak(row: Measured) -> Summary | None:
-    return summarize([run.peak_mib for run in row.right]) if row.right else None
+    return summarize([run.peak_mib for run in row.successes]) if row.successes else None
 
 
 def _growth(row: Measured) -> Summary | None:
-    return None if row.growth_mib is None or not row.right else summarize([row.growth_mib])
+    return None if row.growth_mib is None or not row.successes else summarize([row.growth_mib])
 
 
 def _cpu(row: Measured) -> Summary | None:
@@ -60,9 +60,9 @@ _PANELS = (
 
 
 def draw(comparison: Comparison, path: Path) -> None:
-    """Draw all that was measured into a PNG."""
+    """Draw a comparison into a PNG file."""
     cases = rows_of(comparison)
-    names = list(dict.fromkeys(measured.contestant for measured in comparison.measured))
+    names = list(dict.fromkeys(measured.orchestrator for measured in comparison.measured))
     lines = -(-len(_PANELS) // _COLUMNS)
     size = (_PANEL_INCHES[0] * _COLUMNS, _PANEL_INCHES[1] * lines + 1)
     figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.12))
@@ -72,9 +72,10 @@ def draw(comparison: Comparison, path: Path) -> None:
         _draw_panel(panel, axis, names, cases)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(names), 4), frameon=False)
-    of = comparison.conditions
-    met = f"{of.iterations} runs a case, faults {Path(of.faults).name}, seed {of.seed}"
-    figure.suptitle(f"{met}; thin lines: 95 % confidence interval of the mean", fontsize=11)
+    conditions = comparison.conditions
+    faults = Path(conditions.faults).name
+    title = f"{conditions.iterations} runs per case, faults {faults}, seed {conditions.seed}"
+    figure.suptitle(f"{title}; thin lines: 95 % confidence interval of the mean", fontsize=11)
     figure.savefig(path, dpi=_DPI, format="png")
 
 
@@ -91,11 +92,11 @@ def _draw_panel(
         bars: list[tuple[float, Summary]] = []
         for group, rows in enumerate(cases.values()):
             x = group + (number - (len(names) - 1) / 2) * width
-            found = next((panel.value(row) for row in rows if row.contestant == name), None)
-            if found is None:
+            summary = next((panel.value(row) for row in rows if row.orchestrator == name), None)
+            if summary is None:
                 axis.text(x, 0.02, "failed", transform=axis.get_xaxis_transform(), **_LETTERS)
             else:
-                bars.append((x, found))
+                bars.append((x, summary))
         _draw_bars(axis, bars, width, colour, name)
     axis.set_xticks(range(len(cases)), list(cases))
     axis.set_title(f"{panel.title}  ({panel.better}{', logarithmic' if is_log else ''})", fontsize=10)
@@ -106,7 +107,7 @@ def _draw_panel(
     low, high = axis.get_ylim()
     axis.set_ylim(
         low, high * (high / low) ** 0.16 if is_log else low + (high - low) * 1.16
-    )  # for the figures
+    )  # room for the figures above the bars
 
 
 def _draw_bars(
@@ -120,10 +121,10 @@ def _draw_bars(
         height, reach = summary.mean, summary.half_width or 0.0
         axis.bar(x, height, width * 0.92, color=colour, label="" if number else name)
         if reach:
-            below = min(reach, height * 0.95)  # a logarithm has no zero
+            below = min(reach, height * 0.95)  # a logarithmic axis has no zero
             axis.errorbar(x, height, [[below], [reach]], ecolor="0.25", elinewidth=0.9, capsize=2)
-        at = max(height, 0.0) + reach
-        axis.annotate(_short(height), (x, at), (0, 3), textcoords="offset points", **_LETTERS)
+        top = max(height, 0.0) + reach
+        axis.annotate(_short(height), (x, top), (0, 3), textcoords="offset points", **_LETTERS)
 
 
 def _spreads(values: Sequence[float]) -> bool:
@@ -131,7 +132,7 @@ def _spreads(values: Sequence[float]) -> bool:
 
 
 def _short(value: float) -> str:
-    """Write a number with three digits at most."""
+    """Format a number with at most three digits."""
     for unit, letter in ((1e6, "M"), (1e3, "k")):
         if abs(value) >= 10 * unit or (abs(value) >= unit and letter == "M"):
             return f"{float(f'{value / unit:.3g}'):,g}{letter}"

@@ -1,4 +1,4 @@
-"""A comparison -> what programs read."""
+"""The JSON output of a comparison."""
 
 from dataclasses import asdict
 from typing import Any
@@ -8,7 +8,7 @@ from stream.exercise.benchmark.measure import Comparison, Measured
 
 
 def rows_of(comparison: Comparison) -> dict[str, list[Measured]]:
-    """Return case -> its rows, in the order of the contestants."""
+    """Return name of a case -> its measurements, in the order of the orchestrators."""
     cases: dict[str, list[Measured]] = {}
     for measured in comparison.measured:
         cases.setdefault(measured.case.name, []).append(measured)
@@ -16,7 +16,7 @@ def rows_of(comparison: Comparison) -> dict[str, list[Measured]]:
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
-    """Return all that was measured, run by run."""
+    """Return all measurements, with every run."""
     return {
         "conditions": asdict(comparison.conditions),
         "unusable": comparison.unusable,
@@ -30,9 +30,9 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
 def _rows(rows: list[Measured], comparison: Comparison) -> dict[str, Any]:
     best = best_of(rows, faults=comparison.has_faults)
     return {
-        row.contestant: {
+        row.orchestrator: {
             **{metric.name: metric.value(row) for metric in METRICS},
-            "best": sorted(name for name, who in best.items() if row.contestant in who),
+            "best": sorted(name for name, winners in best.items() if row.orchestrator in winners),
             "problems": row.problems,
             "runs": [asdict(run) for run in row.runs],
             "stages": {stage: figures.model_dump() for stage, figures in row.stages.items()},

@@ -1,1 +1,1 @@
-"""Faults on a real Kafka: workers are killed, stopped and cut off while records flow; then it is judged."""
+"""The command `chaos`: workers on a real Kafka are killed, stopped and cut off under load, then audited."""

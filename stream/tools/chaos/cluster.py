@@ -1,4 +1,4 @@
-"""The broker of a campaign: workers reach it through the proxy, everybody else past it."""
+"""The broker of a campaign: workers connect through the proxy, the campaign's own clients directly."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from stream.tools.chaos.proxy import Api, Delay, FaultProxy, Rule, When
 
 PROXIED = "PROXIED"
 _HELD_S = 30.0
-_SETTLE_S = 0.5
+_SETTLE_S = 0.5  # for the markers of transactions that ended just before
 _SKIPPED = "Couldn't find leader endpoint"
 
 
@@ -23,37 +23,38 @@ class Cluster:
     proxy: FaultProxy
 
     def kill(self) -> None:
-        """Kill -9 the broker, and start it again with its data."""
-        with self._no_transaction_ends():
+        """Kill -9 the broker and start it again with its data."""
+        with self._transaction_ends_held():
             self.broker.kill()
         self.broker.start()
 
     def restart(self) -> None:
-        """Stop the broker in order, and start it again."""
-        with self._no_transaction_ends():
+        """Stop the broker in order and start it again."""
+        with self._transaction_ends_held():
             self.broker.stop()
         self.broker.start()
 
     @property
     def markers_skipped(self) -> int:
-        """How often the broker left out transaction markers that it owed."""
+        """How often the broker did not write the markers of an ended transaction."""
         log = self.broker.log
         return log.read_text(errors="replace").count(_SKIPPED) if log.exists() else 0
 
     @contextmanager
-    def _no_transaction_ends(self) -> Iterator[None]:
-        """Hold what ends transactions, until the broker is gone.
+    def _transaction_ends_held(self) -> Iterator[None]:
+        """Hold the requests that end transactions until the broker has stopped.
 
-        A single node that starts again between the decision and the markers may skip these for ever, for it
-        does not find itself as their leader; nothing that a client does can fix that. Transactions are
-        open then, and their ends are lost on the way: the clients' side of it is all there.
+        A single node that restarts after it decided on a transaction and before it wrote the markers may
+        never write them, because it does not find itself as the leader of the partitions. No client can
+        repair that. While the requests are held, transactions stay open and their ends get lost on the
+        way, so clients meet the same failure as with a broker that dies at any other moment.
         """
         held = [
             self.proxy.add(Rule(api, Delay(_HELD_S), When.probability(1.0, 0)))
             for api in (Api.END_TXN, Api.INIT_PRODUCER_ID)
         ]
         try:
-            sleep(_SETTLE_S)  # for the markers of what was ended before
+            sleep(_SETTLE_S)
             yield
         finally:
             for rule in held:
@@ -62,7 +63,7 @@ class Cluster:
 
 @contextmanager
 def cluster(folder: Path, session_timeout_ms: int, java: Path | None) -> Iterator[Cluster]:
-    """Start broker and proxy; stop them at the end."""
+    """Run a broker and the proxy in front of it."""
     properties: Mapping[str, str] = {
         "group.consumer.session.timeout.ms": str(session_timeout_ms),
         "group.consumer.heartbeat.interval.ms": "500",

@@ -1,4 +1,4 @@
-"""Which faults, in which order: drawn from a seed, each variant once before any comes again."""
+"""Chooses the faults of a campaign from a seed; every variant occurs once before any occurs again."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from stream.tools.chaos.proxy import Api
 
 
 class Kind(StrEnum):
-    """The fault classes."""
+    """The classes of faults."""
 
     KILL = "kill -9"
     KILL_PROCESS = "kill -9 of one process"
@@ -33,14 +33,14 @@ class Fault:
 
     Attributes:
         kind: its class.
-        worker: a number, for the campaign to take modulo its workers, and their processes.
-        api: the request that it meets, or that a kill waits for.
-        after: it comes when the broker has carried out the request, not before.
-        code: the broker's error code of a wire error.
-        chance: the share of the requests that it meets; None: one of them.
-        nth: the request that it meets, counted from 1, where it is one.
-        crowded: the next fault does not wait until this one is healed.
-        seconds: how long it lasts, where that is a choice.
+        worker: a number that chooses a worker, modulo their number, and one of its processes.
+        api: the request that the fault affects, or that a kill waits for.
+        after: the fault comes after the broker has handled the request, not before.
+        code: the error code of a wire error.
+        chance: share of the requests that are affected; None: a single request.
+        nth: which request is affected, counted from 1, if it is a single one.
+        crowded: the next fault does not wait for the recovery from this one.
+        seconds: how long the fault lasts, for classes where that is a choice.
     """
 
     kind: Kind
@@ -63,7 +63,7 @@ class Fault:
 COMMIT_STEPS = (Api.PRODUCE, Api.ADD_OFFSETS_TO_TXN, Api.TXN_OFFSET_COMMIT, Api.END_TXN)
 HEARTBEATS = {"classic": Api.HEARTBEAT, "consumer": Api.CONSUMER_GROUP_HEARTBEAT}
 ERRORS = {
-    # What a broker really answers in passing; what means a fence is left to real fences (ZOMBIE).
+    # Transient errors of a real broker. Errors that mean a fenced producer occur for real (ZOMBIE).
     Api.INIT_PRODUCER_ID: (14, 15, 16, 51),
     Api.ADD_OFFSETS_TO_TXN: (14, 15, 16, 51),
     Api.TXN_OFFSET_COMMIT: (14, 15, 16),
@@ -73,12 +73,12 @@ ERRORS = {
     Api.HEARTBEAT: (15, 16, 25, 27),
     Api.CONSUMER_GROUP_HEARTBEAT: (15, 16, 25),
 }
-CROWDED = 0.2  # of the faults
+CROWDED = 0.2  # share of the faults
 PAUSE_S_MAX = 3.0  # beyond the session
 
 
 def variants(protocol: str, processes: int = 1) -> Iterator[Fault]:
-    """Yield every fault that workers of so many processes can meet: each class, at each step that it has."""
+    """Yield every variant of every class that applies to workers with this number of processes."""
     if processes > 1:
         yield from [Fault(Kind.KILL_PROCESS)] * 4
     yield from [Fault(Kind.KILL)] * 6
@@ -99,10 +99,10 @@ def variants(protocol: str, processes: int = 1) -> Iterator[Fault]:
 
 
 def bounces(workers: int) -> list[Fault]:
-    """Return the faults of Kafka's own transactions test: each client bounced thrice, the broker hard.
+    """Return the faults of Kafka's own transactions test: three bounces of each client, a kill of the broker.
 
-    Source: tests/kafkatest/tests/core/transactions_test.py of Apache Kafka, whose brokers are bounced once;
-    clean and hard bounces of clients are two runs there and mixed here.
+    Source: tests/kafkatest/tests/core/transactions_test.py of Apache Kafka, which bounces each broker once.
+    Clean and hard bounces of clients are two runs there and mixed here.
     """
     kinds = (Kind.KILL, Kind.TERM, Kind.KILL)
     each = [Fault(kind, worker=number) for kind in kinds for number in range(workers)]
@@ -111,11 +111,11 @@ def bounces(workers: int) -> list[Fault]:
 
 
 def draw(seed: int, faults: int, protocol: str, processes: int = 1) -> list[Fault]:
-    """Return that many faults: the same ones for the same seed.
+    """Return this number of faults, always the same for a seed.
 
-    All variants come once in random order, then all again: of few faults, no class is favoured.
+    All variants occur once in random order, then all again, so that few faults favour no class.
     """
-    rng = random.Random(seed)  # noqa: S311 - to be replayed, not to be secret
+    rng = random.Random(seed)  # noqa: S311 - repeatable, not secret
     drawn: list[Fault] = []
     while len(drawn) < faults:
         drawn += _spread(list(variants(protocol, processes)), rng)
@@ -123,14 +123,14 @@ def draw(seed: int, faults: int, protocol: str, processes: int = 1) -> list[Faul
 
 
 def _spread(bag: Sequence[Fault], rng: random.Random) -> list[Fault]:
-    """Shuffle so that every class comes early: first one of each, then the rest."""
+    """Shuffle the faults: first one of each class, then the others."""
     shuffled = rng.sample(bag, len(bag))
     first = list({fault.kind: fault for fault in shuffled}.values())
     rng.shuffle(first)
-    rest = list(shuffled)
+    others = list(shuffled)
     for fault in first:
-        rest.remove(fault)
-    return first + rest
+        others.remove(fault)
+    return first + others
 
 
 def _detailed(fault: Fault, rng: random.Random) -> Fault:

@@ -5,34 +5,36 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from stream.tools.chaos.fleet import Restored
 from stream.tools.chaos.plan import Fault
+from stream.tools.chaos.worker_log import Restored
 
 SENTENCES_MAX = 20
 
 
 @dataclass(slots=True)
 class Score:
-    """What was done, and what came of it.
+    """The faults of a campaign and their consequences.
 
     Attributes:
-        faults: by class.
-        missed: those that met nobody, for the request that they waited for did not come.
+        faults: faults that took effect, by class.
+        missed: faults without effect, by class, because the request that they waited for did not come.
         wire: what the proxy did, by request and action.
-        commits: transactions committed, as the workers' metrics said when last asked: at least so many.
-        aborts: by outcome, as the workers' logs said.
+        commits: committed transactions, by the last metrics that were read; there may be more.
+        aborts: transactions that did not commit, by outcome, according to the workers' logs.
+        exits: exit status -> how often a worker ended with it by itself.
         records_aborted: results and dead letters that were written and then aborted.
-        unseen: input that the broker has and no reader sees an outcome of, yet.
-        stalls_s: fault class -> the worst time that a partition had input and no outcome, of faults alone.
-        timeline: each fault: when (epoch seconds), what, and its stall where it was waited for.
-        restored: a partition's restores after a start.
-        transaction_records_max: most totals of one transaction and partition.
-        aborted_seen: records that the concurrent reader saw and the final one did not.
-        disordered: results before their predecessor's input, as either reader saw them.
-        markers_skipped: how often Kafka left out transaction markers that it owed: not the workers' doing,
-            and input that waits for them has no outcome.
-        unchecked: what `verify` could not look at.
-        differences: what else was not as it must be, in sentences.
+        unseen: input records that the broker has and whose outcome no reader has seen yet.
+        stalls_s: class of faults -> how long each kept a partition with input without an outcome; only
+            faults that were injected after the recovery from the one before.
+        timeline: each fault: its time (epoch seconds), its name, and its stall if its recovery was awaited.
+        restored: restores of a partition after a start.
+        transaction_records_max: most totals that one transaction wrote to one partition.
+        aborted_seen: records that the concurrent reader saw and the final reader did not.
+        disordered: results whose input does not follow the input of the result before, for either reader.
+        markers_skipped: how often Kafka did not write the markers of a transaction; the workers are not at
+            fault, and input that waits for the markers has no outcome.
+        unchecked: what `verify` could not check.
+        differences: other broken promises, in sentences.
     """
 
     seed: int
@@ -74,30 +76,29 @@ class Score:
 
     @property
     def worst_stall_s(self) -> float:
-        """The worst stall of any class."""
         return max((stall for stalls in self.stalls_s.values() for stall in stalls), default=0.0)
 
-    def note(self, at: float, fault: Fault, stall_s: float | None, *, alone: bool) -> None:
-        """Note a fault that was healed, or, without a stall, one that the next did not wait for."""
-        self.timeline.append((at, str(fault), stall_s))
+    def note(self, time_s: float, fault: Fault, stall_s: float | None, *, alone: bool) -> None:
+        """Add a fault and its stall; None: the campaign did not wait for the recovery."""
+        self.timeline.append((time_s, str(fault), stall_s))
         if alone and stall_s is not None:
             self.stalls_s.setdefault(str(fault.kind), []).append(stall_s)
 
     def differ(self, sentence: str) -> None:
-        """Note what must not be."""
+        """Add a sentence about a broken promise."""
         if len(self.differences) < SENTENCES_MAX:
             self.differences.append(sentence)
 
     def restored_max(self, *, same: bool) -> int:
-        """Return the most records that a restart had to restore, where the partition stayed or moved."""
+        """Return the most records of a restore, into the store of the last owner or into another one."""
         return max((each.records for each in self.restored if each.same is same), default=0)
 
     def restores(self, *, same: bool) -> int:
-        """Return how many restores there were."""
+        """Return the number of these restores."""
         return sum(each.same is same for each in self.restored)
 
     def as_json(self) -> dict[str, Any]:
-        """Return it for machines."""
+        """Return the score as the JSON output of `chaos`."""
         return {
             "seed": self.seed,
             "protocol": self.protocol,
@@ -125,8 +126,8 @@ class Score:
             "exits": {str(status): n for status, n in self.exits.items()},
             "stalls_s": {kind: [round(each, 2) for each in stalls] for kind, stalls in self.stalls_s.items()},
             "timeline": [
-                {"at": round(at, 1), "fault": what, "stall_s": stall and round(stall, 2)}
-                for at, what, stall in self.timeline
+                {"at": round(time_s, 1), "fault": fault, "stall_s": stall and round(stall, 2)}
+                for time_s, fault, stall in self.timeline
             ],
             "restored_records": {
                 "same_store": {"restores": self.restores(same=True), "max": self.restored_max(same=True)},

@@ -1,1 +1,1 @@
-"""`bench`: what a worker takes of words, time, processor and memory, on any broker, its output checked."""
+"""The command `bench`: a load test of workers on Kafka, whose output is checked."""

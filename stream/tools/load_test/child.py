@@ -1,4 +1,4 @@
-"""A child process that takes orders on standard input and answers on standard output: both ends of it."""
+"""A child process that takes orders on standard input and reports on standard output: both ends of it."""
 
 import os
 import queue
@@ -14,142 +14,144 @@ from types import TracebackType
 from typing import BinaryIO, Self, TypeVar
 
 from stream.errors import Fatal, StreamError
-from stream.tools.load_test.messages import M, Message, Said, line_of, read_line
+from stream.json_lines import M, Message, decode_line, encode_line
+from stream.tools.load_test.messages import Status
 
 _CLOSE_S_MAX = 5.0
-_SHOWN_LINES = 15
+_LAST_LINES = 15
 
-O = TypeVar("O", bound=Message)  # noqa: E741 - an order
+OrderT = TypeVar("OrderT", bound=Message)
 
 
 class Overdue(Fatal):
-    """A child did not come to what it was waited for in time; it runs."""
+    """A running child did not reach a condition in time."""
 
 
 class Parent:
-    """Who ordered, as the child sees it. When it is gone, so are we."""
+    """The parent process, as the child sees it. The child ends when the parent ends."""
 
-    def __init__(self, orders: BinaryIO, answers: BinaryIO) -> None:
+    def __init__(self, orders: BinaryIO, reports: BinaryIO) -> None:
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._orders = orders
-        self._answers = answers
-        threading.Thread(target=self._listen, daemon=True, name="orders").start()
+        self._reports = reports
+        threading.Thread(target=self._read, daemon=True, name="orders").start()
 
-    def hear(self, kind: type[M]) -> M:
-        """Wait for the next message."""
-        return read_line(self._lines.get(), kind)
+    def receive(self, kind: type[M]) -> M:
+        """Wait for the next order."""
+        return _decode(self._lines.get(), kind)
 
-    def told(self, kind: type[M]) -> M | None:
-        """Return the next message if there is one."""
-        return None if self._lines.empty() else self.hear(kind)
+    def receive_nowait(self, kind: type[M]) -> M | None:
+        """Return the next order if one has arrived."""
+        return None if self._lines.empty() else self.receive(kind)
 
-    def say(self, said: Said) -> None:
-        """Say something."""
-        self._answers.write(line_of(said))
-        self._answers.flush()
+    def report(self, status: Status) -> None:
+        self._reports.write(encode_line(status))
+        self._reports.flush()
 
-    def _listen(self) -> None:
+    def _read(self) -> None:
         for line in self._orders:
             self._lines.put(line)
-        os._exit(1)  # nobody is there who would want to know
+        os._exit(1)  # the parent has ended
 
 
-def run_child(kind: type[O], run: Callable[[O, Parent], Said]) -> None:
-    """Be the child: hear the order, carry it out, say how it ended."""
-    # Not buffered: the lock of a buffer that a thread reads from lets the interpreter end with a fatal error.
+def run_child(kind: type[OrderT], run: Callable[[OrderT, Parent], Status]) -> None:
+    """Run the child: receive the order, carry it out, report how it ended."""
+    # Unbuffered: if a thread holds the lock of a buffered reader, the interpreter ends with a fatal error.
     parent = Parent(FileIO(sys.stdin.fileno(), closefd=False), sys.stdout.buffer)
     try:
-        said = run(parent.hear(kind), parent)
+        status = run(parent.receive(kind), parent)
     except StreamError as error:
-        said = Said(done=True, failed=str(error))
-    parent.say(said)
+        status = Status(done=True, failed=str(error))
+    parent.report(status)
 
 
 class Child:
-    """A child, as its parent sees it; its last word is kept.
+    """A child process, as its parent sees it.
 
     Attributes:
-        last: what it said last.
+        last_status: the last status that was read.
     """
 
     def __init__(self, module: str, order: Message, env: Mapping[str, str], log: Path) -> None:
         self._name = module.rsplit(".", maxsplit=1)[-1]
         self._log = log
-        self._said: queue.SimpleQueue[Said | None] = queue.SimpleQueue()
-        self.last = Said(ready=False)
-        with log.open("wb") as printed:
+        self._statuses: queue.SimpleQueue[Status | None] = queue.SimpleQueue()
+        self.last_status = Status(ready=False)
+        with log.open("wb") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", module],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=printed,
+                stderr=errors,
                 env=env,
-                start_new_session=True,  # a Ctrl-C in the terminal is ours to handle
+                start_new_session=True,  # Ctrl-C in the terminal goes to the parent alone
             )
-        self._listener = threading.Thread(target=self._listen, daemon=True, name=self._name)
-        self._listener.start()
-        self.tell(order)
+        self._reader = threading.Thread(target=self._read, daemon=True, name=self._name)
+        self._reader.start()
+        self.send(order)
 
-    def tell(self, message: Message) -> None:
-        """Tell it something; nothing, where it is done.
+    def send(self, message: Message) -> None:
+        """Send an order; does nothing if the child is already done.
 
         Raises:
-            Fatal: it failed or is gone.
+            Fatal: the child failed or ended without being done.
         """
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(line_of(message))
+            self._process.stdin.write(encode_line(message))
             self._process.stdin.flush()
-        except BrokenPipeError as error:  # it is gone, but may have come to its end before it was told
-            self._listener.join(_CLOSE_S_MAX)
-            if not self.look().done:
-                raise self._gone() from error
+        except BrokenPipeError as error:  # the child may have finished before the order
+            self._reader.join(_CLOSE_S_MAX)
+            if not self.poll().done:
+                raise self._ended() from error
 
-    def look(self, wait_s: float = 0.0) -> Said:
-        """Return the last that it said, after waiting for something new for a while.
+    def poll(self, wait_s: float = 0.0) -> Status:
+        """Return the last status; wait for a new one at most `wait_s`.
 
         Raises:
-            Fatal: it failed or is gone.
+            Fatal: the child failed or ended without being done.
         """
         try:
-            said = self._said.get(timeout=wait_s) if wait_s else self._said.get_nowait()
+            status = self._statuses.get(timeout=wait_s) if wait_s else self._statuses.get_nowait()
             while True:
-                if said is None:
-                    if self.last.done:
-                        return self.last
-                    raise self._gone()
-                self.last = said
-                if said.failed:
-                    raise Fatal(f"the {self._name} failed: {said.failed}")
-                said = self._said.get_nowait()
+                if status is None:
+                    if self.last_status.done:
+                        return self.last_status
+                    raise self._ended()
+                self.last_status = status
+                if status.failed:
+                    raise Fatal(f"the {self._name} failed: {status.failed}")
+                status = self._statuses.get_nowait()
         except queue.Empty:
-            return self.last
+            return self.last_status
 
-    def wait_for(self, holds: Callable[[Said], bool], seconds: float, tell: Callable[[Said], None]) -> Said:
-        """Wait until what it says fulfils a condition, and return that.
+    def wait_for(
+        self, condition: Callable[[Status], bool], seconds: float, on_progress: Callable[[Status], None]
+    ) -> Status:
+        """Wait for a status that fulfils the condition, and return it.
 
         Raises:
-            Overdue: it does not within `seconds`.
-            Fatal: it failed or is gone.
+            Overdue: no status fulfils the condition within `seconds`.
+            Fatal: the child failed or ended without being done.
         """
         deadline = monotonic() + seconds
-        while not holds(said := self.look(0.1)):
-            tell(said)
+        while not condition(status := self.poll(0.1)):
+            on_progress(status)
             if monotonic() > deadline:
-                raise Overdue(f"the {self._name} did not come to an end within {seconds:.0f} s")
-        return said
+                raise Overdue(f"the {self._name} did not finish within {seconds:.0f} s")
+        return status
 
-    def _gone(self) -> Fatal:
-        with suppress(subprocess.TimeoutExpired):  # its pipes are closed a little before
+    def _ended(self) -> Fatal:
+        with suppress(subprocess.TimeoutExpired):  # its pipes are closed shortly before it ends
             self._process.wait(_CLOSE_S_MAX)
-        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-_SHOWN_LINES:]
+        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:]
         return Fatal(f"the {self._name} ended with status {self._process.poll()}:\n" + "\n".join(lines))
 
-    def _listen(self) -> None:
+    def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            self._said.put(read_line(line, Said))
-        self._said.put(None)
+            self._statuses.put(_decode(line, Status))
+        self._statuses.put(None)
 
     def __enter__(self) -> Self:
         return self
@@ -159,12 +161,19 @@ class Child:
     ) -> None:
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):
-            self._process.stdin.close()  # it ends then
+            self._process.stdin.close()  # the child ends
         try:
             self._process.wait(_CLOSE_S_MAX)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._listener.join()  # ends: nobody is there to write
+        self._reader.join()  # ends: the child has closed its end of the pipe
         assert self._process.stdout is not None
         self._process.stdout.close()
+
+
+def _decode(line: bytes, kind: type[M]) -> M:
+    try:
+        return decode_line(line, kind)
+    except ValueError as error:
+        raise Fatal(f"not a {kind.__name__}: {line[:200]!r}") from error

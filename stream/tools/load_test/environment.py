@@ -1,4 +1,4 @@
-"""One measurement's own topics, group and state folder; nothing of them is left afterwards."""
+"""The topics, group and state folder of one measurement; own ones are deleted afterwards."""
 
 import contextlib
 import shutil
@@ -20,13 +20,13 @@ PREFIX = "bench-"
 
 @dataclass(frozen=True, slots=True)
 class LoadTestEnvironment:
-    """Where a measurement happens.
+    """Where a measurement takes place.
 
     Attributes:
-        partitions: of input and results.
-        folder: logs and stores.
-        own: made for it; else topics and group of somebody who goes on.
-        prefix: of the ids of its blobs.
+        partitions: of the input topic and the result topic.
+        folder: of logs and stores.
+        own: created for this measurement; otherwise topics and group are in use and stay.
+        prefix: of the blob ids.
     """
 
     settings: Settings
@@ -37,31 +37,31 @@ class LoadTestEnvironment:
     prefix: str
 
     def result_ends(self) -> dict[int, int]:
-        """Return partition -> last stable offset of the results."""
+        """Return partition -> last stable offset of the result topic."""
         topic, partitions = self.settings.result_topic, range(self.partitions)
         return retry_while_unreachable(self.settings, lambda: stable_ends(self.admin, topic, partitions))
 
     def log_ends(self, topic: str) -> dict[int, int]:
-        """Return partition -> end of a topic's log, of what is not committed, too."""
+        """Return partition -> end offset of a topic, uncommitted records included."""
         partitions = range(self.partitions)
-        found = retry_while_unreachable(self.settings, lambda: offset_ranges(self.admin, topic, partitions))
-        return {partition: end for partition, (_, end) in found.items()}
+        ranges = retry_while_unreachable(self.settings, lambda: offset_ranges(self.admin, topic, partitions))
+        return {partition: end for partition, (_, end) in ranges.items()}
 
     def has_committed(self, ends: Mapping[int, int]) -> bool:
-        """Whether the group has committed the input up to these ends."""
+        """Whether the group has committed the input up to these offsets."""
         options, topic = reader_options(self.settings), self.settings.input_topic
         try:
-            found = committed_offsets(options, topic, list(ends), COMMITTED_S)
+            committed = committed_offsets(options, topic, list(ends), COMMITTED_S)
         except Retriable:
             return False
-        return all((found[partition] or 0) >= end for partition, end in ends.items())
+        return all((committed[partition] or 0) >= end for partition, end in ends.items())
 
 
 @contextlib.contextmanager
-def own_cell(
+def own_environment(
     settings: Settings, folder: Path, partitions: int, text_bytes_max: int, result_bytes_max: int
 ) -> Iterator[LoadTestEnvironment]:
-    """Make topics, yield, delete them; limits of size are raised where the texts need it."""
+    """Create topics and a folder, and delete them afterwards; size limits are raised if the texts need it."""
     own = uuid.uuid4().hex[:8]
     chosen = settings.model_copy(
         update={
@@ -78,7 +78,7 @@ def own_cell(
     chosen.state_dir.mkdir(parents=True)
     retry_while_unreachable(
         chosen, lambda: topics.describe(admin, chosen)
-    )  # where it stays away there is nothing to delete
+    )  # if the broker stays unavailable, there is nothing to delete
     try:
         retry_while_unreachable(chosen, lambda: topics.create(admin, chosen, partitions, None, repair=False))
         yield LoadTestEnvironment(chosen, partitions, chosen.state_dir, admin, own=True, prefix="b")
@@ -88,13 +88,13 @@ def own_cell(
 
 
 @contextlib.contextmanager
-def attached_cell(settings: Settings, folder: Path) -> Iterator[LoadTestEnvironment]:
-    """Yield the topics and the group of the settings, which are somebody else's.
+def attached_environment(settings: Settings, folder: Path) -> Iterator[LoadTestEnvironment]:
+    """Use the topics and the group of the settings, which stay.
 
     Raises:
         Refused: a topic is missing.
     """
     admin = make_admin(settings)
-    found = retry_while_unreachable(settings, lambda: topics.check(admin, settings))
+    layout = retry_while_unreachable(settings, lambda: topics.check(admin, settings))
     prefix = f"{PREFIX}{uuid.uuid4().hex[:8]}-"
-    yield LoadTestEnvironment(settings, found.input.partitions, folder, admin, own=False, prefix=prefix)
+    yield LoadTestEnvironment(settings, layout.input.partitions, folder, admin, own=False, prefix=prefix)

@@ -1,22 +1,22 @@
-"""What was measured: of the workers, nothing of the broker."""
+"""The figures of a load test; they cover the workers, not the broker."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from stream.tools.load_test.check import Checked
+from stream.tools.load_test.output_check import OutputCheck
 
-GENERATOR_LATE_MS_MAX = 10.0  # at p99: beyond it the generator is part of what was measured
-TAKEN_MS_MAX = 100.0  # at p99: beyond it the broker is most of the latency
-DRAIN_S_MAX = 2.0  # after the last blob was due: beyond it the load was more than was taken
+GENERATOR_LATE_MS_MAX = 10.0  # p99; beyond it the generator distorts the latency
+TAKEN_MS_MAX = 100.0  # p99; beyond it the acknowledgements of the broker are most of the latency
+DRAIN_S_MAX = 2.0  # after the last due time; beyond it the load exceeded the capacity
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """What a histogram says, in milliseconds.
+    """Percentiles of latencies, in milliseconds.
 
     Attributes:
-        encoded: the histogram itself, in HdrHistogram's compressed form V2, of microseconds.
+        encoded: the histogram in microseconds, in the compressed format V2 of HdrHistogram.
     """
 
     count: int
@@ -30,18 +30,20 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """A preloaded backlog, worked off.
+    """Processing of a backlog that was produced before the workers started.
 
     Attributes:
-        dictionary_words: of the dictionary; partitions: of the input.
-        processes: that worked.
-        words: of all blobs, as they are counted.
-        first_s: from the start of the process to the first commit; whole_s: the same, to the last.
-        steady_words_per_s: from the first commit since partitions no longer moved to the last;
-            None where that was too short.
-        cpu_s: of all worker processes, their start included; steady_cpu_s_per_million_words: of what came
-            after the first commit.
-        peak_mib: memory of all worker processes together.
+        partitions: of the input topic.
+        dictionary_words: number of words of the dictionary.
+        processes: number of group members.
+        words: words of all blobs, as the workers count them.
+        first_s: from the start of the workers to the first commit.
+        whole_s: from the start of the workers to the last commit.
+        steady_words_per_s: from the first commit after the last rebalance to the last commit; None if that
+            was too short.
+        cpu_s: processor time of all worker processes, their start included.
+        steady_cpu_s_per_million_words: processor time of the steady part; None if that was too short.
+        peak_mib: maximum memory of all worker processes together.
     """
 
     words_per_blob: int
@@ -56,40 +58,42 @@ class Throughput:
     cpu_s: float
     steady_cpu_s_per_million_words: float | None
     peak_mib: float
-    checked: Checked
+    checked: OutputCheck
 
     @property
     def whole_words_per_s(self) -> float:
-        """From the start of the process."""
         return self.words / self.whole_s
 
     @property
     def words_per_s(self) -> float:
-        """The steady rate where there is one."""
+        """The steady rate if there is one."""
         return self.steady_words_per_s or self.whole_words_per_s
 
     @property
     def whole_cpu_s_per_million_words(self) -> float:
-        """Of all worker processes, their start included."""
         return self.cpu_s / self.words * 1e6
 
     @property
     def cpu_s_per_million_words(self) -> float:
-        """The steady figure where there is one."""
+        """The steady figure if there is one."""
         return self.steady_cpu_s_per_million_words or self.whole_cpu_s_per_million_words
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
-    """An open loop at one rate: latency from when a blob was due to when its result could be read.
+class LatencyAtRate:
+    """An open loop at one rate; latency is the time from when a blob is due until its result can be read.
 
     Attributes:
-        rate: blobs a second that were due; words_per_s: the same in words.
-        achieved_rate: that were handed to the broker.
-        late_p99_ms: how long after they were due they were; late_max_ms: the same, the worst.
-        taken_p99_ms: how long the broker needed to acknowledge them, at p99.
-        drain_s: from when the last blob was due to when the last result was read.
-        cpu_cores: of all worker processes, meanwhile; None: not ours.
+        rate: blobs/s that were due.
+        achieved_rate: blobs/s that were produced.
+        words_per_s: words/s that were due.
+        missing: blobs without a result.
+        late_p99_ms: how long after their due times blobs were produced, 99th percentile.
+        late_max_ms: the same, maximum.
+        taken_p99_ms: time until the broker acknowledged a blob, 99th percentile.
+        drain_s: from the due time of the last blob until the last result was read.
+        cpu_cores: processor time of all worker processes by time; None for workers that ran already.
+        peak_mib: maximum memory of all worker processes together; None for workers that ran already.
     """
 
     rate: float
@@ -108,22 +112,22 @@ class Load:
 
     @property
     def is_saturated(self) -> bool:
-        """Whether the load was more than was taken."""
+        """Whether the load exceeded the capacity of the workers."""
         return self.drain_s > DRAIN_S_MAX or self.missing > 0
 
     @property
     def generator_is_late(self) -> bool:
-        """Whether the generator could not hold the rate."""
+        """Whether the generator did not achieve the rate."""
         return self.late_p99_ms > GENERATOR_LATE_MS_MAX
 
 
 @dataclass(frozen=True, slots=True)
 class RecoveryTimes:
-    """When results came again after a kill -9.
+    """The recovery from a kill -9.
 
     Attributes:
-        first_new_s: from the kill to the first result that was not there before it; all_partitions_s: to
-            that of the last partition.
+        first_new_s: from the kill to the first result that was written after it.
+        all_partitions_s: from the kill until every partition has such a result.
         caught_up_s: from the kill to the last result that was late because of it.
         worst_ms: the longest latency of a blob.
     """
@@ -136,58 +140,58 @@ class RecoveryTimes:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """Kill -9 of all worker processes under load, and a start at once."""
+    """A kill -9 of all worker processes under load, which were started again at once."""
 
     rate: float
     protocol: str
     static: bool
     times: RecoveryTimes
-    checked: Checked
+    checked: OutputCheck
 
 
 @dataclass(slots=True)
 class Report:
-    """All of it."""
+    """All figures of a load test, with the conditions under which they were measured."""
 
     conditions: dict[str, Any]
     throughput: list[Throughput] = field(default_factory=list)
-    latency: list[Load] = field(default_factory=list)
-    latency_checked: Checked | None = None
+    latency: list[LatencyAtRate] = field(default_factory=list)
+    latency_checked: OutputCheck | None = None
     recovery: list[Recovery] = field(default_factory=list)
     scale: dict[str, list[Throughput]] = field(default_factory=dict)
 
     @property
-    def checks(self) -> list[Checked]:
-        """Whether the output was right, of each measurement."""
+    def checks(self) -> list[OutputCheck]:
+        """The output checks of all measurements."""
         rows: Sequence[Throughput | Recovery] = [
             *self.throughput,
             *self.recovery,
             *(row for rows in self.scale.values() for row in rows),
         ]
-        own = {id(row.checked): row.checked for row in rows}  # one may stand in several tables
-        return [*own.values(), *([] if self.latency_checked is None else [self.latency_checked])]
+        distinct = {id(row.checked): row.checked for row in rows}  # one row may be in several tables
+        return [*distinct.values(), *([] if self.latency_checked is None else [self.latency_checked])]
 
     @property
     def holds(self) -> bool:
-        """Whether all output was right."""
+        """Whether all output is right."""
         return all(checked.holds for checked in self.checks)
 
     def as_json(self) -> dict[str, Any]:
-        """Return it for machines."""
+        """Return the report as the JSON output of `bench`."""
         return {
             "holds": self.holds,
             "conditions": self.conditions,
             "throughput": [_throughput(row) for row in self.throughput],
-            "latency": [_load(row) for row in self.latency],
+            "latency": [_latency(row) for row in self.latency],
             "latency_checked": None if self.latency_checked is None else _checked(self.latency_checked),
             "recovery": [_recovery(row) for row in self.recovery],
             "scale": {axis: [_throughput(row) for row in rows] for axis, rows in self.scale.items()},
         }
 
 
-def _checked(checked: Checked) -> dict[str, Any]:
+def _checked(checked: OutputCheck) -> dict[str, Any]:
     figures = asdict(checked)
-    del figures["words"]  # of a part, for a rate
+    del figures["words"]  # only of a part; it serves to compute a rate
     return {"holds": checked.holds, **figures}
 
 
@@ -200,7 +204,7 @@ def _throughput(row: Throughput) -> dict[str, Any]:
     }
 
 
-def _load(row: Load) -> dict[str, Any]:
+def _latency(row: LatencyAtRate) -> dict[str, Any]:
     return {
         **asdict(row),
         "is_saturated": row.is_saturated,

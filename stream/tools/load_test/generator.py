@@ -1,7 +1,8 @@
-"""The process that sends a load: `python -m stream.tools.load_test.generator`, its order on standard input.
+"""The process that produces a load: `python -m stream.tools.load_test.generator`.
 
-As fast as it can for a backlog, or in an open loop: each blob when it is due, whatever became of those
-before it, and how late it was is told. A generator that is late measures itself.
+Its order arrives on standard input. It produces a backlog as fast as possible, or in an open loop each
+blob when it is due, whatever happens to earlier blobs. It reports how late blobs were produced, because
+lateness of the generator distorts the latency.
 """
 
 import time
@@ -15,26 +16,26 @@ from stream.dictionary import load_index
 from stream.kafka.clients import make_producer, producer_options
 from stream.tools.load_test.child import Parent, run_child
 from stream.tools.load_test.latency import summarize
-from stream.tools.load_test.messages import Begin, GeneratorOrder, Said, Stop
+from stream.tools.load_test.messages import Begin, GeneratorOrder, Status, Stop
 from stream.tools.load_test.schedule import NS, Schedule
 from stream.tools.load_test.texts import make_texts
 
 BACKLOG_LINGER_MS = 50
 QUEUE_RECORDS_MAX, QUEUE_KIB_MAX = 200_000, 256 * 1024
-_TELL_NS = NS // 5
-_NAP_S_MAX = 0.01
+_REPORT_NS = NS // 5
+_SLEEP_S_MAX = 0.01
 _FLUSH_S_MAX = 120.0
 
 
 class Generator:
-    """Sends blobs by their numbers: text, id and partition follow from that."""
+    """Produces blobs; text, id and partition of a blob follow from its number."""
 
     def __init__(self, settings: Settings, order: GeneratorOrder) -> None:
         self._order = order
         self._is_json = settings.input_format == "json"
         self._topic = settings.input_topic
         self._failed = ""
-        self._taken_ns = array("q")
+        self._ack_ns = array("q")
         backlog = {} if order.rate else {"linger.ms": BACKLOG_LINGER_MS, "delivery.report.only.error": True}
         self._producer = make_producer(
             {
@@ -50,52 +51,52 @@ class Generator:
         self._texts: Sequence[bytes] = [text.encode() for text in make_texts(words, order.recipe)]
         self.sent = 0
 
-    def run(self, parent: Parent) -> Said:
-        """Send all, or until told to stop."""
-        parent.say(Said())
-        begin_ns = parent.hear(Begin).begin_ns
+    def run(self, parent: Parent) -> Status:
+        """Produce all blobs, or until the parent sends a `Stop`."""
+        parent.report(Status())
+        begin_ns = parent.receive(Begin).begin_ns
         late_ns = array("q")
         if self._order.rate:
             self._open_loop(parent, Schedule(begin_ns, self._order.rate, self._order.blobs), late_ns)
         else:
             self._backlog(parent)
         seconds = (time.monotonic_ns() - begin_ns) / NS
-        parent.say(Said(count=self.sent))
+        parent.report(Status(count=self.sent))
         left = self._producer.flush(_FLUSH_S_MAX)
         if left and not self._failed:
-            self._failed = f"the broker did not take {left} blobs within {_FLUSH_S_MAX:.0f} s"
-        late, taken = summarize(late_ns), summarize(self._taken_ns)
-        return Said(
+            self._failed = f"the broker did not acknowledge {left} blobs within {_FLUSH_S_MAX:.0f} s"
+        late, acks = summarize(late_ns), summarize(self._ack_ns)
+        return Status(
             done=True,
             count=self.sent,
             late_p99_ms=late.p99_ms if late else 0.0,
             late_max_ms=late.max_ms if late else 0.0,
-            taken_p99_ms=taken.p99_ms if taken else 0.0,
+            ack_p99_ms=acks.p99_ms if acks else 0.0,
             seconds=seconds,
             failed=self._failed,
         )
 
     def _backlog(self, parent: Parent) -> None:
-        told_ns = 0
+        reported_ns = 0
         while self.sent < self._order.blobs and not self._failed:
             self._send()
             if self.sent % 64 == 0:
                 self._producer.poll(0)
-                told_ns = self._tell(parent, told_ns)
+                reported_ns = self._report(parent, reported_ns)
 
     def _open_loop(self, parent: Parent, schedule: Schedule, late_ns: "array[int]") -> None:
-        told_ns = 0
-        while self.sent < schedule.blobs and not self._failed and parent.told(Stop) is None:
+        reported_ns = 0
+        while self.sent < schedule.blobs and not self._failed and parent.receive_nowait(Stop) is None:
             due = schedule.due_by(time.monotonic_ns())
             while self.sent < due and not self._failed:
                 number = self.sent
                 self._send()
                 late_ns.append(time.monotonic_ns() - schedule.due_ns(number))
             self._producer.poll(0)
-            told_ns = self._tell(parent, told_ns)
+            reported_ns = self._report(parent, reported_ns)
             ahead_ns = schedule.due_ns(self.sent) - time.monotonic_ns()
             if ahead_ns > 0:
-                time.sleep(min(_NAP_S_MAX, ahead_ns / NS))
+                time.sleep(min(_SLEEP_S_MAX, ahead_ns / NS))
 
     def _send(self) -> None:
         number = self._order.first + self.sent
@@ -107,28 +108,27 @@ class Generator:
         while not self._failed:
             try:
                 self._producer.produce(self._topic, value, key, partition)
-            except BufferError:  # the broker is slower: an open loop is late then, and says so
+            except BufferError:  # the broker is slower; an open loop is late then, and reports it
                 self._producer.poll(0.01)
             else:
                 self.sent += 1
                 return
 
-    def _tell(self, parent: Parent, told_ns: int) -> int:
+    def _report(self, parent: Parent, reported_ns: int) -> int:
         now_ns = time.monotonic_ns()
-        if now_ns - told_ns < _TELL_NS:
-            return told_ns
-        parent.say(Said(count=self.sent))
+        if now_ns - reported_ns < _REPORT_NS:
+            return reported_ns
+        parent.report(Status(count=self.sent))
         return now_ns
 
     def _delivered(self, error: object, message: object) -> None:
         if error is not None:
             self._failed = f"a blob could not be delivered: {error}"
         else:
-            self._taken_ns.append(int(message.latency() * NS))  # type: ignore[attr-defined]
+            self._ack_ns.append(int(message.latency() * NS))  # type: ignore[attr-defined]
 
 
 def main() -> None:
-    """Do as ordered."""
     run_child(GeneratorOrder, lambda order, parent: Generator(load_settings(), order).run(parent))
 
 

@@ -1,4 +1,4 @@
-"""Latencies -> percentiles: an HdrHistogram of three digits, from a microsecond to an hour."""
+"""Percentiles of latencies by an HdrHistogram with three digits, from a microsecond to an hour."""
 
 from collections.abc import Iterable, Sequence
 
@@ -13,7 +13,7 @@ _DIGITS = 3
 
 
 def summarize(latencies_ns: Iterable[int]) -> Latency | None:
-    """Return the percentiles of latencies; None of none."""
+    """Return the percentiles of latencies; None if there are none."""
     histogram = HdrHistogram(1, _US_MAX, _DIGITS)
     longest_us = 0
     for latency_ns in latencies_ns:
@@ -22,18 +22,18 @@ def summarize(latencies_ns: Iterable[int]) -> Latency | None:
         longest_us = max(longest_us, latency_us)
     if not histogram.get_total_count():
         return None
-    p50, p90, p99, p99_9 = (_at(histogram, each, longest_us) for each in PERCENTILES)
+    p50, p90, p99, p99_9 = (_percentile_ms(histogram, each, longest_us) for each in PERCENTILES)
     return Latency(
         histogram.get_total_count(), p50, p90, p99, p99_9, longest_us / 1_000, histogram.encode().decode()
     )
 
 
 def curve(encoded: str, percentiles: Sequence[float] = CURVE) -> dict[float, float]:
-    """Return percentile -> milliseconds of an encoded histogram."""
+    """Return percentile -> latency in milliseconds, of an encoded histogram."""
     histogram = HdrHistogram.decode(encoded)
-    return {each: _at(histogram, each, _US_MAX) for each in percentiles}
+    return {each: _percentile_ms(histogram, each, _US_MAX) for each in percentiles}
 
 
-def _at(histogram: HdrHistogram, percentile: float, longest_us: int) -> float:
-    """A bucket is as wide as its third digit: its upper end may lie beyond the longest latency."""
+def _percentile_ms(histogram: HdrHistogram, percentile: float, longest_us: int) -> float:
+    """Return a percentile; the upper end of its bucket may lie beyond the longest latency."""
     return float(min(histogram.get_value_at_percentile(percentile), longest_us)) / 1_000

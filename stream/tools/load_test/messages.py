@@ -1,29 +1,22 @@
-"""What generator and reader are told and what they say: a line of JSON each, over their pipes."""
+"""Orders to the generator and the reader of a load test, and their status reports."""
 
 from pathlib import Path
-from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from stream.errors import Fatal
+from stream.json_lines import Message
 from stream.tools.load_test.texts import Recipe
 
 
-class Message(BaseModel):
-    """Frozen, and strict about names."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 class GeneratorOrder(Message):
-    """What a generator is to send.
+    """The blobs to produce.
 
     Attributes:
-        first: number of the first blob; text and partition of a blob follow from its number.
-        blobs: how many.
-        rate: of an open loop, blobs a second; 0: as fast as it can.
-        run: so many blobs after each other go to one partition.
         prefix: of the blob ids.
+        first: number of the first blob. Text and partition of a blob follow from its number.
+        blobs: number of blobs.
+        rate: blobs/s of an open loop; 0: as fast as possible.
+        run: number of successive blobs that go to the same partition.
     """
 
     prefix: str
@@ -36,24 +29,26 @@ class GeneratorOrder(Message):
 
 
 class Begin(Message):
-    """To a generator that is ready: when its first blob is due, by the monotonic clock."""
+    """Tells a generator that is ready when its first blob is due, by the monotonic clock."""
 
     begin_ns: int
 
 
 class Stop(Message):
-    """To a generator: send no more. To a reader: no more than so many blobs will come."""
+    """Tells a generator to stop, or a reader how many blobs it has to wait for."""
 
     blobs: int
 
 
 class ReaderOrder(Message):
-    """What a reader is to wait for.
+    """The results to wait for.
 
     Attributes:
-        start: partition -> offset.
-        first: number of the first blob; blobs: how many, until told otherwise.
-        file: takes what it saw, see `Arrivals`.
+        prefix: of the blob ids.
+        start: partition -> first offset to read.
+        first: number of the first blob.
+        blobs: number of blobs, unless a `Stop` changes it.
+        file: where the reader saves its `Arrivals`.
     """
 
     prefix: str
@@ -63,18 +58,19 @@ class ReaderOrder(Message):
     file: Path
 
 
-class Said(Message):
-    """What a generator or a reader says.
+class Status(Message):
+    """The progress of a generator or a reader.
 
     Attributes:
-        ready: it has said something: it waits for its `Begin`, or has begun to read.
-        count: blobs handed over, or seen, so far.
+        ready: the child has started; a generator waits for its `Begin`.
+        count: blobs produced, or results seen, so far.
         ends: partition -> the offset after the last result seen.
-        done: that was all.
-        late_p99_ms: how long after they were due blobs were handed over; late_max_ms: the same, the worst.
-        taken_p99_ms: how long the broker needed to acknowledge them.
-        seconds: from when the first was due to the last handed over.
-        failed: why it ended.
+        done: this is the last status.
+        late_p99_ms: how long after their due times blobs were produced, 99th percentile.
+        late_max_ms: the same, maximum.
+        ack_p99_ms: time from producing a blob to its acknowledgement, 99th percentile.
+        seconds: from the due time of the first blob to the production of the last one.
+        failed: why the child failed; empty if it did not.
     """
 
     ready: bool = True
@@ -83,26 +79,6 @@ class Said(Message):
     done: bool = False
     late_p99_ms: float = 0.0
     late_max_ms: float = 0.0
-    taken_p99_ms: float = 0.0
+    ack_p99_ms: float = 0.0
     seconds: float = 0.0
     failed: str = ""
-
-
-M = TypeVar("M", bound=Message)
-
-
-def line_of(message: Message) -> bytes:
-    """Return a message as a line."""
-    return message.model_dump_json().encode() + b"\n"
-
-
-def read_line(line: bytes, kind: type[M]) -> M:
-    """Read a line.
-
-    Raises:
-        Fatal: it is not one of ours.
-    """
-    try:
-        return kind.model_validate_json(line)
-    except ValidationError as error:
-        raise Fatal(f"not a {kind.__name__}: {line[:200]!r}") from error

@@ -1,4 +1,4 @@
-"""A report -> a picture: latency over load, throughput and processor over the size of blobs."""
+"""Draws a report: latency over load, throughput and processor time over the size of blobs."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,19 +9,19 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from stream.tools.load_test.figures import Latency, Load, Report, Throughput
+from stream.tools.load_test.figures import Latency, LatencyAtRate, Report, Throughput
 from stream.tools.load_test.latency import curve
 
 _COLUMNS, _PANEL_INCHES, _DPI = 2, (6.2, 3.6), 150
 _LINES: tuple[tuple[str, Callable[[Latency], float]], ...] = (
-    ("p50", lambda found: found.p50_ms),
-    ("p90", lambda found: found.p90_ms),
-    ("p99", lambda found: found.p99_ms),
-    ("p99.9", lambda found: found.p99_9_ms),
-    ("max", lambda found: found.max_ms),
+    ("p50", lambda latency: latency.p50_ms),
+    ("p90", lambda latency: latency.p90_ms),
+    ("p99", lambda latency: latency.p99_ms),
+    ("p99.9", lambda latency: latency.p99_9_ms),
+    ("max", lambda latency: latency.max_ms),
 )
 _AXES = {
-    "words_per_blob": "words a blob",
+    "words_per_blob": "words per blob",
     "partitions": "partitions",
     "dictionary_words": "words in the dictionary",
 }
@@ -29,7 +29,7 @@ Panel = Callable[[Axes], None]
 
 
 def draw(report: Report, path: Path) -> None:
-    """Draw all that was measured into a PNG."""
+    """Draw a report into a PNG file."""
     panels = list(_panels(report))
     lines = max(1, -(-len(panels) // _COLUMNS))
     size = (_PANEL_INCHES[0] * _COLUMNS, _PANEL_INCHES[1] * lines + 0.5)
@@ -42,11 +42,11 @@ def draw(report: Report, path: Path) -> None:
         axis.spines[["top", "right"]].set_visible(False)
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
-    of = report.conditions
-    command = " ".join(["worker", *of["worker_arguments"]])
+    conditions = report.conditions
+    command = " ".join(["worker", *conditions["worker_arguments"]])
     figure.suptitle(
-        f"{of['cpus']} CPUs, {of['workers']} x {command}, seed {of['seed']}, "
-        f"{of['dictionary_words']:,} words in the dictionary",
+        f"{conditions['cpus']} CPUs, {conditions['workers']} x {command}, seed {conditions['seed']}, "
+        f"{conditions['dictionary_words']:,} words in the dictionary",
         fontsize=10,
     )
     figure.savefig(path, dpi=_DPI, format="png")
@@ -63,31 +63,31 @@ def _panels(report: Report) -> list[Panel]:
     return panels
 
 
-def _latency(axis: Axes, loads: Sequence[Load]) -> None:
+def _latency(axis: Axes, loads: Sequence[LatencyAtRate]) -> None:
     rows = sorted(loads, key=lambda load: load.words_per_s)
     for name, value in _LINES:
         points = [value(load.latency) for load in rows if load.latency is not None]
         axis.plot([load.words_per_s for load in rows], points, "o-", label=name, markersize=4)
     _log(axis)
     axis.set_xscale("log")
-    axis.set_title("latency over load, ms (due to committed)", fontsize=10)
+    axis.set_title("latency over load, ms (from due to committed)", fontsize=10)
     axis.set_xlabel(f"words/s, in blobs of {rows[0].words_per_blob:,} words")
     axis.set_xticks([load.words_per_s for load in rows])
     for load in rows:
         if load.is_saturated:
-            at = axis.axvline(load.words_per_s, color="0.5", linestyle=":")
-            at.set_label("more than was taken")
+            line = axis.axvline(load.words_per_s, color="0.5", linestyle=":")
+            line.set_label("above capacity")
     axis.legend(fontsize=8, frameon=False)
     _plain(axis)
 
 
-def _distribution(axis: Axes, loads: Sequence[Load]) -> None:
+def _distribution(axis: Axes, loads: Sequence[LatencyAtRate]) -> None:
     for load in loads:
         assert load.latency is not None
-        found = curve(load.latency.encoded)
+        percentiles = curve(load.latency.encoded)
         axis.plot(
-            [f"{percentile:g}" for percentile in found],
-            list(found.values()),
+            [f"{percentile:g}" for percentile in percentiles],
+            list(percentiles.values()),
             label=f"{load.rate:,.0f} blobs/s",
         )
     _log(axis)
@@ -99,10 +99,10 @@ def _distribution(axis: Axes, loads: Sequence[Load]) -> None:
 
 
 def _costs(key: str, rows: Sequence[Throughput]) -> list[Panel]:
-    """Return a panel of words a second, and one of processor time."""
+    """Return a panel of the throughput and one of the processor time."""
 
     def panel(title: str, value: Callable[[Throughput], float]) -> Panel:
-        def drawn(axis: Axes) -> None:
+        def draw_panel(axis: Axes) -> None:
             axis.plot([getattr(row, key) for row in rows], [value(row) for row in rows], "o-", markersize=4)
             axis.set_xscale("log")
             axis.set_xticks([getattr(row, key) for row in rows])
@@ -111,7 +111,7 @@ def _costs(key: str, rows: Sequence[Throughput]) -> list[Panel]:
             axis.set_xlabel(_AXES[key])
             _plain(axis)
 
-        return drawn
+        return draw_panel
 
     return [
         panel("throughput, words/s", lambda row: row.words_per_s),
@@ -131,7 +131,7 @@ def _plain(axis: Axes) -> None:
 
 
 def _short(value: float) -> str:
-    """Write a number with three digits at most."""
+    """Format a number with at most three digits."""
     for unit, letter in ((1e6, "M"), (1e3, "k")):
         if abs(value) >= unit:
             return f"{value / unit:.3g}{letter}"

@@ -1,6 +1,6 @@
 """The process that reads results as they are committed: `python -m stream.tools.load_test.reader`.
 
-Its order comes on standard input.
+Its order arrives on standard input.
 """
 
 import time
@@ -13,10 +13,10 @@ from stream.config import Settings, load_settings
 from stream.kafka.clients import reader_options
 from stream.tools.kafka.tail import tail
 from stream.tools.load_test.child import Parent, run_child
-from stream.tools.load_test.messages import ReaderOrder, Said, Stop
+from stream.tools.load_test.messages import ReaderOrder, Status, Stop
 from stream.tools.load_test.schedule import NS
 
-_TELL_NS = NS // 20
+_REPORT_NS = NS // 20
 _WAIT_S = 0.05
 
 
@@ -26,12 +26,13 @@ def _longs() -> "array[int]":
 
 @dataclass(slots=True)
 class Arrivals:
-    """What a reader saw, in the order of arrival; 32 bytes a result.
+    """The results that a reader saw, in the order of arrival; 32 bytes per result.
 
     Attributes:
-        numbers: of the blobs.
-        times_ns: of arrival, by the monotonic clock.
-        partitions: of the results; offsets: the same.
+        numbers: numbers of the blobs.
+        times_ns: times of arrival, by the monotonic clock.
+        partitions: partitions of the results.
+        offsets: offsets of the results.
     """
 
     numbers: "array[int]" = field(default_factory=_longs)
@@ -40,24 +41,24 @@ class Arrivals:
     offsets: "array[int]" = field(default_factory=_longs)
 
     def save(self, file: Path) -> None:
-        """Write them, one array after the other."""
+        """Write the arrays to a file, one after the other."""
         with file.open("wb") as out:
-            for each in (self.numbers, self.times_ns, self.partitions, self.offsets):
-                each.tofile(out)
+            for values in (self.numbers, self.times_ns, self.partitions, self.offsets):
+                values.tofile(out)
 
     @classmethod
     def load(cls, file: Path) -> Self:
-        """Read what `save` wrote."""
+        """Read a file that `save` wrote."""
         arrivals = cls()
-        each = file.stat().st_size // (4 * arrivals.numbers.itemsize)
-        with file.open("rb") as kept:
-            for one in (arrivals.numbers, arrivals.times_ns, arrivals.partitions, arrivals.offsets):
-                one.fromfile(kept, each)
+        length = file.stat().st_size // (4 * arrivals.numbers.itemsize)
+        with file.open("rb") as saved:
+            for values in (arrivals.numbers, arrivals.times_ns, arrivals.partitions, arrivals.offsets):
+                values.fromfile(saved, length)
         return arrivals
 
 
 class Reader:
-    """Notes when each result of a load arrives; those of others are passed over."""
+    """Records when each result of a load arrives; skips the results of other input."""
 
     def __init__(self, settings: Settings, order: ReaderOrder) -> None:
         self._settings = settings
@@ -68,35 +69,35 @@ class Reader:
         self._ends: dict[int, int] = {}
         self._arrivals = Arrivals()
 
-    def run(self, parent: Parent) -> Said:
-        """Read until all were seen, or as many as it was told meanwhile."""
+    def run(self, parent: Parent) -> Status:
+        """Read until all results were seen, or as many as the parent says in a `Stop`."""
 
-        def go_on() -> bool:
-            stop = parent.told(Stop)
+        def is_waiting() -> bool:
+            stop = parent.receive_nowait(Stop)
             if stop is not None:
                 self._blobs = stop.blobs
             return self._distinct < self._blobs
 
-        parent.say(Said())
-        told_ns = 0
+        parent.report(Status())
+        reported_ns = 0
         order, options = self._order, reader_options(self._settings)
         prefix = order.prefix.encode()
-        for message in tail(options, self._settings.result_topic, order.start, go_on, _WAIT_S):
+        for message in tail(options, self._settings.result_topic, order.start, is_waiting, _WAIT_S):
             now_ns = time.monotonic_ns()
             if message is not None and (key := message.key()) and key.startswith(prefix):
-                self._note(int(key[len(prefix) :]), now_ns, message.partition() or 0, message.offset() or 0)
-            if now_ns - told_ns > _TELL_NS:
-                told_ns = now_ns
-                parent.say(Said(count=self._distinct, ends=self._ends))
+                self._add(int(key[len(prefix) :]), now_ns, message.partition() or 0, message.offset() or 0)
+            if now_ns - reported_ns > _REPORT_NS:
+                reported_ns = now_ns
+                parent.report(Status(count=self._distinct, ends=self._ends))
         self._arrivals.save(order.file)
-        return Said(done=True, count=self._distinct, ends=self._ends)
+        return Status(done=True, count=self._distinct, ends=self._ends)
 
-    def _note(self, number: int, now_ns: int, partition: int, offset: int) -> None:
-        at = number - self._order.first
-        if not 0 <= at < len(self._seen):
+    def _add(self, number: int, now_ns: int, partition: int, offset: int) -> None:
+        position = number - self._order.first
+        if not 0 <= position < len(self._seen):
             return
-        self._distinct += not self._seen[at]
-        self._seen[at] = 1
+        self._distinct += not self._seen[position]
+        self._seen[position] = 1
         self._ends[partition] = offset + 1
         arrivals = self._arrivals
         arrivals.numbers.append(number)
@@ -106,7 +107,6 @@ class Reader:
 
 
 def main() -> None:
-    """Do as ordered."""
     run_child(ReaderOrder, lambda order, parent: Reader(load_settings(), order).run(parent))
 
 

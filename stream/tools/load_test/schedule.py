@@ -1,7 +1,7 @@
-"""When each blob of an open loop is due: at even distances, whatever becomes of those before it.
+"""The due times of the blobs of an open loop: at equal intervals, whatever happens to earlier blobs.
 
-A latency is counted from there. So a stall costs all that was due during it, not the one blob that met it
-(the error that is called coordinated omission).
+Latency is measured from the due time. So a stall delays all blobs that were due during it, not only one; to
+measure only that one is the error called coordinated omission.
 """
 
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ NS = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Blobs at a rate.
+    """Blobs at a constant rate.
 
     Attributes:
-        begin_ns: when the first is due, by the monotonic clock, which the processes of a machine share.
-        rate: blobs a second.
-        blobs: how many.
+        begin_ns: due time of the first blob, by the monotonic clock, which all processes of a machine share.
+        rate: blobs/s.
+        blobs: number of blobs.
     """
 
     begin_ns: int
@@ -24,11 +24,11 @@ class Schedule:
     blobs: int
 
     def due_ns(self, number: int) -> int:
-        """Return when a blob is due; numbers begin at 0."""
+        """Return the due time of a blob; numbers begin at 0."""
         return self.begin_ns + int(number * NS / self.rate)
 
     def due_by(self, now_ns: int) -> int:
-        """Return how many blobs are due."""
+        """Return how many blobs are due at a time."""
         if now_ns < self.begin_ns:
             return 0
         due = min(self.blobs, int((now_ns - self.begin_ns) * self.rate / NS) + 1)

@@ -1,7 +1,7 @@
-"""The texts of a benchmark, from a seed: the same on every machine.
+"""The texts of a load test, from a seed; they are the same on every machine.
 
-Words follow Zipf's law over the shuffled dictionary, a tenth of them spoilt as in real text: typos, numbers,
-hyphens, marks, foreign letters; some are capitalised or followed by a mark.
+Words follow Zipf's law over the shuffled dictionary. A tenth of them is altered as in real text: typos,
+numbers, hyphens, punctuation, foreign letters. Others are capitalised or followed by punctuation.
 """
 
 import random
@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 ZIPF = 1.05
-SPOILT = 0.10
-POOL_WORDS_MAX = 1_000_000  # distinct texts have so many words in all; longer loads send them again
-_ANAGRAMS = 0.15  # of a synthesised dictionary: the share of the real one
+ALTERED = 0.10
+POOL_WORDS_MAX = 1_000_000  # words of all distinct texts; a longer load repeats the texts
+_ANAGRAMS = 0.15  # share of anagrams in a synthesised dictionary, as in the real one
 _LETTERS = "etaoinshrdlcumwfgypbvkjxqz"
 _FREQUENCIES = (
     127, 91, 82, 75, 70, 67, 63, 61, 60, 43, 40, 28, 28, 24, 24, 22, 20, 20, 19, 15, 10, 8, 2, 2, 1, 1,
@@ -25,12 +25,12 @@ _LENGTH_WEIGHTS = (4, 7, 10, 13, 15, 15, 13, 10, 7, 4, 2)
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What makes a pool of texts, besides the dictionary.
+    """Determines a pool of texts, together with the dictionary.
 
     Attributes:
-        words_per_blob: before spoiling; a hyphen makes two of one, a mark alone is none.
-        texts: distinct ones.
-        vocabulary: how many of the dictionary's words occur; 0: all.
+        words_per_blob: before the alterations; a hyphen makes two words of one, punctuation alone is no word.
+        texts: number of distinct texts.
+        vocabulary: number of words of the dictionary that occur; 0: all.
     """
 
     words_per_blob: int
@@ -40,12 +40,12 @@ class Recipe:
 
 
 def make_recipe(words_per_blob: int, blobs: int, vocabulary: int, seed: int) -> Recipe:
-    """Return the recipe of a load of so many blobs."""
+    """Return the recipe of a load with this many blobs."""
     return Recipe(words_per_blob, max(1, min(blobs, POOL_WORDS_MAX // words_per_blob)), vocabulary, seed)
 
 
 def make_texts(words: Sequence[str], recipe: Recipe) -> list[str]:
-    """Return the distinct texts; `words` are the dictionary's, in any order."""
+    """Return the distinct texts; `words` are those of the dictionary, in any order."""
     rng = np.random.default_rng([recipe.seed, recipe.words_per_blob])
     chosen = np.array(sorted(words), np.object_)
     rng.shuffle(chosen)
@@ -61,19 +61,19 @@ def _text(
     ranks = np.minimum(np.searchsorted(ends, rng.random(length)), len(words) - 1)
     drawn: list[str] = words[ranks].tolist()
     dice = rng.random(length)
-    changed = np.flatnonzero((dice < SPOILT) | (dice > 1 - 2 * SPOILT))
-    for at, thrown in zip(changed.tolist(), dice[changed].tolist(), strict=True):
-        if thrown < SPOILT:
-            drawn[at] = _spoilt(drawn[at], thrown / SPOILT)
-        elif thrown > 1 - SPOILT:
-            drawn[at] = drawn[at].capitalize()
+    changed = np.flatnonzero((dice < ALTERED) | (dice > 1 - 2 * ALTERED))
+    for position, thrown in zip(changed.tolist(), dice[changed].tolist(), strict=True):
+        if thrown < ALTERED:
+            drawn[position] = _altered(drawn[position], thrown / ALTERED)
+        elif thrown > 1 - ALTERED:
+            drawn[position] = drawn[position].capitalize()
         else:
-            drawn[at] += ",.;!?"[int(thrown * 1_000) % 5]
+            drawn[position] += ",.;!?"[int(thrown * 1_000) % 5]
     return " ".join(drawn)
 
 
-def _spoilt(word: str, dice: float) -> str:
-    if dice < 0.4:  # noqa: PLR2004 - shares, which add up here
+def _altered(word: str, dice: float) -> str:
+    if dice < 0.4:  # noqa: PLR2004 - cumulated shares
         return f"{word}qz"
     if dice < 0.7:  # noqa: PLR2004
         return str(int(dice * 1e6))
@@ -85,8 +85,8 @@ def _spoilt(word: str, dice: float) -> str:
 
 
 def synthesize(words: int, seed: int) -> list[str]:
-    """Return a dictionary of so many distinct words, with anagrams as often as in a real one."""
-    rng = random.Random(seed)  # noqa: S311 - to be repeated
+    """Return a dictionary with this many distinct words, with anagrams as often as in a real one."""
+    rng = random.Random(seed)  # noqa: S311 - repeatable, not secret
     made: dict[str, None] = {}
     order: list[str] = []
     while len(order) < words:  # ends: there are 26**14 words, and more than one in 26**4 is new

@@ -1,73 +1,60 @@
-"""What is measured: worker processes of our own, started as users start them."""
+"""The workers that a load test measures, started as users start them, and the resources that they use."""
 
-import contextlib
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic, sleep
 from types import TracebackType
 from typing import Self
 
-import psutil
-
-from stream.broker.process import GuardedProcess
 from stream.config import Settings
 from stream.errors import Fatal
-from stream.telemetry.probe import is_ready
 from stream.tools.child_environment import child_environment
-from stream.tools.load_test.usage import Usage
+from stream.tools.load_test.resource_usage import ResourceUsage
+from stream.tools.worker_process import COMMAND, WorkerProcess, wait_all_ready
 
-READY_S_MAX = 120.0  # a predecessor's session may have to end first
-SETTLED_S = 6.0  # a member hears of another by a heartbeat, of which there is one each 3 or 5 s
-_ASK_S = 0.1
-_MEMBER = b'"worker started"'
-_MOVES = b'"partitions assigned"', b'"partitions revoked"', b'"partitions lost"'
-_SHOWN_LINES = 15
+SETTLE_S_MAX = 120.0
+SETTLED_S = 6.0  # a member learns of another one by a heartbeat, every 3 or 5 s
+_POLL_S = 0.1
+_MOVES = "partitions assigned", "partitions revoked", "partitions lost"
 
 
 class WorkerUnderTest:
-    """`anagram-stream worker`, once or several times, and what it uses.
+    """One or several processes of `anagram-stream worker` with the same settings.
 
     Attributes:
-        usage: of all its processes, over all starts.
+        processes: each may be a supervisor with several members of the group.
+        usage: resources of all processes, over all starts.
     """
 
     def __init__(self, settings: Settings, folder: Path, workers: int, arguments: Sequence[str]) -> None:
-        self._env = child_environment(settings, STREAM_LOG_FORMAT="json", STREAM_HTTP_PORT="0")
-        self._command = [sys.executable, "-m", "stream", "worker", *arguments]
-        self._logs = [folder / f"worker-{number}.log" for number in range(workers)]
-        self._processes: list[GuardedProcess] = []
-        self.usage = Usage(lambda: [process.pid for process in self._processes])
+        env = child_environment(settings, STREAM_HTTP_PORT="0")
+        self.processes = [
+            WorkerProcess(env, folder / f"worker-{number}.log", command=(*COMMAND, *arguments))
+            for number in range(workers)
+        ]
+        self.usage = ResourceUsage(lambda: [pid for each in self.processes if (pid := each.pid) is not None])
 
     def start(self) -> None:
-        """Start it."""
-        for log in self._logs:
-            self._processes.append(
-                GuardedProcess(self._command, folder=Path.cwd(), console=log, env=self._env)
-            )
+        for process in self.processes:
+            process.start()
         if not self.usage.is_alive():
             self.usage.start()
 
     def wait_ready(self) -> None:
-        """Wait until all probes say that they are ready.
+        """Wait until all workers are ready.
 
         Raises:
-            Fatal: one ended, or is not ready in time.
+            Fatal: a worker ended, or is not ready in time.
         """
-        deadline = monotonic() + READY_S_MAX
-        while not all(map(is_ready, self._logs)):
-            self.check()
-            if monotonic() > deadline:
-                raise Fatal(f"the worker was not ready within {READY_S_MAX:.0f} s:\n{self.last_lines()}")
-            sleep(_ASK_S)
+        wait_all_ready(self.processes)
 
     def wait_settled(self) -> None:
-        """Where there are several members, wait until partitions have not moved between them for a while.
+        """Wait until no partition has moved between the members for a while, if there are several members.
 
         Raises:
-            Fatal: they go on moving, or a process ended.
+            Fatal: partitions keep moving, or a worker ended.
         """
-        deadline = monotonic() + READY_S_MAX
+        deadline = monotonic() + SETTLE_S_MAX
         moves, since = -1, 0.0
         while self.members() > 1:
             self.check()
@@ -76,44 +63,39 @@ class WorkerUnderTest:
             if monotonic() - since > SETTLED_S:
                 return
             if monotonic() > deadline:
-                raise Fatal(f"partitions went on moving for {READY_S_MAX:.0f} s:\n{self.last_lines()}")
-            sleep(_ASK_S)
+                raise Fatal(f"partitions kept moving for {SETTLE_S_MAX:.0f} s:\n{self.last_lines()}")
+            sleep(_POLL_S)
 
     def members(self) -> int:
-        """Return how many worker processes have started, of a supervisor each of its own."""
-        return sum(_events(log, _MEMBER) for log in self._logs)
+        """Return the number of group members that have started; a supervisor has several."""
+        return self._count("worker started")
 
     def moves(self) -> int:
-        """Return how often partitions were given or taken so far."""
-        return sum(_events(log, *_MOVES) for log in self._logs)
+        """Return how often partitions were assigned, revoked or lost so far."""
+        return self._count(*_MOVES)
 
     def check(self) -> None:
-        """Raise Fatal if a process ended."""
-        for process, log in zip(self._processes, self._logs, strict=False):  # none after a kill
-            if (status := process.poll()) is not None:
-                raise Fatal(f"the worker ended with status {status}; its last lines:\n{_tail(log)}")
+        """Raise Fatal with the last log lines if a worker ended by itself."""
+        for process in self.processes:
+            process.check()
 
     def kill(self) -> None:
-        """Kill -9 every process of it at once."""
-        self.usage.look()
-        for process in self._processes:
-            with contextlib.suppress(psutil.Error):
-                for below in psutil.Process(process.pid).children(recursive=True):
-                    with contextlib.suppress(psutil.Error):
-                        below.kill()
-            process.kill()
-        self._processes.clear()
+        """Kill -9 all processes at once."""
+        self.usage.sample()
+        for process in self.processes:
+            process.kill_all()
 
     def stop(self) -> None:
-        """SIGTERM, and wait until it has drained."""
+        """Send SIGTERM and wait until all workers have drained."""
         self.usage.stop()
-        for process in self._processes:
+        for process in self.processes:
             process.stop()
-        self._processes.clear()
 
     def last_lines(self) -> str:
-        """What it said last."""
-        return "\n".join(map(_tail, self._logs))
+        return "\n".join(process.last_lines() for process in self.processes)
+
+    def _count(self, *events: str) -> int:
+        return sum(len(process.events(*events)) for process in self.processes)
 
     def __enter__(self) -> Self:
         return self
@@ -121,15 +103,4 @@ class WorkerUnderTest:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
-        self.stop()  # in order, also after an error: who is killed cannot clean up
-
-
-def _events(log: Path, *names: bytes) -> int:
-    """Count the log lines of events."""
-    lines = log.read_bytes()
-    return sum(map(lines.count, names))
-
-
-def _tail(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return "\n".join(lines[-_SHOWN_LINES:])
+        self.stop()  # also after an error: a killed worker leaves its folder behind

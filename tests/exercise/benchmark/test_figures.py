@@ -1,6 +1,6 @@
 import pytest
 
-from stream.exercise.benchmark.figures import METRICS, best_of, shown, significant
+from stream.exercise.benchmark.figures import METRICS, best_of, formatted, significant
 from stream.exercise.benchmark.measure import Measured, Run
 from stream.exercise.benchmark.messages import StageFigures
 from stream.exercise.cases import Case
@@ -15,9 +15,9 @@ def row(name: str, *runtimes_ms: float, failed: int = 0, growth_mib: float = 1.0
     return Measured(name, CASE, 2, len(runs), runs, growth_mib=growth_mib)
 
 
-def test_figures_are_of_the_runs_that_succeeded() -> None:
-    found = row("a", 10, 30, failed=2)
-    assert {name: shown(metric, found) for name, metric in BY_NAME.items()} == {
+def test_figures_are_those_of_the_successful_runs() -> None:
+    measured = row("a", 10, 30, failed=2)
+    assert {name: formatted(metric, measured) for name, metric in BY_NAME.items()} == {
         "success_rate": "50 %",
         "runtime_mean_ms": "20.0",
         "runtime_ci95_ms": "127",
@@ -30,20 +30,20 @@ def test_figures_are_of_the_runs_that_succeeded() -> None:
     }
 
 
-def test_who_never_succeeded_has_no_figures() -> None:
-    found = row("a", failed=3)
-    assert shown(BY_NAME["success_rate"], found) == "0 %"
-    assert {shown(BY_NAME[name], found) for name in ("runtime_mean_ms", "words_per_s", "cpu_percent")} == {
-        "-"
-    }
+def test_orchestrator_without_success_has_no_figures() -> None:
+    measured = row("a", failed=3)
+    assert formatted(BY_NAME["success_rate"], measured) == "0 %"
+    assert {
+        formatted(BY_NAME[name], measured) for name in ("runtime_mean_ms", "words_per_s", "cpu_percent")
+    } == {"-"}
 
 
-def test_best_is_the_fastest_of_those_that_failed_least() -> None:
+def test_best_is_the_fastest_of_those_with_the_highest_success_rate() -> None:
     best = best_of([row("right", 50, 50), row("sometimes", 1, failed=1), row("never", failed=2)])
     assert best["success_rate"] == best["runtime_mean_ms"] == best["words_per_s"] == {"right"}
 
 
-def test_values_that_are_shown_alike_are_all_best() -> None:
+def test_values_that_are_formatted_alike_are_all_best() -> None:
     best = best_of([row("a", 10.001), row("b", 10.002), row("c", 10.4)])
     assert best["runtime_mean_ms"] == {"a", "b"}
     assert best["memory_peak_mib"] == {"a", "b", "c"}
@@ -55,25 +55,25 @@ def test_less_is_better_for_memory_even_below_zero() -> None:
 
 
 @pytest.mark.parametrize("rows", [[row("alone", 10)], [row("a", failed=1), row("b", failed=1)], []])
-def test_nobody_is_best_alone_or_without_success(rows: list[Measured]) -> None:
+def test_no_row_is_best_alone_or_without_success(rows: list[Measured]) -> None:
     assert not best_of(rows)
 
 
-def test_who_met_no_faults_is_not_compared_under_faults() -> None:
-    tried = row("tried", 50)
-    tried.stages = {"get_words": StageFigures(attempts=1, successes=1)}
-    rows = [tried, row("aside", 1)]
-    assert best_of(rows, faults=True)["runtime_mean_ms"] == {"tried"}
-    assert best_of(rows)["runtime_mean_ms"] == {"aside"}
+def test_orchestrator_that_called_no_stage_is_not_compared_under_faults() -> None:
+    called = row("called", 50)
+    called.stages = {"get_words": StageFigures(attempts=1, successes=1)}
+    rows = [called, row("avoided", 1)]
+    assert best_of(rows, faults=True)["runtime_mean_ms"] == {"called"}
+    assert best_of(rows)["runtime_mean_ms"] == {"avoided"}
 
 
-def test_processor_has_no_best_and_no_interval_either() -> None:
+def test_processor_time_and_interval_have_no_best_value() -> None:
     assert not {"cpu_percent", "runtime_ci95_ms"} & best_of([row("a", 1, 2), row("b", 1, 3)]).keys()
 
 
 @pytest.mark.parametrize(
-    ("value", "written"),
+    ("value", "text"),
     [(0.01234, "0.012"), (1.234, "1.23"), (12.34, "12.3"), (123.4, "123"), (1234567.8, "1,234,568")],
 )
-def test_numbers_are_written_with_the_digits_that_count(value: float, written: str) -> None:
-    assert significant(value) == written
+def test_numbers_have_three_significant_digits(value: float, text: str) -> None:
+    assert significant(value) == text

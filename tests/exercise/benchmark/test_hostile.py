@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from stream.exercise.benchmark.figures import best_of
-from stream.exercise.benchmark.isolated import Limits
-from stream.exercise.benchmark.measure import Comparison, Measured, compare, contestants_in
+from stream.exercise.benchmark.measure import Comparison, Measured, compare, orchestrators_in
 from stream.exercise.benchmark.messages import Conditions
+from stream.exercise.benchmark.orchestrator_process import Limits
 from stream.exercise.cases import load_cases
 
 EMPTY_CLASS = "class TaskOrchestrator: ...\n"
@@ -17,7 +17,7 @@ RIGHT = {"baseline", "awaited", "printing_garbage", "flattering_itself"}
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     folder = tmp_path_factory.mktemp("hostile")
     shutil.copytree(HOSTILE, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "syntax_error.py").write_text(
@@ -27,14 +27,16 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     (folder / "exiting_on_import.py").write_text(f"raise SystemExit('gone')\n{EMPTY_CLASS}")
     (folder / "any_script.py").write_text(f"open({str(folder / 'traces')!r}, 'w')\n")
     (folder / "readme.txt").write_text("no Python file")
-    found = compare(contestants_in(folder), load_cases("small"), Conditions(RUNS), LIMITS, lambda *_: None)
-    assert not (folder / "traces").exists()  # a file without the class is not run
-    return found
+    measured = compare(
+        orchestrators_in(folder), load_cases("small"), Conditions(RUNS), LIMITS, lambda *_: None
+    )
+    assert not (folder / "traces").exists()  # a file without the class is not executed
+    return measured
 
 
 @pytest.fixture(scope="module")
-def rows(found: Comparison) -> dict[str, Measured]:
-    return {row.contestant: row for row in found.measured}
+def rows(comparison: Comparison) -> dict[str, Measured]:
+    return {row.orchestrator: row for row in comparison.measured}
 
 
 @pytest.mark.parametrize(
@@ -48,11 +50,11 @@ def rows(found: Comparison) -> dict[str, Measured]:
         ("raising_constructor", "OSError: no such thing as that"),
     ],
 )
-def test_file_that_gives_no_orchestrator_is_named_with_its_error(
-    name: str, why: str, found: Comparison
+def test_file_without_an_orchestrator_is_named_with_its_error(
+    name: str, why: str, comparison: Comparison
 ) -> None:
-    assert found.unusable[name] == why
-    assert len(found.unusable) == 6
+    assert comparison.unusable[name] == why
+    assert len(comparison.unusable) == 6
 
 
 @pytest.mark.parametrize(
@@ -61,18 +63,18 @@ def test_file_that_gives_no_orchestrator_is_named_with_its_error(
         ("wrong_counts", "2 of 2 runs: wrong counts: act: 0 instead of 1; cat: 99 instead of 1; "),
         ("wrong_shape", "2 of 2 runs: it returned ['The cat sat"),
         ("failing", "2 of 2 runs: ZeroDivisionError: at once"),
-        ("hanging", "run 1 of 2: it took longer than 2 s for a run; 1 run after it left out"),
+        ("hanging", "run 1 of 2: it took longer than 2 s for a run; 1 run skipped"),
         ("exiting", "2 of 2 runs: it called sys.exit(3)"),
         (
             "exiting_at_once",
-            "run 1 of 2: its process ended with status 4: the last that was heard of it; 1 run",
+            "run 1 of 2: its process ended with status 4: the last line of its output; 1 run",
         ),
         ("crashing", "run 1 of 2: its process was ended by SIGSEGV; 1 run"),
         ("eating_memory", "run 1 of 2: it took more than 400 MiB of memory; 1 run"),
-        ("silencing", "run 1 of 2: it closed what it is measured by; 1 run"),
+        ("silencing", "run 1 of 2: it closed the socket of the benchmark; 1 run"),
     ],
 )
-def test_run_that_fails_costs_its_own_row_and_is_never_fast(
+def test_failed_run_affects_only_its_own_row_and_is_not_timed(
     name: str, problem: str, rows: dict[str, Measured]
 ) -> None:
     row = rows[name]
@@ -81,7 +83,7 @@ def test_run_that_fails_costs_its_own_row_and_is_never_fast(
     assert (row.success_rate, row.runtime_ms, row.words_per_s) == (0.0, None, None)
 
 
-def test_good_ones_among_them_are_measured(rows: dict[str, Measured]) -> None:
+def test_right_orchestrators_among_them_are_measured(rows: dict[str, Measured]) -> None:
     assert {name for name, row in rows.items() if row.success_rate == 1.0} == RIGHT
     for name in RIGHT:
         row = rows[name]
@@ -96,14 +98,14 @@ def test_good_ones_among_them_are_measured(rows: dict[str, Measured]) -> None:
         assert row.stages["get_words"].successes == RUNS
 
 
-def test_time_is_taken_by_our_clock(rows: dict[str, Measured]) -> None:
+def test_runtime_is_measured_by_the_benchmark(rows: dict[str, Measured]) -> None:
     summary = rows["flattering_itself"].runtime_ms
     assert summary is not None
     assert summary.mean > 50
 
 
-def test_best_is_somebody_who_was_right(found: Comparison) -> None:
-    best = best_of(found.measured)
+def test_best_orchestrator_is_a_right_one(comparison: Comparison) -> None:
+    best = best_of(comparison.measured)
     assert best["success_rate"] == RIGHT
     assert {name for names in best.values() for name in names} <= RIGHT
     assert "cpu_percent" not in best

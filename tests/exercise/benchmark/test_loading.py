@@ -16,7 +16,7 @@ from stream.exercise.benchmark.loading import Unusable, orchestrator_class
         "try:\n    class TaskOrchestrator: ...\nexcept OSError: ...",
     ],
 )
-def test_class_is_found_however_it_came_into_the_file(text: str, tmp_path: Path) -> None:
+def test_class_is_found_whether_defined_imported_or_assigned(text: str, tmp_path: Path) -> None:
     path = tmp_path / "some.py"
     path.write_text(text)
     assert callable(orchestrator_class(str(path)))
@@ -26,7 +26,7 @@ def test_class_is_found_however_it_came_into_the_file(text: str, tmp_path: Path)
     "text",
     ["raise OSError", "raise OSError('TaskOrchestrator')", "print(TaskOrchestrator)", "TaskOrchestrator = 1"],
 )
-def test_file_without_it_is_not_run(text: str, tmp_path: Path) -> None:
+def test_file_without_the_class_is_not_executed(text: str, tmp_path: Path) -> None:
     path = tmp_path / "some.py"
     path.write_text(text)
     with pytest.raises(Unusable):

@@ -7,7 +7,7 @@ rates = st.floats(0.1, 1e6, allow_nan=False)
 
 
 @given(rates, st.integers(0, 10**6), st.integers(0, 10**12))
-def test_as_many_are_due_as_have_their_time_behind_them(rate: float, blobs: int, elapsed_ns: int) -> None:
+def test_blobs_are_due_whose_time_has_come(rate: float, blobs: int, elapsed_ns: int) -> None:
     schedule = Schedule(1_000, rate, blobs)
     now_ns = 1_000 + elapsed_ns
     due = schedule.due_by(now_ns)
@@ -17,7 +17,7 @@ def test_as_many_are_due_as_have_their_time_behind_them(rate: float, blobs: int,
 
 
 @given(rates, st.integers(0, 10**6))
-def test_distances_are_even_and_do_not_drift(rate: float, number: int) -> None:
+def test_intervals_are_equal_and_do_not_drift(rate: float, number: int) -> None:
     schedule = Schedule(0, rate, number + 1)
     assert abs(schedule.due_ns(number) - number * NS / rate) <= max(1, number * NS / rate * 1e-9)
 

@@ -1,5 +1,4 @@
 import json
-import sys
 from pathlib import Path
 from time import monotonic
 
@@ -7,7 +6,7 @@ import pytest
 
 from stream.config import load_settings
 from stream.errors import Fatal
-from stream.tools.load_test import worker_under_test as subject_module
+from stream.tools.load_test import worker_under_test
 from stream.tools.load_test.worker_under_test import WorkerUnderTest
 
 
@@ -16,44 +15,38 @@ def logged(folder: Path, number: int, *events: str) -> None:
     (folder / f"worker-{number}.log").write_text("\n".join(["not json", *lines]) + "\n")
 
 
-def test_partitions_that_were_given_or_taken_are_counted_over_all_workers(tmp_path: Path) -> None:
-    subject = WorkerUnderTest(load_settings(), tmp_path, 2, ())
+def test_moves_of_partitions_are_counted_over_all_workers(tmp_path: Path) -> None:
+    worker = WorkerUnderTest(load_settings(), tmp_path, 2, ())
     logged(tmp_path, 0, "worker started", "partitions assigned", "partitions revoked", "partition running")
     logged(tmp_path, 1, "worker started", "partitions assigned", "partitions lost", "partitions")
-    assert subject.moves() == 4
+    assert worker.moves() == 4
 
 
-def test_one_member_has_nothing_to_settle_and_several_have(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(subject_module, "SETTLED_S", 0.5)
-    subject = WorkerUnderTest(load_settings(), tmp_path, 1, ())
+def test_only_several_members_have_to_settle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_under_test, "SETTLED_S", 0.5)
+    worker = WorkerUnderTest(load_settings(), tmp_path, 1, ())
     logged(tmp_path, 0, "worker started", "partitions assigned")
     began = monotonic()
-    subject.wait_settled()
+    worker.wait_settled()
     assert monotonic() - began < 0.3
     logged(tmp_path, 0, "worker started", "worker started", "partitions assigned")
     began = monotonic()
-    subject.wait_settled()
+    worker.wait_settled()
     assert monotonic() - began >= 0.5
 
 
 def test_group_that_never_settles_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subject_module, "READY_S_MAX", 0.5)
-    subject = WorkerUnderTest(load_settings(), tmp_path, 1, ())
+    monkeypatch.setattr(worker_under_test, "SETTLE_S_MAX", 0.5)
+    worker = WorkerUnderTest(load_settings(), tmp_path, 1, ())
     logged(tmp_path, 0, "worker started", "worker started", "partitions assigned")
-    with pytest.raises(Fatal, match="went on moving"):
-        subject.wait_settled()
+    with pytest.raises(Fatal, match="kept moving"):
+        worker.wait_settled()
 
 
-def test_worker_that_ends_is_an_error_with_its_last_lines(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    subject = WorkerUnderTest(load_settings(), tmp_path, 1, ())
-    monkeypatch.setattr(
-        subject, "_command", [sys.executable, "-c", "import sys; print('last words'); sys.exit(7)"]
-    )
-    with subject:
-        subject.start()
+def test_worker_that_ends_is_an_error_with_its_last_lines(tmp_path: Path) -> None:
+    worker = WorkerUnderTest(load_settings(), tmp_path, 1, ())
+    worker.processes[0].command = ("-c", "import sys; print('last words'); sys.exit(7)")
+    with worker:
+        worker.start()
         with pytest.raises(Fatal, match=r"status 7; its last lines:\nlast words"):
-            subject.wait_ready()
+            worker.wait_ready()

@@ -1,13 +1,13 @@
-"""A TCP proxy that speaks enough of Kafka's protocol to do harm at chosen requests.
+"""A TCP proxy that injects faults into chosen requests of Kafka's protocol.
 
-Point a listener's advertised port at it, and it needs to rewrite nothing:
+The broker advertises the port of the proxy, so that the proxy need not rewrite responses:
 
     proxy = FaultProxy()
     with EmbeddedBroker(listeners={"PROXIED": "PLAINTEXT"}, advertised={"PROXIED": proxy.port}) as broker:
         proxy.start(broker.bound("PROXIED"))
         rule = proxy.add(Rule(Api.END_TXN, Disconnect(after=True), When.once()))
 
-The verbs are those of Kafka's own `KafkaProtocolFaultProxy` (KAFKA-21074).
+The actions are those of Kafka's own `KafkaProtocolFaultProxy` (KAFKA-21074).
 """
 
 from stream.tools.chaos.proxy.rules import Api, Delay, Disconnect, Error, Rule, When

@@ -1,4 +1,4 @@
-"""What the proxy does, to which requests, how often."""
+"""The rules of the proxy: what it does to which requests, and how often."""
 
 import random
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Self
 
 
 class Api(IntEnum):
-    """Requests, by Kafka's API keys."""
+    """Requests and their API keys."""
 
     PRODUCE = 0
     FETCH = 1
@@ -29,7 +29,7 @@ class Api(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Error:
-    """Answer with this error code; the broker never sees the request."""
+    """Respond with this error code; the broker does not receive the request."""
 
     code: int
 
@@ -39,7 +39,7 @@ class Error:
 
 @dataclass(frozen=True, slots=True)
 class Disconnect:
-    """Close the connection; `after`: when the broker has carried out the request, in place of its answer."""
+    """Close the connection, before the broker receives the request or `after` it, without the response."""
 
     after: bool
 
@@ -49,9 +49,9 @@ class Disconnect:
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """Hold the request for so many seconds, or `after` it was carried out its answer.
+    """Hold the request, or with `after` its response, for this number of seconds.
 
-    What follows on the same connection waits behind it, as behind a slow network.
+    Later requests of the same connection wait too, as in a slow network.
     """
 
     seconds: float
@@ -65,50 +65,50 @@ Action = Error | Disconnect | Delay
 
 
 class When:
-    """Which of the requests that fit a rule meet it. Each rule needs one of its own: it counts."""
+    """Chooses which of the matching requests a rule affects. It counts, so each rule needs its own."""
 
-    def __init__(self, meets: Callable[[int], bool], last: int | None) -> None:
-        """`meets` is given the request's number, from 1; after number `last` no request is met."""
-        self._meets = meets
+    def __init__(self, affects: Callable[[int], bool], last: int | None) -> None:
+        """`affects` decides by the number of the request, from 1; none after number `last` is affected."""
+        self._affects = affects
         self._last = last
         self._number = 0
 
     @classmethod
     def once(cls) -> Self:
-        """The first."""
+        """Affect the first request."""
         return cls.on_call(1)
 
     @classmethod
     def on_call(cls, number: int) -> Self:
-        """That one alone, counted from 1."""
+        """Affect one request, counted from 1."""
         return cls(lambda n: n == number, number)
 
     @classmethod
     def times(cls, number: int) -> Self:
-        """The first so many."""
+        """Affect the first requests, up to this number."""
         return cls(lambda n: n <= number, number)
 
     @classmethod
     def probability(cls, share: float, seed: int) -> Self:
-        """That share of them, the same ones for the same seed."""
-        rng = random.Random(seed)  # noqa: S311 - to be replayed, not to be secret
+        """Affect this share of the requests, the same ones for a seed."""
+        rng = random.Random(seed)  # noqa: S311 - repeatable, not secret
         return cls(lambda _: rng.random() < share, None)
 
-    def meets(self) -> bool:
-        """Count a request; return whether it is met."""
+    def affects(self) -> bool:
+        """Count a request; return whether it is affected."""
         self._number += 1
         if self._last is not None and self._number > self._last:
             return False
-        return self._meets(self._number)
+        return self._affects(self._number)
 
 
 @dataclass(slots=True, eq=False)
 class Rule:
-    """What is done to which requests.
+    """An action, and the requests that it affects.
 
     Attributes:
-        client: of this client id alone; None: of all.
-        injected: how many requests it has met.
+        client: client id of the sender; None: any sender.
+        injected: how many requests were affected.
     """
 
     api: Api
@@ -117,9 +117,9 @@ class Rule:
     client: str | None = None
     injected: int = 0
 
-    def takes(self, api: int, client: str | None) -> bool:
-        """Count a request if it fits; return whether the rule meets it."""
-        if api != self.api or (self.client is not None and client != self.client) or not self.when.meets():
+    def applies(self, api: int, client: str | None) -> bool:
+        """Count a request if it matches; return whether the rule affects it."""
+        if api != self.api or (self.client is not None and client != self.client) or not self.when.affects():
             return False
         self.injected += 1
         return True

@@ -1,4 +1,4 @@
-"""The proxy itself: a thread with an event loop, a pair of connections for each client's."""
+"""The proxy: a thread with an event loop; it opens one connection to the broker per client connection."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from stream.tools.chaos.proxy.answers import answer
+from stream.tools.chaos.proxy.error_responses import error_response
 from stream.tools.chaos.proxy.rules import Api, Delay, Disconnect, Error, Rule
 from stream.tools.chaos.proxy.wire import RequestHeader, read_header
 
@@ -22,13 +22,13 @@ _NAMES = {int(api): api.name for api in Api}
 
 
 @dataclass(slots=True)
-class _Awaited:
-    """A response that a client waits for, in the order of its requests.
+class _PendingResponse:
+    """A response that a client waits for; a client receives responses in the order of its requests.
 
     Attributes:
-        own: ours; None: the broker's.
-        delay_s: to hold it for.
-        cut: the connection ends in its place.
+        own: the response of the proxy; None: the broker responds.
+        delay_s: how long the response is held.
+        cut: the connection is closed instead.
     """
 
     own: bytes | None = None
@@ -38,32 +38,32 @@ class _Awaited:
 
 @dataclass(slots=True, eq=False)
 class _Connection:
-    """A client's connection and ours to the broker; responses go back in the order of the requests."""
+    """The connections of one client: from the client, and from here to the broker."""
 
     client: tuple[asyncio.StreamReader, asyncio.StreamWriter]
     broker: tuple[asyncio.StreamReader, asyncio.StreamWriter]
-    awaited: deque[_Awaited] = field(default_factory=deque)
+    pending: deque[_PendingResponse] = field(default_factory=deque)
 
     def close(self) -> None:
-        """Close both, without a farewell."""
+        """Close both connections at once."""
         for _, writer in (self.client, self.broker):
             writer.transport.abort()
 
     async def flush_own(self) -> None:
-        """Send what is ours and has nothing before it."""
-        while self.awaited and (own := self.awaited[0].own) is not None:
-            self.awaited.popleft()
+        """Send the responses of the proxy that wait for no response of the broker."""
+        while self.pending and (own := self.pending[0].own) is not None:
+            self.pending.popleft()
             await _send(self.client[1], own)
 
 
 class FaultProxy:
-    """Passes requests on to a broker, but for those that a rule meets.
+    """Forwards requests to a broker, except those that a rule affects.
 
     Attributes:
-        port: it listens there from the start on, so that a broker can be told; 0 chose a free one.
-        seen: requests by name.
-        injected: faults by request and action.
-        failed: why a rule could not be obeyed; raised by `check`.
+        port: the port is open from the construction on, so that a broker can advertise it.
+        seen: number of requests by name.
+        injected: number of faults by request and action.
+        failed: why a rule could not be applied; `check` raises it.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -75,7 +75,7 @@ class FaultProxy:
         self.injected: Counter[tuple[str, str]] = Counter()
         self.failed = ""
         self._target = ("", 0)
-        self._rules: tuple[Rule, ...] = ()  # replaced whole: the loop reads it without a lock
+        self._rules: tuple[Rule, ...] = ()  # replaced as a whole: the loop reads it without a lock
         self._lock = threading.Lock()
         self._loop = asyncio.new_event_loop()
         self._connections: set[_Connection] = set()
@@ -83,11 +83,11 @@ class FaultProxy:
 
     @property
     def address(self) -> str:
-        """What a client's `bootstrap.servers` takes."""
+        """Address for `bootstrap.servers` of a client."""
         return f"{HOST}:{self.port}"
 
     def start(self, target: str) -> Self:
-        """Pass on to `target`, host and port, which may come and go."""
+        """Forward to `target` (`host:port`), which need not be available yet."""
         host, _, port = target.rpartition(":")
         self._target = (host, int(port))
         ready = threading.Event()
@@ -97,7 +97,7 @@ class FaultProxy:
         return self
 
     def close(self) -> None:
-        """Close all connections, and the port."""
+        """Close all connections and the port."""
         if self._thread is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(_START_S_MAX)
@@ -105,23 +105,23 @@ class FaultProxy:
         self._socket.close()
 
     def add(self, rule: Rule) -> Rule:
-        """Obey a rule from now on; the first that meets a request is obeyed."""
+        """Apply a rule from now on; the first rule that affects a request is applied."""
         with self._lock:
             self._rules = (*self._rules, rule)
         return rule
 
     def remove(self, rule: Rule) -> None:
-        """Obey it no more; what it holds is let go in its time."""
+        """Remove a rule; requests that it holds are forwarded when their delay is over."""
         with self._lock:
             self._rules = tuple(each for each in self._rules if each is not rule)
 
     def clear(self) -> None:
-        """Obey no rule."""
+        """Remove all rules."""
         with self._lock:
             self._rules = ()
 
     def check(self) -> None:
-        """Raise AssertionError if a rule could not be obeyed: a fault that was claimed and not done."""
+        """Raise AssertionError if a rule could not be applied: a fault was counted and not injected."""
         assert not self.failed, self.failed
 
     def __enter__(self) -> Self:
@@ -156,10 +156,12 @@ class FaultProxy:
             return
         connection = _Connection((reader, writer), broker)
         self._connections.add(connection)
-        halves = [self._pass_requests(connection), self._pass_responses(connection)]
+        halves = [self._forward_requests(connection), self._forward_responses(connection)]
         tasks = [asyncio.ensure_future(_until_closed(half)) for half in halves]
         try:
-            with contextlib.suppress(asyncio.CancelledError):  # we close; asyncio would print it as an error
+            with contextlib.suppress(
+                asyncio.CancelledError
+            ):  # `close` cancels; asyncio would print it as an error
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             connection.close()
@@ -167,56 +169,58 @@ class FaultProxy:
             for task in tasks:
                 task.cancel()
 
-    async def _pass_requests(self, connection: _Connection) -> None:
+    async def _forward_requests(self, connection: _Connection) -> None:
         while True:  # ends: with the connection
             frame = await _receive(connection.client[0])
             header = read_header(frame)
             name = _NAMES.get(header.api, str(header.api))
             self.seen[name] += 1
-            rule = next((rule for rule in self._rules if rule.takes(header.api, header.client)), None)
+            rule = next((rule for rule in self._rules if rule.applies(header.api, header.client)), None)
             if rule is not None:
                 self.injected[name, str(rule.action)] += 1
-            if not await self._obey(rule, connection, header, frame):
+            if not await self._apply(rule, connection, header, frame):
                 return
 
-    async def _obey(
+    async def _apply(
         self, rule: Rule | None, connection: _Connection, header: RequestHeader, frame: bytes
     ) -> bool:
-        """Do as the rule says; return whether the connection goes on."""
-        awaited = _Awaited()
+        """Apply the rule to a request; return whether the connection stays open."""
+        pending = _PendingResponse()
         match rule.action if rule is not None else None:
             case Disconnect(after=False):
                 return False
             case Disconnect(after=True):
-                awaited.cut = True
+                pending.cut = True
             case Delay(seconds=seconds, after=False):
                 await asyncio.sleep(seconds)
             case Delay(seconds=seconds, after=True):
-                awaited.delay_s = seconds
+                pending.delay_s = seconds
             case Error(code=code):
                 try:
-                    awaited.own = answer(header, frame, code)
+                    pending.own = error_response(header, frame, code)
                 except NotImplementedError as error:
                     self.failed = str(error)
                     return False
-        connection.awaited.append(awaited)
-        if awaited.own is None:
+        connection.pending.append(pending)
+        if pending.own is None:
             await _send(connection.broker[1], frame)
         else:
             await connection.flush_own()
         return True
 
     @staticmethod
-    async def _pass_responses(connection: _Connection) -> None:
+    async def _forward_responses(connection: _Connection) -> None:
         while True:  # ends: with the connection
             frame = await _receive(connection.broker[0])
-            awaited = connection.awaited[0]  # it stays there until it is sent: nothing of ours overtakes it
-            if awaited.cut:
+            pending = connection.pending[
+                0
+            ]  # stays there until it is sent, so that no own response overtakes it
+            if pending.cut:
                 return
-            if awaited.delay_s:
-                await asyncio.sleep(awaited.delay_s)
+            if pending.delay_s:
+                await asyncio.sleep(pending.delay_s)
             await _send(connection.client[1], frame)
-            connection.awaited.popleft()
+            connection.pending.popleft()
             await connection.flush_own()
 
 

@@ -1,4 +1,4 @@
-"""Kafka's encoding (https://kafka.apache.org/protocol); newer versions are "flexible" (KIP-482)."""
+"""The encoding of Kafka's protocol (https://kafka.apache.org/protocol), plain and flexible (KIP-482)."""
 
 import struct
 from collections.abc import Callable, Sequence
@@ -11,10 +11,10 @@ _HEADER = struct.Struct(">hhih")
 
 @dataclass(frozen=True, slots=True)
 class RequestHeader:
-    """What every request begins with.
+    """The fields with which every request begins.
 
     Attributes:
-        end: where what depends on the version begins: the rest of the header, then the body.
+        end: position after these fields; what follows depends on the version.
     """
 
     api: int
@@ -25,7 +25,7 @@ class RequestHeader:
 
 
 def read_header(frame: bytes) -> RequestHeader:
-    """Read a request's header; the client id has the same form in all its versions."""
+    """Read these fields; they have the same form in all versions."""
     api, version, correlation_id, length = _HEADER.unpack_from(frame)
     end = _HEADER.size + max(length, 0)
     client = None if length < 0 else frame[_HEADER.size : end].decode(errors="replace")
@@ -33,73 +33,70 @@ def read_header(frame: bytes) -> RequestHeader:
 
 
 class Reader:
-    """Reads fields one after the other."""
+    """Reads the fields of a frame in order."""
 
-    def __init__(self, frame: bytes, at: int, *, flexible: bool) -> None:
+    def __init__(self, frame: bytes, position: int, *, flexible: bool) -> None:
         self._frame = frame
-        self._at = at
+        self._position = position
         self._flexible = flexible
 
     def integer(self, size: int) -> int:
-        """Read a signed integer of so many bytes."""
+        """Read a signed integer of `size` bytes."""
         return int.from_bytes(self.raw(size), signed=True)
 
     def raw(self, size: int) -> bytes:
-        """Read so many bytes."""
-        value = self._frame[self._at : self._at + size]
+        """Read `size` bytes."""
+        value = self._frame[self._position : self._position + size]
         assert len(value) == size, "the frame ends too soon"
-        self._at += size
+        self._position += size
         return value
 
     def string(self) -> bytes | None:
-        """Read a string as it stands, UTF-8, or null."""
+        """Read a string, as UTF-8 bytes, or null."""
         length = self._varint() - 1 if self._flexible else self.integer(2)
         return None if length < 0 else self.raw(length)
 
     def skip_bytes(self) -> None:
-        """Pass over bytes: a batch of records."""
+        """Skip a field of bytes, such as a batch of records."""
         length = self._varint() - 1 if self._flexible else self.integer(4)
-        self._at += max(length, 0)
+        self._position += max(length, 0)
 
     def array(self, item: Callable[[], Item]) -> list[Item]:
-        """Read an array."""
         length = self._varint() - 1 if self._flexible else self.integer(4)
         return [item() for _ in range(length)]
 
     def tags(self) -> None:
-        """Pass over tagged fields."""
+        """Skip the tagged fields."""
         if self._flexible:
             for _ in range(self._varint()):
                 self._varint()
-                self._at += self._varint()
+                self._position += self._varint()
 
     def _varint(self) -> int:
         value = shift = 0
-        while True:  # ends: with the frame at the latest
+        while True:  # ends: at the end of the frame at the latest
             byte = self.raw(1)[0]
             value |= (byte & 0x7F) << shift
-            if byte < 0x80:  # noqa: PLR2004 - the last of a varint
+            if byte < 0x80:  # noqa: PLR2004 - the last byte of a varint
                 return value
             shift += 7
 
 
 class Writer:
-    """Writes fields one after the other."""
+    """Writes the fields of a frame in order."""
 
     def __init__(self, *, flexible: bool) -> None:
         self._parts: list[bytes] = []
         self._flexible = flexible
 
     def integer(self, value: int, size: int) -> None:
-        """Write a signed integer of so many bytes."""
+        """Write a signed integer of `size` bytes."""
         self._parts.append(value.to_bytes(size, signed=True))
 
     def raw(self, value: bytes) -> None:
-        """Write bytes as they are."""
         self._parts.append(value)
 
     def string(self, value: bytes | None) -> None:
-        """Write a string or null."""
         length = -1 if value is None else len(value)
         if self._flexible:
             self._varint(length + 1)
@@ -108,7 +105,6 @@ class Writer:
         self._parts.append(value or b"")
 
     def array(self, items: Sequence[Item], item: Callable[[Item], None]) -> None:
-        """Write an array."""
         if self._flexible:
             self._varint(len(items) + 1)
         else:
@@ -117,16 +113,15 @@ class Writer:
             item(each)
 
     def tags(self) -> None:
-        """Write that there are no tagged fields."""
+        """Write an empty list of tagged fields."""
         if self._flexible:
             self._parts.append(b"\0")
 
     def frame(self) -> bytes:
-        """Return all."""
         return b"".join(self._parts)
 
     def _varint(self, value: int) -> None:
-        while value > 0x7F:  # noqa: PLR2004 - seven bits a byte
+        while value > 0x7F:  # noqa: PLR2004 - seven bits per byte
             self._parts.append(bytes([value & 0x7F | 0x80]))
             value >>= 7
         self._parts.append(bytes([value]))

@@ -4,6 +4,6 @@ import sys
 
 class TaskOrchestrator:
     def process_text(self, text: str) -> object:
-        sys.stderr.write("the last that was heard of it\n")
+        sys.stderr.write("the last line of its output\n")
         sys.stderr.flush()
         os._exit(4)

@@ -1,4 +1,4 @@
-"""Right, and loud: what it prints looks like what a measured process says."""
+"""Right; what it prints looks like the reports of a measured process."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ class TaskOrchestrator(Pipeline):
     def process_text(self, text: str) -> Result:
         for _ in range(2_000):
             sys.stdout.write(
-                '{"kind": "ran", "runtime_ms": 0, "cpu_s": 0, "peak_mib": 0, "counts": {}}\n' * 10
+                '{"kind": "run-ended", "runtime_ms": 0, "cpu_s": 0, "peak_mib": 0, "counts": {}}\n' * 10
             )
         os.write(1, b"\xff\x00\n" * 10_000)
         sys.stderr.write("Traceback (most recent call last):\n")

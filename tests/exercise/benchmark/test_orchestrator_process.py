@@ -3,9 +3,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stream.exercise.benchmark import isolated
-from stream.exercise.benchmark.isolated import Broken, Isolated, Limits
-from stream.exercise.benchmark.messages import Job, Order
+from stream.exercise.benchmark import orchestrator_process
+from stream.exercise.benchmark.messages import CaseOrder, OrchestratorOrder
+from stream.exercise.benchmark.orchestrator_process import Limits, OrchestratorFailed, OrchestratorProcess
 
 LEAVES_A_PROCESS = """
 import pathlib, subprocess, sys, time
@@ -28,34 +28,38 @@ class TaskOrchestrator:
 """
 
 
-def test_what_a_contestant_started_ends_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(isolated, "_BELOW_END_S_MAX", 0.1)
+def test_processes_of_an_orchestrator_end_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orchestrator_process, "_BELOW_END_S_MAX", 0.1)
     path = tmp_path / "leaves.py"
     path.write_text(LEAVES_A_PROCESS)
-    with Isolated(Job(str(path)), Limits(run_s=0.5)) as process:
+    with OrchestratorProcess(OrchestratorOrder(orchestrator=str(path)), Limits(run_s=0.5)) as process:
         process.start()
         started = psutil.Process(int((tmp_path / "pid").read_text()))
-        assert process._seen in started.parents()
-        with pytest.raises(Broken, match=r"longer than 0\.5 s"):
-            list(process.run(Order("cat", 1, 0)))
+        assert process._stats in started.parents()
+        with pytest.raises(OrchestratorFailed, match=r"longer than 0\.5 s"):
+            list(process.run(CaseOrder(text="cat", iterations=1, seed=0)))
         process.kill()
     started.wait(5)
     assert not started.is_running()
 
 
-def test_who_could_not_be_made_may_clean_up(tmp_path: Path) -> None:
+def test_exit_handlers_run_after_a_constructor_fails(tmp_path: Path) -> None:
     path = tmp_path / "half.py"
     path.write_text(CLEANS_UP)
-    with Isolated(Job(str(path)), Limits()) as process, pytest.raises(Broken, match="half made"):
+    order = OrchestratorOrder(orchestrator=str(path))
+    with (
+        OrchestratorProcess(order, Limits()) as process,
+        pytest.raises(OrchestratorFailed, match="half made"),
+    ):
         process.start()
     assert (tmp_path / "cleaned").exists()
 
 
-def test_package_of_that_name_in_the_current_folder_is_not_taken(
+def test_package_of_the_same_name_in_the_current_folder_is_not_imported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "stream").mkdir()
     (tmp_path / "stream/__init__.py").write_text("raise RuntimeError")
     monkeypatch.chdir(tmp_path)
-    with Isolated(Job("pipeline"), Limits()) as process:
+    with OrchestratorProcess(OrchestratorOrder(orchestrator="pipeline"), Limits()) as process:
         process.start()

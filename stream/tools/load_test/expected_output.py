@@ -1,4 +1,4 @@
-"""What texts must come to, computed by the definition (`core/decide`) and not by what is measured."""
+"""The output that the texts must give, by the definition (`core/decide`), not by the measured code."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from stream.core.decide import Decider, Decision
+from stream.core.decide import Decider
 from stream.core.dictionary import AnagramIndex
 from stream.tools.load_test.texts import Recipe, make_texts
 
@@ -14,19 +14,19 @@ _COUNTS, _SOURCE = b'"anagram_counts":', b',"source":'
 
 
 @dataclass(frozen=True, slots=True)
-class _Right:
-    """What a text comes to; of the counts a hash."""
+class _Expected:
+    """The expected result of a text."""
 
-    counts: int
+    counts_hash: int
     words: int
 
 
-class Truth:
-    """What the pool of a recipe comes to.
+class ExpectedOutput:
+    """The expected output of the texts of a recipe.
 
     Attributes:
-        text_bytes_max: the longest text; result_bytes_max: the longest counts as JSON.
-        source_bytes: the texts' mean.
+        text_bytes_max: size of the longest text.
+        result_bytes_max: size of the longest counts, as JSON.
     """
 
     def __init__(self, index: AnagramIndex, recipe: Recipe) -> None:
@@ -34,29 +34,29 @@ class Truth:
         self._texts: Sequence[str] = make_texts(words, recipe)
         self._decider = Decider(index)
         self._totals: Counter[str] = Counter()
-        self._right: list[_Right] = []
-        self._known: list[int] = [0] * len(self._texts)  # hash of bytes that were found right
+        self._expected: list[_Expected] = []
+        self._right_hashes: list[int] = [0] * len(self._texts)  # hash of the last result that was right
         self.text_bytes_max = self.result_bytes_max = 0
         for text in self._texts:
             decision = self._decider.decide(text)
             self._totals.update(decision.deltas)
-            self._right.append(_Right(_hash(decision), decision.words))
+            self._expected.append(_Expected(_hash(decision.anagram_counts), decision.words))
             self.text_bytes_max = max(self.text_bytes_max, len(text.encode()))
             self.result_bytes_max = max(self.result_bytes_max, len(decision.counts_json))
 
     def words(self, blobs: int) -> int:
-        """Return the words of the first blobs."""
-        cycles, rest = divmod(blobs, len(self._right))
-        return cycles * sum(right.words for right in self._right) + sum(
-            right.words for right in self._right[:rest]
+        """Return the number of words of the first blobs."""
+        cycles, rest = divmod(blobs, len(self._expected))
+        return cycles * sum(each.words for each in self._expected) + sum(
+            each.words for each in self._expected[:rest]
         )
 
     def words_of(self, number: int) -> int:
-        """Return the words of one blob."""
-        return self._right[number % len(self._right)].words
+        """Return the number of words of one blob."""
+        return self._expected[number % len(self._expected)].words
 
     def totals(self, blobs: int) -> Counter[str]:
-        """Return the totals of the first blobs: signature -> number."""
+        """Return signature -> total of the first blobs."""
         cycles, rest = divmod(blobs, len(self._texts))
         totals = Counter({key: cycles * total for key, total in self._totals.items()} if cycles else {})
         for text in self._texts[:rest]:
@@ -64,17 +64,17 @@ class Truth:
         return totals
 
     def is_right(self, number: int, value: bytes) -> bool:
-        """Whether a result's counts and words are those of the blob of that number."""
-        at = number % len(self._right)
-        # The same bytes were looked at before, nearly always: the same text comes again and again.
-        written = hash(value[value.find(_COUNTS) : value.rfind(_SOURCE)])
-        if written == self._known[at]:
+        """Whether a result has the counts and words of the blob with this number."""
+        position = number % len(self._expected)
+        # Texts repeat, so nearly always the same bytes were already checked.
+        result_hash = hash(value[value.find(_COUNTS) : value.rfind(_SOURCE)])
+        if result_hash == self._right_hashes[position]:
             return True
         result = orjson.loads(value)
-        right = self._right[at]
-        if result["words"] != right.words or _hashed(result["anagram_counts"]) != right.counts:
+        expected = self._expected[position]
+        if result["words"] != expected.words or _hash(result["anagram_counts"]) != expected.counts_hash:
             return False
-        self._known[at] = written
+        self._right_hashes[position] = result_hash
         return True
 
 
@@ -84,9 +84,5 @@ def source_partition(value: bytes) -> int:
     return int(source["partition"])
 
 
-def _hash(decision: Decision) -> int:
-    return _hashed(decision.anagram_counts)
-
-
-def _hashed(counts: object) -> int:
+def _hash(counts: object) -> int:
     return hash(orjson.dumps(counts, option=orjson.OPT_SORT_KEYS))

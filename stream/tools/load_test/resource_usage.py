@@ -1,4 +1,4 @@
-"""What processes use, looked at while they run."""
+"""Samples the processor time and memory of running processes."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -6,19 +6,19 @@ from contextlib import suppress
 
 import psutil
 
-EVERY_S = 0.2
+INTERVAL_S = 0.2
 _MIB = 1024 * 1024
 
 
-class Usage(threading.Thread):
-    """Looks at processes and all below them, several times a second.
+class ResourceUsage(threading.Thread):
+    """Samples processes and all processes below them, several times a second.
 
-    Memory is the proportional set size, so that what processes share counts once; where the system has none
-    (macOS), what each has alone. A process that is gone keeps what it had used when it was last looked at.
+    Memory is the proportional set size, in which shared memory counts once; on a system without it (macOS) it
+    is the memory that belongs to each process alone. A process that has ended keeps the processor time of its
+    last sample.
 
     Attributes:
-        cpu_s: processor time so far.
-        peak_mib: most memory at one time.
+        peak_mib: maximum memory of all processes together.
     """
 
     def __init__(self, pids: Callable[[], Iterable[int]]) -> None:
@@ -29,41 +29,34 @@ class Usage(threading.Thread):
         self._lock = threading.Lock()
         self.peak_mib = 0.0
 
-    @property
-    def cpu_s(self) -> float:
-        """All processor time that was seen."""
-        with self._lock:
-            return sum(self._used_s.values())
-
     def run(self) -> None:
-        """Look until stopped."""
-        while not self._stopped.wait(EVERY_S):
-            self.look()
+        while not self._stopped.wait(INTERVAL_S):
+            self.sample()
 
     def stop(self) -> None:
-        """Look once more, then no more."""
+        """Take the last sample."""
         self._stopped.set()
         if self.is_alive():
             self.join()
-        self.look()
+        self.sample()
 
-    def look(self) -> float:
-        """Look now; return `cpu_s`."""
-        held = 0
+    def sample(self) -> float:
+        """Take a sample; return the processor time of all processes so far, in seconds."""
+        memory_bytes = 0
         with self._lock:
             for process in self._processes():
                 with suppress(psutil.Error):
                     times = process.cpu_times()
                     self._used_s[process.pid, process.create_time()] = times.user + times.system
                     memory = process.memory_full_info()
-                    held += getattr(memory, "pss", memory.uss)
-            self.peak_mib = max(self.peak_mib, held / _MIB)
+                    memory_bytes += getattr(memory, "pss", memory.uss)
+            self.peak_mib = max(self.peak_mib, memory_bytes / _MIB)
             return sum(self._used_s.values())
 
     def _processes(self) -> list[psutil.Process]:
-        found = []
+        processes = []
         for pid in self._pids():
             with suppress(psutil.Error):
                 process = psutil.Process(pid)
-                found += [process, *process.children(recursive=True)]
-        return found
+                processes += [process, *process.children(recursive=True)]
+        return processes

@@ -1,4 +1,4 @@
-"""The input of a campaign: texts from a seed, sent at a pace, some of them not readable."""
+"""Produces the input of a campaign: texts from a seed, at a given pace, some of them undecodable."""
 
 import random
 import threading
@@ -9,48 +9,47 @@ from stream.config import Settings
 from stream.core.dictionary import AnagramIndex
 from stream.kafka.clients import make_producer, producer_options
 
-POISON = 0.005  # of the blobs
-TEXTS = 2_000  # distinct ones
+UNDECODABLE = 0.005  # share of the blobs
+TEXTS = 2_000  # distinct texts
 COMMON_WORDS = 5_000
-OUTSIDE = 0.05  # of the words
+UNKNOWN_WORDS = 0.05  # share of the words
 QUEUE_RECORDS_MAX = 20_000
 PACE_MAX = 200_000.0
-TRICKLE_S = 0.02  # from blob to blob: input never ends while faults last
+TRICKLE_S = 0.02  # between two blobs beyond `share`, so that input never ends while faults last
 NAP_S = 0.005
-STALLED_S_MAX = 60.0  # a broker is never away so long: librdkafka sends no more, which is no worker's fault
+STALLED_S_MAX = 60.0  # no broker is unavailable for so long: beyond it librdkafka is stuck, not a worker
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
-    """How much is sent."""
+class InputSize:
+    """The size of the input."""
 
     blobs: int
     words_per_blob: int
 
     @property
     def words(self) -> int:
-        """In all."""
         return self.blobs * self.words_per_blob
 
 
-class Load(threading.Thread):
-    """Sends blobs, at `pace` words a second, through whatever happens to the broker.
+class CampaignProducer(threading.Thread):
+    """Produces blobs at `pace` words/s, and survives every outage of the broker.
 
     Attributes:
-        blobs: how many in all.
-        pace: may be changed at any time.
-        share: of the blobs that it may send at this pace; beyond it they trickle.
-        sent: blobs handed over.
-        ends: input partition -> the offset after the last blob that the broker has confirmed.
-        delivered: blobs that it has confirmed.
-        failed: why it ended too soon.
+        blobs: number of blobs to send.
+        pace: words/s; may be changed at any time.
+        share: share of the blobs to send at this pace; the blobs after it are sent every `TRICKLE_S`.
+        sent: blobs handed to the producer.
+        ends: input partition -> the offset after the last acknowledged blob.
+        delivered: blobs that the broker has acknowledged.
+        failed: why it ended too soon; empty if it did not.
     """
 
     def __init__(
-        self, settings: Settings, index: AnagramIndex, size: Size, seed: int, partitions: int
+        self, settings: Settings, index: AnagramIndex, size: InputSize, seed: int, partitions: int
     ) -> None:
-        super().__init__(daemon=True, name="load")
-        self._rng = random.Random(seed)  # noqa: S311 - to be replayed, not to be secret
+        super().__init__(daemon=True, name="producer")
+        self._rng = random.Random(seed)  # noqa: S311 - repeatable, not secret
         self._texts = _texts(self._rng, index, size.words_per_blob)
         self._words_per_blob = size.words_per_blob
         self._topic = settings.input_topic
@@ -58,7 +57,7 @@ class Load(threading.Thread):
         self._producer = make_producer(
             {
                 **producer_options(settings),
-                "message.timeout.ms": 0,  # a broker that is away comes back
+                "message.timeout.ms": 0,  # unlimited: the broker comes back
                 "queue.buffering.max.messages": QUEUE_RECORDS_MAX,
             }
         )
@@ -69,15 +68,14 @@ class Load(threading.Thread):
         self.delivered = 0
         self.ends = dict.fromkeys(range(partitions), 0)
         self.failed = ""
-        self._confirmed_at = 0.0  # the last, or when nothing was waited for
+        self._acknowledged_at = 0.0  # the last acknowledgement, or the last time when none was pending
         self._stopped = threading.Event()
 
     def run(self) -> None:
-        """Send all."""
         ahead_s, last = 0.0, time.monotonic()
         while self.sent < self.blobs and not self._has_ended():
             now = time.monotonic()
-            ahead_s = max(-1.0, ahead_s - (now - last))  # at most a second is caught up
+            ahead_s = max(-1.0, ahead_s - (now - last))  # it catches up on one second at most
             last = now
             if ahead_s > 0:
                 self._producer.poll(NAP_S)
@@ -90,22 +88,21 @@ class Load(threading.Thread):
     def _has_ended(self) -> bool:
         now = time.monotonic()
         if self.delivered == self.sent:
-            self._confirmed_at = now
-        elif now - self._confirmed_at > STALLED_S_MAX:
+            self._acknowledged_at = now
+        elif now - self._acknowledged_at > STALLED_S_MAX:
             self.failed = (
-                f"the campaign's own producer: none of {self.sent - self.delivered} blobs on their way "
-                f"was confirmed for {STALLED_S_MAX:.0f} s; its seed may run through when it is tried again"
+                f"the campaign's own producer: the broker acknowledged none of {self.sent - self.delivered} "
+                f"blobs for {STALLED_S_MAX:.0f} s; no worker is at fault, run the same seed again"
             )
         return bool(self.failed) or self._stopped.is_set()
 
     def stop(self) -> None:
-        """Send no more."""
         self._stopped.set()
         self.join(10)
 
     @property
     def is_done(self) -> bool:
-        """Whether all was sent and confirmed."""
+        """Whether the broker has acknowledged all blobs."""
         return self.delivered == self.blobs
 
     def _gap_s(self) -> float:
@@ -115,11 +112,11 @@ class Load(threading.Thread):
 
     def _send(self) -> bool:
         rng = self._rng
-        value = b"\xff\xfe not text" if rng.random() < POISON else rng.choice(self._texts)
+        value = b"\xff\xfe not text" if rng.random() < UNDECODABLE else rng.choice(self._texts)
         partition = self.sent % self._partitions
         try:
             self._producer.produce(
-                self._topic, value, b"b%d" % self.sent, partition, on_delivery=self._confirmed
+                self._topic, value, b"b%d" % self.sent, partition, on_delivery=self._acknowledge
             )
         except BufferError:
             self._producer.poll(0.1)
@@ -128,20 +125,22 @@ class Load(threading.Thread):
         self._producer.poll(0)
         return True
 
-    def _confirmed(self, error: object, message: object) -> None:
+    def _acknowledge(self, error: object, message: object) -> None:
         if error is not None:
             self.failed = f"a blob could not be delivered: {error}"
             return
         partition, offset = message.partition(), message.offset()  # type: ignore[attr-defined]
         self.ends[partition] = max(self.ends[partition], offset + 1)
         self.delivered += 1
-        self._confirmed_at = time.monotonic()
+        self._acknowledged_at = time.monotonic()
 
 
 def _texts(rng: random.Random, index: AnagramIndex, words: int) -> list[bytes]:
     known = sorted(word for same in index.anagrams.values() for word in same)
     common = rng.sample(known, min(COMMON_WORDS, len(known)))
     return [
-        " ".join("zzqx7" if rng.random() < OUTSIDE else rng.choice(common) for _ in range(words)).encode()
+        " ".join(
+            "zzqx7" if rng.random() < UNKNOWN_WORDS else rng.choice(common) for _ in range(words)
+        ).encode()
         for _ in range(TEXTS)
     ]

@@ -1,4 +1,4 @@
-"""Answers in the broker's stead: the response to a request, with an error code in it.
+"""Makes the response to a request that carries an error code, in place of the broker's response.
 
 Layouts are those of the message definitions of Apache Kafka 4.3 (clients/src/main/resources/common/message).
 """
@@ -12,18 +12,18 @@ _Partitions = tuple[bytes, list[int]]
 _Body = Callable[[RequestHeader, Reader, Writer, int], None]
 
 
-def answer(header: RequestHeader, frame: bytes, code: int) -> bytes:
-    """Return the response, without its length.
+def error_response(header: RequestHeader, frame: bytes, code: int) -> bytes:
+    """Return the response, without the length that precedes it.
 
     Raises:
-        NotImplementedError: of this request, or of this version of it, no answer can be made.
+        NotImplementedError: this request or this version of it is not supported here.
     """
     name = Api(header.api).name
     if header.api not in _BODIES:
-        raise NotImplementedError(f"{name} cannot be answered with an error")
-    flexible_from, (least, most), body = _BODIES[Api(header.api)]
-    if not least <= header.version <= most:
-        raise NotImplementedError(f"{name}: version {header.version} is not one of {least} to {most}")
+        raise NotImplementedError(f"{name} has no error response here")
+    flexible_from, (lowest, highest), body = _BODIES[Api(header.api)]
+    if not lowest <= header.version <= highest:
+        raise NotImplementedError(f"{name}: version {header.version} is not one of {lowest} to {highest}")
     flexible = header.version >= flexible_from
     reader, writer = Reader(frame, header.end, flexible=flexible), Writer(flexible=flexible)
     reader.tags()
@@ -34,19 +34,19 @@ def answer(header: RequestHeader, frame: bytes, code: int) -> bytes:
 
 
 def _init_producer_id(_: RequestHeader, _reader: Reader, writer: Writer, code: int) -> None:
-    _plain(writer, code)
+    _throttle_and_error(writer, code)
     writer.integer(-1, 8)
     writer.integer(-1, 2)
     writer.tags()
 
 
 def _add_offsets_to_txn(_: RequestHeader, _reader: Reader, writer: Writer, code: int) -> None:
-    _plain(writer, code)
+    _throttle_and_error(writer, code)
     writer.tags()
 
 
 def _end_txn(header: RequestHeader, _: Reader, writer: Writer, code: int) -> None:
-    _plain(writer, code)
+    _throttle_and_error(writer, code)
     if header.version >= 5:  # noqa: PLR2004 - KIP-890: the next epoch
         writer.integer(-1, 8)
         writer.integer(-1, 2)
@@ -61,7 +61,7 @@ def _heartbeat(header: RequestHeader, _: Reader, writer: Writer, code: int) -> N
 
 
 def _consumer_group_heartbeat(_: RequestHeader, _reader: Reader, writer: Writer, code: int) -> None:
-    _plain(writer, code)
+    _throttle_and_error(writer, code)
     writer.string(None)  # message
     writer.string(None)  # member id
     writer.integer(0, 4)  # member epoch
@@ -71,7 +71,7 @@ def _consumer_group_heartbeat(_: RequestHeader, _reader: Reader, writer: Writer,
 
 
 def _fetch(_: RequestHeader, _reader: Reader, writer: Writer, code: int) -> None:
-    _plain(writer, code)
+    _throttle_and_error(writer, code)
     writer.integer(0, 4)  # session
     writer.array((), lambda _: None)
     writer.tags()
@@ -86,7 +86,7 @@ def _txn_offset_commit(header: RequestHeader, reader: Reader, writer: Writer, co
         reader.string()
         reader.string()
 
-    def partition() -> int:
+    def read_partition() -> int:
         index = reader.integer(4)
         reader.raw(8)  # offset
         if header.version >= 2:  # noqa: PLR2004
@@ -95,24 +95,24 @@ def _txn_offset_commit(header: RequestHeader, reader: Reader, writer: Writer, co
         reader.tags()
         return index
 
-    def topic() -> _Partitions:
-        name, partitions = reader.string() or b"", reader.array(partition)
+    def read_topic() -> _Partitions:
+        name, partitions = reader.string() or b"", reader.array(read_partition)
         reader.tags()
         return name, partitions
 
-    def told(index: int) -> None:
+    def write_partition(index: int) -> None:
         writer.integer(index, 4)
         writer.integer(code, 2)
         writer.tags()
 
-    def told_of(of: _Partitions) -> None:
-        writer.string(of[0])
-        writer.array(of[1], told)
+    def write_topic(topic_partitions: _Partitions) -> None:
+        writer.string(topic_partitions[0])
+        writer.array(topic_partitions[1], write_partition)
         writer.tags()
 
-    topics = reader.array(topic)
-    writer.integer(0, 4)  # throttled, ms
-    writer.array(topics, told_of)
+    topics = reader.array(read_topic)
+    writer.integer(0, 4)  # throttle time, ms
+    writer.array(topics, write_topic)
     writer.tags()
 
 
@@ -121,19 +121,19 @@ def _produce(header: RequestHeader, reader: Reader, writer: Writer, code: int) -
     reader.string()  # transactional id
     reader.raw(2 + 4)  # acks, timeout
 
-    def partition() -> int:
+    def read_partition() -> int:
         index = reader.integer(4)
         reader.skip_bytes()
         reader.tags()
         return index
 
-    def topic() -> _Partitions:
+    def read_topic() -> _Partitions:
         name = reader.raw(16) if by_id else reader.string() or b""
-        partitions = reader.array(partition)
+        partitions = reader.array(read_partition)
         reader.tags()
         return name, partitions
 
-    def told(index: int) -> None:
+    def write_partition(index: int) -> None:
         writer.integer(index, 4)
         writer.integer(code, 2)
         writer.integer(-1, 8)  # base offset
@@ -145,23 +145,23 @@ def _produce(header: RequestHeader, reader: Reader, writer: Writer, code: int) -
             writer.string(None)  # message
         writer.tags()
 
-    def told_of(of: _Partitions) -> None:
-        (writer.raw if by_id else writer.string)(of[0])
-        writer.array(of[1], told)
+    def write_topic(topic_partitions: _Partitions) -> None:
+        (writer.raw if by_id else writer.string)(topic_partitions[0])
+        writer.array(topic_partitions[1], write_partition)
         writer.tags()
 
-    writer.array(reader.array(topic), told_of)
-    writer.integer(0, 4)  # throttled, ms
+    writer.array(reader.array(read_topic), write_topic)
+    writer.integer(0, 4)  # throttle time, ms
     writer.tags()
 
 
-def _plain(writer: Writer, code: int) -> None:
-    writer.integer(0, 4)  # throttled, ms
+def _throttle_and_error(writer: Writer, code: int) -> None:
+    writer.integer(0, 4)  # throttle time, ms
     writer.integer(code, 2)
 
 
 _BODIES: dict[Api, tuple[int, tuple[int, int], _Body]] = {
-    # the first flexible version, the versions known here
+    # the first flexible version, and the range of versions that are supported here
     Api.PRODUCE: (9, (3, 13), _produce),
     Api.FETCH: (12, (7, 18), _fetch),
     Api.HEARTBEAT: (4, (0, 4), _heartbeat),

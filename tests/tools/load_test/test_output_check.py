@@ -1,4 +1,4 @@
-"""What the check of a load finds, on topics that were filled by hand."""
+"""The output check of a load test, on topics that the test fills itself."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +9,10 @@ from support.results import Results
 
 from stream.config import load_settings
 from stream.core.dictionary import build_index
-from stream.tools.load_test.check import Checked, Checker
 from stream.tools.load_test.environment import LoadTestEnvironment
+from stream.tools.load_test.expected_output import ExpectedOutput
+from stream.tools.load_test.output_check import OutputCheck, OutputChecker
 from stream.tools.load_test.texts import Recipe, make_texts, synthesize
-from stream.tools.load_test.truth import Truth
 
 pytestmark = pytest.mark.broker
 
@@ -27,7 +27,7 @@ KINDS = ("missing", "duplicated", "wrong", "dead_letters", "totals")
 Record = tuple[str, int, bytes, bytes]
 """Topic, partition, key, value."""
 Sent = list[Record]
-Check = Callable[[Sent], Checked]
+Check = Callable[[Sent], OutputCheck]
 
 
 def result(number: int, text: str, partition: int, source: int | None = None) -> Record:
@@ -37,55 +37,57 @@ def result(number: int, text: str, partition: int, source: int | None = None) ->
 
 def right() -> Sent:
     results = [result(number, TEXTS[number % 3], number % 2) for number in range(BLOBS)]
-    totals = Truth(INDEX, RECIPE).totals(BLOBS)
+    totals = ExpectedOutput(INDEX, RECIPE).totals(BLOBS)
     counts = [("count_topic", 0, key.encode(), b"%d" % total) for key, total in totals.items()]
     return results + counts
 
 
 @pytest.fixture
-def checked(stream_env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
+def check(stream_env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
     for name, value in stream_env.items():
         monkeypatch.setenv(name, value)
     settings = load_settings()
 
-    def run(sent: Sent) -> Checked:
+    def run(sent: Sent) -> OutputCheck:
         from stream.kafka.clients import make_admin  # noqa: PLC0415
 
         producer = Producer({"bootstrap.servers": settings.bootstrap_servers})
         for topic, partition, key, value in sent:
             producer.produce(getattr(settings, topic), value, key, partition)
         assert producer.flush(30) == 0
-        cell = LoadTestEnvironment(settings, 2, tmp_path, make_admin(settings), own=True, prefix="b")
-        return Checker(cell, Truth(INDEX, RECIPE), BLOBS).run(lambda _: None, below={0: 1, 1: 0})
+        environment = LoadTestEnvironment(settings, 2, tmp_path, make_admin(settings), own=True, prefix="b")
+        return OutputChecker(environment, ExpectedOutput(INDEX, RECIPE), BLOBS).run(
+            lambda _: None, below={0: 1, 1: 0}
+        )
 
     return run
 
 
-def test_right_output_is_right_and_words_below_offsets_are_counted(checked: Check) -> None:
-    found = checked(right())
-    assert found.holds
-    assert (found.results, found.totals) == (BLOBS, 0)
-    assert found.words == Truth(INDEX, RECIPE).words_of(0)
+def test_right_output_is_right_and_words_below_offsets_are_counted(check: Check) -> None:
+    outcome = check(right())
+    assert outcome.holds
+    assert (outcome.results, outcome.totals) == (BLOBS, 0)
+    assert outcome.words == ExpectedOutput(INDEX, RECIPE).words_of(0)
 
 
 @pytest.mark.parametrize(
     ("change", "kind", "sentence"),
     [
-        (lambda sent: sent[1:], "missing", "1 blobs have no result, the first is 0"),
+        (lambda sent: sent[1:], "missing", "1 blobs have no result, the first is blob 0"),
         (lambda sent: [sent[0], *sent], "duplicated", "blob 0 has a second result"),
-        (lambda sent: [result(0, TEXTS[1], 0), *sent[1:]], "wrong", "blob 0 is not what the definition"),
-        (lambda sent: [result(0, TEXTS[0], 0, 1), *sent[1:]], "wrong", "blob 0 is not what the definition"),
-        (lambda sent: [*sent, result(9, TEXTS[0], 0)], "wrong", "a result of blob 9, which was not sent"),
+        (lambda sent: [result(0, TEXTS[1], 0), *sent[1:]], "wrong", "blob 0 differs from the definition"),
+        (lambda sent: [result(0, TEXTS[0], 0, 1), *sent[1:]], "wrong", "blob 0 differs from the definition"),
+        (lambda sent: [*sent, result(9, TEXTS[0], 0)], "wrong", "a result names blob 9, which was not sent"),
         (lambda sent: sent[:-1], "totals", "the blobs give"),
         (lambda sent: [*sent, ("count_topic", 1, sent[-1][2], b"1")], "totals", "the blobs give"),
         (lambda sent: [*sent, ("dead_letter_topic", 0, b"b0", b"x")], "dead_letters", "a blob was rejected"),
     ],
     ids=["lost", "twice", "other counts", "other partition", "unknown", "no total", "more total", "rejected"],
 )  # fmt: skip
-def test_every_kind_of_wrong_output_is_found(
-    change: Callable[[Sent], Sent], kind: str, sentence: str, checked: Check
+def test_every_kind_of_wrong_output_is_detected(
+    change: Callable[[Sent], Sent], kind: str, sentence: str, check: Check
 ) -> None:
-    found = checked(change(right()))
-    assert not found.holds
-    assert {name for name in KINDS if getattr(found, name)} == {kind}
-    assert sentence in "\n".join(found.sentences)
+    outcome = check(change(right()))
+    assert not outcome.holds
+    assert {name for name in KINDS if getattr(outcome, name)} == {kind}
+    assert sentence in "\n".join(outcome.sentences)

@@ -1,0 +1,125 @@
+"""What the workers of a campaign log, read from a pipe as it is written."""
+
+import os
+import threading
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+LINES_KEPT = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A partition that a worker restored after a start.
+
+    Attributes:
+        records: changelog records that the store did not contain.
+        same: the partition's last owner was this store.
+    """
+
+    worker: str
+    partition: int
+    records: int
+    same: bool
+
+
+@dataclass(slots=True)
+class FleetHistory:
+    """What the logs of all workers say.
+
+    Attributes:
+        lock: protects the other attributes; each log is read in a thread of its own.
+        restored: restores after a start.
+        transactions: transactions that did not commit, by outcome.
+        exits: exit status -> how often a worker ended with it by itself.
+        tracebacks: log lines that begin a traceback; each is a defect.
+        owners: partition -> the store that last ran it.
+    """
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    restored: list[Restored] = field(default_factory=list)
+    transactions: Counter[str] = field(default_factory=Counter)
+    exits: Counter[int] = field(default_factory=Counter)
+    tracebacks: list[str] = field(default_factory=list)
+    owners: dict[int, str] = field(default_factory=dict)
+
+
+class WorkerLog:
+    """Reads the output of one worker, over all its starts.
+
+    Attributes:
+        pipe: takes the output. It is not a file, because a full disk must not reach the log.
+        file: keeps the output.
+        address: of the probes and metrics; empty until the worker logs it.
+        lines: the last lines.
+        pids: number of a process -> its process id, if a worker has several.
+    """
+
+    def __init__(self, instance: str, folder: Path, history: FleetHistory) -> None:
+        self.pipe = folder / "console"
+        self.file = folder / "log"
+        self.address = ""
+        self.lines: deque[str] = deque(maxlen=LINES_KEPT)
+        self.pids: dict[int, int] = {}
+        self._instance = instance
+        self._folder = folder
+        self._history = history
+        self._stores_lost: Counter[int] = Counter()  # number of a process -> how often its stores were lost
+        self._run_since_start: set[tuple[int, int]] = set()  # number of a process, and a partition
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Read what a process writes that is started inside the `with` block."""
+        self.pipe.unlink(missing_ok=True)
+        os.mkfifo(self.pipe)
+        read_end = os.open(self.pipe, os.O_RDONLY | os.O_NONBLOCK)
+        self.address, self._run_since_start, self.pids = "", set(), {}
+        yield
+        os.set_blocking(read_end, True)
+        threading.Thread(target=self._read, args=(read_end,), daemon=True, name=self._instance).start()
+
+    def stores_deleted(self, processes: int) -> None:
+        """Record that the stores of all processes were deleted."""
+        self._stores_lost.update(range(processes))
+
+    def _read(self, pipe: int) -> None:
+        with os.fdopen(pipe, "rb") as lines, self.file.open("ab") as file:
+            for line in lines:
+                file.write(line)
+                file.flush()
+                text = line.decode(errors="replace").rstrip()
+                self.lines.append(text)
+                with self._history.lock:
+                    if line.startswith(b"{"):
+                        self._apply(orjson.loads(line))
+                    elif text.startswith("Traceback"):
+                        self._history.tracebacks.append(f"{self._instance}: {text}")
+
+    def _apply(self, entry: Mapping[str, Any]) -> None:
+        process = entry.get("process", 0)
+        match entry["event"]:
+            case "telemetry listens":
+                self.address = entry["address"]
+            case "transaction aborted" | "transaction in doubt" as event:
+                self._history.transactions[event.removeprefix("transaction ")] += 1
+            case "process started":
+                self.pids[process] = entry["pid"]
+                self._run_since_start = {run for run in self._run_since_start if run[0] != process}
+            case "store set aside":
+                self._stores_lost[process] += 1
+            case "partition running":
+                self._partition_runs(process, entry["partition"], entry["restored_records"])
+
+    def _partition_runs(self, process: int, partition: int, records: int) -> None:
+        history, store = self._history, f"{self._folder.name}, {process}.{self._stores_lost[process]}"
+        if (process, partition) not in self._run_since_start:
+            self._run_since_start.add((process, partition))
+            same = history.owners.get(partition) == store
+            history.restored.append(Restored(self._instance, partition, records, same))
+        history.owners[partition] = store

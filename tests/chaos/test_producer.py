@@ -1,0 +1,18 @@
+import pytest
+
+from stream.config import load_settings
+from stream.core.dictionary import build_index
+from stream.tools.chaos import producer
+from stream.tools.chaos.producer import CampaignProducer, InputSize
+
+
+def test_producer_that_delivers_nothing_is_reported_as_the_cause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(producer, "STALLED_S_MAX", 0.3)
+    no_broker = load_settings(bootstrap_servers="localhost:1")
+    stuck = CampaignProducer(no_broker, build_index(["cat", "dog"]), InputSize(10, 2), seed=1, partitions=2)
+    stuck.start()
+    stuck.join(10)
+    assert not stuck.is_alive()
+    assert "campaign's own producer: the broker acknowledged none of 10 blobs" in stuck.failed
