@@ -130,8 +130,10 @@ def _validated(value: bytes) -> TextBlob:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         reason = Reason.BAD_JSON if first["type"] == "json_invalid" else Reason.WRONG_SHAPE
-        where = ".".join(str(part) for part in first["loc"])
-        raise Rejected(reason, "decode", f"{where}: {first['msg']}" if where else first["msg"]) from error
+        location = ".".join(str(part) for part in first["loc"])
+        raise Rejected(
+            reason, "decode", f"{location}: {first['msg']}" if location else first["msg"]
+        ) from error
 
 
 def _utf8(value: bytes) -> str:

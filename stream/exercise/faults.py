@@ -137,7 +137,7 @@ class Faults:
         self._lock = threading.Lock()
 
     def draw(self, stage: str, key: str = "") -> Fault:
-        """Return the fault of the next call of `stage` for `key`; each call for a key draws anew."""
+        """Return the fault of the next call of `stage` for `key`; every call for a key gets its own."""
         step = Stage(stage)
         fault = self.plan.stages.get(step)
         if fault is None:

@@ -213,11 +213,13 @@ def test_any_bytes_give_a_blob_or_a_rejection(
 
 
 @given(JSON_VALUES, st.integers(0, 30), st.binary(max_size=2))
-def test_any_json_whole_or_broken_gives_a_blob_or_a_rejection(value: object, cut: int, put: bytes) -> None:
+def test_any_json_whole_or_broken_gives_a_blob_or_a_rejection(
+    value: object, position: int, inserted: bytes
+) -> None:
     whole = json.dumps(value).encode()
     _blob_or_rejection(record(whole), "json")
-    _blob_or_rejection(record(whole[:cut] + put + whole[cut:]), "json")
-    _blob_or_rejection(record(whole[:cut]), "json")
+    _blob_or_rejection(record(whole[:position] + inserted + whole[position:]), "json")
+    _blob_or_rejection(record(whole[:position]), "json")
 
 
 def _blob_or_rejection(record: InputRecord, input_format: Format) -> None:

@@ -11,7 +11,7 @@ WHY = Rejected(Reason.TEXT_TOO_LARGE, "decode", "too long")
 LIMIT = 3000
 
 
-def dead_letter(key: bytes | None, value: bytes | None, headers: list[Header]) -> OutputRecord:
+def make_dead_letter(key: bytes | None, value: bytes | None, headers: list[Header]) -> OutputRecord:
     record = InputRecord("in", 0, 7, key, value, headers)
     return to_dead_letter(record, WHY, topic="dead", group="g", failed_at="now", bytes_max=LIMIT)
 
@@ -29,14 +29,14 @@ def dead_letter(key: bytes | None, value: bytes | None, headers: list[Header]) -
 def test_dead_letter_fits_whichever_part_of_the_record_is_too_long(
     key: bytes, value: bytes | None, headers: list[Header], removed: set[str]
 ) -> None:
-    made = dead_letter(key, value, headers)
-    assert record_bytes(made.key, made.value, made.headers) <= LIMIT
-    assert (made.key is None) == ("key" in removed)
-    assert (made.value is None) == ("value" in removed or value is None)
-    assert ("h" in dict(made.headers)) == (bool(headers) and "headers" not in removed)
-    assert dict(made.headers)["__streams.errors.offset"] == b"7"
+    dead_letter = make_dead_letter(key, value, headers)
+    assert record_bytes(dead_letter.key, dead_letter.value, dead_letter.headers) <= LIMIT
+    assert (dead_letter.key is None) == ("key" in removed)
+    assert (dead_letter.value is None) == ("value" in removed or value is None)
+    assert ("h" in dict(dead_letter.headers)) == (bool(headers) and "headers" not in removed)
+    assert dict(dead_letter.headers)["__streams.errors.offset"] == b"7"
     for part in removed:
-        assert f"dead-letter.{part}-bytes" in dict(made.headers)
+        assert f"dead-letter.{part}-bytes" in dict(dead_letter.headers)
 
 
 def test_record_with_unreadable_headers_is_rejected_and_its_dead_letter_has_none_of_them() -> None:
@@ -44,6 +44,8 @@ def test_record_with_unreadable_headers_is_rejected_and_its_dead_letter_has_none
     with pytest.raises(Rejected) as caught:
         decode_blob(record, "text", 100)
     assert caught.value.reason is Reason.BAD_HEADERS
-    made = to_dead_letter(record, caught.value, topic="dead", group="g", failed_at="now", bytes_max=LIMIT)
-    assert (made.key, made.value) == (b"k", b"cat")
-    assert "dead-letter.unreadable" not in dict(made.headers)
+    dead_letter = to_dead_letter(
+        record, caught.value, topic="dead", group="g", failed_at="now", bytes_max=LIMIT
+    )
+    assert (dead_letter.key, dead_letter.value) == (b"k", b"cat")
+    assert "dead-letter.unreadable" not in dict(dead_letter.headers)

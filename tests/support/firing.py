@@ -30,8 +30,8 @@ def scaled(span: str, scale: int = SCALE) -> str:
     return f"{max(1, number * UNITS_S[unit] // scale)}s"
 
 
-def _span(scale: int, found: re.Match[str]) -> str:
-    return f"[{scaled(found[1], scale)}]"
+def _span(scale: int, match: re.Match[str]) -> str:
+    return f"[{scaled(match[1], scale)}]"
 
 
 def scaled_rules() -> str:

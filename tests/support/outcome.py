@@ -28,14 +28,14 @@ def one_outcome(value: bytes | None, key: bytes | None, content_type: bytes | No
         assert Counter(ENGINE.signatures[number].decode() for number in counted.ids) == decision.deltas
         assert counted.words == [decision.words]
         assert counted.counts_json == [decision.counts_json]
-        made = ENCODER.encode(record, blob.blob_id, counted.counts_json[0], decision.words)
+        encoded = ENCODER.encode(record, blob.blob_id, counted.counts_json[0], decision.words)
     except Rejected as why:
         dead_letter = to_dead_letter(
             record, why, topic="dead", group="g", failed_at="now", bytes_max=DEAD_LETTER_BYTES_MAX
         )
         assert record_bytes(dead_letter.key, dead_letter.value, dead_letter.headers) <= DEAD_LETTER_BYTES_MAX
         return str(why.reason)
-    result = AnagramResult.model_validate_json(made.value or b"")
+    result = AnagramResult.model_validate_json(encoded.value or b"")
     assert result.anagram_counts == decision.anagram_counts
-    assert record_bytes(made.key, made.value, made.headers) <= RECORD_BYTES_MAX
+    assert record_bytes(encoded.key, encoded.value, encoded.headers) <= RECORD_BYTES_MAX
     return "result"

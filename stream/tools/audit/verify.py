@@ -225,8 +225,8 @@ class Auditor:
         digest = partition.processed_offset.digest if partition.processed_offset else self._index.digest
         if digest != self._index.digest:
             raise Refused(
-                f"the totals were counted with another dictionary (digest {digest}, "
-                f"ours {self._index.digest})",
+                f"the totals were counted with another dictionary (its digest is {digest}, not "
+                f"{self._index.digest})",
                 "set STREAM_DICTIONARY to the dictionary that the workers use",
             )
 
