@@ -1,17 +1,18 @@
 """Every error that this package raises on purpose. Its class is its recovery.
 
 StreamError
-├── Retriable      the surroundings are slow or away: wait, then do the same again
-│   └── StageFailed    one step on one record failed in passing: try it again, a bounded number of times
-│       └── StageValueError    the same, and a ValueError, as the exercise's stages raise it
+├── Retriable      the surroundings are slow or unavailable: wait, then do the same again
+│   └── StageFailed    a stage failed transiently on one record: retry it, a bounded number of times
+│       └── StageValueError    the same, and a ValueError, as the stages of the exercise raise it
 ├── Abortable      the open transaction cannot commit: abort it, rewind, go on
-├── InDoubt        the transaction's outcome is unknown or the producer unusable: throw the producer
-│                  away, make a new one of the same id, read committed offsets again, restore the tail
-├── Blocked        one partition cannot run until somebody mends its surroundings: pause it, the others go on
+├── InDoubt        the outcome of the transaction is unknown, or the producer is unusable: replace the
+│                  producer by one with the same id, read committed offsets again, restore the tail
+├── Blocked        one partition cannot run until an operator fixes something: pause it, the others go on
 ├── Rejected       one record cannot be processed: dead letter with the reason, go on
 └── Fatal          stop: exit status 1; nothing uncommitted is lost
-    ├── Fenced     another member owns our transactional id
-    ├── Refused    going on would break a promise; carries the command that fixes it
+    ├── Fenced     another member owns this transactional id
+    ├── Refused    to go on would break a promise; carries the command that fixes it
+    │   └── TooManyRejections   the same, found within a transaction: abort it first
     └── Misconfigured   wrong settings or usage: exit status 2
 """
 
@@ -19,18 +20,18 @@ from enum import StrEnum
 
 
 class StreamError(Exception):
-    """The root: what the package raises on purpose."""
+    """The root of all errors that this package raises on purpose."""
 
 
 class Retriable(StreamError):
-    """The surroundings are slow or away; the same call may succeed later."""
+    """The surroundings are slow or unavailable; the same call may succeed later."""
 
 
 class StageFailed(Retriable):
-    """One step on one record failed in passing.
+    """A stage failed transiently on one record.
 
     Attributes:
-        stage: the step that failed.
+        stage: its name.
     """
 
     def __init__(self, stage: str, detail: str) -> None:
@@ -47,11 +48,11 @@ class Abortable(StreamError):
 
 
 class InDoubt(StreamError):
-    """Whether the transaction committed is unknown, or its producer can no longer be used."""
+    """Whether the transaction committed is unknown, or its producer is unusable."""
 
 
 class Blocked(StreamError):
-    """One partition cannot run until somebody mends its surroundings; the others go on.
+    """One partition cannot run until an operator fixes something; the others go on.
 
     Attributes:
         hint: the command that fixes it.
@@ -63,7 +64,7 @@ class Blocked(StreamError):
 
 
 class Reason(StrEnum):
-    """Why a record was rejected: the closed list behind the header `dead-letter.reason`."""
+    """Why a record was rejected: the values of the header `dead-letter.reason`."""
 
     BAD_HEADERS = "bad-headers"
     NULL_VALUE = "null-value"
@@ -79,10 +80,10 @@ class Rejected(StreamError):
     """One record cannot be processed and goes to the dead-letter topic.
 
     Attributes:
-        reason: from the closed list.
-        stage: the step that rejected it.
-        detail: for people; never the text itself.
-        attempts: how often the step was tried.
+        reason: one of the closed list.
+        stage: the stage that rejected it.
+        detail: for people; never contains the text of the blob.
+        attempts: number of attempts of the stage.
     """
 
     def __init__(self, reason: Reason, stage: str, detail: str, attempts: int = 1) -> None:
@@ -98,14 +99,14 @@ class Fatal(StreamError):
 
 
 class Fenced(Fatal):
-    """Another member owns our transactional id."""
+    """Another member owns this transactional id."""
 
 
 class Refused(Fatal):
-    """Going on would break a promise.
+    """To go on would break a promise.
 
     Attributes:
-        hint: the command or setting that fixes it, for people.
+        hint: the command or setting that fixes it.
     """
 
     def __init__(self, message: str, hint: str) -> None:
@@ -113,11 +114,18 @@ class Refused(Fatal):
         self.hint = hint
 
 
+class TooManyRejections(Refused):
+    """More records in a row were rejected than allowed: the fault is the software's, not the data's.
+
+    Raised while a batch is processed, so its open transaction is aborted before the worker stops.
+    """
+
+
 class Misconfigured(Fatal):
     """Wrong settings or usage; nothing was started.
 
     Attributes:
-        hint: the command or setting that fixes it, or nothing.
+        hint: the command or setting that fixes it, or empty.
     """
 
     def __init__(self, message: str, hint: str = "") -> None:

@@ -1,4 +1,4 @@
-"""What is told of a worker: logs, metrics and probes are made of it."""
+"""What a worker reports; logs, metrics and probes are made of it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,12 +9,17 @@ from typing import Protocol
 class Committed:
     """What one transaction did.
 
-    `records` are input records, rejected ones among them; `words` are those of the others; `rejected` is dead
-    letters by reason, `changes` changelog records, `offsets` the input's next, `seconds` the time by phase.
+    Attributes:
+        records: number of input records, rejected ones included.
+        items: number of items (words) that the fold counted in the others.
+        rejected: reason -> number of dead letters.
+        changes: number of changelog records.
+        offsets: partition -> committed offset.
+        seconds: phase -> duration.
     """
 
     records: int
-    words: int
+    items: int
     results: int
     rejected: Mapping[str, int]
     changes: int
@@ -23,49 +28,49 @@ class Committed:
 
 
 class Observer(Protocol):
-    """Told what happened; logs, metrics and probes are made of it. Calls must not raise or block."""
+    """Receives what happens in a worker. Calls must not raise or block."""
 
     def started(self) -> None:
         """The worker joined the group."""
 
-    def turned(self) -> None:
-        """The loop went round once."""
+    def ran_once(self) -> None:
+        """The loop completed a pass."""
 
     def assigned(self, partitions: Sequence[int]) -> None:
-        """The group gave us these."""
+        """The group assigned these partitions to the worker."""
 
     def revoked(self, partitions: Sequence[int], *, lost: bool) -> None:
-        """The group took these."""
+        """The group assigned these partitions elsewhere; `lost`: some time ago."""
 
     def restoring(self, partition: int, position: int, end_offset: int) -> None:
-        """A step of restore was made."""
+        """A restore made a step."""
 
     def restored(self, partition: int, records: int, seconds: float, input_offset: int) -> None:
         """The partition runs, from `input_offset`."""
 
     def blocked(self, partition: int, why: str, hint: str) -> None:
-        """The partition stays paused until `hint` was done."""
+        """The partition stays paused until somebody does what `hint` says."""
 
     def committed(self, what: Committed) -> None:
-        """A transaction committed and is in the store."""
+        """A transaction is committed and in the store."""
 
     def aborted(self, why: Exception) -> None:
         """A transaction was aborted and its input rewound."""
 
     def in_doubt(self, why: Exception) -> None:
-        """The producer is being replaced."""
+        """The outcome of a transaction is not known; the producer is replaced."""
 
     def retried(self, stage: str, attempt: int, why: Exception) -> None:
-        """A stage failed and is tried again."""
+        """A stage failed and is retried."""
 
     def waiting(self, why: Exception) -> None:
-        """The surroundings are away; the worker waits."""
+        """The worker waits because Kafka is unavailable."""
 
     def resumed(self) -> None:
-        """What `waiting` waited for is back."""
+        """The worker does not wait any longer."""
 
     def set_aside(self, partition: int, why: str) -> None:
-        """A store could not be used and lies under another name now; a new one is restored."""
+        """An unusable store was renamed; a new one is restored."""
 
     def stopping(self, why: str) -> None:
-        """The worker drains."""
+        """The worker stops."""

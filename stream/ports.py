@@ -1,50 +1,56 @@
-"""What `run` needs of the world. `kafka/` and `store/` promise it, and so do the fakes of `testing/`.
+"""The interfaces between the worker and the world, implemented by `kafka/`, `store/` and `testing/`.
 
-Offsets are always "next to read": a committed offset, a position and an end offset compare directly.
+An offset always names the next record to read, so that committed offset, position and end offset compare
+directly.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-from stream.core.records import Header, InputRecord, OutputRecord
-from stream.events import Committed as Committed  # noqa: PLC0414 - one place to import ports from
-from stream.events import Observer as Observer  # noqa: PLC0414 - the same
-
-T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
-Changes = Mapping[bytes, bytes]
-"""Signature -> new total, as they stand in the count topic and in the store."""
+from stream.core.fold import Changes
+from stream.core.records import Header, InputRecord, OutputRecord, first_offsets
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Records gathered for one transaction, and the group that owns their partitions.
+    """Records polled for one transaction.
 
-    `records` are in order within each partition, and only of partitions that are started. `group` is the
-    group's metadata as of the poll that brought the first record; later metadata could belong to a
-    membership that no longer owns these partitions. `behind`: more may wait; nobody was waited for.
+    Attributes:
+        records: in order within each partition, only of partitions that are resumed.
+        group_metadata: as of the poll that brought the first record. Later metadata could belong to a
+            membership that no longer owns these partitions.
     """
 
     records: list[InputRecord] = field(default_factory=list)
-    group: object = None
-    behind: bool = False
+    group_metadata: object = None
+
+    def start_offsets(self) -> dict[int, int]:
+        """Return the offset of the first record of each partition."""
+        return first_offsets(self.records)
 
 
 @dataclass(frozen=True, slots=True)
 class CommittedOffset:
-    """A committed offset of the input, and whether totals stand behind it.
+    """A committed offset of the input.
 
-    `counted`: there are totals of records before it. In the commit's metadata: a lost count topic is noticed.
+    Attributes:
+        has_totals: records before it were counted. Kept in the commit's metadata, so that the loss of the
+            count topic is noticed.
     """
 
     offset: int
-    counted: bool
+    has_totals: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Restore begins at `changelog_offset`; totals stand for input before `input_offset`, None: for none."""
+    """How far a store goes.
+
+    Attributes:
+        changelog_offset: restore starts here.
+        input_offset: the totals cover all input before it; None if nothing was counted.
+    """
 
     changelog_offset: int
     input_offset: int | None
@@ -52,9 +58,13 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class ChangelogChunk:
-    """What one read of a partition's changelog brought, and the position after it: `records` so many.
+    """Changelog records of one partition that one read returned.
 
-    `changes` are the last total of each signature, `processed_offset` the last headers that say how far totals go.
+    Attributes:
+        changes: key -> the last total among them.
+        records: their number.
+        processed_offset: the last headers among them that say how far totals go; empty if there are none.
+        position: after them.
     """
 
     partition: int
@@ -65,16 +75,16 @@ class ChangelogChunk:
 
 
 class AssignmentListener(Protocol):
-    """Told of the group's decisions from within `Source.poll_batch`, and only there."""
+    """Receives the group's decisions, during `Source.poll_batch` only."""
 
     def assigned(self, partitions: Sequence[int]) -> None:
-        """These partitions are ours from now on; they are paused until `Source.start`."""
+        """This worker owns these partitions now. They are paused until `Source.resume_from`."""
 
     def revoked(self, partitions: Sequence[int]) -> None:
-        """These partitions go to somebody else when this returns."""
+        """Another worker owns these partitions when this call returns."""
 
     def lost(self, partitions: Sequence[int]) -> None:
-        """These partitions went to somebody else a while ago."""
+        """Another worker has owned these partitions for a while."""
 
 
 class Source(Protocol):
@@ -84,53 +94,53 @@ class Source(Protocol):
         """Join the group."""
 
     def poll_batch(self, wait_s: float) -> Batch:
-        """Return a batch, empty after `wait_s` without a record. No other call serves rebalances.
+        """Return a batch; an empty one after `wait_s` without a record. Only this call serves rebalances.
 
         Raises:
-            Retriable: the consumer reported a passing error.
-            Fatal: a record went missing, or the group will not have us.
+            Retriable: the consumer reported a transient error.
+            Fatal: a record is missing, or the group does not accept this member.
         """
 
     def committed(self, partitions: Sequence[int]) -> Mapping[int, CommittedOffset | None]:
-        """Return the group's stable committed offsets: those of no open transaction. None: none.
+        """Return the group's committed offsets, only stable ones: those of no open transaction.
 
         Raises:
-            Retriable: not known (yet): a transaction is still open, or the broker is away.
+            Retriable: they are not known yet: a transaction is still open, or the broker is unavailable.
         """
 
     def offset_range(self, partition: int) -> tuple[int, int]:
         """Return the first offset and the end offset of the input partition.
 
         Raises:
-            Retriable: the broker is away.
+            Retriable: the broker is unavailable.
         """
 
-    def start(self, partition: int, offset: int) -> None:
-        """Begin or go on to deliver an assigned partition from `offset`.
+    def resume_from(self, partition: int, offset: int) -> None:
+        """Deliver an assigned partition from `offset`.
 
         Raises:
             Retriable: the assignment has not settled yet.
         """
 
-    def stop(self, partition: int) -> None:
-        """Deliver nothing of this partition until `start`."""
+    def pause(self, partition: int) -> None:
+        """Deliver no record of this partition until `resume_from`."""
 
     def rewind(self, offsets: Mapping[int, int]) -> None:
-        """Deliver these partitions again from these offsets; what was buffered of them is dropped."""
+        """Deliver these partitions again from these offsets; discard what is buffered of them."""
 
     def close(self) -> None:
         """Leave the group."""
 
 
 class Sink(Protocol):
-    """The transactional producer. All but `reset_producer` and `close` may raise Abortable, InDoubt, Fatal."""
+    """The transactional producer. Calls from `begin` to `abort` may raise Abortable, InDoubt and Fatal."""
 
     def check(self, partition: int) -> None:
-        """Make sure that results and totals of this partition have a place to go.
+        """Make sure that the result topic and the count topic have this partition.
 
         Raises:
-            Blocked: the result topic or the count topic lacks the partition.
-            Retriable: the broker is away.
+            Blocked: one of them lacks it.
+            Retriable: the broker is unavailable.
         """
 
     def begin(self) -> None:
@@ -140,30 +150,27 @@ class Sink(Protocol):
         """Add results and dead letters."""
 
     def produce_changelog(self, partition: int, changes: Changes, headers: Sequence[Header]) -> None:
-        """Add changed totals; the last of them carries `headers`."""
+        """Add changed totals; the last record carries `headers`."""
 
-    def send_offsets(self, offsets: Mapping[int, CommittedOffset], group: object) -> None:
+    def send_offsets(self, offsets: Mapping[int, CommittedOffset], group_metadata: object) -> None:
         """Add the group's new committed offsets."""
 
     def commit(self) -> Mapping[int, int]:
-        """Commit; return, by partition with changes, the changelog offset to restore from."""
-
-    def commit_wait_s(self) -> float:
-        """Return how long the last commit waited for Kafka."""
+        """Commit; return, for each partition with changes, the changelog offset to restore from."""
 
     def abort(self) -> None:
         """Abort the open transaction."""
 
     def reset_producer(self) -> None:
-        """Throw the producer away and begin with a new one of the same id, which fences the old.
+        """Replace the producer by a new one with the same transactional id, which fences the old one.
 
         Raises:
-            Retriable: the broker is away or a transaction of the same id is still being ended.
+            Retriable: the broker is unavailable, or a transaction of the same id is still being ended.
             Fatal: the id may not be used.
         """
 
     def close(self) -> None:
-        """Close; an open transaction is aborted, by the next of this id at the latest."""
+        """Close. An open transaction is aborted by the next producer with this id, or by its timeout."""
 
 
 class Store(Protocol):
@@ -171,19 +178,20 @@ class Store(Protocol):
 
     @property
     def checkpoint(self) -> Checkpoint | None:
-        """What the last write said; None for a new store."""
+        """The checkpoint of the last write; None for a new store."""
 
     def write(self, changes: Changes, checkpoint: Checkpoint) -> None:
         """Write totals and checkpoint in one atomic batch.
 
         Raises:
-            Fatal: the disk would not take it; nothing was written.
+            Fatal: the disk did not take it; nothing was written.
         """
 
     def items(self) -> Iterable[tuple[bytes, bytes]]:
-        """Iterate over all totals."""
+        """Iterate over all totals, in the order of their keys."""
 
-    def figures(self) -> Mapping[str, int]: ...
+    def figures(self) -> Mapping[str, int]:
+        """Return `keys` (estimated), and what else the store measures of itself."""
 
     def close(self) -> None:
         """Close; closing twice is harmless."""
@@ -193,61 +201,49 @@ class Stores(Protocol):
     """The stores of one worker."""
 
     def open(self, partition: int) -> Store:
-        """Open the partition's store; one of another cluster, topic, dictionary or format is set aside first.
+        """Open the partition's store; one of another cluster, topic, digest or format is set aside first.
 
         Raises:
-            Fatal: it is in use, or the disk will not have it.
+            Fatal: it is in use, or the disk cannot hold it.
         """
 
     def set_aside(self, partition: int, why: str) -> None:
-        """Put a closed store under another name, so that `open` begins anew."""
+        """Rename a closed store, so that `open` creates a new one."""
 
 
 class ChangelogReader(Protocol):
     """Committed records of the count topic, of several partitions at once."""
 
     def offset_range(self, partition: int) -> tuple[int, int]:
-        """Return first offset and high watermark (never the last stable offset, KAFKA-10167).
+        """Return the first offset and the high watermark (never the last stable offset, KAFKA-10167).
 
         Raises:
-            Retriable: the broker is away.
+            Retriable: the broker is unavailable.
         """
 
     def start(self, partition: int, offset: int) -> None:
         """Read this partition, too, from `offset`."""
 
     def read(self, wait_s: float) -> Sequence[ChangelogChunk]:
-        """Return what came; the positions count commit markers, which take offsets too.
+        """Return new records; the positions include commit markers, which take offsets too.
 
         Raises:
-            Retriable: the broker is away.
+            Retriable: the broker is unavailable.
         """
 
     def stop(self, partition: int) -> None:
-        """Read this partition no more."""
+        """Stop reading this partition."""
 
     def close(self) -> None:
         """Close; `start` opens again."""
 
 
-class Joined(Protocol[T_co]):
-    """Work that goes on aside."""
-
-    def result(self) -> T_co:
-        """Wait for its end; raise what it raised."""
-
-
-class Aside(Protocol):
-    """Does one thing at a time, beside the caller."""
-
-    def submit(self, work: Callable[[], T], /) -> Joined[T]:
-        """Begin it."""
-
-
 class Clock(Protocol):
-    """Time, passed in so that tests own it. In seconds; of `monotonic` only differences mean something."""
+    """Time in seconds, passed in so that tests control it. Only differences of `monotonic` have a meaning."""
 
     def monotonic(self) -> float: ...
-    def now(self) -> float: ...
+    def now(self) -> float:
+        """Return the seconds since the epoch."""
+
     def sleep(self, seconds: float) -> None:
-        """Return after `seconds`, or early when the worker is asked to stop."""
+        """Return after `seconds`, or early if the worker is asked to stop."""

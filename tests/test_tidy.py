@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "ports": ("errors core events", ""),
     "dictionary": ("errors core", "english_words orjson platformdirs numpy"),
     "kafka": ("errors core config ports", "confluent_kafka"),
-    "store": ("errors core config ports", "rocksdict orjson"),
+    "store": ("errors core config events ports", "rocksdict orjson"),
     "telemetry": ("errors core config events ports", "prometheus_client structlog orjson"),
     "telemetry/probe": ("", "orjson"),
     "worker": ("errors core config events ports", ""),

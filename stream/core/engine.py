@@ -20,8 +20,8 @@ PIECES_MAX = 100_000  # of numbers above one; a full memo starts anew, which cos
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
-    """What texts add.
+class TextCounts:
+    """The counts of some texts.
 
     Attributes:
         counts_json: of each text, dictionary word -> how many of its words have that signature.
@@ -53,7 +53,7 @@ class Engine:
         self._many = _Many(self._ones)
         self._texts_max = np.iinfo(np.int32).max >> self._bits
 
-    def count(self, texts: Sequence[bytes]) -> Counted:
+    def count(self, texts: Sequence[bytes]) -> TextCounts:
         """Count the anagrams of the words of each text, in UTF-8."""
         counts_json, words = list[bytes](), list[int]()
         ids = [np.empty(0, np.int32)]
@@ -67,7 +67,7 @@ class Engine:
             ids.append(found[known])
             counts_json += self._counts_json(text[known], ids[-1], len(group))
             words += per_text.tolist()
-        return Counted(counts_json, words, np.concatenate(ids))
+        return TextCounts(counts_json, words, np.concatenate(ids))
 
     def _groups(self, texts: Sequence[bytes]) -> Iterator[list[bytes]]:
         group, size = list[bytes](), 0

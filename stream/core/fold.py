@@ -1,85 +1,76 @@
-"""Input records -> their results and what they add: decode, count, encode, many at once. Pure."""
+"""The seam between the runtime and what it computes: records in, results and totals out.
 
-from collections.abc import Iterable, Sequence
+The runtime (`worker/`, `store/`, `supervisor/`, the fakes and the simulator) knows records, keys, deltas,
+totals and a digest. What is particular to anagrams is behind `Fold`: `anagrams.AnagramFold`.
+`tests/simulation` runs the same storms with another fold.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Protocol
 
-from stream.core.codec import Blob, ResultEncoder, decode_blob
-from stream.core.engine import Engine
-from stream.core.lexicon import Ids
 from stream.core.records import InputRecord, OutputRecord
 from stream.errors import Rejected
 
+Changes = Mapping[bytes, bytes]
+"""Key -> new total, as both stand in the count topic and in the store. A key starts with no NUL byte."""
+Deltas = Any
+"""What records add to totals; only the fold that made it reads it."""
+
 
 @dataclass(frozen=True, slots=True)
-class Counts:
-    """What came of records.
+class Chunk:
+    """What a fold makes of some records of one partition.
 
     Attributes:
-        outcomes: of each record, its result, or why it has none.
-        words: of the records that have a result.
-        ids: a signature's id for each of those words that has one, in no order.
+        outcomes: for each record, in order, its result or why it is rejected.
+        items: number of items that were counted in the records with a result: words, for anagrams.
+        deltas: what the records with a result add to the totals of their partition.
     """
 
     outcomes: Sequence[OutputRecord | Rejected]
-    words: int
-    ids: Ids
+    items: int
+    deltas: Deltas
 
 
-class BlobCounter:
-    """Counts the blobs of input records."""
+class ChangedTotals(Protocol):
+    """Totals that a batch changes. Nothing is changed before `apply`."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        encoder: ResultEncoder,
-        input_format: Literal["text", "json"],
-        text_bytes_max: int,
-    ) -> None:
-        self._engine = engine
-        self._encoder = encoder
-        self._input_format = input_format
-        self._text_bytes_max = text_bytes_max
+    @property
+    def changes(self) -> Changes:
+        """The new totals, encoded."""
 
-    def count(self, records: Sequence[InputRecord]) -> Counts:
-        """Count records; rejecting one has no effect on the others."""
-        blobs = [self._decode(record) for record in records]
-        counted = self._engine.count([blob.utf8 for blob in blobs if isinstance(blob, Blob)])
-        found = iter(zip(counted.counts_json, counted.words, strict=True))
-        outcomes = [
-            self._encode(record, blob, *next(found)) if isinstance(blob, Blob) else blob
-            for record, blob in zip(records, blobs, strict=True)
-        ]
-        words, ids = sum(counted.words), counted.ids
-        if any(map(_lost_its_result, blobs, outcomes)):  # what they would have added is not to be added
-            words, ids = self._recount(blobs, outcomes)
-        return Counts(outcomes, words, ids)
-
-    def _decode(self, record: InputRecord) -> Blob | Rejected:
-        try:
-            return decode_blob(record, self._input_format, self._text_bytes_max)
-        except Rejected as why:
-            return why
-
-    def _encode(
-        self, record: InputRecord, blob: Blob, counts_json: bytes, words: int
-    ) -> OutputRecord | Rejected:
-        try:
-            return self._encoder.encode(record, blob.blob_id, counts_json, words)
-        except Rejected as why:
-            return why
-
-    def _recount(
-        self, blobs: Iterable[Blob | Rejected], outcomes: Iterable[OutputRecord | Rejected]
-    ) -> tuple[int, Ids]:
-        kept = [
-            blob.utf8
-            for blob, outcome in zip(blobs, outcomes, strict=True)
-            if isinstance(blob, Blob) and isinstance(outcome, OutputRecord)
-        ]
-        counted = self._engine.count(kept)
-        return sum(counted.words), counted.ids
+    def apply(self) -> None:
+        """Change the totals in memory: they are committed."""
 
 
-def _lost_its_result(blob: Blob | Rejected, outcome: OutputRecord | Rejected) -> bool:
-    return isinstance(outcome, Rejected) and isinstance(blob, Blob)
+class Totals(Protocol):
+    """The totals of one partition in memory, as of the last commit."""
+
+    def compute_changes(self, deltas: Sequence[Deltas]) -> ChangedTotals:
+        """Add up the deltas of a batch."""
+
+
+class Fold(Protocol):
+    """Computes results and totals from records."""
+
+    @property
+    def digest(self) -> str:
+        """Equal digests mean equal results: totals of another digest are never continued."""
+
+    def process(self, records: Sequence[InputRecord]) -> Chunk:
+        """Decode and count records of one partition. A rejected record has no effect on the others."""
+
+    def load(self, stored: Iterable[tuple[bytes, bytes]]) -> Totals:
+        """Return the totals that a store holds.
+
+        Raises:
+            ValueError: this fold never writes such a key or total.
+        """
+
+    def validate(self, changes: Changes) -> None:
+        """Check what restore reads from the changelog.
+
+        Raises:
+            ValueError: this fold never writes such a total.
+        """

@@ -1,4 +1,4 @@
-"""Where a partition goes on, and when it must not: totals and offsets may not part."""
+"""Where a partition resumes, and when it must not: totals and committed offsets must belong together."""
 
 from stream.errors import Refused
 
@@ -12,41 +12,42 @@ def resume_offset(  # noqa: PLR0913 - six facts, one rule
     where: str,
     *,
     committed: int | None,
-    committed_counted: bool,
-    counted_to: int | None,
+    committed_has_totals: bool,
+    processed: int | None,
     first: int,
     end: int,
     reset_command: str,
 ) -> int:
-    """Return the input offset to go on from.
+    """Return the input offset to resume from.
 
-    `where` names the partition, for people. `committed` is the group's offset (`committed_counted`:
-    totals stand behind it), `counted_to` the input offset that the totals stand for, both None where
-    there is none; `first` and `end` bound what the input's log holds.
+    `where` names the partition in messages. `committed` is the group's committed offset, with
+    `committed_has_totals` from its metadata; the totals cover all input before `processed`. Both are None if
+    nothing was committed or counted. The input log holds the offsets from `first` to before `end`.
 
     Raises:
-        Refused: going on would count input twice, leave some out, or continue totals that are gone.
+        Refused: to go on would count input twice, leave input out, or continue totals that are lost.
     """
-    if committed is None and counted_to is None:
+    if committed is None and processed is None:
         return first
     refusal = None
     if committed is None:
         refusal = (
-            f"the totals stand for the input up to offset {counted_to}, but the group has no committed "
-            "offset (reset, expired, or another group); reading from the start would count twice"
+            f"the totals cover the input before offset {processed}, but the group has no committed offset "
+            "(reset, expired, or another group); reading from the start would count twice"
         )
-    elif counted_to is None and committed_counted:
+    elif processed is None and committed_has_totals:
         refusal = (
-            f"the group committed offset {committed} with totals behind it, but the count topic has none "
-            "(emptied, made anew, or another topic); going on would leave the earlier input out"
+            f"the group committed offset {committed} with totals, but the count topic has none "
+            "(emptied, created again, or another topic); to go on would leave the earlier input out"
         )
-    elif counted_to is not None and committed < counted_to:
+    elif processed is not None and committed < processed:
         refusal = (
-            f"the committed offset {committed} is below {counted_to}, up to which the totals stand "
-            "(reset, or another group); going on would count twice"
+            f"the committed offset {committed} is below {processed}, up to which the totals go "
+            "(reset, or another group); to go on would count twice"
         )
     elif committed > end:
-        refusal = f"the committed offset {committed} is beyond the end of the log, {end} (made anew or cut)"
+        beyond = f"the committed offset {committed} is beyond the end of the log, {end}"
+        refusal = f"{beyond} (the topic was created again, or its log was truncated)"
     if refusal is not None or committed is None:
         raise Refused(f"{where}: {refusal}", START_OVER)
     if committed < first:
@@ -58,14 +59,14 @@ def resume_offset(  # noqa: PLR0913 - six facts, one rule
     return committed
 
 
-def check_dictionary(where: str, counted_with: str | None, ours: str) -> None:
-    """Make sure that the totals were counted with our dictionary (digests; None: nothing counted).
+def check_digest(where: str, recorded: str | None, own: str) -> None:
+    """Make sure that the totals were counted with our dictionary; `recorded` is None if nothing was counted.
 
     Raises:
-        Refused: another dictionary; totals of two dictionaries are the fold of neither.
+        Refused: they were counted with another dictionary; to go on would mix the totals of two.
     """
-    if counted_with is not None and counted_with != ours:
+    if recorded is not None and recorded != own:
         raise Refused(
-            f"{where}: the totals were counted with another dictionary (digest {counted_with}, ours {ours})",
+            f"{where}: the totals were counted with another dictionary (digest {recorded}, ours {own})",
             f"set STREAM_DICTIONARY to the one that was used, or {START_OVER}",
         )

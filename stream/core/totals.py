@@ -1,4 +1,4 @@
-"""Running totals of one partition, in memory: what its store holds, as numbers, one for each signature."""
+"""Running totals of one partition in memory: what its store holds, as one number per signature."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,75 +14,81 @@ Numbers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Grown:
-    """Totals that words have changed: which, and what they are now."""
+class ChangedSignatures:
+    """The totals that a batch changes.
 
-    ids: npt.NDArray[np.intp]
-    totals: Numbers
+    Attributes:
+        changes: signature -> new total in decimal ASCII, as both stand in the count topic and in the store.
+    """
+
+    changes: dict[bytes, bytes]
+    _totals: Numbers
+    _ids: npt.NDArray[np.intp]
+    _new: Numbers
+
+    def apply(self) -> None:
+        """Change the totals: they are committed."""
+        self._totals[self._ids] = self._new
 
 
-class Totals:
-    """The totals of one partition: eight bytes for each signature of the dictionary."""
+class SignatureTotals:
+    """The totals of one partition: eight bytes per signature of the dictionary."""
 
     def __init__(self, signatures: Sequence[bytes], stored: Iterable[tuple[bytes, bytes]]) -> None:
-        """`signatures`: sorted; an id is a place in it. `stored`: the store's items.
+        """`signatures` are sorted, and an id is a position in them; `stored` are the items of the store.
 
         Raises:
-            ValueError: it holds what is no signature of the dictionary, or no total.
+            ValueError: a key is not a signature of the dictionary, or a value is not a total.
         """
         self._signatures = signatures
         self._totals = np.zeros(len(signatures), np.int64)
-        found = dict(stored)
-        if found:
-            ids = {key: number for number, key in enumerate(signatures) if key in found}
-            if len(ids) < len(found):
-                raise ValueError(f"not in the dictionary: {min(found.keys() - ids.keys())[:20]!r}")
-            self._totals[list(ids.values())] = [decode_total(found[key]) for key in ids]
+        by_key = dict(stored)
+        if by_key:
+            ids = {key: number for number, key in enumerate(signatures) if key in by_key}
+            if len(ids) < len(by_key):
+                raise ValueError(f"not in the dictionary: {min(by_key.keys() - ids.keys())[:20]!r}")
+            self._totals[list(ids.values())] = [decode_total(by_key[key]) for key in ids]
 
-    def grow(self, ids: Iterable[Ids]) -> Grown:
-        """Return the totals that these words change; nothing is changed yet."""
+    def compute_changes(self, deltas: Iterable[Ids]) -> ChangedSignatures:
+        """Return the totals that words with these ids change; nothing is changed yet."""
         number = len(self._signatures)
-        grown = np.zeros(number, np.int64)
-        for piece in _joined(ids, number):
-            grown += np.bincount(piece, minlength=number)
-        changed = np.flatnonzero(grown)
-        return Grown(changed, self._totals[changed] + grown[changed])
+        added = np.zeros(number, np.int64)
+        for ids in _joined(deltas, number):
+            added += np.bincount(ids, minlength=number)
+        changed = np.flatnonzero(added)
+        totals = self._totals[changed] + added[changed]
+        return ChangedSignatures(self._encode(changed, totals), self._totals, changed, totals)
 
-    def encode(self, grown: Grown) -> dict[bytes, bytes]:
-        """Return signature -> total, in decimal ASCII, as they stand in the count topic and in the store."""
-        keys = map(self._signatures.__getitem__, grown.ids.tolist())
-        totals = orjson.dumps(grown.totals.tolist())[1:-1].split(b",")
-        return dict(zip(keys, totals, strict=True)) if len(grown.ids) else {}
-
-    def take(self, grown: Grown) -> None:
-        """Change the totals: they are committed."""
-        self._totals[grown.ids] = grown.totals
+    def _encode(self, ids: npt.NDArray[np.intp], totals: Numbers) -> dict[bytes, bytes]:
+        keys = map(self._signatures.__getitem__, ids.tolist())
+        values = orjson.dumps(totals.tolist())[1:-1].split(b",")
+        return dict(zip(keys, values, strict=True)) if len(ids) else {}
 
     @property
     def counted(self) -> int:
-        """How many signatures have a total."""
+        """The number of signatures with a total."""
         return int(np.count_nonzero(self._totals))
 
 
 def _joined(pieces: Iterable[Ids], least: int) -> Iterator[Ids]:
-    """Join pieces until they hold `least` ids: adding them up costs as much as there are signatures."""
-    held, size = list[Ids](), 0
+    """Join pieces until they hold `least` ids: one addition costs as much as there are signatures."""
+    joined, size = list[Ids](), 0
     for piece in pieces:
-        held.append(piece)
+        joined.append(piece)
         size += len(piece)
         if size >= least:
-            yield np.concatenate(held)
-            held, size = [], 0
+            yield np.concatenate(joined)
+            joined, size = [], 0
     if size:
-        yield np.concatenate(held)
+        yield np.concatenate(joined)
 
 
-def largest(totals: Sequence[Totals], number: int) -> dict[bytes, int]:
-    """Return the signatures with the greatest sums, and those, the greatest first; of one dictionary."""
+def largest(totals: Sequence[SignatureTotals], number: int) -> dict[bytes, int]:
+    """Return the `number` largest sums over partitions by signature, largest first; of one dictionary."""
     if not totals:
         return {}
-    summed = np.sum([each._totals for each in totals], axis=0)  # noqa: SLF001 - of this module
-    number = min(number, int(np.count_nonzero(summed)))
-    found = np.argpartition(summed, len(summed) - number)[len(summed) - number :] if number else ()
-    signatures = totals[0]._signatures  # noqa: SLF001 - as above
-    return {signatures[at]: int(summed[at]) for at in sorted(found, key=summed.__getitem__, reverse=True)}
+    sums = np.sum([each._totals for each in totals], axis=0)  # noqa: SLF001 - of this module
+    number = min(number, int(np.count_nonzero(sums)))
+    ids = np.argpartition(sums, len(sums) - number)[len(sums) - number :] if number else ()
+    signatures = totals[0]._signatures  # noqa: SLF001 - of this module
+    return {signatures[id_]: int(sums[id_]) for id_ in sorted(ids, key=sums.__getitem__, reverse=True)}

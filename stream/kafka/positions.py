@@ -1,4 +1,4 @@
-"""Which records of the input are due: all that stands between a seek and a lost record."""
+"""Which records of the input are due. This is what keeps a seek from losing records."""
 
 from collections.abc import Mapping
 
@@ -6,14 +6,14 @@ from confluent_kafka import Message
 
 
 class Positions:
-    """Three things, by partition.
+    """Positions of the partitions that are delivered.
 
     Attributes:
-        position: the next offset to deliver; present exactly while the partition is started.
-        seek: where the consumer must go before anything of the partition counts again.
-        unconfirmed: after a seek, until the first record: the offset that came instead of the one asked
-            for. A gap is believed when it comes twice (markers and compaction leave such gaps); a record
-            from before the seek does not.
+        position: partition -> next offset to deliver; present exactly while the partition is resumed.
+        seek: partition -> offset that the consumer must seek to before its records count again.
+        unconfirmed: partition -> after a seek, until the first record: the offset that arrived instead of the
+            requested one. A gap is accepted when it arrives twice (markers and compaction leave such gaps),
+            which a record from before the seek does not.
     """
 
     def __init__(self) -> None:
@@ -21,16 +21,16 @@ class Positions:
         self.seek: dict[int, int] = {}
         self.unconfirmed: dict[int, int | None] = {}
 
-    def start(self, partition: int, offset: int) -> None:
-        """Begin, or go on, at `offset`; the consumer was sent there."""
+    def resume_from(self, partition: int, offset: int) -> None:
+        """Deliver from `offset`; the consumer was sent there."""
         self.position[partition] = offset
         self.unconfirmed[partition] = None
 
     def rewind(self, offsets: Mapping[int, int]) -> None:
-        """Go back; the consumer is still to be sent there."""
+        """Go back; the consumer must still be sent there."""
         for partition, offset in offsets.items():
             if partition in self.position:
-                self.start(partition, offset)
+                self.resume_from(partition, offset)
                 self.seek[partition] = offset
 
     def drop(self, partition: int) -> None:
@@ -39,19 +39,19 @@ class Positions:
         self.seek.pop(partition, None)
         self.unconfirmed.pop(partition, None)
 
-    def take(self, partition: int | None, messages: list[Message]) -> list[Message]:
-        """Return those of a partition's messages, in the log's order, whose turn it is; move on."""
+    def take_due(self, partition: int | None, messages: list[Message]) -> list[Message]:
+        """Return the messages of a partition that are due, in the order of the log; advance the position."""
         if not messages or partition is None or (expected := self.position.get(partition)) is None:
             return []
         first, last = messages[0].offset(), messages[-1].offset()
         settled = partition not in self.seek and partition not in self.unconfirmed
-        # The order is strict: so many records within so many offsets leave no gap.
+        # Offsets increase strictly: n records within n offsets leave no gap.
         if settled and first == expected and last == expected + len(messages) - 1:
             self.position[partition] = expected + len(messages)
             return messages
-        return [message for message in messages if self._moves_on(partition, message.offset())]
+        return [message for message in messages if self._advance(partition, message.offset())]
 
-    def _moves_on(self, partition: int, offset: int | None) -> bool:
+    def _advance(self, partition: int, offset: int | None) -> bool:
         assert offset is not None
         if not self._is_due(partition, offset):
             return False

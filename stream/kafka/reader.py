@@ -7,6 +7,7 @@ from typing import NamedTuple, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from stream.core.fold import Changes
 from stream.core.processed_offset import has_processed_offset
 from stream.core.records import Header
 from stream.errors import Fatal, Retriable
@@ -14,7 +15,7 @@ from stream.kafka.clients import Admin, Options, make_consumer
 from stream.kafka.failure import describe, from_call, kafka_error
 from stream.kafka.headers import message_headers
 from stream.kafka.offsets import Offsets, offset_ranges
-from stream.ports import ChangelogChunk, Changes
+from stream.ports import ChangelogChunk
 
 METADATA_TIMEOUT_S = 2.0
 FETCH_WAIT_MS = 20

@@ -8,20 +8,21 @@ from operator import length_hint
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
+from stream.core.fold import Changes
 from stream.core.records import Header, OutputRecord
 from stream.errors import Abortable, Blocked, Fatal, InDoubt, Retriable
 from stream.kafka.clients import Options, make_producer
 from stream.kafka.failure import CALL_FAILED, describe, from_call, from_transaction, kafka_error
 from stream.kafka.source import COUNTED
-from stream.ports import Changes, CommittedOffset
+from stream.ports import CommittedOffset
 
 METADATA_S_MAX = 5.0
-LET_GO_AFTER = 5_000  # changelog records
-RESET_S_MAX = 5.0  # one attempt; the loop polls the group in between
+REPORTS_EVERY = 5_000  # changelog records between two calls that take delivery reports
+RESET_S_MAX = 5.0  # per attempt; the loop polls the group in between
 
 
 class KafkaSink:
-    """One transactional producer. After InDoubt it is unusable until `reset_producer`."""
+    """A transactional producer. After InDoubt it is unusable until `reset_producer`."""
 
     def __init__(self, options: Options, topics: Mapping[str, str], timeout_s: float) -> None:
         self._options = options
@@ -33,13 +34,11 @@ class KafkaSink:
         self._producer: Producer | None = None
         self._ready = False
         self._partitions: dict[str, int] = {}
-        self._began = 0.0
-        self._commit_wait_s = 0.0
-        self._awaited: set[int] = set()  # partitions with changes
+        self._began_at = 0.0
+        self._changed: set[int] = set()  # partitions with changes
         self._delivered: dict[int, int] = {}  # partition -> offset of the transaction's last changelog record
 
     def check(self, partition: int) -> None:
-        """Make sure that results and totals of this partition have a place to go."""
         for topic in (self._result_topic, self._count_topic):
             if partition < self._partitions.get(topic, 0):
                 continue
@@ -51,14 +50,12 @@ class KafkaSink:
                 )
 
     def reset_producer(self) -> None:
-        """Throw the producer away and begin with a new one of the same id, which fences the old."""
         if self._producer is None or self._ready:
             self._discard()
             self._producer = make_producer(self._options)
         try:
-            # Connected first: with no broker at hand librdkafka looks for the coordinator again after 500 ms.
-            # The first answer comes from the address that was given, the second from a broker: once is not
-            # always enough.
+            # Connect first: without a connection librdkafka looks for the coordinator again after 500 ms.
+            # Twice: the first response comes from the bootstrap address, the second from a broker.
             for _ in range(2):
                 self._producer.list_topics(self._result_topic, RESET_S_MAX)
             self._producer.init_transactions(RESET_S_MAX)
@@ -67,19 +64,17 @@ class KafkaSink:
             if isinstance(failure, (Abortable, InDoubt)):
                 if kafka_error(error).fatal():
                     self._discard()
-                raise Retriable(f"the transactional id is not ours yet: {failure}") from error
+                raise Retriable(f"the transactional id is not available yet: {failure}") from error
             raise failure from error
         self._ready = True
 
     def begin(self) -> None:
-        """Begin a transaction."""
-        self._began = time.monotonic()
+        self._began_at = time.monotonic()
         self._delivered = {}
-        self._awaited = set()
+        self._changed = set()
         self._call(self._open().begin_transaction)
 
     def produce(self, records: Iterable[OutputRecord]) -> None:
-        """Add results and dead letters."""
         produce = self._open().produce
         for record in records:
             topic, partition, key, value, headers, timestamp_ms = record
@@ -90,52 +85,48 @@ class KafkaSink:
                 produce(topic, value, key, partition, headers=list(headers))
             except (BufferError, KafkaException):
                 self._produce(record)
-        self._let_go()
+        self._take_reports()
 
     def produce_changelog(self, partition: int, changes: Changes, headers: Sequence[Header]) -> None:
-        """Add changed totals; the last of them carries `headers` and tells its offset.
+        """Add changed totals; the last record carries `headers`, and its delivery report is awaited.
 
-        One is enough: an idempotent producer keeps the order within a partition.
+        One report is enough: an idempotent producer keeps the order within a partition.
         """
         *keys, last_key = changes
         *totals, last_total = changes.values()
-        topic, left = self._count_topic, iter(keys)
-        try:  # by C alone: a record for each changed total, so the hot one of all calls to librdkafka
-            producing = map(self._open().produce, repeat(topic), totals, left, repeat(partition))
-            while deque(islice(producing, LET_GO_AFTER), maxlen=1):
-                self._let_go()
+        topic, remaining = self._count_topic, iter(keys)
+        try:  # only C functions: this is the most frequent call to librdkafka, one per changed total
+            producing = map(self._open().produce, repeat(topic), totals, remaining, repeat(partition))
+            while deque(islice(producing, REPORTS_EVERY), maxlen=1):
+                self._take_reports()
         except (BufferError, KafkaException):
-            for key in keys[len(keys) - length_hint(left) - 1 :]:  # from the one that was refused
+            for key in keys[len(keys) - length_hint(remaining) - 1 :]:  # from the one that was refused
                 self._send(topic, partition, key, changes[key])
-        self._awaited.add(partition)
+        self._changed.add(partition)
         self._send(topic, partition, last_key, last_total, headers, on_delivery=self._on_delivery)
 
-    def send_offsets(self, offsets: Mapping[int, CommittedOffset], group: object) -> None:
-        """Add the group's new committed offsets."""
+    def send_offsets(self, offsets: Mapping[int, CommittedOffset], group_metadata: object) -> None:
         entries = [
-            TopicPartition(self._input_topic, partition, at.offset, metadata=COUNTED if at.counted else "")
-            for partition, at in offsets.items()
+            TopicPartition(
+                self._input_topic,
+                partition,
+                committed.offset,
+                metadata=COUNTED if committed.has_totals else "",
+            )
+            for partition, committed in offsets.items()
         ]
-        self._call(lambda: self._open().send_offsets_to_transaction(entries, group, max(0.1, self._left_s())))
+        timeout_s = max(0.1, self._remaining_s())
+        self._call(lambda: self._open().send_offsets_to_transaction(entries, group_metadata, timeout_s))
 
     def commit(self) -> Mapping[int, int]:
-        """Commit; return, by partition with changes, the changelog offset to restore from.
-
-        The call flushes first, so the delivery reports are in when it returns.
-        """
-        began = time.monotonic()
-        self._call(lambda: self._open().commit_transaction(max(0.1, self._left_s())))
-        self._commit_wait_s = time.monotonic() - began
-        if self._awaited - self._delivered.keys():
-            raise InDoubt("committed, but the broker did not say where")
+        """Commit. The call flushes first, so all delivery reports have arrived when it returns."""
+        self._call(lambda: self._open().commit_transaction(max(0.1, self._remaining_s())))
+        if self._changed - self._delivered.keys():
+            raise InDoubt("committed, but the broker did not report the offsets of the totals")
         return {partition: offset + 1 for partition, offset in self._delivered.items()}
 
-    def commit_wait_s(self) -> float:
-        """Return how long the last commit waited for Kafka."""
-        return self._commit_wait_s
-
     def abort(self) -> None:
-        """Abort; a failure of that leaves the outcome in doubt."""
+        """Abort; if that fails, the outcome is in doubt."""
         try:
             self._open().abort_transaction(self._timeout_s)
         except CALL_FAILED as error:
@@ -143,11 +134,10 @@ class KafkaSink:
             raise failure if not isinstance(failure, Abortable) else InDoubt(str(failure)) from error
 
     def close(self) -> None:
-        """Close; an open transaction is left to the next producer of this id, which aborts it."""
         self._discard()
 
-    def _let_go(self) -> None:
-        """Let librdkafka free what was delivered: it keeps each record until its report is taken."""
+    def _take_reports(self) -> None:
+        """Take delivery reports: librdkafka keeps each record until its report is taken."""
         self._call(lambda: self._open().poll(0))
 
     def _produce(self, record: OutputRecord) -> None:
@@ -182,7 +172,7 @@ class KafkaSink:
         timestamp_ms: int | None = None,
         on_delivery: Callable[[KafkaError | None, Message], None] | None = None,
     ) -> None:
-        stamp = max(0, timestamp_ms or 0)  # 0: now
+        timestamp = max(0, timestamp_ms or 0)  # 0: now
         while True:
             try:
                 self._open().produce(
@@ -191,11 +181,11 @@ class KafkaSink:
                     key,
                     partition,
                     on_delivery=on_delivery,
-                    timestamp=stamp,
+                    timestamp=timestamp,
                     headers=list(headers),
                 )
-            except BufferError:  # the queue is full: let it drain
-                if self._left_s() <= 0:
+            except BufferError:  # the queue is full: wait until it drains
+                if self._remaining_s() <= 0:
                     raise Abortable("the broker did not take the transaction's records in time") from None
                 self._call(lambda: self._open().poll(0.05))
             except KafkaException as error:
@@ -208,35 +198,35 @@ class KafkaSink:
         if error is None and partition is not None and offset is not None:  # else the commit fails
             self._delivered[partition] = offset
 
-    def _left_s(self) -> float:
-        return self._timeout_s - (time.monotonic() - self._began)
+    def _remaining_s(self) -> float:
+        return self._timeout_s - (time.monotonic() - self._began_at)
 
     def _timed_out(self) -> bool:
-        return time.monotonic() - self._began >= self._timeout_s
+        return time.monotonic() - self._began_at >= self._timeout_s
 
     def _dead_letter_partitions(self) -> int:
         topic = self._dead_letter_topic
         if topic not in self._partitions:
             try:
                 self._partitions[topic] = max(1, self._ask_partitions(topic))
-            except Retriable as why:
-                raise Abortable(str(why)) from why
+            except Retriable as reason:
+                raise Abortable(str(reason)) from reason
         return self._partitions[topic]
 
     def _ask_partitions(self, topic: str) -> int:
         try:
-            found = self._open().list_topics(topic, METADATA_S_MAX).topics[topic]
+            metadata = self._open().list_topics(topic, METADATA_S_MAX).topics[topic]
         except KafkaException as error:
             raise from_call(kafka_error(error)) from error
-        if found.error is not None and found.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-            raise from_call(found.error)
-        return len(found.partitions)
+        if metadata.error is not None and metadata.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise from_call(metadata.error)
+        return len(metadata.partitions)
 
 
 def _from_produce(error: KafkaError, *, timed_out: bool) -> Exception:
-    """Map what `produce` itself refuses: it sets no flags, and nothing of the record was sent."""
-    if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:  # no try again makes it shorter
-        return Fatal(f"a record is too long to be produced, and may not be left out: {describe(error)}")
+    """Map an error that `produce` itself raises: it has no flags, and nothing of the record was sent."""
+    if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:  # a retry does not make it shorter
+        return Fatal(f"a record is too large to be produced and must not be left out: {describe(error)}")
     if error.fatal():
         return from_transaction(error, timed_out=timed_out)
     return Abortable(describe(error))

@@ -1,15 +1,16 @@
-"""The store's contract in a dict: for simulations and tests."""
+"""A store in a dict, for simulations and tests."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from stream.core.fold import Changes
 from stream.errors import Fatal
-from stream.ports import Changes, Checkpoint
+from stream.ports import Checkpoint
 
 
 @dataclass(slots=True)
 class MemoryDisk:
-    """What outlives a closed or crashed store."""
+    """What a closed or crashed store leaves behind."""
 
     totals: dict[bytes, bytes] = field(default_factory=dict)
     checkpoint: Checkpoint | None = None
@@ -27,7 +28,7 @@ class MemoryStore:
 
     @property
     def checkpoint(self) -> Checkpoint | None:
-        """What the last write said; None for a new store."""
+        """The checkpoint of the last write; None for a new store."""
         return self._open().checkpoint
 
     def write(self, changes: Changes, checkpoint: Checkpoint) -> None:

@@ -1,11 +1,11 @@
-"""The totals of a partition in RocksDB, with how far they have come, in one write batch.
+"""The totals of a partition and how far they go, in RocksDB, in one write batch.
 
     partition-3/        one RocksDB each, raw bytes, one column family
-        <signature>     the running total, decimal ASCII: what the count topic holds
-        NUL checkpoint  changelog offset, input offset (8 bytes each, big-endian; the input offset may lack)
+        <key>           the running total, as the count topic holds it
+        NUL checkpoint  changelog offset, input offset (8 bytes each, big-endian); the latter is optional
         NUL identity    whose totals these are, JSON; a store of another identity is set aside, never mixed
 
-A signature is of the letters a-z, so no key of ours can meet one.
+No key of a fold starts with a NUL byte, so it never equals one of the store's own keys.
 """
 
 import contextlib
@@ -28,13 +28,15 @@ from rocksdict import (
     WriteBufferManager,
 )
 
+from stream.core.fold import Changes
 from stream.errors import Fatal, Retriable
-from stream.ports import Changes, Checkpoint, Clock, Observer
+from stream.events import Observer
+from stream.ports import Checkpoint, Clock
 
 FORMAT = 1
 _CHECKPOINT = b"\x00checkpoint"
 _IDENTITY = b"\x00identity"
-_FIRST_SIGNATURE = b"a"
+_FIRST_KEY = b"\x01"
 _DAMAGED = "DAMAGED"
 _MIB = 1024 * 1024
 _FIGURES = {
@@ -47,25 +49,27 @@ _FIGURES = {
     "flush": "num-running-flushes",
     "stopped": "is-write-stopped",
 }
-# Shared by all partitions of the process. A store is read once; of more memtables some are written to disk.
+# Shared by all partitions of the process. A store is read once, so the cache is small.
 _BLOCK_CACHE = Cache(8 * _MIB)
 _MEMTABLES = WriteBufferManager(16 * _MIB, allow_stall=False)
 
 
 @dataclass(frozen=True, slots=True)
 class StoreIdentity:
-    """Whose totals a store holds. Ids, not names: a topic made anew has another id."""
+    """Whose totals a store holds. Ids, not names: a topic that is created again has another id.
+
+    Attributes:
+        digest: of the fold; its name in the JSON is `dictionary`, as in the stores of earlier versions.
+    """
 
     cluster_id: str
     input_topic_id: str
     count_topic_id: str
-    dictionary: str
+    digest: str
     format: int = FORMAT
 
 
 class RocksStore:
-    """Totals of one partition."""
-
     def __init__(self, path: Path) -> None:
         self.path = path
         self._db: Rdict | None = None
@@ -78,29 +82,25 @@ class RocksStore:
 
     @property
     def checkpoint(self) -> Checkpoint | None:
-        """What the last write said; None for a new store."""
         return self._checkpoint
 
     @property
     def identity(self) -> bytes | None:
-        """Whose totals these are, as written; None for a new store."""
+        """The identity as it was written; None for a new store."""
         try:
-            found = self._open().get(_IDENTITY)
-        except Exception as error:  # noqa: BLE001 - as above
+            identity = self._open().get(_IDENTITY)
+        except Exception as error:  # noqa: BLE001 - rocksdict raises no narrower class
             _fail(self.path, error)
-        return bytes(found) if found is not None else None
+        return bytes(identity) if identity is not None else None
 
     def claim(self, identity: bytes) -> None:
-        """Say whose totals a new store will hold."""
+        """Write the identity into a new store."""
         self._write({_IDENTITY: identity})
 
     def write(self, changes: Changes, checkpoint: Checkpoint) -> None:
         """Write totals and checkpoint in one atomic batch.
 
-        Not synced: after a power cut RocksDB holds an earlier batch, whole, and the changelog the rest.
-
-        Raises:
-            Fatal: the disk would not take it; nothing was written.
+        Not synced: after a power cut RocksDB holds the state of an earlier batch, and the changelog the rest.
         """
         assert self._checkpoint is None or checkpoint.changelog_offset >= self._checkpoint.changelog_offset
         self._write(changes, {_CHECKPOINT: _encode_checkpoint(checkpoint)})
@@ -111,23 +111,22 @@ class RocksStore:
         database = self._open()
         try:
             yield from _totals(database)
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:  # noqa: BLE001 - rocksdict raises no narrower class
             _fail(self.path, error)
 
     def figures(self) -> Mapping[str, int]:
-        """Return RocksDB's own figures; it counts a key once more for each change not yet merged."""
+        """Return RocksDB's own figures; it counts a key again for each change that is not merged yet."""
         database = self._open()
         try:
-            asked = {name: database.property_int_value(f"rocksdb.{key}") for name, key in _FIGURES.items()}
-        except Exception:  # noqa: BLE001 - as above; who watches stops nothing
+            figures = {name: database.property_int_value(f"rocksdb.{key}") for name, key in _FIGURES.items()}
+        except Exception:  # noqa: BLE001 - rocksdict raises no narrower class; a measurement stops nothing
             return {}
-        return {name: found for name, found in asked.items() if found is not None}
+        return {name: figure for name, figure in figures.items() if figure is not None}
 
     def close(self) -> None:
-        """Close; closing twice is harmless."""
         if self._db is not None:
             database, self._db = self._db, None
-            with contextlib.suppress(Exception):  # a full disk; the changelog holds what is not in it
+            with contextlib.suppress(Exception):  # a full disk; the changelog holds what the store does not
                 database.close()
 
     def _write(self, *several: Mapping[bytes, bytes]) -> None:
@@ -136,7 +135,7 @@ class RocksStore:
             deque(map(batch.put, entries.keys(), entries.values()), maxlen=0)  # a loop, in C
         try:
             self._open().write(batch)
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:  # noqa: BLE001 - rocksdict raises no narrower class
             _fail(self.path, error)
 
     def _open(self) -> Rdict:
@@ -145,7 +144,7 @@ class RocksStore:
 
 
 class Corrupt(Fatal):
-    """The files are damaged: set aside, and restore."""
+    """The files are damaged: set the store aside, and restore."""
 
 
 class RocksStores:
@@ -153,7 +152,7 @@ class RocksStores:
 
     def __init__(self, folder: Path, identity: StoreIdentity, clock: Clock, observer: Observer) -> None:
         self._folder = folder
-        self._identity = orjson.dumps(asdict(identity), option=orjson.OPT_SORT_KEYS)
+        self._identity = _encode_identity(identity)
         self._clock = clock
         self._observer = observer
 
@@ -161,7 +160,7 @@ class RocksStores:
         """Open the partition's store; a damaged or foreign one is set aside first.
 
         Raises:
-            Fatal: it is in use, or the disk will not have it.
+            Fatal: it is in use, or the disk cannot hold it.
         """
         path = self._path(partition)
         if (path / _DAMAGED).exists():
@@ -180,7 +179,7 @@ class RocksStores:
         return store
 
     def set_aside(self, partition: int, why: str) -> None:
-        """Put a closed store under another name; `why` is left in it."""
+        """Rename a closed store; the file `WHY` in it says why."""
         path = self._path(partition)
         stamp = int(self._clock.now() * 1000)
         aside = path.with_name(f"{path.name}.aside-{stamp}")
@@ -196,7 +195,7 @@ class RocksStores:
 
 
 def _identified(path: Path) -> tuple[RocksStore, bytes | None]:
-    """Open a store and read whose it is; one that opens may have damaged blocks."""
+    """Open a store and read its identity; a store that opens may have damaged blocks."""
     store = RocksStore(path)
     try:
         return store, store.identity
@@ -206,10 +205,11 @@ def _identified(path: Path) -> tuple[RocksStore, bytes | None]:
 
 
 def identity_of(value: bytes | None) -> StoreIdentity | None:
-    """Return whose totals a store holds, as it was written; None where that cannot be told."""
+    """Decode an identity; None if it is missing or of another format."""
     try:
-        return StoreIdentity(**orjson.loads(value or b""))
-    except (orjson.JSONDecodeError, TypeError):
+        names = orjson.loads(value or b"")
+        return StoreIdentity(digest=names.pop("dictionary"), **names)
+    except (orjson.JSONDecodeError, TypeError, AttributeError, KeyError):
         return None
 
 
@@ -233,31 +233,31 @@ def read_copy(path: Path) -> tuple[StoreIdentity | None, Checkpoint | None, dict
 
 
 def _totals(database: Rdict) -> Iterator[tuple[bytes, bytes]]:
-    """Iterate over the totals; raise where a block cannot be read."""
-    # `Rdict.items` ends there as it does at the end, and says nothing.
-    at = database.iter()
-    at.seek(_FIRST_SIGNATURE)
-    while at.valid():
-        yield at.key(), at.value()
-        at.next()
-    at.status()  # raises what ended it
+    """Iterate over the totals; raise if a block cannot be read."""
+    # `Rdict.items` ends there silently, as it does at the end.
+    iterator = database.iter()
+    iterator.seek(_FIRST_KEY)
+    while iterator.valid():
+        yield iterator.key(), iterator.value()
+        iterator.next()
+    iterator.status()  # raises what ended it
 
 
 def _options() -> Options:
     """Return RocksDB's options. The dictionary bounds a store: some 90,000 keys of some 20 bytes."""
     options = Options(raw_mode=True)
     options.create_if_missing(True)
-    options.set_write_buffer_size(2 * _MIB)  # a batch of many blobs fills it: larger ones only take memory
+    options.set_write_buffer_size(2 * _MIB)  # a large batch fills it; a larger one only takes memory
     options.set_max_write_buffer_number(2)
     options.set_write_buffer_manager(_MEMTABLES)
-    options.set_arena_block_size(32 * 1024)  # the least that a memtable takes: an eighth of its size would be
+    options.set_arena_block_size(
+        32 * 1024
+    )  # the minimum size of a memtable; by default an eighth of its maximum
     options.set_max_total_wal_size(64 * _MIB)  # bounds what a crash makes RocksDB replay
     options.set_keep_log_file_num(2)
     options.set_max_background_jobs(2)
     options.set_max_open_files(64)
-    options.set_compression_type(
-        DBCompressionType.none()
-    )  # short values; the processor is scarcer than the disk
+    options.set_compression_type(DBCompressionType.none())  # short values; CPU is scarcer than disk
     table = BlockBasedOptions()
     table.set_block_cache(_BLOCK_CACHE)
     options.set_block_based_table_factory(table)
@@ -267,7 +267,7 @@ def _options() -> Options:
 def _fail(path: Path, error: Exception) -> NoReturn:
     text = str(error)
     if text.startswith(("Corruption", "Invalid argument", "Not implemented")) or "No such file" in text:
-        # A damaged block shows only when it is read: the next start sets the store aside.
+        # A damaged block is found only when it is read: the next start sets the store aside.
         with contextlib.suppress(OSError):
             (path / _DAMAGED).touch()
         raise Corrupt(text) from error
@@ -275,23 +275,26 @@ def _fail(path: Path, error: Exception) -> NoReturn:
         raise Retriable(f"the store {path} is in use by another process") from error
     if "No space left" in text or "File too large" in text:
         raise Fatal(
-            f"the disk is full: {path} would not take a write; free some space and start the worker again"
+            f"the disk is full: a write to {path} failed; free space and restart the worker"
         ) from error
     raise Fatal(f"RocksDB failed on {path}: {text}") from error
 
 
+def _encode_identity(identity: StoreIdentity) -> bytes:
+    names = asdict(identity)
+    names["dictionary"] = names.pop("digest")
+    return orjson.dumps(names, option=orjson.OPT_SORT_KEYS)
+
+
 def _encode_checkpoint(checkpoint: Checkpoint) -> bytes:
-    changelog = struct.pack(">Q", checkpoint.changelog_offset)
-    return (
-        changelog
-        if checkpoint.input_offset is None
-        else changelog + struct.pack(">Q", checkpoint.input_offset)
-    )
+    offsets = [
+        offset for offset in (checkpoint.changelog_offset, checkpoint.input_offset) if offset is not None
+    ]
+    return struct.pack(f">{len(offsets)}Q", *offsets)
 
 
 def _decode_checkpoint(value: bytes | None) -> Checkpoint | None:
     if value is None:
         return None
-    if len(value) == struct.calcsize(">Q"):
-        return Checkpoint(struct.unpack(">Q", value)[0], None)
-    return Checkpoint(*struct.unpack(">QQ", value))
+    offsets = struct.unpack(f">{len(value) // 8}Q", value)
+    return Checkpoint(offsets[0], offsets[1] if len(offsets) > 1 else None)

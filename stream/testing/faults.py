@@ -1,7 +1,7 @@
-"""What goes wrong, and when: a hook before and after the effect of every fake call.
+"""Faults: a hook before and after the effect of every fake call.
 
-A call has two moments. BEFORE: its request was not carried out (the process died, the request was
-lost). AFTER: it was, and its answer never came. Between them lies the whole of what can go wrong.
+BEFORE: the request was not carried out (the process died, the request was lost). AFTER: it was carried out,
+and its response was lost. Every failure of a call is one of these two.
 """
 
 import random
@@ -14,11 +14,11 @@ from stream.errors import Abortable, Blocked, Fatal, InDoubt, Retriable, StreamE
 
 
 class Crashed(BaseException):
-    """The process died at this call: no code of it runs any more."""
+    """The process died at this call: none of its code runs any more."""
 
 
 class DiskFull(Fatal):
-    """A store's disk would not take a write."""
+    """The disk did not take a write of a store."""
 
 
 class Moment(StrEnum):
@@ -29,7 +29,7 @@ class Moment(StrEnum):
 
 
 _MOMENTS = len(Moment)
-LATE_S_MAX = 8.0  # far beyond a transaction's timeout: its successors have come and gone
+LATE_S_MAX = 8.0  # far beyond the timeout of a transaction: several later ones have ended by then
 
 
 class FaultClass(StrEnum):
@@ -38,16 +38,16 @@ class FaultClass(StrEnum):
     ERROR = "error"  # the request or its answer was lost, or the broker refused
     CRASH = "crash"  # kill -9
     PAUSE = "pause"  # SIGSTOP, for a while
-    SWITCH = "switch"  # nothing but bad timing: the others go on first
-    REBALANCE = "rebalance"  # the group reached its next epoch behind the caller's back
-    LATE = "late"  # a request of a transaction was held by the network; it arrives when nobody waits for it
+    SWITCH = "switch"  # only bad timing: other processes go on first
+    REBALANCE = "rebalance"  # the group reached its next epoch without the caller
+    LATE = "late"  # the network delayed a request of a transaction; it arrives when no one waits for it
 
 
 Planned = BaseException | Callable[[], None]
 
 
 class Faults:
-    """The hook: nothing goes wrong but what a test planned."""
+    """The hook: only faults that a test planned occur."""
 
     def __init__(self) -> None:
         self._planned: list[tuple[str, Moment, Planned]] = []
@@ -58,11 +58,11 @@ class Faults:
         self._planned.append((call, moment, fault))
 
     def plan_late(self, call: str, seconds: float) -> None:
-        """Let the request of the next such call arrive so much later."""
+        """Let the request of the next such call arrive `seconds` later."""
         self._late[call] = seconds
 
     def late_s(self, call: str) -> float | None:
-        """Asked for each request of a transaction: how much later it arrives; None: now, with an answer."""
+        """Return how much later a request of a transaction arrives; None: now, with a response."""
         return self._late.pop(call, None)
 
     def at(self, call: str, moment: Moment) -> None:
@@ -118,7 +118,7 @@ REQUEST_LOST: Mapping[str, tuple[Failure, ...]] = {
     "source.poll_batch": (Retriable,),
     "source.committed": (Retriable,),
     "source.offset_range": (Retriable,),
-    "source.start": (Retriable,),
+    "source.resume_from": (Retriable,),
     "sink.check": (Retriable, _blocked),
     "sink.begin": (Abortable, InDoubt),
     "sink.produce": (Abortable, InDoubt),
@@ -131,7 +131,7 @@ REQUEST_LOST: Mapping[str, tuple[Failure, ...]] = {
     "reader.read": (Retriable,),
     "store.write": (DiskFull,),
 }
-"""Call -> what its caller may be told where nothing was done. The ports promise that no other call fails."""
+"""Call -> errors that its caller may get if nothing was done. The ports promise that no other call fails."""
 
 ANSWER_LOST: Mapping[str, tuple[Failure, ...]] = {
     "source.committed": (Retriable,),
@@ -146,7 +146,7 @@ ANSWER_LOST: Mapping[str, tuple[Failure, ...]] = {
     "sink.reset_producer": (Retriable,),
     "reader.offset_range": (Retriable,),
 }
-"""Call -> what its caller may be told where all was done. Reads that move a position are not among them."""
+"""Call -> errors that its caller may get if all was done. Reads that advance a position never fail so."""
 
 
 class SeededFaults(Faults):
@@ -158,11 +158,11 @@ class SeededFaults(Faults):
         rate: Callable[[], float],
         weights: Mapping[FaultClass, float],
         surroundings: Callable[[FaultClass], None],
-        tell: Callable[[str, Moment, str], None],
+        trace: Callable[[str, Moment, str], None],
     ) -> None:
-        """`rate` says how many of the calls a fault meets, either moment counted.
+        """`rate` is the share of calls with a fault, over both moments.
 
-        `surroundings` does what is not the call's own: PAUSE, SWITCH, REBALANCE. `tell` keeps the trace.
+        `surroundings` carries out the faults outside the call: PAUSE, SWITCH, REBALANCE.
         """
         super().__init__()
         self._rng = rng
@@ -171,10 +171,9 @@ class SeededFaults(Faults):
         self._weights = [weights[kind] for kind in self._classes]
         self._late_share = weights.get(FaultClass.LATE, 0.0) / sum(self._weights)
         self._surroundings = surroundings
-        self._tell = tell
+        self._trace = trace
 
     def at(self, call: str, moment: Moment) -> None:
-        """Draw."""
         if self._planned:
             super().at(call, moment)
         if self._rng.random() * _MOMENTS >= self._rate():
@@ -183,16 +182,15 @@ class SeededFaults(Faults):
         if kind is FaultClass.ERROR:
             self._fail(call, moment)
             return
-        self._tell(call, moment, kind)
+        self._trace(call, moment, kind)
         if kind is FaultClass.CRASH:
             raise Crashed(call)
         self._surroundings(kind)
 
     def late_s(self, call: str) -> float | None:
-        """Draw."""
         if self._rng.random() >= self._rate() * self._late_share:
             return super().late_s(call)
-        self._tell(call, Moment.BEFORE, FaultClass.LATE)
+        self._trace(call, Moment.BEFORE, FaultClass.LATE)
         return self._rng.uniform(0.0, LATE_S_MAX)
 
     def _fail(self, call: str, moment: Moment) -> None:
@@ -200,5 +198,5 @@ class SeededFaults(Faults):
         if failures is None:
             return
         failure = self._rng.choice(failures)(f"{call}: injected {moment} its effect")
-        self._tell(call, moment, type(failure).__name__)
+        self._trace(call, moment, type(failure).__name__)
         raise failure

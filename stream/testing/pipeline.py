@@ -4,16 +4,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from stream.core.dictionary import AnagramIndex, build_index
+from stream.core.fold import Fold
+from stream.testing.anagrams import anagram_fold
 from stream.testing.cluster import FakeCluster
 from stream.testing.names import Names
 from stream.testing.process import FakeProcess
 
-WORDS = (
-    *("listen", "silent", "enlist", "tea", "eat", "ate", "god", "dog"),
-    *("act", "cat", "stop", "pots", "spot"),
-)
-TURNS_MAX = 5_000
+PASSES_MAX = 5_000
 
 
 class FakePipeline:
@@ -21,13 +18,13 @@ class FakePipeline:
 
         pipeline = FakePipeline(partitions=2)
         pipeline.submit("Listen, silent cat", partition=1)
-        worker = FakeProcess(pipeline.cluster, pipeline.names, pipeline.index)
+        worker = FakeProcess(pipeline.cluster, pipeline.names, pipeline.fold)
         pipeline.drain(worker)
         assert pipeline.totals(1) == {"eilnst": 2, "act": 1}
 
     Attributes:
         group: the workers' group.
-        index: of a small dictionary, unless another is given.
+        fold: anagrams of a small dictionary, unless another is given.
     """
 
     def __init__(
@@ -36,12 +33,12 @@ class FakePipeline:
         *,
         cluster: FakeCluster | None = None,
         names: Names | None = None,
-        index: AnagramIndex | None = None,
+        fold: Fold | None = None,
         dead_letter_partitions: int | None = None,
     ) -> None:
         self.cluster = cluster or FakeCluster()
         self.names = names or Names()
-        self.index = index or build_index(WORDS)
+        self.fold = fold or anagram_fold(names=self.names)
         self.partitions = partitions
         for topic in (self.names.input, self.names.results, self.names.counts):
             self.cluster.create(topic, partitions)
@@ -54,9 +51,9 @@ class FakePipeline:
         return self.cluster.produce(self.names.input, partition, raw)
 
     def committed(self) -> list[int]:
-        """Return the group's committed offset of every partition, 0 where there is none."""
-        found = self.group.unstable(range(self.partitions))
-        return [0 if at is None else at.offset for at in found.values()]
+        """Return the group's committed offset of every partition, 0 without one."""
+        offsets = self.group.unstable(range(self.partitions))
+        return [0 if committed is None else committed.offset for committed in offsets.values()]
 
     def ends(self) -> list[int]:
         """Return the end offset of every input partition."""
@@ -64,25 +61,25 @@ class FakePipeline:
         return [log.high_watermark for log in logs]
 
     def drain(self, *processes: FakeProcess) -> None:
-        """Let the processes take turns until all input is committed and they are settled."""
-        for _ in range(TURNS_MAX):
+        """Run the processes in turn until all input is committed and they are settled."""
+        for _ in range(PASSES_MAX):
             for process in processes:
-                process.turn()
+                process.run_once()
             if self.committed() == self.ends() and all(process.is_settled() for process in processes):
                 return
         raise AssertionError(f"not drained: committed {self.committed()} of {self.ends()}")
 
     def results(self, partition: int = 0) -> list[dict[str, Any]]:
         """Return the committed results, decoded."""
-        found = self.cluster.committed(self.names.results, partition)
-        return [json.loads(record.value or b"") for _, record in found]
+        records = self.cluster.committed(self.names.results, partition)
+        return [json.loads(record.value or b"") for _, record in records]
 
     def dead_letters(self, partition: int = 0) -> list[dict[str, str]]:
         """Return the headers of the committed dead letters."""
-        found = self.cluster.committed(self.names.dead_letters, partition)
-        return [{name: (value or b"").decode() for name, value in record.headers} for _, record in found]
+        records = self.cluster.committed(self.names.dead_letters, partition)
+        return [{name: (value or b"").decode() for name, value in record.headers} for _, record in records]
 
     def totals(self, partition: int = 0) -> Mapping[str, int]:
         """Return the last committed total of each signature."""
-        found = self.cluster.committed(self.names.counts, partition)
-        return {(record.key or b"").decode(): int(record.value or b"") for _, record in found}
+        records = self.cluster.committed(self.names.counts, partition)
+        return {(record.key or b"").decode(): int(record.value or b"") for _, record in records}

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from stream.core.dictionary import build_index
 from stream.core.records import Header
 from stream.errors import Retriable
+from stream.testing.anagrams import WORDS, anagram_fold
 from stream.testing.faults import Faults, Moment
-from stream.testing.pipeline import WORDS, FakePipeline
+from stream.testing.pipeline import FakePipeline
 from stream.testing.process import FakeProcess
 
 
@@ -31,7 +31,7 @@ class FakeStream:
 
     def __init__(self, partitions: int = 2, words: Iterable[str] = WORDS) -> None:
         """`words` are the dictionary."""
-        self.pipeline = FakePipeline(partitions, index=build_index(words))
+        self.pipeline = FakePipeline(partitions, fold=anagram_fold(words))
         self._faults = Faults()
         self.worker = self._start()
 
@@ -60,7 +60,7 @@ class FakeStream:
         self.worker = self._start(disks)
 
     def fail_once(self, call: str) -> None:
-        """Let the worker's next call of that name be answered with a passing error: `sink.reset_producer`, …."""
+        """Let the next such call of the worker fail transiently, for example `sink.reset_producer`."""
         self._faults.plan(call, Moment.BEFORE, Retriable(f"{call}: planned"))
 
     def results(self, partition: int | None = None) -> list[dict[str, Any]]:
@@ -83,7 +83,7 @@ class FakeStream:
 
     def _start(self, disks: Any = None) -> FakeProcess:  # noqa: ANN401 - whatever the last one had
         pipeline = self.pipeline
-        return FakeProcess(pipeline.cluster, pipeline.names, pipeline.index, disks=disks, faults=self._faults)
+        return FakeProcess(pipeline.cluster, pipeline.names, pipeline.fold, disks=disks, faults=self._faults)
 
 
 @pytest.fixture

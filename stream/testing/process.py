@@ -1,23 +1,16 @@
 """One worker process on the fake cluster: the real worker, wired to the fakes."""
 
 import random
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
-from stream.core.codec import ResultEncoder, decode_blob
-from stream.core.dead_letter import to_dead_letter
-from stream.core.dictionary import AnagramIndex
-from stream.core.engine import Engine
-from stream.core.fold import BlobCounter
-from stream.core.lexicon import make_lexicon
+from stream.core.dead_letter import DeadLetterFactory, to_dead_letter
+from stream.core.fold import Fold
 from stream.core.records import InputRecord, OutputRecord
-from stream.core.text import words
 from stream.errors import Rejected
 from stream.exercise.faults import FaultPlan
 from stream.exercise.faults import Faults as StageFaults
-from stream.ports import Clock, Joined
+from stream.ports import Clock
 from stream.store.memory import MemoryDisk
 from stream.testing.cluster import FakeCluster
 from stream.testing.faults import Faults
@@ -27,16 +20,19 @@ from stream.testing.reader import FakeReader
 from stream.testing.sink import FakeSink
 from stream.testing.source import FakeSource
 from stream.testing.stores import FakeStores
-from stream.worker.counted import Limits
-from stream.worker.fault_injection import FaultInjectingProcessor, SharedWaits
+from stream.worker.assignment import Assignment
+from stream.worker.fault_injection import FaultInjectingProcessor, InjectedStages, SharedWaits, Stages, Tokens
 from stream.worker.loop import Worker
-from stream.worker.processing import Bury, Count, Processor, StagedProcessor
-from stream.worker.restore import RestoreNames, Restorer
+from stream.worker.processing import ProcessingLimits, Processor
+from stream.worker.restore import STALLED_S_MAX, RestoreConfig, Restorer
 from stream.worker.retry import Retrier
 
-T = TypeVar("T")
-
 BYTES_MAX = 1 << 20
+
+
+def split_value(record: InputRecord) -> list[str]:
+    """Return the pieces of a value between white space."""
+    return (record.value or b"").decode(errors="replace").split()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,41 +41,41 @@ class Tuning:
 
     Attributes:
         batch_records_max: of one transaction.
-        restore_records_max: of one step of restore, and partition.
-        text_bytes_max: a longer text is rejected.
-        retry_attempts_max: how often a failing stage is tried.
+        restore_records_max: of one step of restore, per partition.
+        retry_attempts_max: of a stage that fails.
         batch_deadline_s: how long the retries of one batch may take.
         rejected_in_a_row_max: 0 is no limit.
-        unwritten_max: records that restore holds before it writes them.
-        counting_s_max: how long a batch is counted within a transaction.
+        unwritten_records_max: records that restore holds before it writes them.
+        processing_s_max: how long a batch is processed within its transaction.
         plan: which stages fail on purpose.
+        tokens: of a record, for that plan.
     """
 
     batch_records_max: int = 100
     restore_records_max: int = 100
-    text_bytes_max: int = 1000
     retry_attempts_max: int = 3
     batch_deadline_s: float = 30.0
     rejected_in_a_row_max: int = 0
-    unwritten_max: int = 100
-    counting_s_max: float = 30.0
+    unwritten_records_max: int = 100
+    processing_s_max: float = 30.0
     plan: FaultPlan | None = None
+    tokens: Tokens = split_value
 
 
 class FakeProcess:
     """A worker process.
 
     Attributes:
-        instance: its stable name, and so its transactional id.
-        observer: what its worker told.
+        instance: its stable name, from which its transactional id is made.
+        observer: what its worker reported.
         worker: the real one.
     """
 
-    def __init__(  # noqa: PLR0913 - what a process is given
+    def __init__(  # noqa: PLR0913 - what a process is made of
         self,
         cluster: FakeCluster,
         names: Names,
-        index: AnagramIndex,
+        fold: Fold,
         *,
         instance: str = "worker-0",
         disks: dict[int, MemoryDisk] | None = None,
@@ -88,9 +84,8 @@ class FakeProcess:
         disturb: Callable[[InputRecord], None] = lambda _: None,
         rng: random.Random | None = None,
     ) -> None:
-        """`disturb` is called before each record is counted, and may raise StageFailed."""
+        """`disturb` is called before each record is processed, and may raise StageFailed."""
         tuning, clock = tuning or Tuning(), cluster.clock
-        rng = rng or random.Random(0)  # noqa: S311 - jitter, the same each time
         self.instance = instance
         self.faults = faults or Faults()
         self.observer = FakeObserver()
@@ -100,68 +95,79 @@ class FakeProcess:
         )
         self.sink = FakeSink(cluster, names, f"{names.group}-{instance}", self.faults)
         self.reader = FakeReader(cluster, names.counts, self.faults, records_max=tuning.restore_records_max)
-        engine = Engine(make_lexicon(index))
-        count = counting(names, engine, tuning.text_bytes_max)
-        bury = burying(names, clock.now)
-        self.restorer = Restorer(
-            self.source,
-            self.sink,
-            self.reader,
-            self.stores,
-            clock,
-            self.observer,
-            _restore_names(names, index, tuning),
+        self.assignment = Assignment()
+        self.processor = self._processor(
+            fold, dead_letter_factory(names, clock.now), disturb, clock, tuning, rng
         )
+        self.restorer = self._restorer(fold, names, clock, tuning)
         self.worker = Worker(
             self.source,
             self.sink,
             self.reader,
-            self._processor(count, bury, disturb, clock, tuning, rng),
+            self.processor,
+            self.assignment,
             self.restorer,
             clock,
             self.observer,
-            Limits(tuning.rejected_in_a_row_max, tuning.counting_s_max, index.digest, engine.signatures),
-            Inline(),
         )
         self._group = cluster.group(names.group, names.input)
         self._has_joined = False
 
+    def _restorer(self, fold: Fold, names: Names, clock: Clock, tuning: Tuning) -> Restorer:
+        return Restorer(
+            self.source,
+            self.sink,
+            self.reader,
+            self.stores,
+            fold,
+            self.assignment,
+            clock,
+            self.observer,
+            RestoreConfig(
+                names.input,
+                names.counts,
+                "reset partition {partition}",
+                STALLED_S_MAX,
+                tuning.unwritten_records_max,
+            ),
+        )
+
     def _processor(  # noqa: PLR0913, PLR0917 - what a processor is made of
         self,
-        count: Count,
-        bury: Bury,
+        fold: Fold,
+        to_dead_letter: DeadLetterFactory,
         disturb: Callable[[InputRecord], None],
         clock: Clock,
         tuning: Tuning,
-        rng: random.Random,
-    ) -> Processor:
-        attempts_max, deadline_s = tuning.retry_attempts_max, tuning.batch_deadline_s
+        rng: random.Random | None,
+    ) -> FaultInjectingProcessor:
+        limits = ProcessingLimits(tuning.rejected_in_a_row_max, tuning.processing_s_max)
+        processor = Processor(fold, to_dead_letter, self.assignment, clock, limits)
+        rng = rng or random.Random(0)  # noqa: S311 - jitter, the same each time
         if tuning.plan is None:
-            retrier = Retrier(clock, self.observer, attempts_max, rng)
-            return StagedProcessor(count, bury, disturb, retrier, clock, deadline_s)
+            retrier = Retrier(clock, self.observer, tuning.retry_attempts_max, rng)
+            stages: Stages = DisturbedStage(disturb, retrier)
+            return FaultInjectingProcessor(processor, stages, clock, tuning.batch_deadline_s)
         waits = SharedWaits(clock)
-        retrier = Retrier(waits, self.observer, attempts_max, rng)
-        faults = StageFaults(tuning.plan)
+        retrier = Retrier(waits, self.observer, tuning.retry_attempts_max, rng)
+        injected = InjectedStages(StageFaults(tuning.plan), tuning.tokens, retrier, waits)
+        stages = StagesInOrder([injected, DisturbedStage(disturb, retrier)])
+        return FaultInjectingProcessor(processor, stages, waits, tuning.batch_deadline_s)
 
-        def tokens(record: InputRecord) -> list[str]:
-            return words(decode_blob(record, "text", tuning.text_bytes_max).text)
-
-        return FaultInjectingProcessor(count, bury, retrier, waits, deadline_s, faults, tokens, step=disturb)
-
-    def turn(self) -> None:
-        """Do what `Worker.run` does, one turn a call: get a producer, join the group, work."""
+    def run_once(self) -> None:
+        """Do what `Worker.run` does, one pass per call: get a producer, join the group, work."""
         if not self._has_joined and self.sink.is_ready:
-            self.source.subscribe(self.worker.assignment)
+            self.source.subscribe(self.worker)
             self._has_joined = True
-        self.worker.turn()
+        self.worker.run_once()
 
     def is_settled(self) -> bool:
-        """Whether it is a member of the group, has its share of the partitions, and they all run."""
+        """Whether it is a member of the group, owns its share of the partitions, and they all run."""
         return (
             self.source.member is not None
             and self._group.has(self.source.member)
             and self.source.assigned == self._group.target(self.source.member)
-            and self.worker.assignment.settled()
+            and self.assignment.is_settled()
         )
 
     def pause(self) -> None:
@@ -169,11 +175,11 @@ class FakeProcess:
         self._beat(beating=False)
 
     def resume(self) -> None:
-        """Go on; if the group has given us up, the next `gather` says so."""
+        """Go on; if the group removed it meanwhile, the next `poll_batch` says so."""
         self._beat(beating=True)
 
     def crash(self) -> None:
-        """Die as kill -9 does: heartbeats end, locks go, an open transaction and the membership stay."""
+        """Die as kill -9 does: no heartbeats, no locks, but an open transaction and the membership stay."""
         self._beat(beating=False)
         self.stores.crash()
 
@@ -182,41 +188,53 @@ class FakeProcess:
             self._group.beat(self.source.member, beating=beating)
 
 
-def _restore_names(names: Names, index: AnagramIndex, tuning: Tuning) -> RestoreNames:
-    reset = "reset partition {partition}"
-    return RestoreNames(names.input, names.counts, index.digest, reset, unwritten_max=tuning.unwritten_max)
+class DisturbedStage:
+    """One stage, which a test lets fail."""
+
+    def __init__(self, disturb: Callable[[InputRecord], None], retrier: Retrier) -> None:
+        self._disturb = disturb
+        self._retrier = retrier
+
+    def run(self, record: InputRecord, deadline: float) -> None:
+        self._retrier.call((record.partition, record.offset), lambda: self._disturb(record), deadline)
+
+    def end_batch(self) -> None:
+        pass
+
+    def forget(self, partition: int) -> None:
+        self._retrier.forget(partition)
 
 
-class Inline:
-    """Does what is to be done aside at once: it shares nothing with what goes on beside it."""
+class StagesInOrder:
+    """Runs several stages, one after the other."""
 
-    def submit(self, work: Callable[[], T], /) -> Joined[T]:
-        """Do it."""
-        done: Future[T] = Future()
-        try:
-            done.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - a crash is one, and is raised where it is joined
-            done.set_exception(error)
-        return done
+    def __init__(self, stages: Sequence[Stages]) -> None:
+        self._stages = stages
+
+    def run(self, record: InputRecord, deadline: float) -> None:
+        for stage in self._stages:
+            stage.run(record, deadline)
+
+    def end_batch(self) -> None:
+        for stage in self._stages:
+            stage.end_batch()
+
+    def forget(self, partition: int) -> None:
+        for stage in self._stages:
+            stage.forget(partition)
 
 
-def counting(names: Names, engine: Engine, text_bytes_max: int) -> Count:
-    """Return what the worker does with records: decode, count, encode."""
-    encoder = ResultEncoder(names.results, BYTES_MAX, BYTES_MAX)
-    return BlobCounter(engine, encoder, "text", text_bytes_max).count
+def dead_letter_factory(names: Names, now: Callable[[], float]) -> DeadLetterFactory:
+    """Return what turns a rejected record into a dead letter."""
 
-
-def burying(names: Names, now: Callable[[], float]) -> Bury:
-    """Return what the worker does with a rejected record: a dead letter."""
-
-    def bury(record: InputRecord, why: Rejected) -> OutputRecord:
+    def make(record: InputRecord, rejected: Rejected) -> OutputRecord:
         return to_dead_letter(
             record,
-            why,
+            rejected,
             topic=names.dead_letters,
             group=names.group,
             failed_at=str(now()),
             bytes_max=BYTES_MAX,
         )
 
-    return bury
+    return make

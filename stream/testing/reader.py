@@ -12,7 +12,7 @@ RECORDS_MAX = 100
 
 
 class FakeReader:
-    """Committed records of the count topic; `records_max` a partition and read."""
+    """Committed records of the count topic; at most `records_max` per partition and read."""
 
     def __init__(
         self,
@@ -30,18 +30,16 @@ class FakeReader:
 
     @faulty("reader.offset_range")
     def offset_range(self, partition: int) -> tuple[int, int]:
-        """Return first offset and high watermark."""
         log = self._cluster.log(self._topic, partition)
         return log.first_offset, log.high_watermark
 
     @faulty("reader.start")
     def start(self, partition: int, offset: int) -> None:
-        """Read this partition, too, from `offset`."""
         self._positions[partition] = offset
 
     @faulty("reader.read")
     def read(self, wait_s: float) -> Sequence[ChangelogChunk]:
-        """Return what came, a chunk a partition; without any the time passes."""
+        """Return a chunk per partition with new records; without any the time passes."""
         chunks: list[ChangelogChunk] = []
         for partition, position in self._positions.items():
             fetched = self._cluster.log(self._topic, partition).read(position, self._records_max)
@@ -54,17 +52,15 @@ class FakeReader:
 
     @faulty("reader.stop")
     def stop(self, partition: int) -> None:
-        """Read this partition no more."""
         self._positions.pop(partition, None)
 
     @faulty("reader.close")
     def close(self) -> None:
-        """Close; `start` opens again."""
         self._positions.clear()
 
 
 def _chunk(partition: int, fetched: Fetched) -> ChangelogChunk:
     records = [entry.record for entry in fetched.entries if entry.record is not None]
     changes = {record.key or b"": record.value or b"" for record in records}
-    marks = (record.headers for record in reversed(records) if has_processed_offset(record.headers))
-    return ChangelogChunk(partition, changes, len(records), next(marks, ()), fetched.position)
+    headers = (record.headers for record in reversed(records) if has_processed_offset(record.headers))
+    return ChangelogChunk(partition, changes, len(records), next(headers, ()), fetched.position)

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import inf
 from typing import TypeVar
 
+from stream.core.fold import Changes
 from stream.core.records import Header, OutputRecord
 from stream.errors import Blocked, Fenced, InDoubt
-from stream.ports import Changes, CommittedOffset
+from stream.ports import CommittedOffset
 from stream.testing.cluster import FakeCluster
 from stream.testing.faults import Faults, faulty
 from stream.testing.group import Membership
@@ -20,24 +20,24 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(slots=True)
 class _Producer:
-    """One producer of our id.
+    """One producer with the transactional id.
 
     Attributes:
-        epoch: what the coordinator knows it by.
-        began: when its open transaction began; None without one.
+        epoch: given by the coordinator.
+        began_at: when its open transaction began; None without one.
         changelog: partition -> offset of the open transaction's last changelog record.
     """
 
     epoch: int
-    began: float | None
+    began_at: float | None
     changelog: dict[int, int]
 
 
 class FakeSink:
     """A transactional producer.
 
-    It asserts what a real one answers with a confusing error: nothing is sent outside a transaction,
-    none is begun within one, and after InDoubt nothing is done but `reset_producer`.
+    It asserts what a real one answers with a confusing error: nothing is sent outside a transaction, none
+    begins within another one, and after InDoubt only `reset_producer` is called.
     """
 
     def __init__(
@@ -56,38 +56,27 @@ class FakeSink:
 
     @faulty("sink.check")
     def check(self, partition: int) -> None:
-        """Make sure that results and totals of this partition have a place to go."""
         for topic in (self._names.results, self._names.counts):
             if partition >= self._cluster.partitions(topic):
                 raise Blocked(f"{topic} lacks partition {partition}", "create it")
 
     def begin(self) -> None:
-        """Begin a transaction."""
         self._guarded(self._begin)
 
     def produce(self, records: Iterable[OutputRecord]) -> None:
-        """Add results and dead letters."""
         for record in records:
             self._guarded(partial(self._produce, record))
 
     def produce_changelog(self, partition: int, changes: Changes, headers: Sequence[Header]) -> None:
-        """Add changed totals; the last of them carries `headers`."""
         self._guarded(lambda: self._produce_changelog(partition, changes, headers))
 
-    def send_offsets(self, offsets: Mapping[int, CommittedOffset], group: object) -> None:
-        """Add the group's new committed offsets."""
-        self._guarded(lambda: self._send_offsets(offsets, group))
+    def send_offsets(self, offsets: Mapping[int, CommittedOffset], group_metadata: object) -> None:
+        self._guarded(lambda: self._send_offsets(offsets, group_metadata))
 
     def commit(self) -> Mapping[int, int]:
-        """Commit; return, by partition with changes, the changelog offset to restore from."""
         return self._guarded(self._commit)
 
-    def commit_wait_s(self) -> float:
-        """Return how long the last commit waited: so long that whatever may be done meanwhile is worth it."""
-        return inf
-
     def abort(self) -> None:
-        """Abort the open transaction."""
         self._guarded(self._abort)
 
     @faulty("sink.reset_producer")
@@ -99,14 +88,13 @@ class FakeSink:
 
     @faulty("sink.close")
     def close(self) -> None:
-        """Close; an open transaction is left to the next producer of this id, or to its timeout."""
         self._producer = None
 
     @faulty("sink.begin")
     def _begin(self) -> None:
         producer = self._open()
-        assert producer.began is None, "a transaction is open"
-        producer.began = self._cluster.clock.monotonic()
+        assert producer.began_at is None, "a transaction is open"
+        producer.began_at = self._cluster.clock.monotonic()
         producer.changelog = {}
 
     @faulty("sink.produce")
@@ -125,36 +113,40 @@ class FakeSink:
             producer.changelog[partition] = self._append(self._names.counts, partition, record)
 
     @faulty("sink.send_offsets")
-    def _send_offsets(self, offsets: Mapping[int, CommittedOffset], group: object) -> None:
-        assert group is None or isinstance(group, Membership)
-        of_group = self._cluster.group(self._names.group, self._names.input)
+    def _send_offsets(self, offsets: Mapping[int, CommittedOffset], group_metadata: object) -> None:
+        assert group_metadata is None or isinstance(group_metadata, Membership)
+        group = self._cluster.group(self._names.group, self._names.input)
         coordinator = self._cluster.coordinator
-        self._ask(
+        self._request(
             "sink.send_offsets",
-            lambda epoch: coordinator.send_offsets(self._id, epoch, of_group, offsets, group),
+            lambda epoch: coordinator.send_offsets(self._id, epoch, group, offsets, group_metadata),
         )
 
     @faulty("sink.commit")
     def _commit(self) -> Mapping[int, int]:
-        self._ask("sink.commit", lambda epoch: self._cluster.coordinator.end(self._id, epoch, commit=True))
+        self._request(
+            "sink.commit", lambda epoch: self._cluster.coordinator.end(self._id, epoch, commit=True)
+        )
         producer = self._open()
-        producer.began = None
+        producer.began_at = None
         return {partition: offset + 1 for partition, offset in producer.changelog.items()}
 
     @faulty("sink.abort")
     def _abort(self) -> None:
-        self._ask("sink.abort", lambda epoch: self._cluster.coordinator.end(self._id, epoch, commit=False))
-        self._open().began = None
+        self._request(
+            "sink.abort", lambda epoch: self._cluster.coordinator.end(self._id, epoch, commit=False)
+        )
+        self._open().began_at = None
 
     def _append(self, topic: str, partition: int, record: Record) -> int:
         log = self._cluster.log(topic, partition)
-        return self._ask(
+        return self._request(
             "sink.produce",
             lambda epoch: self._cluster.coordinator.append(self._id, epoch, log, record),
         )
 
-    def _ask(self, call: str, request: Callable[[int], _Answer]) -> _Answer:
-        """Let the coordinator carry out a request, now or when the network lets it through."""
+    def _request(self, call: str, request: Callable[[int], _Answer]) -> _Answer:
+        """Send a request to the coordinator; it may arrive late."""
         epoch = self._in_transaction()
         late_s = self.faults.late_s(call)
         if late_s is None:
@@ -163,19 +155,19 @@ class FakeSink:
         raise InDoubt(f"{call}: no answer")
 
     def _guarded(self, call: Callable[[], _Answer]) -> _Answer:
-        """Report what befell the producer as the real adapter does, and hold the caller to it.
+        """Map a fence as the real adapter does, and let no one use the producer after InDoubt.
 
-        Where our transaction has outlived its timeout, it was the coordinator that fenced us, not a
-        successor: a new producer of the same id may go on.
+        If the transaction has outlived its timeout, the coordinator fenced the producer, not a successor: a
+        new producer with the same id may go on.
         """
         producer = self._open()
         try:
             return call()
-        except Fenced as why:
-            age_s = 0.0 if producer.began is None else self._cluster.clock.monotonic() - producer.began
+        except Fenced as fenced:
+            age_s = 0.0 if producer.began_at is None else self._cluster.clock.monotonic() - producer.began_at
             self._producer = None
             if age_s > self._cluster.coordinator.timeout_s:
-                raise InDoubt(f"open for {age_s:.1f} s: {why}") from why
+                raise InDoubt(f"open for {age_s:.1f} s: {fenced}") from fenced
             raise
         except InDoubt:
             self._producer = None
@@ -187,5 +179,5 @@ class FakeSink:
 
     def _in_transaction(self) -> int:
         producer = self._open()
-        assert producer.began is not None, "begin first"
+        assert producer.began_at is not None, "begin first"
         return producer.epoch

@@ -14,12 +14,12 @@ RECORDS_MAX = 100
 class FakeSource:
     """One member of the group.
 
-    Rebalances are served at the start of `gather` and once more when its records are in hand, as a real
-    consumer may do: what was taken from a partition that then went is not delivered.
+    Rebalances are served at the start of `poll_batch` and again after it took its records, as a real consumer
+    may do: records of a partition that was then revoked are not delivered.
 
     Attributes:
         member: the id that the group gave us; None before the first `gather`.
-        assigned: the partitions that this consumer believes to be its own.
+        assigned: the partitions that this consumer believes it owns.
     """
 
     def __init__(
@@ -39,17 +39,16 @@ class FakeSource:
         self._topic = topic
         self._records_max = records_max
         self._listener: AssignmentListener | None = None
-        self._positions: dict[int, int] = {}  # of the partitions that are started
-        self._turn = 0
+        self._positions: dict[int, int] = {}  # of the partitions that are resumed
+        self._polls = 0
 
     @faulty("source.subscribe")
     def subscribe(self, listener: AssignmentListener) -> None:
-        """Join the group with the next `gather`."""
         self._listener = listener
 
     @faulty("source.poll_batch")
     def poll_batch(self, wait_s: float) -> Batch:
-        """Serve rebalances, then return what there is; without a record the time passes."""
+        """Serve rebalances, then return records; without a record the time passes."""
         self._cluster.settle()
         if self._listener is None:
             self._cluster.clock.sleep(wait_s)
@@ -57,46 +56,39 @@ class FakeSource:
         self._rebalance(self._listener)
         if self.member is None or not self._group.has(self.member):  # evicted within a callback
             return Batch()
-        group = self._group.membership(self.member)
+        group_metadata = self._group.membership(self.member)
         records = self._take()
         if not records:
             self._cluster.clock.sleep(wait_s)
         self._rebalance(self._listener)
-        behind = len(records) >= self._records_max
-        return Batch([record for record in records if record.partition in self._positions], group, behind)
+        return Batch([record for record in records if record.partition in self._positions], group_metadata)
 
     @faulty("source.committed")
     def committed(self, partitions: Sequence[int]) -> Mapping[int, CommittedOffset | None]:
-        """Return the group's stable committed offsets."""
         self._cluster.settle()
         return self._group.committed(partitions)
 
     @faulty("source.offset_range")
     def offset_range(self, partition: int) -> tuple[int, int]:
-        """Return the first offset and the end offset of the input partition."""
         log = self._cluster.log(self._topic, partition)
         return log.first_offset, log.high_watermark
 
-    @faulty("source.start")
-    def start(self, partition: int, offset: int) -> None:
-        """Deliver an assigned partition from `offset`."""
+    @faulty("source.resume_from")
+    def resume_from(self, partition: int, offset: int) -> None:
         if partition not in self.assigned:
             raise Retriable(f"partition {partition} is not assigned")
         self._positions[partition] = offset
 
-    @faulty("source.stop")
-    def stop(self, partition: int) -> None:
-        """Deliver nothing of this partition."""
+    @faulty("source.pause")
+    def pause(self, partition: int) -> None:
         self._positions.pop(partition, None)
 
     @faulty("source.rewind")
     def rewind(self, offsets: Mapping[int, int]) -> None:
-        """Deliver these partitions again from these offsets."""
         self._positions.update((p, offset) for p, offset in offsets.items() if p in self._positions)
 
     @faulty("source.close")
     def close(self) -> None:
-        """Leave the group."""
         self._listener = None
         self._positions.clear()
         self.assigned.clear()
@@ -130,12 +122,12 @@ class FakeSource:
 
     @faulty("source.consume")
     def _take(self) -> list[InputRecord]:
-        """Take what there is, another partition first each time; positions move on."""
+        """Take records, another partition first each time; advance the positions."""
         records: list[InputRecord] = []
-        started = list(self._positions)
-        self._turn += 1
-        for number in range(len(started)):
-            partition = started[(self._turn + number) % len(started)]
+        resumed = list(self._positions)
+        self._polls += 1
+        for number in range(len(resumed)):
+            partition = resumed[(self._polls + number) % len(resumed)]
             log, position = self._cluster.log(self._topic, partition), self._positions[partition]
             if position < log.first_offset:
                 raise Refused(f"{self._topic}, partition {partition}: offset {position} is gone", "reset")
@@ -144,6 +136,8 @@ class FakeSource:
             for entry in fetched.entries:
                 assert entry.record is not None
                 key, value, headers = entry.record.key, entry.record.value, entry.record.headers
-                stamp = entry.record.timestamp_ms
-                records.append(InputRecord(self._topic, partition, entry.offset, key, value, headers, stamp))
+                timestamp_ms = entry.record.timestamp_ms
+                records.append(
+                    InputRecord(self._topic, partition, entry.offset, key, value, headers, timestamp_ms)
+                )
         return records

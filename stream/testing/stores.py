@@ -1,8 +1,9 @@
-"""The port `Stores` in memory: a disk that outlives its process, or not."""
+"""The port `Stores` in memory, on a disk that the test keeps or loses."""
 
 from collections.abc import Iterable
 
-from stream.ports import Changes, Checkpoint
+from stream.core.fold import Changes
+from stream.ports import Checkpoint
 from stream.store.memory import MemoryDisk, MemoryStore
 from stream.testing.faults import Faults, faulty
 
@@ -16,22 +17,19 @@ class FakeStore(MemoryStore):
 
     @faulty("store.items")
     def items(self) -> Iterable[tuple[bytes, bytes]]:
-        """Iterate over all totals, in the order of their keys."""
         return super().items()
 
     @faulty("store.write")
     def write(self, changes: Changes, checkpoint: Checkpoint) -> None:
-        """Write totals and checkpoint as one."""
         super().write(changes, checkpoint)
 
     @faulty("store.close")
     def close(self) -> None:
-        """Close; closing twice is harmless."""
         super().close()
 
 
 class FakeStores:
-    """The stores of one worker, on `disks` (partition -> disk), which the test keeps or throws away."""
+    """The stores of one worker, on `disks` (partition -> disk), which the test keeps or loses."""
 
     def __init__(self, disks: dict[int, MemoryDisk] | None = None, faults: Faults | None = None) -> None:
         self.faults = faults or Faults()
@@ -40,17 +38,16 @@ class FakeStores:
 
     @faulty("stores.open")
     def open(self, partition: int) -> FakeStore:
-        """Open the partition's store."""
         return FakeStore(self.disks.setdefault(partition, MemoryDisk()), self.faults)
 
     @faulty("stores.set_aside")
     def set_aside(self, partition: int, why: str) -> None:
-        """Put a closed store elsewhere, so that `open` begins anew."""
+        """Move a closed store away, so that `open` creates a new one."""
         disk = self.disks.pop(partition)
         assert not disk.in_use
         self.aside.append((partition, disk, why))
 
     def crash(self) -> None:
-        """Let the locks go, as the end of a process does."""
+        """Release the locks, as the end of a process does."""
         for disk in self.disks.values():
             disk.in_use = False

@@ -1,4 +1,4 @@
-"""The partitions that are ours, and what state each is in.
+"""The partitions that this worker owns, and the state of each.
 
 assigned ──→ RESTORING ──→ RUNNING
               │  ↑  ↑        │ │
@@ -8,16 +8,43 @@ assigned ──→ RESTORING ──→ RUNNING
               └──→ CLOSED ←────┘   revoked, lost, stopped (from every state)
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from stream.core.totals import Totals
-from stream.ports import Observer, Store
+from stream.core.fold import ChangedTotals, Fold, Totals
+from stream.core.resume import START_OVER
+from stream.errors import Refused
+from stream.ports import Checkpoint, CommittedOffset, Store
+
+
+@dataclass(frozen=True, slots=True)
+class StateUpdates:
+    """What one transaction changes in the state: known when the whole batch is processed.
+
+    Attributes:
+        offsets: partition -> committed offset, for every partition with processed records.
+        changed: partition -> changed totals, only partitions with any.
+        rejected_in_a_row: partition -> rejections since its last result.
+        unprocessed: partition -> offset of the first record that is left for the next transaction.
+        records: number of input records, rejected ones included.
+        items: number of items that the fold counted in the others.
+        rejected: reason -> number of dead letters.
+        processing_s: how long it took to process the records.
+    """
+
+    offsets: Mapping[int, CommittedOffset]
+    changed: Mapping[int, ChangedTotals]
+    rejected_in_a_row: Mapping[int, int] = field(default_factory=dict)
+    unprocessed: Mapping[int, int] = field(default_factory=dict)
+    records: int = 0
+    items: int = 0
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    processing_s: float = 0.0
 
 
 class PartitionState(StrEnum):
-    """Where a partition of ours is in its life."""
+    """Where a partition is in its life cycle."""
 
     RESTORING = "restoring"
     RUNNING = "running"
@@ -35,34 +62,61 @@ _NEXT = {
 
 @dataclass(slots=True)
 class Partition:
-    """One partition of ours.
+    """One partition that this worker owns.
 
     Attributes:
         number: of the input, of the count topic and of the store alike.
-        state: changed by `move` alone.
-        store: open once restore has begun.
+        state: changed by `move` only.
+        store: open from the start of restore.
+        totals: what the store holds, in memory, while the partition runs; loaded when it is first needed.
         rejected_in_a_row: dead letters since the last result, as committed.
-        totals: what the store holds, while it runs; read when they are first needed.
     """
 
     number: int
     state: PartitionState = PartitionState.RESTORING
     store: Store | None = None
-    rejected_in_a_row: int = 0
     totals: Totals | None = None
+    rejected_in_a_row: int = 0
 
     def move(self, state: PartitionState) -> None:
-        """Go to another state."""
+        """Change the state; the totals are loaded again afterwards."""
         assert state in _NEXT[self.state], f"partition {self.number}: {self.state} -> {state}"
         self.state, self.totals = state, None
 
+    def load_totals(self, fold: Fold) -> Totals:
+        """Return the totals; read the store if that was not done since the partition runs.
+
+        Raises:
+            Refused: the store holds totals that no worker writes.
+            Fatal: the store cannot be read.
+        """
+        if self.totals is None:
+            try:
+                self.totals = fold.load(self.open_store.items())
+            except (ValueError, OverflowError) as error:
+                raise Refused(
+                    f"the store of partition {self.number} holds totals that no worker writes: {error}",
+                    START_OVER,
+                ) from error
+        return self.totals
+
+    @property
+    def has_totals(self) -> bool:
+        """Whether any of its input was counted and committed."""
+        checkpoint = self.open_store.checkpoint
+        return checkpoint is not None and checkpoint.input_offset is not None
+
+    @property
+    def open_store(self) -> Store:
+        """The store; it is open while the partition runs."""
+        assert self.store is not None
+        return self.store
+
 
 class Assignment:
-    """Owns the partitions; listens to the group. `on_closed` is told of each that goes."""
+    """The partitions of this worker, and their stores."""
 
-    def __init__(self, observer: Observer, on_closed: Callable[[int], None]) -> None:
-        self._observer = observer
-        self._on_closed = on_closed
+    def __init__(self) -> None:
         self._partitions: dict[int, Partition] = {}
 
     def __iter__(self) -> Iterator[Partition]:
@@ -73,43 +127,44 @@ class Assignment:
 
     def running(self) -> dict[int, Store]:
         """Return the stores of the partitions that run."""
-        return {p.number: p.store for p in self if p.state is PartitionState.RUNNING and p.store is not None}
+        return {p.number: p.open_store for p in self if p.state is PartitionState.RUNNING}
 
-    def settled(self) -> bool:
-        """Whether there is nothing to restore."""
-        return all(p.state is PartitionState.RUNNING for p in self)
+    def is_settled(self) -> bool:
+        """Whether no partition is restoring or blocked."""
+        return all(partition.state is PartitionState.RUNNING for partition in self)
 
-    def assigned(self, partitions: Sequence[int]) -> None:
-        """Take partitions; each has its store restored before it runs."""
-        for number in partitions:
-            if number in self._partitions:  # one that we were not told we lost
-                self._close(number)
-            self._partitions[number] = Partition(number)
-        self._observer.assigned(partitions)
+    def totals(self) -> dict[int, Totals]:
+        """Return the totals that are in memory."""
+        return {p.number: p.totals for p in self if p.totals is not None}
 
-    def revoked(self, partitions: Sequence[int]) -> None:
-        """Give partitions up; no transaction is open, since none is while the group is polled."""
-        for number in partitions:
-            self._close(number)
-        self._observer.revoked(partitions, lost=False)
+    def add(self, number: int) -> None:
+        """Take a partition; its store is restored before it runs."""
+        self._partitions[number] = Partition(number)
 
-    def lost(self, partitions: Sequence[int]) -> None:
-        """Drop partitions that are somebody else's already."""
-        for number in partitions:
-            self._close(number)
-        self._observer.revoked(partitions, lost=True)
-
-    def close(self) -> None:
-        """Give all up."""
-        for number in list(self._partitions):
-            self._close(number)
-
-    def _close(self, number: int) -> None:
+    def remove(self, number: int) -> None:
+        """Give a partition up, and close its store."""
         partition = self._partitions.pop(number, None)
         if partition is None:
             return
         partition.move(PartitionState.CLOSED)
-        self._on_closed(number)
         if partition.store is not None:
             partition.store.close()
             partition.store = None
+
+    def apply(self, updates: StateUpdates, restore_from: Mapping[int, int]) -> None:
+        """Write a committed transaction to stores and memory.
+
+        Raises:
+            Fatal: a store did not take it (a full disk). It is committed: a restart restores the tail.
+        """
+        for number, changed in updates.changed.items():
+            checkpoint = Checkpoint(restore_from[number], updates.offsets[number].offset)
+            self[number].open_store.write(changed.changes, checkpoint)
+            changed.apply()
+        for number, rejected in updates.rejected_in_a_row.items():
+            self[number].rejected_in_a_row = rejected
+
+    def close(self) -> None:
+        """Give all partitions up."""
+        for partition in self:
+            self.remove(partition.number)

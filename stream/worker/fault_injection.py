@@ -1,28 +1,94 @@
-"""The worker under a fault plan: stages fail and are tried again, and the waits of a batch go together."""
+"""A processor around the processor: every record must pass stages first, which fail and are retried."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Protocol
 
-from stream.core.records import InputRecord
+from stream.core.records import InputRecord, OutputRecord, first_offsets
+from stream.errors import Rejected
 from stream.exercise.faults import Faults, Stage
-from stream.ports import Clock
-from stream.worker.processing import Bury, Count, Processed, StagedProcessor, Step
-from stream.worker.retry import Retrier
+from stream.ports import Batch, Clock
+from stream.worker.assignment import StateUpdates
+from stream.worker.processing import Processor
+from stream.worker.retry import DeadlineMet, Retrier
 
 Tokens = Callable[[InputRecord], Iterable[str]]
-"""The words of a record's text. Raises Rejected where it has none."""
-Tell = Callable[[str, str, int], None]
-"""Told how often a kind of fault met a stage."""
+"""The words of a record's text. Raises Rejected if it has none."""
+OnInjected = Callable[[str, str, int], None]
+"""Receives how many faults of a kind were injected into a stage."""
+
+
+class Stages(Protocol):
+    """What a record must pass before it is counted."""
+
+    def run(self, record: InputRecord, deadline: float) -> None:
+        """Run the stages of one record, with retries.
+
+        Raises:
+            Rejected: the attempts of a stage are exhausted.
+            DeadlineMet: the time of the batch is exhausted.
+        """
+
+    def end_batch(self) -> None:
+        """All records of a batch were run, or its time is exhausted."""
+
+    def forget(self, partition: int) -> None:
+        """Discard the attempts of a partition that this worker no longer owns."""
+
+
+class FaultInjectingProcessor:
+    """Runs the stages of all records of a batch, before its transaction, and processes those that pass."""
+
+    def __init__(self, processor: Processor, stages: Stages, clock: Clock, deadline_s: float) -> None:
+        self._processor = processor
+        self._stages = stages
+        self._clock = clock
+        self._deadline_s = deadline_s
+        self._unprocessed: dict[int, int] = {}
+
+    @property
+    def digest(self) -> str:
+        return self._processor.digest
+
+    def process(self, batch: Batch) -> Iterator[list[OutputRecord]]:
+        reached, rejections = self._run_stages(batch.records)
+        self._unprocessed = first_offsets(batch.records[reached:])
+        del batch.records[reached:]
+        return self._processor.process(batch, rejections)
+
+    def state_updates(self) -> StateUpdates:
+        updates = self._processor.state_updates()
+        return replace(updates, unprocessed={**self._unprocessed, **updates.unprocessed})
+
+    def forget(self, partition: int) -> None:
+        self._stages.forget(partition)
+
+    def _run_stages(self, records: list[InputRecord]) -> tuple[int, dict[tuple[int, int], Rejected]]:
+        """Return the number of records that were run in time, and the rejected ones among them."""
+        deadline = self._clock.monotonic() + self._deadline_s
+        rejections: dict[tuple[int, int], Rejected] = {}
+        reached = len(records)
+        for number, record in enumerate(records):
+            try:
+                self._stages.run(record, deadline)
+            except Rejected as rejected:
+                rejections[record.partition, record.offset] = rejected
+            except DeadlineMet:
+                reached = number
+                break
+        self._stages.end_batch()
+        return reached, rejections
 
 
 class SharedWaits:
-    """A `Clock` on which waits pass at the same time.
+    """A `Clock` on which the waits of the records of a batch pass at the same time.
 
-    A wait is noted and not slept: time runs ahead for the record that waits, and `go` sets it back for
-    the next, which waits meanwhile. `pay` sleeps the longest of them all, once.
+    A wait is noted and not slept: time runs ahead for the record that waits, and `set_ahead` sets it back for
+    the next one. `sleep_longest` sleeps the longest wait of all records, once.
 
     Attributes:
-        ahead_s: how far its time is before the real one.
+        ahead_s: how far its time is ahead of the real time.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -31,88 +97,77 @@ class SharedWaits:
         self.ahead_s = 0.0
 
     def monotonic(self) -> float:
-        """Seconds; only differences mean something."""
         return self._clock.monotonic() + self.ahead_s
 
     def now(self) -> float:
-        """Seconds since the epoch, really."""
         return self._clock.now()
 
     def sleep(self, seconds: float) -> None:
-        """Note a wait."""
         self.ahead_s += seconds
         self._longest_s = max(self._longest_s, self.ahead_s)
 
-    def go(self, ahead_s: float) -> None:
-        """Set time to so far before the real one."""
+    def set_ahead(self, ahead_s: float) -> None:
+        """Set how far the time is ahead."""
         self.ahead_s = ahead_s
 
-    def pay(self) -> None:
-        """Wait as long as the longest has noted."""
+    def sleep_longest(self) -> None:
+        """Sleep as long as the record that waited longest."""
         longest_s, self._longest_s, self.ahead_s = self._longest_s, 0.0, 0.0
         if longest_s:
             self._clock.sleep(longest_s)
 
 
-class FaultInjectingProcessor(StagedProcessor):
-    """Counts batches as `Processor` does, but lets every record pass the stages' faults first.
+class InjectedStages:
+    """The stages of the exercise, which fail and take time by a plan. The retrier must work on `waits`."""
 
-    The retrier must work on `waits`. A stage is tried again by itself; a record whose attempts are spent
-    at a stage is rejected.
-    """
-
-    def __init__(  # noqa: PLR0913, PLR0917 - what `Processor` is given, and the faults
+    def __init__(
         self,
-        count: Count,
-        bury: Bury,
-        retrier: Retrier,
-        waits: SharedWaits,
-        deadline_s: float,
         faults: Faults,
         tokens: Tokens,
-        tell: Tell = lambda *_: None,
-        step: Step = lambda _: None,
+        retrier: Retrier,
+        waits: SharedWaits,
+        on_injected: OnInjected = lambda *_: None,
     ) -> None:
-        super().__init__(count, bury, step, retrier, waits, deadline_s)
-        self._waits = waits
         self._faults = faults
         self._tokens = tokens
-        self._tell = tell
-        self._told: Counter[tuple[str, str]] = Counter()
+        self._retrier = retrier
+        self._waits = waits
+        self._on_injected = on_injected
+        self._reported: Counter[tuple[str, str]] = Counter()
 
-    def process(self, records: list[InputRecord]) -> Processed:
-        """Process records until all are done or the deadline is met; then wait for the slowest of them."""
-        done = super().process(records)
-        self._waits.pay()
-        injected = self._faults.injected.copy()
-        for (stage, kind), n in (injected - self._told).items():
-            self._tell(stage, kind, n)
-        self._told = injected
-        return done
-
-    def _pass(self, record: InputRecord, deadline: float) -> None:
-        """Meet the faults of all stages; words are looked up at the same time, as they are independent."""
-        self._waits.go(0.0)
+    def run(self, record: InputRecord, deadline: float) -> None:
+        """Run all stages of a record; its words are looked up at the same time, as they are independent."""
+        self._waits.set_ahead(0.0)
         tokens = dict.fromkeys(self._tokens(record))
-        self._meet(record, Stage.FILTER_INPUT, 0, "", deadline)
-        self._meet(record, Stage.GET_WORDS, 1, "", deadline)
+        self._run_stage(record, Stage.FILTER_INPUT, 0, "", deadline)
+        self._run_stage(record, Stage.GET_WORDS, 1, "", deadline)
         began_s = slowest_s = self._waits.ahead_s
         for number, word in enumerate(tokens, start=2):
-            self._waits.go(began_s)
-            self._meet(record, Stage.FIND_ANAGRAMS, number, word, deadline)
+            self._waits.set_ahead(began_s)
+            self._run_stage(record, Stage.FIND_ANAGRAMS, number, word, deadline)
             slowest_s = max(slowest_s, self._waits.ahead_s)
-        self._waits.go(slowest_s)
-        super()._pass(record, deadline)
+        self._waits.set_ahead(slowest_s)
 
-    def _meet(self, record: InputRecord, stage: Stage, number: int, word: str, deadline: float) -> None:
-        """Let one stage be met, again where it fails; `number` tells the steps of a record apart."""
+    def end_batch(self) -> None:
+        """Wait for the slowest record, and report what was injected."""
+        self._waits.sleep_longest()
+        injected = self._faults.injected.copy()
+        for (stage, kind), number in (injected - self._reported).items():
+            self._on_injected(stage, kind, number)
+        self._reported = injected
+
+    def forget(self, partition: int) -> None:
+        self._retrier.forget(partition)
+
+    def _run_stage(self, record: InputRecord, stage: Stage, number: int, word: str, deadline: float) -> None:
+        """Run one stage; `number` tells the stages of a record apart."""
         key = f"{record.partition}-{record.offset}/{word}"
 
-        def step() -> None:
-            met = self._faults.meet(stage, key)
-            if met.delay_s:
-                self._waits.sleep(met.delay_s)
-            if met.error is not None:
-                raise met.error
+        def attempt() -> None:
+            fault = self._faults.draw(stage, key)
+            if fault.delay_s:
+                self._waits.sleep(fault.delay_s)
+            if fault.error is not None:
+                raise fault.error
 
-        self._retrier.call((record.partition, record.offset, number), step, deadline)
+        self._retrier.call((record.partition, record.offset, number), attempt, deadline)

@@ -1,37 +1,27 @@
-"""The worker: gather, count, commit, until stopped.
+"""The worker: poll, process, commit, until stopped.
 
-A turn gathers a batch, counts it and commits it, and the next begins. A worker that is behind, and waits
-for Kafka longer than it counts, does two of these at a time: what was counted is committed while the next
-batch, gathered before, is counted. (Where it does not wait, two threads of Python only get in each other's
-way.) No transaction is open while the group is polled, so that a partition that goes takes with it only
-what was counted and has not been sent.
+No transaction is open while the group is polled, so a rebalance never meets one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from functools import partial
 
 from stream.config import MAX_POLL_INTERVAL_MS
-from stream.core.records import first_offsets
 from stream.errors import Abortable, Fatal, InDoubt, Retriable
-from stream.ports import Aside, Batch, ChangelogReader, Clock, Observer, Sink, Source
-from stream.worker.assignment import Assignment
-from stream.worker.counted import Counted, Limits, Sum, committed
-from stream.worker.processing import Processed, Processor
-from stream.worker.restore import Restorer, restart
+from stream.events import Committed, Observer
+from stream.ports import Batch, ChangelogReader, Clock, Sink, Source
+from stream.worker.assignment import Assignment, StateUpdates
+from stream.worker.processing import BatchProcessor
+from stream.worker.restore import Restorer
 from stream.worker.transaction import transact
+from stream.worker.waiting import Backoff, Waiting
 
-IDLE_WAIT_S = 0.5  # how long a turn without records takes, and so the answer to SIGTERM
-BUSY_WAIT_S = 0.05  # the same without partitions, while some restore or block, or the producer is replaced
-RESTORE_WAIT_S = 0.1
+IDLE_POLL_S = 0.5  # poll timeout without records; it also bounds the reaction to SIGTERM
+BUSY_POLL_S = 0.05  # the same while partitions restore or block, or the producer is replaced
+RESTORE_READ_S = 0.1
 LOST_AFTER_S = (
     MAX_POLL_INTERVAL_MS / 1000 * 0.8
-)  # without a poll: the group may have given us up (librdkafka#5604)
-FAILURES_IN_A_ROW_MAX = 25  # with their waits a minute and a half: what fails that long does not heal
-FAILURE_WAIT_S = 0.01
-FAILURE_WAIT_S_MAX = 5.0
-TELL_S = 10.0  # another reason to wait is told no sooner
-AWAY_WAIT_S = 0.5  # between attempts at surroundings that are away
+)  # without a poll: assume the group removed us (librdkafka#5604)
 
 
 class Worker:
@@ -42,192 +32,152 @@ class Worker:
         source: Source,
         sink: Sink,
         reader: ChangelogReader,
-        processor: Processor,
+        processor: BatchProcessor,
+        assignment: Assignment,
         restorer: Restorer,
         clock: Clock,
         observer: Observer,
-        limits: Limits,
-        aside: Aside,
     ) -> None:
         self._source = source
         self._sink = sink
         self._reader = reader
         self._processor = processor
+        self._assignment = assignment
         self._restorer = restorer
         self._clock = clock
         self._observer = observer
-        self._limits = limits
-        self._aside = aside
-        self._counted: Counted | None = None  # and not committed; only while behind
-        self._in_doubt = True  # no producer yet; its making ends what a predecessor of the same id left open
-        self._waiting, self._why, self._told = False, "", 0.0
-        self._polled = 0.0
-        self._record_s = 0.0  # how long counting one took
-        self._failures = 0  # transactions in a row that did not commit
-        self.assignment = Assignment(observer, self._forget)
+        self._waiting = Waiting(clock, observer)
+        self._backoff = Backoff(clock)
+        self._needs_producer = True  # a new one ends what a predecessor with the same id left open
+        self._polled_at = 0.0
 
     def run(self, stopping: Callable[[], bool]) -> None:
-        """Work until `stopping`, then drain: nothing is open between two turns.
+        """Work until `stopping`; no transaction is open between two passes of the loop.
 
         Raises:
-            Fatal: the worker must not or cannot go on; what was not committed is read again by the next.
+            Fatal: the worker must not or cannot go on. The next one reads again what was not committed.
         """
         try:
-            while self._in_doubt and not stopping():
-                self._patiently(self._reset_producer)
+            while self._needs_producer and not stopping():
+                self._waiting.attempt(self._reset_producer)
             if not stopping():
-                self._source.subscribe(self.assignment)
+                self._source.subscribe(self)
                 self._observer.started()
             while not stopping():
-                self.turn()
-            if self._counted is not None:
-                self._commit(self._counted, Batch())
-        except Fatal as why:
-            self._observer.stopping(str(why))
+                self.run_once()
+        except Fatal as error:
+            self._observer.stopping(str(error))
             raise
         finally:
             self.close()
 
-    def turn(self) -> None:
-        """Gather one batch, commit what is counted, count; make one step of restore."""
-        batch = self._gather(self._patience_s())
-        if batch.records or self._counted is not None:
-            self._work(batch)
-        if self._in_doubt:
-            self._patiently(self._reset_producer)
-        elif not self.assignment.settled():
-            self._patiently(lambda: self._restorer.step(self.assignment, RESTORE_WAIT_S))
-        self._observer.turned()
-
-    def _patience_s(self) -> float:
-        """Return how long to wait for a record."""
-        restoring = not self.assignment.settled()
-        if self._counted is not None or (restoring and self._restorer.heard):
-            return 0.0
-        busy = self._in_doubt or restoring or not self.assignment.running()
-        return BUSY_WAIT_S if busy else IDLE_WAIT_S
+    def run_once(self) -> None:
+        """Poll one batch and commit it; then replace the producer, or make one step of restore."""
+        batch = self._poll_batch()
+        if batch.records:
+            self._commit(batch)
+        if self._needs_producer:
+            self._waiting.attempt(self._reset_producer)
+        elif not self._assignment.is_settled():
+            self._waiting.attempt(lambda: self._restorer.step(RESTORE_READ_S))
+        self._observer.ran_once()
 
     def close(self) -> None:
         """Close stores, leave the group, close the producer."""
-        with ExitStack() as closing:  # one that fails does not keep the others open; in reverse order
+        with ExitStack() as closing:  # in reverse order; one that fails does not keep the others open
             closing.callback(self._sink.close)
             closing.callback(self._source.close)
             closing.callback(self._reader.close)
-            closing.callback(self.assignment.close)
+            closing.callback(self._assignment.close)
 
-    def _gather(self, wait_s: float) -> Batch:
+    def assigned(self, partitions: Sequence[int]) -> None:
+        """Take partitions; each is restored before it runs."""
+        for number in partitions:
+            self._remove(number)  # in case its loss was not reported
+            self._assignment.add(number)
+        self._observer.assigned(partitions)
+
+    def revoked(self, partitions: Sequence[int]) -> None:
+        """Give partitions up."""
+        for number in partitions:
+            self._remove(number)
+        self._observer.revoked(partitions, lost=False)
+
+    def lost(self, partitions: Sequence[int]) -> None:
+        """Give partitions up that another worker owns already."""
+        for number in partitions:
+            self._remove(number)
+        self._observer.revoked(partitions, lost=True)
+
+    def _remove(self, number: int) -> None:
+        self._restorer.forget(number)
+        self._processor.forget(number)
+        self._assignment.remove(number)
+
+    def _poll_batch(self) -> Batch:
+        is_settled = self._assignment.is_settled()
+        if not is_settled and self._restorer.received_records:
+            timeout_s = 0.0
+        elif not is_settled or self._needs_producer or not self._assignment.running():
+            timeout_s = BUSY_POLL_S
+        else:
+            timeout_s = IDLE_POLL_S
         try:
-            batch = self._source.poll_batch(wait_s)
-        except Retriable as why:
-            self._wait(why)
+            batch = self._source.poll_batch(timeout_s)
+        except Retriable as error:
+            self._waiting.wait(error)
             return Batch()
-        self._polled = self._clock.monotonic()
-        if not self._in_doubt and self.assignment.settled():
-            self._resume()  # else the producer or restore may be what is waited for
+        self._polled_at = self._clock.monotonic()
+        if not self._needs_producer and self._assignment.is_settled():
+            self._waiting.end()  # otherwise the producer or restore may be what the worker waits for
         return batch
 
-    def _work(self, batch: Batch) -> None:
-        """Commit what is counted, count `batch`, and commit that too, unless more is waiting."""
-        ahead, self._counted = self._counted, None
-        counted = self._count(batch) if ahead is None else self._commit(ahead, batch)
-        if counted is None or not counted.first:
-            return
-        if batch.behind and not counted.processed.undone and self._waits_longer(counted.processed):
-            counted.processed.count()
-            self._counted = counted
+    def _commit(self, batch: Batch) -> None:
+        """Commit a batch. If that fails, its records come again."""
+        start_offsets = batch.start_offsets()
+        started_at = self._clock.monotonic()
+        try:
+            chunks = self._processor.process(batch)  # a stage that fails is retried here
+            self._check_membership()
+            updates = transact(
+                chunks, batch.group_metadata, self._processor, self._sink, self._assignment
+            )
+        except Abortable as error:
+            self._source.rewind(start_offsets)
+            self._observer.aborted(error)
+            self._backoff.wait(error)
+        except InDoubt as error:
+            self._needs_producer = True
+            self._restorer.restart()
+            self._observer.in_doubt(error)
+            self._backoff.wait(error)
         else:
-            self._commit(counted, Batch())
+            self._backoff.reset()
+            self._source.rewind(updates.unprocessed)
+            self._observer.committed(_committed(updates, self._clock.monotonic() - started_at))
 
-    def _waits_longer(self, processed: Processed) -> bool:
-        """Whether the next commit will wait for Kafka longer than this batch takes to be counted."""
-        records = sum(part.size for part in processed.parts.values())
-        return self._sink.commit_wait_s() > records * self._record_s
-
-    def _count(self, batch: Batch) -> Counted:
-        started, first = self._clock.monotonic(), first_offsets(batch.records)
-        processed = self._processor.process(batch.records)
-        return Counted(first, batch.group, processed, self._clock.monotonic() - started)
-
-    def _count_beside(self, batch: Batch) -> Counted:
-        """Count beside a commit, unless that takes longer than it waits: then it is counted as it is sent."""
-        counted = self._count(batch)
-        if self._waits_longer(counted.processed):
-            counted.processed.count()
-        return counted
-
-    def _commit(self, counted: Counted, batch: Batch) -> Counted | None:
-        """Commit what is counted, and count `batch` beside it. None: neither; the records come again."""
-        both = first_offsets(batch.records) | counted.first
-        try:
-            following = self._send(counted, lambda: self._count_beside(batch))
-        except Abortable as why:
-            self._source.rewind(both)
-            self._observer.aborted(why)
-            self._failed(why)
-            return None
-        except InDoubt as why:
-            self._in_doubt = True
-            restart(list(self.assignment), self._source)
-            self._observer.in_doubt(why)
-            self._failed(why)
-            return None
-        self._failures = 0
-        if counted.processed.undone:
-            self._source.rewind(counted.processed.undone)
-        return following
-
-    def _send(self, counted: Counted, meanwhile: Callable[[], Counted]) -> Counted:
-        started = self._clock.monotonic()
-        if started - self._polled > LOST_AFTER_S:
-            raise Abortable(f"{started - self._polled:.0f} s passed since the group was last polled")
-        if not counted.processed.parts:
-            return meanwhile()
-        summed, before_s = Sum(counted, self.assignment, self._limits, self._clock), counted.processed.seconds
-        sending = self._aside.submit(partial(transact, summed.work(), self._sink, self.assignment.running()))
-        try:
-            following = meanwhile()
-        finally:
-            staged = sending.result()
-        summed.remember()
-        counted_s = counted.processed.seconds
-        took_s = self._clock.monotonic() - started - (counted_s - before_s)
-        what = committed(counted, staged, took_s)
-        self._record_s = (counted.seconds + counted_s) / max(1, what.records)
-        self._observer.committed(what)
-        return following
-
-    def _failed(self, why: Exception) -> None:
-        self._failures += 1
-        if self._failures >= FAILURES_IN_A_ROW_MAX:
-            raise Fatal(f"{self._failures} transactions in a row failed, the last for: {why}") from why
-        self._clock.sleep(min(FAILURE_WAIT_S_MAX, FAILURE_WAIT_S * 2 ** (self._failures - 1)))
+    def _check_membership(self) -> None:
+        passed_s = self._clock.monotonic() - self._polled_at
+        if passed_s > LOST_AFTER_S:
+            raise Abortable(f"{passed_s:.0f} s passed since the group was last polled")
 
     def _reset_producer(self) -> None:
         self._sink.reset_producer()
-        self._in_doubt = False
+        self._needs_producer = False
 
-    def _patiently(self, step: Callable[[], None]) -> None:
-        try:
-            step()
-        except Retriable as why:
-            self._wait(why)
-        else:
-            self._resume()
 
-    def _resume(self) -> None:
-        if self._waiting:
-            self._waiting = False
-            self._observer.resumed()
-
-    def _wait(self, why: Exception) -> None:
-        now = self._clock.monotonic()
-        if not self._waiting or (str(why) != self._why and now - self._told >= TELL_S):
-            self._waiting, self._why, self._told = True, str(why), now
-            self._observer.waiting(why)
-        self._clock.sleep(AWAY_WAIT_S)
-
-    def _forget(self, partition: int) -> None:
-        self._restorer.forget(partition)
-        self._processor.forget(partition)
-        if self._counted is not None:
-            self._counted.drop(partition)
+def _committed(updates: StateUpdates, seconds: float) -> Committed:
+    rejected = sum(updates.rejected.values())
+    phases: Mapping[str, float] = {
+        "process": updates.processing_s,
+        "transaction": seconds - updates.processing_s,
+    }
+    return Committed(
+        records=updates.records,
+        items=updates.items,
+        results=updates.records - rejected,
+        rejected=updates.rejected,
+        changes=sum(len(changed.changes) for changed in updates.changed.values()),
+        offsets={number: committed.offset for number, committed in updates.offsets.items()},
+        seconds=phases,
+    )

@@ -1,216 +1,192 @@
-"""A batch -> what it commits: every record's one outcome, and what is added to its partition."""
+"""Batch -> results, dead letters and state updates, chunk by chunk."""
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
-from stream.core.fold import Counts
-from stream.core.lexicon import Ids
+from stream.core.dead_letter import DeadLetterFactory
+from stream.core.fold import Deltas, Fold
 from stream.core.records import InputRecord, OutputRecord
-from stream.errors import Rejected
-from stream.ports import Clock
-from stream.worker.retry import DeadlineMet, Retrier
+from stream.errors import Rejected, TooManyRejections
+from stream.ports import Batch, Clock, CommittedOffset
+from stream.worker.assignment import Assignment, StateUpdates
 
-STEP, STEP_BYTES = 2000, 1 << 19  # what is counted at a time: its results are in memory until they are sent
+# What is processed at a time: results are several times as large as texts, and stay in memory until sent.
+CHUNK_RECORDS, CHUNK_BYTES = 2000, 1 << 19
+
+Rejections = Mapping[tuple[int, int], Rejected]
+"""(partition, offset) -> why the record is rejected: its retries are exhausted."""
+_NONE: Rejections = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Outcomes:
-    """What came of some records: of each its result or dead letter, and why it is one, by its place."""
-
-    made: list[OutputRecord]
-    rejected: Mapping[int, Rejected]
-    words: int
-    ids: Ids
-
-
-class Part:
-    """What comes of the records of one partition, counted in steps as it is taken, or before.
-
-    A result is several times as large as its text: counted as it is sent, a batch's are never all in memory.
+class ProcessingLimits:
+    """Limits of one batch.
 
     Attributes:
-        size: how many records there are.
-        next_offset: the input's next offset after them.
-        rejected: place among them -> why it is a dead letter; as the next, of those counted so far.
-        words: of the records that have a result.
-        ids: a signature's id for each of those words that has one, in pieces.
-        seconds: how long counting took.
+        rejected_in_a_row_max: dead letters in a row on one partition; 0 is no limit.
+        processing_s_max: how long a batch is processed within its transaction. What is left then is
+            unprocessed, so that a slow machine commits before the transaction times out.
     """
 
-    def __init__(
-        self, records: deque[InputRecord], count: Callable[[Sequence[InputRecord]], Outcomes], clock: Clock
-    ) -> None:
-        self.size = len(records)
-        self.next_offset = records[-1].offset + 1
-        self.rejected: dict[int, Rejected] = {}
-        self.words = 0
-        self.ids: list[Ids] = []
-        self.seconds = 0.0
-        self._left = records
-        self._count = count
-        self._clock = clock
-        self._held = deque[list[OutputRecord]]()
+    rejected_in_a_row_max: int
+    processing_s_max: float
 
-    def steps(self) -> Iterator[list[OutputRecord]]:
-        """Take results and dead letters, one for each input record, in its order."""
-        while self._held or self._left:
-            yield self._held.popleft() if self._held else self._step()
 
-    def count(self) -> None:
-        """Count all that is left, and hold it until it is taken."""
-        while self._left:
-            self._held.append(self._step())
+class BatchProcessor(Protocol):
+    """Processes one batch at a time."""
 
     @property
-    def is_counted(self) -> bool:
-        """Whether nothing is left to count."""
-        return not self._left
+    def digest(self) -> str:
+        """The digest of the fold."""
 
-    def cut(self) -> int:
-        """Leave what is not counted to another batch; return its first offset."""
-        self.next_offset, self.size = self._left[0].offset, self.size - len(self._left)
-        self._left.clear()
-        return self.next_offset
+    def process(self, batch: Batch) -> Iterator[Sequence[OutputRecord]]:
+        """Take the records out of the batch; return results and dead letters in chunks, made when taken.
 
-    def was_rejected(self) -> Iterable[bool]:
-        """Return of each record, in order, whether it is a dead letter."""
-        return (place in self.rejected for place in range(self.size))
+        Raises:
+            Fatal: a store cannot be read, or holds totals that no worker writes.
+            TooManyRejections: while chunks are taken.
+        """
 
-    def _next(self) -> Iterator[InputRecord]:
-        number, size = 0, 0
-        while self._left and number < STEP and size < STEP_BYTES:
-            record = self._left.popleft()
-            number, size = number + 1, size + len(record.value or b"")
-            yield record
+    def state_updates(self) -> StateUpdates:
+        """Return what the batch changes in the state, once all chunks are taken."""
 
-    def _step(self) -> list[OutputRecord]:
-        began, place = self._clock.monotonic(), self.size - len(self._left)
-        step = self._count(list(self._next()))
-        self.rejected.update({place + at: why for at, why in step.rejected.items()})
-        self.words += step.words
-        self.ids.append(step.ids)
-        self.seconds += self._clock.monotonic() - began
-        return step.made
-
-
-@dataclass(slots=True)
-class Processed:
-    """What came of a batch.
-
-    Attributes:
-        parts: by partition.
-        undone: partition -> the first offset that was not processed, where the deadline ended the batch.
-    """
-
-    parts: dict[int, Part] = field(default_factory=dict)
-    undone: dict[int, int] = field(default_factory=dict)
-
-    def count(self) -> None:
-        """Count all, and hold it until it is taken."""
-        for part in self.parts.values():
-            part.count()
-
-    @property
-    def seconds(self) -> float:
-        """How long counting took, so far."""
-        return sum(part.seconds for part in self.parts.values())
-
-
-Count = Callable[[Sequence[InputRecord]], Counts]
-"""Decode, count, encode."""
-Bury = Callable[[InputRecord, Rejected], OutputRecord]
-"""Make a dead letter."""
-Step = Callable[[InputRecord], None]
-"""What a record must pass before it is counted. Raises Rejected (dead letter) or StageFailed (try again)."""
-Spent = dict[tuple[int, int], Rejected]
-"""(partition, offset) -> why a record did not pass."""
+    def forget(self, partition: int) -> None:
+        """Discard what is remembered of a partition that this worker no longer owns."""
 
 
 class Processor:
-    """Counts batches."""
+    """Counts batches with a fold. The chunks of the partitions take turns, so that none waits for another."""
 
-    def __init__(self, count: Count, bury: Bury, clock: Clock) -> None:
-        self._count = count
-        self._bury = bury
+    def __init__(
+        self,
+        fold: Fold,
+        to_dead_letter: DeadLetterFactory,
+        assignment: Assignment,
+        clock: Clock,
+        limits: ProcessingLimits,
+    ) -> None:
+        self._fold = fold
+        self._to_dead_letter = to_dead_letter
+        self._assignment = assignment
         self._clock = clock
+        self._limits = limits
+        self._reset()
 
-    def process(self, records: list[InputRecord]) -> Processed:
-        """Prepare records for counting, until all are done or the deadline is met.
+    @property
+    def digest(self) -> str:
+        return self._fold.digest
 
-        The list is emptied: what is counted is let go of, so that a batch is not held twice.
-        """
-        reached, spent = self._pass_all(records)
-        done = Processed()
-        for left in records[reached:]:
-            done.undone.setdefault(left.partition, left.offset)
-        by_partition: dict[int, deque[InputRecord]] = {}
-        for record in records[:reached]:
-            by_partition.setdefault(record.partition, deque()).append(record)
-        records.clear()
-        for partition, own in by_partition.items():
-            done.parts[partition] = Part(own, partial(self._outcomes, spent), self._clock)
-        return done
+    def process(self, batch: Batch, rejections: Rejections = _NONE) -> Iterator[list[OutputRecord]]:
+        """Process a batch; the records in `rejections` become dead letters without being counted."""
+        self._reset()
+        queues: dict[int, deque[InputRecord]] = {}
+        for record in batch.records:
+            queues.setdefault(record.partition, deque()).append(record)
+        batch.records.clear()  # a processed record is freed at once, so that a batch is not in memory twice
+        for number in queues:
+            self._assignment[number].load_totals(self._fold)
+            self._rejected_in_a_row[number] = self._assignment[number].rejected_in_a_row
+        return self._chunks(deque(queues.values()), rejections)
+
+    def state_updates(self) -> StateUpdates:
+        offsets, changed = dict[int, CommittedOffset](), {}
+        for number, offset in self._next_offsets.items():
+            partition = self._assignment[number]
+            totals = partition.load_totals(self._fold).compute_changes(self._deltas[number])
+            if totals.changes:
+                changed[number] = totals
+            offsets[number] = CommittedOffset(offset, has_totals=bool(totals.changes) or partition.has_totals)
+        return StateUpdates(
+            offsets=offsets,
+            changed=changed,
+            rejected_in_a_row=self._rejected_in_a_row,
+            unprocessed=self._unprocessed,
+            records=self._records,
+            items=self._items,
+            rejected=self._rejected,
+            processing_s=self._processing_s,
+        )
 
     def forget(self, partition: int) -> None:
-        """Drop what is remembered of a partition that is no longer ours."""
+        """Nothing is remembered from batch to batch."""
 
-    def _pass_all(self, records: Sequence[InputRecord]) -> tuple[int, Spent]:
-        """Return how many records were reached, and those of them that did not pass: here none can fail."""
-        return len(records), {}
+    def _reset(self) -> None:
+        self._next_offsets: dict[int, int] = {}
+        self._deltas: dict[int, list[Deltas]] = {}
+        self._rejected_in_a_row: dict[int, int] = {}
+        self._unprocessed: dict[int, int] = {}
+        self._records, self._items, self._processing_s = 0, 0, 0.0
+        self._rejected: Counter[str] = Counter()
 
-    def _outcomes(self, spent: Spent, records: Sequence[InputRecord]) -> Outcomes:
-        made, rejected = list[OutputRecord](), dict[int, Rejected]()
-        passed = [record for record in records if _key(record) not in spent] if spent else records
-        counts = self._count(passed)
-        counted = iter(counts.outcomes)
-        for record in records:
-            outcome = spent.get(_key(record)) or next(counted) if spent else next(counted)
+    def _chunks(
+        self, queues: deque[deque[InputRecord]], rejections: Rejections
+    ) -> Iterator[list[OutputRecord]]:
+        deadline = self._clock.monotonic() + self._limits.processing_s_max
+        while queues:
+            queue = queues.popleft()
+            started_at = self._clock.monotonic()
+            produced = self._process_chunk(list(_take_chunk(queue)), rejections)
+            self._processing_s += self._clock.monotonic() - started_at
+            if queue:
+                queues.append(queue)
+            yield produced
+            if self._clock.monotonic() >= deadline:
+                self._unprocessed = {queue[0].partition: queue[0].offset for queue in queues}
+                return
+
+    def _process_chunk(self, records: Sequence[InputRecord], rejections: Rejections) -> list[OutputRecord]:
+        passed = [record for record in records if _key(record) not in rejections] if rejections else records
+        chunk = self._fold.process(passed)
+        outcomes: Iterable[OutputRecord | Rejected] = chunk.outcomes
+        if rejections:
+            counted = iter(chunk.outcomes)
+            outcomes = [rejections.get(_key(record)) or next(counted) for record in records]
+        partition = records[0].partition
+        self._next_offsets[partition] = records[-1].offset + 1
+        self._deltas.setdefault(partition, []).append(chunk.deltas)
+        self._records += len(records)
+        self._items += chunk.items
+        produced = list[OutputRecord]()
+        in_a_row = self._rejected_in_a_row[partition]
+        for record, outcome in zip(records, outcomes, strict=True):
             if isinstance(outcome, OutputRecord):
-                made.append(outcome)
+                in_a_row = 0
+                produced.append(outcome)
             else:
-                rejected[len(made)] = outcome
-                made.append(self._buried(record, outcome))
-        return Outcomes(made, rejected, counts.words, counts.ids)
+                in_a_row += 1
+                self._check_limit(in_a_row, record, outcome)
+                produced.append(self._reject(record, outcome))
+        self._rejected_in_a_row[partition] = in_a_row
+        return produced
 
-    def _buried(self, record: InputRecord, why: Rejected) -> OutputRecord:
-        """Make a dead letter; the rejection is kept with it, but not the frames that it was raised in."""
-        letter = self._bury(record, why)
-        why.__traceback__ = why.__cause__ = why.__context__ = None
-        return letter
+    def _reject(self, record: InputRecord, rejected: Rejected) -> OutputRecord:
+        """Make a dead letter, and drop the frames that the rejection was raised in: they hold the record."""
+        self._rejected[rejected.reason.value] += 1
+        dead_letter = self._to_dead_letter(record, rejected)
+        rejected.__traceback__ = rejected.__cause__ = rejected.__context__ = None
+        return dead_letter
+
+    def _check_limit(self, in_a_row: int, record: InputRecord, rejected: Rejected) -> None:
+        limit = self._limits.rejected_in_a_row_max
+        if limit and in_a_row > limit:
+            raise TooManyRejections(
+                f"{in_a_row} records in a row were rejected, more than STREAM_REJECTED_IN_A_ROW_MAX={limit} "
+                f"allows; nothing of this batch is committed. The last one is {record.topic}, partition "
+                f"{record.partition}, offset {record.offset}: {rejected}",
+                "correct what rejects them; if the records are at fault, raise STREAM_REJECTED_IN_A_ROW_MAX "
+                "(0: no limit) and start the worker again",
+            )
+
+
+def _take_chunk(queue: deque[InputRecord]) -> Iterator[InputRecord]:
+    number, size = 0, 0
+    while queue and number < CHUNK_RECORDS and size < CHUNK_BYTES:
+        record = queue.popleft()
+        number, size = number + 1, size + len(record.value or b"")
+        yield record
 
 
 def _key(record: InputRecord) -> tuple[int, int]:
     return record.partition, record.offset
-
-
-class StagedProcessor(Processor):
-    """Counts batches as `Processor` does, of records that must pass a step first, which may fail."""
-
-    def __init__(  # noqa: PLR0913, PLR0917 - what `Processor` is given, and the step
-        self, count: Count, bury: Bury, step: Step, retrier: Retrier, clock: Clock, deadline_s: float
-    ) -> None:
-        super().__init__(count, bury, clock)
-        self._step = step
-        self._retrier = retrier
-        self._deadline_s = deadline_s
-
-    def forget(self, partition: int) -> None:
-        """Drop what is remembered of a partition that is no longer ours."""
-        self._retrier.forget(partition)
-
-    def _pass_all(self, records: Sequence[InputRecord]) -> tuple[int, Spent]:
-        deadline = self._clock.monotonic() + self._deadline_s
-        spent: Spent = {}
-        for number, record in enumerate(records):
-            try:
-                self._pass(record, deadline)
-            except Rejected as why:
-                spent[record.partition, record.offset] = why
-            except DeadlineMet:
-                return number, spent
-        return len(records), spent
-
-    def _pass(self, record: InputRecord, deadline: float) -> None:
-        self._retrier.call((record.partition, record.offset), lambda: self._step(record), deadline)

@@ -1,299 +1,293 @@
 """Changelog -> store, up to the end, in bounded steps while the partition is paused.
 
-The order is what makes it exact: committed offsets first (stable ones: of no open transaction), then the
+The order makes it exact: first the committed offset (a stable one: of no open transaction), then the
 changelog's high watermark, then committed records up to it. The high watermark and not the last stable
 offset, because the markers of one transaction reach the offsets topic and the changelog apart (KAFKA-10167).
-Positions are compared, never a record's offset: markers take offsets, and compaction takes records.
+Positions are compared, never the offset of a record: markers take offsets, and compaction removes records.
+
+A partition that restores goes through phases:
+
+    new ── committed offset read ─→ Opening ── end read, store opened ─→ Reading ── position at end ─→ runs
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import TypeVar
 
-from stream.core.counts import check_totals
-from stream.core.processed_offset import ProcessedOffset, read_processed_offset
-from stream.core.resume import START_OVER, check_dictionary, resume_offset
+from stream.core.fold import Fold
+from stream.core.processed_offset import read_processed_offset
+from stream.core.resume import START_OVER, check_digest, resume_offset
 from stream.errors import Blocked, Refused, Retriable
+from stream.events import Observer
 from stream.ports import (
     ChangelogChunk,
     ChangelogReader,
     Checkpoint,
     Clock,
     CommittedOffset,
-    Observer,
     Sink,
     Source,
+    Store,
     Stores,
 )
 from stream.worker.assignment import Assignment, Partition, PartitionState
+from stream.worker.restore_phases import Opening, Reading, StallTimer
 
-STALLED_S_MAX = 120.0  # an open transaction of a dead worker ends within its timeout, 10 s by default
-STALL_STEP_S_MAX = 1.0
-OPEN_S_MAX = 2.0  # without progress before it is said that an open transaction is waited for
 BLOCKED_RETRY_S = 5.0
-UNWRITTEN_MAX = 500_000  # records read since the store was last written: what an interruption costs
-HANGING = (
+STALLED_S_MAX = 120.0  # an open transaction of a dead worker ends within its timeout, 10 s by default
+UNWRITTEN_RECORDS_MAX = 500_000  # read since the store was last written: what an interruption costs
+HANGING_TRANSACTION_HINT = (
     "find and end it with `kafka-transactions.sh --bootstrap-server … find-hanging --broker-id …` "
     "and `kafka-transactions.sh … abort`"
 )
 
 
-@dataclass(slots=True)
-class _Progress:
-    """One partition's restore.
-
-    `committed` was read before `end`, which was read before the first record; None until then. Of `records`
-    read the store has the first `written`; `unwritten` are the totals of the others: most come again soon.
-    """
-
-    committed: CommittedOffset | None
-    started: float
-    looked: float
-    stalled_s: float = 0.0
-    end: int | None = None
-    position: int = 0
-    input_offset: int | None = None
-    dictionary: str | None = None
-    records: int = 0
-    written: int = 0
-    unwritten: dict[bytes, bytes] = field(default_factory=dict)
-
-
 @dataclass(frozen=True, slots=True)
-class RestoreNames:
-    """What restore says in its errors, the dictionary's digest that it compares, and its limits."""
+class RestoreConfig:
+    """The names that restore mentions in its errors, and its limits."""
 
     input_topic: str
     count_topic: str
-    dictionary: str
     reset_command: str
-    stalled_s_max: float = STALLED_S_MAX
-    unwritten_max: int = UNWRITTEN_MAX
+    stalled_s_max: float
+    unwritten_records_max: int = UNWRITTEN_RECORDS_MAX
+
+
+Phase = TypeVar("Phase", Opening, Reading)
 
 
 class Restorer:
-    """Brings every assigned partition from RESTORING to RUNNING."""
+    """Brings every assigned partition from RESTORING to RUNNING.
 
-    def __init__(  # noqa: PLR0913, PLR0917 - the ports it moves data between
+    Attributes:
+        received_records: whether the last step read any.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - the ports that it moves data between
         self,
         source: Source,
         sink: Sink,
         reader: ChangelogReader,
         stores: Stores,
+        fold: Fold,
+        assignment: Assignment,
         clock: Clock,
         observer: Observer,
-        names: RestoreNames,
+        config: RestoreConfig,
     ) -> None:
         self._source = source
         self._sink = sink
         self._reader = reader
         self._stores = stores
+        self._fold = fold
+        self._assignment = assignment
         self._clock = clock
         self._observer = observer
-        self._names = names
-        self._progress: dict[int, _Progress] = {}
+        self._config = config
+        self._opening: dict[int, Opening] = {}
+        self._reading: dict[int, Reading] = {}
         self._blocked_until = 0.0
-        self._unstable_since = 0.0
-        self.heard = False  # whether the last step read anything
+        self._unstable_since: float | None = None
+        self.received_records = False
 
-    def step(self, assignment: Assignment, wait_s: float) -> None:
-        """Make one bounded step for all partitions that are not running.
+    def step(self, wait_s: float) -> None:
+        """Make one bounded step for all partitions that do not run; wait up to `wait_s` for records.
 
         Raises:
-            Retriable: the broker is away, or the offsets are not stable yet; step again later.
+            Retriable: the broker is unavailable, or the offsets are not stable yet; step again later.
             Refused: totals and offsets do not belong together.
         """
-        self._unblock(assignment)
-        restoring = [p for p in assignment if p.state is PartitionState.RESTORING]
-        new = [p.number for p in restoring if p.number not in self._progress]
-        if new:
-            now = self._clock.monotonic()
-            for number, committed in self._committed(new).items():
-                self._progress[number] = _Progress(committed, now, now)
-        away = self._each(restoring, self._begin)
-        reading = {p.number: p for p in restoring if self._is_reading(p.number)}
-        self.heard = False
-        if reading:
-            chunks = self._reader.read(wait_s)
-            self.heard = bool(chunks)
-            for chunk in chunks:
-                if chunk.partition in reading:
-                    self._apply(reading[chunk.partition], chunk)
-        away = self._each(restoring, self._finish) or away
-        if away is not None:
-            raise away
+        self._unblock()
+        restoring = [partition for partition in self._assignment if self._is_restoring(partition)]
+        self._read_committed_offsets([p.number for p in restoring if not self._has_phase(p.number)])
+        unavailable = self._each(restoring, self._opening, self._open)
+        self._read(wait_s)
+        unavailable = self._each(restoring, self._reading, self._finish) or unavailable
+        if unavailable is not None:
+            raise unavailable
 
-    def _committed(self, partitions: Sequence[int]) -> Mapping[int, CommittedOffset | None]:
-        """Ask for stable offsets; say after a while what may keep them from being so."""
-        now = self._clock.monotonic()
-        try:
-            found = self._source.committed(partitions)
-        except Retriable as why:
-            self._unstable_since = self._unstable_since or now
-            if now - self._unstable_since < self._names.stalled_s_max:
-                raise
-            raise Retriable(
-                f"{why}; a transaction that never ended may hold the group's offsets: {HANGING}"
-            ) from why
-        self._unstable_since = 0.0
-        return found
+    def forget(self, number: int) -> None:
+        """Stop restoring a partition: this worker no longer owns it, or its restore starts over."""
+        self._opening.pop(number, None)
+        if self._reading.pop(number, None) is not None:
+            self._reader.stop(number)
+
+    def restart(self) -> None:
+        """Restore running partitions again. Their stores stay open, so only the tail is read."""
+        for partition in self._assignment:
+            if partition.state is PartitionState.RUNNING:
+                self._source.pause(partition.number)
+                partition.move(PartitionState.RESTORING)
 
     @staticmethod
-    def _each(partitions: Sequence[Partition], step: Callable[[Partition], None]) -> Retriable | None:
-        """Make the step for each; a leader that is away does not hold up the other partitions."""
-        away: Retriable | None = None
+    def _is_restoring(partition: Partition) -> bool:
+        return partition.state is PartitionState.RESTORING
+
+    def _has_phase(self, number: int) -> bool:
+        return number in self._opening or number in self._reading
+
+    def _unblock(self) -> None:
+        if self._clock.monotonic() < self._blocked_until:
+            return
+        for partition in self._assignment:
+            if partition.state is PartitionState.BLOCKED:
+                partition.move(PartitionState.RESTORING)
+
+    def _read_committed_offsets(self, numbers: Sequence[int]) -> None:
+        if numbers:
+            now = self._clock.monotonic()
+            for number, committed in self._committed(numbers).items():
+                self._opening[number] = Opening(committed, now)
+
+    def _committed(self, numbers: Sequence[int]) -> Mapping[int, CommittedOffset | None]:
+        """Return stable offsets; say after a while what may keep them from being stable."""
+        now = self._clock.monotonic()
+        try:
+            offsets = self._source.committed(numbers)
+        except Retriable as reason:
+            if self._unstable_since is None:
+                self._unstable_since = now
+            if now - self._unstable_since < self._config.stalled_s_max:
+                raise
+            raise Retriable(
+                f"{reason}; a transaction that never ended may hold the group's offsets: "
+                f"{HANGING_TRANSACTION_HINT}"
+            ) from reason
+        self._unstable_since = None
+        return offsets
+
+    @staticmethod
+    def _each(
+        partitions: Sequence[Partition],
+        phases: Mapping[int, Phase],
+        step: Callable[[Partition, Phase], None],
+    ) -> Retriable | None:
+        """Step each partition of a phase; an unavailable leader does not delay the other partitions."""
+        unavailable: Retriable | None = None
         for partition in partitions:
             try:
-                step(partition)
-            except Retriable as why:
-                away = why
-        return away
+                if partition.number in phases:
+                    step(partition, phases[partition.number])
+            except Retriable as error:
+                unavailable = error
+        return unavailable
 
-    def forget(self, partition: int) -> None:
-        """Stop restoring a partition that is no longer ours, or begin anew with one that is."""
-        if self._progress.pop(partition, None) is not None:
-            self._reader.stop(partition)
-
-    def _is_reading(self, number: int) -> bool:
-        progress = self._progress.get(number)
-        return progress is not None and progress.end is not None and progress.position < progress.end
-
-    def _begin(self, partition: Partition) -> None:
-        progress = self._progress[partition.number]
-        if progress.end is not None:
-            return
+    def _open(self, partition: Partition, opening: Opening) -> None:
+        """Read the changelog's end, and open the store."""
+        number = partition.number
         try:
-            self._sink.check(partition.number)
-            first, end = self._reader.offset_range(partition.number)
-        except Blocked as why:
-            self.forget(partition.number)
+            self._sink.check(number)
+            first, end = self._reader.offset_range(number)
+        except Blocked as error:
+            self.forget(number)
             partition.move(PartitionState.BLOCKED)
             self._blocked_until = self._clock.monotonic() + BLOCKED_RETRY_S
-            self._observer.blocked(partition.number, str(why), why.hint)
+            self._observer.blocked(number, str(error), error.hint)
             return
+        store, checkpoint = self._open_store(partition, first, end)
+        position = checkpoint.changelog_offset if checkpoint else first
+        input_offset = checkpoint.input_offset if checkpoint else None
+        stall = StallTimer(opening.started_at, self._config.stalled_s_max)
+        self._reading[number] = Reading(opening, store, end, position, input_offset, stall)
+        del self._opening[number]
+        if position < end:
+            self._reader.start(number, position)
+
+    def _open_store(self, partition: Partition, first: int, end: int) -> tuple[Store, Checkpoint | None]:
+        """Open the store; set it aside if its checkpoint is outside the changelog."""
         if partition.store is None:
             partition.store = self._stores.open(partition.number)
         checkpoint = partition.store.checkpoint
         if checkpoint is not None and not first <= checkpoint.changelog_offset <= end:
-            why_not = (
-                f"it stands at changelog offset {checkpoint.changelog_offset}, the log holds {first} to {end}"
-            )
+            offset = checkpoint.changelog_offset
+            why = f"its checkpoint is at changelog offset {offset}, the log holds {first} to {end}"
             partition.store.close()
-            self._stores.set_aside(partition.number, why_not)
-            self._observer.set_aside(partition.number, why_not)
+            self._stores.set_aside(partition.number, why)
+            self._observer.set_aside(partition.number, why)
             partition.store = self._stores.open(partition.number)
             checkpoint = None
-        progress.position = checkpoint.changelog_offset if checkpoint else first
-        progress.input_offset = checkpoint.input_offset if checkpoint else None
-        progress.end = end
-        if progress.position < end:
-            self._reader.start(partition.number, progress.position)
+        return partition.store, checkpoint
 
-    def _apply(self, partition: Partition, chunk: ChangelogChunk) -> None:
-        progress = self._progress[partition.number]
-        assert partition.store is not None
-        assert chunk.position >= progress.position
-        if chunk.position == progress.position:
+    def _read(self, wait_s: float) -> None:
+        self.received_records = False
+        if all(reading.is_complete for reading in self._reading.values()):
             return
-        processed_offset = self._bookmark(partition.number, chunk)
-        if processed_offset is not None:
-            progress.input_offset = processed_offset.input_offset
-            progress.dictionary = processed_offset.dictionary
-        progress.position = chunk.position
-        progress.stalled_s = 0.0
-        progress.records += chunk.records
-        progress.unwritten.update(chunk.changes)
-        assert progress.end is not None
-        due = progress.records - progress.written >= self._names.unwritten_max
-        if due or progress.position >= progress.end:
-            partition.store.write(progress.unwritten, Checkpoint(chunk.position, progress.input_offset))
-            progress.unwritten, progress.written = {}, progress.records
-        self._observer.restoring(partition.number, progress.position, progress.end or 0)
+        chunks = self._reader.read(wait_s)
+        self.received_records = bool(chunks)
+        for chunk in chunks:
+            reading = self._reading.get(chunk.partition)
+            if reading is not None and not reading.is_complete:
+                self._apply(reading, chunk)
 
-    def _bookmark(self, number: int, chunk: ChangelogChunk) -> ProcessedOffset | None:
+    def _apply(self, reading: Reading, chunk: ChangelogChunk) -> None:
+        assert chunk.position >= reading.position
+        if chunk.position == reading.position:
+            return
         try:
-            check_totals(chunk.changes.values())
-            return read_processed_offset(chunk.processed_offset)
+            self._fold.validate(chunk.changes)
+            processed = read_processed_offset(chunk.processed_offset)
         except ValueError as error:
             raise Refused(
-                f"{self._where(number)} holds records that no worker wrote: {error}", START_OVER
+                f"{self._changelog(chunk.partition)} holds records that no worker writes: {error}", START_OVER
             ) from error
+        reading.stall.reset()
+        reading.apply(chunk, processed, self._config.unwritten_records_max)
+        self._observer.restoring(chunk.partition, reading.position, reading.end)
 
-    def _finish(self, partition: Partition) -> None:
-        progress = self._progress.get(partition.number)
-        if progress is None or progress.end is None:
+    def _finish(self, partition: Partition, reading: Reading) -> None:
+        """Let a partition run whose store is at the changelog's end."""
+        number = partition.number
+        if not reading.is_complete:
+            self._check_stalled(number, reading)
             return
-        if progress.position < progress.end:
-            self._check_stalled(partition.number, progress)
-            return
-        assert partition.store is not None
         try:
-            offset = self._resume_offset(partition.number, progress)
+            offset = self._resume_offset(number, reading)
         except Refused:
-            if self._source.committed([partition.number])[partition.number] == progress.committed:
+            if self._source.committed([number])[number] == reading.opening.committed:
                 raise
-            # We stood still, and another worker had the partition meanwhile: what we read is of two times.
-            # `lost` comes with the next gather; if it does not, restore begins anew.
-            self.forget(partition.number)
+            # This worker stalled and another one owned the partition meanwhile, so this restore is stale.
+            # `lost` comes with the next poll; if it does not, the restore starts over.
+            self.forget(number)
             return
-        self._source.start(partition.number, offset)
-        seconds = self._clock.monotonic() - progress.started
-        self.forget(partition.number)
+        self._source.resume_from(number, offset)
+        self.forget(number)
         partition.move(PartitionState.RUNNING)
-        self._observer.restored(partition.number, progress.records, seconds, offset)
+        seconds = self._clock.monotonic() - reading.opening.started_at
+        self._observer.restored(number, reading.records, seconds, offset)
 
-    def _resume_offset(self, number: int, progress: _Progress) -> int:
-        if progress.input_offset is None and progress.records:
-            raise Refused(f"{self._where(number)} holds totals that no worker of this kind wrote", START_OVER)
-        where = f"{self._names.input_topic}, partition {number}"
-        check_dictionary(where, progress.dictionary, self._names.dictionary)
+    def _resume_offset(self, number: int, reading: Reading) -> int:
+        if reading.input_offset is None and reading.records:
+            raise Refused(f"{self._changelog(number)} holds totals that no worker writes", START_OVER)
+        where = f"{self._config.input_topic}, partition {number}"
+        check_digest(where, reading.digest, self._fold.digest)
         first, end = self._source.offset_range(number)
+        committed = reading.opening.committed
         return resume_offset(
             where,
-            committed=progress.committed.offset if progress.committed else None,
-            committed_counted=bool(progress.committed and progress.committed.counted),
-            counted_to=progress.input_offset,
+            committed=committed.offset if committed else None,
+            committed_has_totals=committed is not None and committed.has_totals,
+            processed=reading.input_offset,
             first=first,
             end=end,
-            reset_command=self._names.reset_command.format(partition=number),
+            reset_command=self._config.reset_command.format(partition=number),
         )
 
-    def _check_stalled(self, number: int, progress: _Progress) -> None:
-        """An open transaction is waited for; one that never ends hangs, and somebody must end it."""
+    def _check_stalled(self, number: int, reading: Reading) -> None:
+        """Wait for an open transaction, within a limit: one that hangs must be ended by an operator."""
         now = self._clock.monotonic()
-        if self.heard:  # its turn may not have come
-            progress.looked = now
-            return
-        progress.stalled_s += min(
-            STALL_STEP_S_MAX, now - progress.looked
-        )  # a suspended machine stalls nothing
-        progress.looked = now
-        if progress.stalled_s < OPEN_S_MAX:
-            return
-        if progress.stalled_s < self._names.stalled_s_max:
-            raise Retriable(
-                f"{self._where(number)}: an open transaction is waited for at {progress.position}"
+        if self.received_records:  # of another partition: this one may not have had its turn
+            reading.stall.skip(now)
+        elif reading.stall.is_exceeded(now):
+            self._reader.offset_range(number)  # raises Retriable if the broker is unavailable instead
+            raise Refused(
+                f"{self._changelog(number)} has been at offset {reading.position} of {reading.end} "
+                f"for {reading.stall.stalled_s:.0f} s: a transaction hangs open in it",
+                HANGING_TRANSACTION_HINT,
             )
-        self._reader.offset_range(number)  # the broker may be what is away: that is Retriable
-        raise Refused(
-            f"{self._where(number)} stays at offset {progress.position} of {progress.end} "
-            f"for {progress.stalled_s:.0f} s: a transaction hangs open in it",
-            HANGING,
-        )
+        elif reading.stall.is_worth_reporting:
+            raise Retriable(
+                f"{self._changelog(number)}: waiting for an open transaction at {reading.position}"
+            )
 
-    def _unblock(self, assignment: Assignment) -> None:
-        if self._clock.monotonic() < self._blocked_until:
-            return
-        for partition in assignment:
-            if partition.state is PartitionState.BLOCKED:
-                partition.move(PartitionState.RESTORING)
-
-    def _where(self, number: int) -> str:
-        return f"{self._names.count_topic}, partition {number}"
-
-
-def restart(partitions: Sequence[Partition], source: Source) -> None:
-    """Send running partitions back to restore: their stores stay open, only the tail is read."""
-    for partition in partitions:
-        if partition.state is PartitionState.RUNNING:
-            source.stop(partition.number)
-            partition.move(PartitionState.RESTORING)
+    def _changelog(self, number: int) -> str:
+        return f"{self._config.count_topic}, partition {number}"

@@ -1,10 +1,11 @@
-"""What comes before a worker: the dictionary, the topics and what is granted on them."""
+"""What a worker needs before it starts: the dictionary, the topics, and access to them."""
 
 from collections.abc import Callable
 from math import inf
 from typing import TypeVar
 
 import structlog
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from stream.config import Settings
 from stream.core.lexicon import Lexicon
@@ -15,17 +16,16 @@ from stream.kafka import clients, topics
 from stream.kafka.access import check_access
 from stream.kafka.topics import Topics
 from stream.worker.clock import SystemClock
-from stream.worker.patience import retry_for
 
-REACH_S_MAX = 30.0  # how long a start waits for a broker that does not answer
-ASKED_S_MAX, ASKED_AGAIN_S = 10.0, 0.1  # the same of a command
+UNREACHABLE_S_MAX = 30.0  # how long the start of a worker waits for a broker that does not answer
+COMMAND_S_MAX, COMMAND_RETRY_S = 10.0, 0.1  # how long a command does, and between two attempts
 
 T = TypeVar("T")
 _log = structlog.get_logger()
 
 
 def announce(settings: Settings, port: int, plan: FaultPlan | None) -> None:
-    """Say where probes and metrics listen, and loudly where stages fail on purpose."""
+    """Log where probes and metrics listen, and warn if stages fail on purpose."""
     if plan is not None:
         _warn(plan)
     _log.info("telemetry listens", address=f"http://{settings.http_host}:{port}")
@@ -43,72 +43,87 @@ def load_words(settings: Settings) -> Lexicon:
 
 
 def check_topics(settings: Settings, clock: SystemClock, *, is_first: bool = True) -> Topics | None:
-    """Check the topics and what is granted on them; None when stopped meanwhile.
+    """Check the topics and the access to them; None if stopped meanwhile.
 
-    `is_first`: nobody has looked before; else what is doubtful was told, and the broker is waited for.
+    If `is_first` is false, a supervisor has checked and warned already: wait for the broker without a limit.
 
     Raises:
-        Refused: the broker stays away, or a worker must not start on these topics.
+        Refused: the broker is unavailable, or a worker must not start on these topics.
     """
-    found = reach(settings, clock, REACH_S_MAX if is_first else inf)
-    if found is not None:
-        check_access(found, settings)
-        for warning in found.warnings if is_first else ():
+    checked = wait_for_topics(settings, clock, UNREACHABLE_S_MAX if is_first else inf)
+    if checked is not None:
+        check_access(checked, settings)
+        for warning in checked.warnings if is_first else ():
             _log.warning("topics", warning=warning)
-    return found
+    return checked
 
 
-def reach(settings: Settings, clock: SystemClock, reach_s_max: float) -> Topics | None:
-    """Check the topics, waiting `reach_s_max` for a broker that does not answer; None when stopped meanwhile.
+def wait_for_topics(settings: Settings, clock: SystemClock, wait_s_max: float) -> Topics | None:
+    """Check the topics; wait up to `wait_s_max` for a broker. None if stopped meanwhile.
 
     Raises:
-        Refused: the broker stays away, or a worker must not start on these topics.
+        Refused: the broker is unavailable, or a worker must not start on these topics.
     """
     admin = clients.make_admin(settings)
-    deadline = clock.monotonic() + reach_s_max
-    said = False
+    deadline = clock.monotonic() + wait_s_max
+    is_reported = False
     while True:
         try:
             return topics.check(admin, settings)
-        except Retriable as why:
+        except Retriable as reason:
             if clock.stopped:
                 return None
             if clock.monotonic() >= deadline:
-                raise unreachable(settings, why) from why
-            if not said:
-                _log.warning("waiting for Kafka", bootstrap_servers=settings.bootstrap_servers, why=str(why))
-                said = True
+                raise unreachable(settings, reason) from reason
+            if not is_reported:
+                servers = settings.bootstrap_servers
+                _log.warning("waiting for Kafka", bootstrap_servers=servers, why=str(reason))
+                is_reported = True
             clock.sleep(0.5)
 
 
-def retry_while_unreachable(settings: Settings, ask: Callable[[], T]) -> T:
-    """Ask the broker something, again for a while when it does not answer.
+def retry_for(request: Callable[[], T], seconds: float, wait_s: float) -> T:
+    """Return the response to a request, retried for `seconds` while it is Retriable.
 
     Raises:
-        Refused: it stays away.
+        Retriable: why the last attempt failed.
+    """
+    retrying = Retrying(
+        retry=retry_if_exception_type(Retriable),
+        stop=stop_after_delay(seconds),
+        wait=wait_fixed(wait_s),
+        reraise=True,
+    )
+    return retrying(request)
+
+
+def retry_while_unreachable(settings: Settings, request: Callable[[], T]) -> T:
+    """Return the response of the broker to a request of a command, retried for a while.
+
+    Raises:
+        Refused: the broker is unavailable.
     """
     try:
-        return retry_for(ask, ASKED_S_MAX, ASKED_AGAIN_S)
-    except Retriable as why:
-        raise unreachable(settings, why) from why
+        return retry_for(request, COMMAND_S_MAX, COMMAND_RETRY_S)
+    except Retriable as reason:
+        raise unreachable(settings, reason) from reason
 
 
-def unreachable(settings: Settings, why: Exception) -> Refused:
+def unreachable(settings: Settings, reason: Exception) -> Refused:
     """Return the error for a broker that does not answer."""
     return Refused(
-        f"no Kafka broker answers at {settings.bootstrap_servers}: {why}",
+        f"no Kafka broker answers at {settings.bootstrap_servers}: {reason}",
         "set STREAM_BOOTSTRAP_SERVERS, or start a broker with: anagram-stream broker",
     )
 
 
 def run_once_s_max(settings: Settings, plan: FaultPlan | None) -> float:
-    """Return how long a turn of the loop may take: retries, two transactions, an abort, and slack."""
+    """Return how long one pass of the loop may take: retries, a transaction, an abort, slack."""
     delays_s = 0.0 if plan is None else plan.delays_s
     return (settings.batch_deadline_ms + 3 * settings.transaction_timeout_ms) / 1000 + 20 + delays_s
 
 
 def _warn(plan: FaultPlan) -> None:
-    """Say loudly that stages fail on purpose."""
     _log.warning(
         "FAULTS ARE INJECTED ON PURPOSE",
         fix="this is for trials; in production unset STREAM_FAULTS",

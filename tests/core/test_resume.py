@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.core.resume import START_OVER, check_dictionary, resume_offset
+from stream.core.resume import START_OVER, check_digest, resume_offset
 from stream.errors import Refused
 
 RESET = "anagram-stream offsets reset --partition 3"
@@ -13,13 +13,13 @@ FEW = (None, 0, 1, 2, 3, 4)
 
 
 def resume(
-    committed: int | None, counted_to: int | None, first: int, end: int, *, counted: bool = False
+    committed: int | None, processed: int | None, first: int, end: int, *, has_totals: bool = False
 ) -> int:
     return resume_offset(
         "blobs-3",
         committed=committed,
-        committed_counted=counted,
-        counted_to=counted_to,
+        committed_has_totals=has_totals,
+        processed=processed,
         first=first,
         end=end,
         reset_command=RESET,
@@ -27,7 +27,7 @@ def resume(
 
 
 @pytest.mark.parametrize(
-    ("committed", "counted", "counted_to", "first", "end", "expected"),
+    ("committed", "has_totals", "processed", "first", "end", "expected"),
     [
         (None, False, None, 0, 0, 0),
         (None, False, None, 0, 9, 0),
@@ -43,19 +43,19 @@ def resume(
         (6, True, 2, 5, 9, 6),
     ],
 )
-def test_partition_goes_on_where_the_group_committed_else_at_the_first(  # noqa: PLR0913, PLR0917 - a table's columns
+def test_partition_resumes_at_the_committed_offset_else_at_the_first(  # noqa: PLR0913, PLR0917 - a table's columns
     committed: int | None,
-    counted: bool,  # noqa: FBT001
-    counted_to: int | None,
+    has_totals: bool,  # noqa: FBT001
+    processed: int | None,
     first: int,
     end: int,
     expected: int,
 ) -> None:
-    assert resume(committed, counted_to, first, end, counted=counted) == expected
+    assert resume(committed, processed, first, end, has_totals=has_totals) == expected
 
 
 @pytest.mark.parametrize(
-    ("committed", "counted", "counted_to", "first", "end", "says", "hint"),
+    ("committed", "has_totals", "processed", "first", "end", "message", "hint"),
     [
         (None, False, 4, 0, 9, "no committed offset", START_OVER),
         (None, False, 0, 0, 9, "no committed offset", START_OVER),
@@ -67,67 +67,68 @@ def test_partition_goes_on_where_the_group_committed_else_at_the_first(  # noqa:
         (4, True, 4, 6, 9, "2 offsets were never counted", RESET),
         (4, False, None, 6, 9, "begins at 6", RESET),
         (10, True, 10, 0, 9, "beyond the end of the log, 9", START_OVER),
-        (10, False, None, 0, 9, "made anew or cut", START_OVER),
+        (10, False, None, 0, 9, "created again, or its log was truncated", START_OVER),
         (1, True, 1, 0, 0, "beyond the end of the log, 0", START_OVER),
     ],
 )
-def test_partition_is_refused_where_going_on_would_miscount(  # noqa: PLR0913, PLR0917 - a table's columns
+def test_partition_is_refused_if_totals_and_offset_do_not_belong_together(  # noqa: PLR0913, PLR0917 - a table's columns
     committed: int | None,
-    counted: bool,  # noqa: FBT001
-    counted_to: int | None,
+    has_totals: bool,  # noqa: FBT001
+    processed: int | None,
     first: int,
     end: int,
-    says: str,
+    message: str,
     hint: str,
 ) -> None:
-    with pytest.raises(Refused, match=says) as caught:
-        resume(committed, counted_to, first, end, counted=counted)
+    with pytest.raises(Refused, match=message) as caught:
+        resume(committed, processed, first, end, has_totals=has_totals)
     assert str(caught.value).startswith("blobs-3: ")
     assert hint in caught.value.hint
 
 
-def holds(committed: int | None, counted_to: int | None, first: int, end: int, *, counted: bool) -> None:
+def holds(committed: int | None, processed: int | None, first: int, end: int, *, has_totals: bool) -> None:
     """Assert the laws of one case."""
     fits = first <= (first if committed is None else committed) <= end
     try:
-        offset = resume(committed, counted_to, first, end, counted=counted)
-    except Refused as why:
-        assert why.hint  # noqa: PT017 - either outcome is right
-        forgotten = committed is None or (counted and counted_to is None)
-        assert forgotten or not fits or (counted_to is not None and committed < counted_to)  # type: ignore[operator]
-        assert (committed, counted_to) != (None, None)
+        offset = resume(committed, processed, first, end, has_totals=has_totals)
+    except Refused as refused:
+        assert refused.hint  # noqa: PT017 - either outcome is right
+        totals_or_offset_lost = committed is None or (has_totals and processed is None)
+        assert totals_or_offset_lost or not fits or (processed is not None and committed < processed)  # type: ignore[operator]
+        assert (committed, processed) != (None, None)
         return
     assert fits
     assert first <= offset <= end
-    assert offset >= (counted_to or 0)
+    assert offset >= (processed or 0)
     assert offset == (first if committed is None else committed)
 
 
 @given(OFFSETS, OFFSETS, st.integers(0, 9), st.integers(0, 2**63), st.booleans())
-def test_offset_is_never_below_what_is_counted_and_never_outside_the_log(
+def test_offset_is_never_below_the_totals_and_never_outside_the_log(
     committed: int | None,
-    counted_to: int | None,
+    processed: int | None,
     first: int,
     length: int,
-    counted: bool,  # noqa: FBT001
+    has_totals: bool,  # noqa: FBT001
 ) -> None:
     """And a refusal has a cause and says what fixes it."""
-    holds(committed, counted_to, first, first + length, counted=counted)
+    holds(committed, processed, first, first + length, has_totals=has_totals)
 
 
 def test_laws_hold_for_every_case_of_small_offsets() -> None:
-    for committed, counted_to, first, length, counted in product(FEW, FEW, range(4), range(3), (False, True)):
-        holds(committed, counted_to, first, first + length, counted=counted)
+    cases = product(FEW, FEW, range(4), range(3), (False, True))
+    for committed, processed, first, length, has_totals in cases:
+        holds(committed, processed, first, first + length, has_totals=has_totals)
 
 
-@pytest.mark.parametrize("counted_with", [None, "abc"])
-def test_totals_of_our_dictionary_or_of_none_go_on(counted_with: str | None) -> None:
-    check_dictionary("blobs-3", counted_with, "abc")
+@pytest.mark.parametrize("recorded", [None, "abc"])
+def test_totals_of_our_dictionary_or_of_none_are_continued(recorded: str | None) -> None:
+    check_digest("blobs-3", recorded, "abc")
 
 
-@pytest.mark.parametrize("counted_with", ["", "abd", "ABC", "abcd"])
-def test_totals_of_another_dictionary_are_refused(counted_with: str) -> None:
-    with pytest.raises(Refused, match=f"digest {counted_with}, ours abc") as caught:
-        check_dictionary("blobs-3", counted_with, "abc")
+@pytest.mark.parametrize("recorded", ["", "abd", "ABC", "abcd"])
+def test_totals_of_another_dictionary_are_refused(recorded: str) -> None:
+    with pytest.raises(Refused, match=f"digest {recorded}, ours abc") as caught:
+        check_digest("blobs-3", recorded, "abc")
     assert "STREAM_DICTIONARY" in caught.value.hint
     assert START_OVER in caught.value.hint

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.broker
 RECORDS = 4000
 
 
-class Starting:
+class Resuming:
     """Starts every partition that it is given from offset 0."""
 
     def __init__(self, source: KafkaSource) -> None:
@@ -33,27 +33,27 @@ class Starting:
     def lost(self, partitions: Sequence[int]) -> None:
         assert not partitions
 
-    def start(self) -> None:
+    def resume(self) -> None:
         for partition in list(self.waiting):
             try:
-                self._source.start(partition, 0)
+                self._source.resume_from(partition, 0)
             except Retriable:
                 continue
             self.waiting.remove(partition)
 
 
-def gather_with_rewinds(env: dict[str, str], rng: random.Random) -> dict[int, list[InputRecord]]:
+def poll_with_rewinds(env: dict[str, str], rng: random.Random) -> dict[int, list[InputRecord]]:
     settings = settings_of(env)
     limits = BatchLimits(records_max=200, bytes_max=1 << 20, interval_s=0.01)
     offsets = Offsets(lambda: clients.make_admin(settings))
     source = KafkaSource(clients.member_options(settings, "one"), offsets, settings.input_topic, limits)
-    listener = Starting(source)
+    listener = Resuming(source)
     source.subscribe(listener)
     taken: dict[int, list[InputRecord]] = {0: [], 1: []}
     rewinds = 0
     while sum(map(len, taken.values())) < RECORDS:
         batch = source.poll_batch(0.2)
-        listener.start()
+        listener.resume()
         if not batch.records:
             continue
         if rng.random() < 0.4 and rewinds < 60:  # aborted: the whole batch again
@@ -81,7 +81,7 @@ def gather_with_rewinds(env: dict[str, str], rng: random.Random) -> dict[int, li
 def test_random_rewinds_neither_skip_nor_repeat(stream_env: dict[str, str], protocol: str) -> None:
     env = {**stream_env, "STREAM_GROUP_PROTOCOL": protocol}
     produce(env, ((f"k{n}", f"{n}") for n in range(RECORDS)))
-    taken = gather_with_rewinds(env, random.Random(7))
+    taken = poll_with_rewinds(env, random.Random(7))
     for records in taken.values():
         assert [record.offset for record in records] == list(range(len(records)))
     assert sorted(int(r.value or b"") for records in taken.values() for r in records) == list(range(RECORDS))
@@ -109,7 +109,7 @@ def test_gaps_that_markers_and_aborted_records_leave_are_no_losses(stream_env: d
                 producer.produce(stream_env["STREAM_INPUT_TOPIC"], f"{n}", f"k{n}")
         producer.commit_transaction()
         number += 100
-    taken = gather_with_rewinds(stream_env, random.Random(11))
+    taken = poll_with_rewinds(stream_env, random.Random(11))
     assert sorted(int(r.value or b"") for records in taken.values() for r in records) == list(range(RECORDS))
     for records in taken.values():
         offsets = [record.offset for record in records]

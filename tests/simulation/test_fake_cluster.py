@@ -13,7 +13,7 @@ from stream.testing.process import FakeProcess
 from stream.testing.sink import FakeSink
 
 ALL = 100
-FIVE = {0: CommittedOffset(5, counted=True)}
+FIVE = {0: CommittedOffset(5, has_totals=True)}
 
 
 def append(log: PartitionLog, *values: bytes, commit: bool | None) -> None:
@@ -207,7 +207,7 @@ def test_partition_has_no_new_owner_before_the_old_has_given_it_up() -> None:
 def test_silent_member_loses_its_partitions_after_its_session() -> None:
     cluster = FakeCluster(session_timeout_s=5.0)
     pipeline = FakePipeline(cluster=cluster)
-    worker = FakeProcess(cluster, pipeline.names, pipeline.index)
+    worker = FakeProcess(cluster, pipeline.names, pipeline.fold)
     pipeline.drain(worker)
     worker.pause()
     cluster.clock.advance(4.0)
@@ -217,14 +217,14 @@ def test_silent_member_loses_its_partitions_after_its_session() -> None:
     cluster.settle()
     assert not pipeline.group.owners()
     worker.resume()
-    worker.turn()
+    worker.run_once()
     assert worker.observer.of("lost") == [[0]]
 
 
 def test_member_that_does_not_poll_loses_its_partitions() -> None:
     cluster = FakeCluster(poll_interval_s_max=300.0)
     pipeline = FakePipeline(cluster=cluster)
-    pipeline.drain(FakeProcess(cluster, pipeline.names, pipeline.index))
+    pipeline.drain(FakeProcess(cluster, pipeline.names, pipeline.fold))
     cluster.clock.advance(301.0)
     cluster.settle()
     assert not pipeline.group.owners()

@@ -3,6 +3,7 @@
 from collections import Counter
 
 import pytest
+from simulation.bytes_fold import BytesWorkload
 
 from stream.testing.faults import FaultClass
 from stream.tools.simulation.seeds import run_seed
@@ -16,6 +17,12 @@ def test_counts_are_exact_whatever_crashes(seed: int) -> None:
     """Replay one seed with: anagram-stream simulate --seed <the seed>."""
     _, broken = run_seed(seed, trace_lines=60)
     assert not broken, f"{broken}\nreplay it with: anagram-stream simulate --seed {seed}"
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_another_fold_is_exact_in_the_same_storms(seed: int) -> None:
+    _, broken = run_seed(seed, trace_lines=60, make_workload=BytesWorkload)
+    assert not broken, broken
 
 
 def test_seed_is_a_complete_replay() -> None:
@@ -34,8 +41,18 @@ def test_storm_reaches_every_step_of_the_commit() -> None:
         score += simulation.score
     steps = ("begin", "produce", "produce_changelog", "send_offsets", "commit", "abort", "reset_producer")
     calls = [f"sink.{step}" for step in steps] + ["store.write", "source.poll_batch", "reader.read"]
-    told = ["committed", "aborted", "in_doubt", "lost", "revoked", "retried", "blocked", "waiting", "resumed"]
+    reported = [
+        "committed",
+        "aborted",
+        "in_doubt",
+        "lost",
+        "revoked",
+        "retried",
+        "blocked",
+        "waiting",
+        "resumed",
+    ]
     failed = ["Retriable", "Abortable", "InDoubt", "Blocked", "DiskFull", "Fenced"]
-    befell = [kind for kind in FaultClass if kind is not FaultClass.ERROR]
+    other_faults = [kind for kind in FaultClass if kind is not FaultClass.ERROR]
     moments = [f"{moment} {call}" for call in calls for moment in ("before", "after")]
-    assert not [what for what in (*befell, *failed, *told, *moments) if not score[what]]
+    assert not [what for what in (*other_faults, *failed, *reported, *moments) if not score[what]]

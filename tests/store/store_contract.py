@@ -1,4 +1,4 @@
-"""What every store promises: a suite that each passes."""
+"""The contract of a store: a suite that every store passes."""
 
 from abc import ABC, abstractmethod
 
@@ -10,7 +10,7 @@ AT = Checkpoint(changelog_offset=7, input_offset=3)
 
 
 class StoreContract(ABC):
-    """Subclasses say how a store is opened; opening again sees what the last one left."""
+    """Subclasses say how a store is opened; opening again sees what the last one wrote."""
 
     @abstractmethod
     def open(self) -> Store: ...
@@ -51,6 +51,12 @@ class StoreContract(ABC):
         store = self.open()
         store.write({b"b": b"2", b"a": b"1", b"zz": b"3"}, AT)
         assert list(store.items()) == [(b"a", b"1"), (b"b", b"2"), (b"zz", b"3")]
+
+    def test_key_may_start_with_any_byte_but_nul(self) -> None:
+        store, keys = self.open(), [bytes([byte]) for byte in (1, 32, 48, 65, 96, 97, 123, 255)]
+        store.write(dict.fromkeys(keys, b"1"), AT)
+        store.close()
+        assert [key for key, _ in self.open().items()] == keys
 
     def test_closing_twice_is_harmless(self) -> None:
         store = self.open()

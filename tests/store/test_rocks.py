@@ -19,7 +19,7 @@ from stream.ports import Checkpoint, Store
 from stream.store.rocks import Corrupt, RocksStore, RocksStores, StoreIdentity, read_copy
 from stream.worker.clock import SystemClock
 
-IDENTITY = StoreIdentity("cluster", "input", "count", "dictionary")
+IDENTITY = StoreIdentity("cluster", "input", "count", "digest")
 
 
 class TestRocksStore(StoreContract):
@@ -53,7 +53,18 @@ def stores(folder: Path, watching: Watching, identity: StoreIdentity = IDENTITY)
     return RocksStores(folder, identity, SystemClock(), watching)
 
 
-@pytest.mark.parametrize("field", ["cluster_id", "input_topic_id", "count_topic_id", "dictionary", "format"])
+def test_identity_is_written_as_by_earlier_versions(tmp_path: Path) -> None:
+    """Otherwise an upgrade would set every store aside."""
+    store = stores(tmp_path, Watching()).open(3)
+    assert store.identity == (
+        b'{"cluster_id":"cluster","count_topic_id":"count","dictionary":"digest","format":1,'
+        b'"input_topic_id":"input"}'
+    )
+    store.close()
+    assert read_copy(tmp_path / "partition-3")[0] == IDENTITY
+
+
+@pytest.mark.parametrize("field", ["cluster_id", "input_topic_id", "count_topic_id", "digest", "format"])
 def test_a_store_of_another_identity_is_set_aside_and_kept(tmp_path: Path, field: str) -> None:
     watching = Watching()
     first = stores(tmp_path, watching).open(3)

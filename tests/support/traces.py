@@ -197,7 +197,7 @@ class Trace:
                 members = [member for member in stage.members if member]
                 wrong = [how for member in members if (how := member.turn())]
                 assert not wrong, wrong
-                owned = [len(member.owned) for member in members if not member.unstarted]
+                owned = [len(member.owned) for member in members if not member.paused]
                 return sorted(owned) if sum(owned) == self._partitions else []
 
             return ask
@@ -271,7 +271,7 @@ class Trace:
             place = self._stages.index(stage)
             stayed = set(range(self._partitions)) - moved[place]
             chosen = moved[place] | stayed if moved_too else stayed
-            sent = dict.fromkeys(chosen, CommittedOffset(0, counted=False))
+            sent = dict.fromkeys(chosen, CommittedOffset(0, has_totals=False))
             sink = _of(stage.sinks[sink_number])
             how = _outcome(lambda: _send(sink, before[place], sent))
             return how + _outcome(sink.abort)
@@ -295,7 +295,7 @@ class Trace:
             sink.produce(
                 [OutputRecord(stage.world.names.results, record.partition, record.key, record.value)]
             )
-            ends[record.partition] = CommittedOffset(record.offset + 1, counted=True)
+            ends[record.partition] = CommittedOffset(record.offset + 1, has_totals=True)
         for partition in sorted(ends):
             sink.produce_changelog(partition, {b"act": b"%d" % ends[partition].offset}, [("h", b"1")])
         stage.world.flush(sink)

@@ -218,7 +218,7 @@ class Member:
     world: World
     source: Source
     owned: set[int] = field(default_factory=set)
-    unstarted: set[int] = field(default_factory=set)
+    paused: set[int] = field(default_factory=set)
     records: list[InputRecord] = field(default_factory=list)
 
     def join(self) -> None:
@@ -226,26 +226,26 @@ class Member:
 
     def assigned(self, partitions: Sequence[int]) -> None:
         self.owned.update(partitions)
-        self.unstarted.update(partitions)
+        self.paused.update(partitions)
 
     def revoked(self, partitions: Sequence[int]) -> None:
         self.owned.difference_update(partitions)
-        self.unstarted.difference_update(partitions)
+        self.paused.difference_update(partitions)
         self.records = [record for record in self.records if record.partition not in partitions]
 
     def lost(self, partitions: Sequence[int]) -> None:
         self.revoked(partitions)
 
     def turn(self) -> str:
-        """Poll once, and start what can be; return what went wrong."""
+        """Poll once, and resume the partitions that can be resumed; return the error."""
         try:
             batch = self.source.poll_batch(0.1)
             if batch.records:
                 self.records += batch.records
-            for partition in sorted(self.unstarted):
-                found = self.source.committed([partition])[partition]
-                self.source.start(partition, 0 if found is None else found.offset)
-                self.unstarted.discard(partition)
+            for partition in sorted(self.paused):
+                committed = self.source.committed([partition])[partition]
+                self.source.resume_from(partition, 0 if committed is None else committed.offset)
+                self.paused.discard(partition)
         except Retriable:
             return ""
         except StreamError as error:
@@ -253,11 +253,11 @@ class Member:
         return ""
 
     def has(self) -> tuple[tuple[int, int, bytes | None], ...]:
-        """What it was given and has not committed: partition, offset, value."""
+        """Return what it received and has not committed: partition, offset, value."""
         return tuple(sorted((r.partition, r.offset, r.value) for r in self.records))
 
     def leave(self) -> None:
         self.source.close()
         self.owned.clear()
-        self.unstarted.clear()
+        self.paused.clear()
         self.records.clear()

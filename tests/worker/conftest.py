@@ -13,7 +13,7 @@ def counted() -> FakePipeline:
     The totals are act 3, dgo 1, eilnst 1, aet 1, in 6 changelog records.
     """
     pipeline = FakePipeline()
-    worker = FakeProcess(pipeline.cluster, pipeline.names, pipeline.index)
+    worker = FakeProcess(pipeline.cluster, pipeline.names, pipeline.fold)
     for text in TEXTS:
         pipeline.submit(text)
         pipeline.drain(worker)

@@ -1,7 +1,8 @@
 import pytest
 
+from stream.errors import Refused
 from stream.store.memory import MemoryDisk, MemoryStore
-from stream.testing.observer import FakeObserver
+from stream.testing.anagrams import anagram_fold
 from stream.worker.assignment import Assignment, Partition, PartitionState
 
 LEGAL = {
@@ -29,58 +30,57 @@ def test_legal_move_is_made(before: PartitionState, after: PartitionState) -> No
     assert partition.state is after
 
 
-@pytest.mark.parametrize("how", ["revoked", "lost"])
-def test_partition_that_goes_has_its_store_closed(how: str) -> None:
-    observer, closed, disk = FakeObserver(), list[int](), MemoryDisk()
-    assignment = Assignment(observer, closed.append)
-    assignment.assigned([0, 1])
+def test_removed_partition_has_its_store_closed() -> None:
+    disk, assignment = MemoryDisk(), Assignment()
+    assignment.add(0)
+    assignment.add(1)
     assignment[1].store = MemoryStore(disk)
-    getattr(assignment, how)([1])
+    assignment.remove(1)
     assert not disk.in_use
-    assert closed == [1]
     assert [partition.number for partition in assignment] == [0]
-    assert observer.events == [("assigned", [0, 1]), (how, [1])]
 
 
-def test_partition_never_had_goes_without_a_word() -> None:
-    closed = list[int]()
-    assignment = Assignment(FakeObserver(), closed.append)
-    assignment.lost([7])
-    assert not closed
+def test_partition_that_is_not_owned_is_removed_silently() -> None:
+    Assignment().remove(7)
 
 
-def test_partition_assigned_twice_begins_anew() -> None:
-    closed, disk = list[int](), MemoryDisk()
-    assignment = Assignment(FakeObserver(), closed.append)
-    assignment.assigned([1])
-    assignment[1].store = MemoryStore(disk)
-    assignment[1].move(PartitionState.RUNNING)
-    assignment.assigned([1])
-    assert closed == [1]
-    assert not disk.in_use
-    assert assignment[1].state is PartitionState.RESTORING
-    assert assignment[1].store is None
-
-
-def test_only_running_partitions_are_worked_on() -> None:
-    assignment = Assignment(FakeObserver(), lambda _: None)
-    assignment.assigned([0, 1])
-    for partition in assignment:
-        partition.store = MemoryStore(MemoryDisk())
-    assert not assignment.settled()
+def test_only_running_partitions_have_stores_to_work_on() -> None:
+    assignment = Assignment()
+    for number in (0, 1):
+        assignment.add(number)
+        assignment[number].store = MemoryStore(MemoryDisk())
+    assert not assignment.is_settled()
     assignment[0].move(PartitionState.RUNNING)
     assert list(assignment.running()) == [0]
     assignment[1].move(PartitionState.RUNNING)
-    assert assignment.settled()
+    assert assignment.is_settled()
 
 
-def test_close_gives_all_up() -> None:
-    closed, disks = list[int](), [MemoryDisk(), MemoryDisk()]
-    assignment = Assignment(FakeObserver(), closed.append)
-    assignment.assigned([0, 1])
-    for partition, disk in zip(assignment, disks, strict=True):
-        partition.store = MemoryStore(disk)
+def test_close_gives_all_partitions_up() -> None:
+    assignment, disks = Assignment(), [MemoryDisk(), MemoryDisk()]
+    for number, disk in enumerate(disks):
+        assignment.add(number)
+        assignment[number].store = MemoryStore(disk)
     assignment.close()
-    assert closed == [0, 1]
     assert not any(disk.in_use for disk in disks)
     assert not list(assignment)
+
+
+def test_totals_are_loaded_once_while_the_partition_runs() -> None:
+    disk, fold, assignment = MemoryDisk(), anagram_fold(), Assignment()
+    assignment.add(0)
+    partition = assignment[0]
+    partition.store = MemoryStore(disk)
+    partition.move(PartitionState.RUNNING)
+    totals = partition.load_totals(fold)
+    assert partition.load_totals(fold) is totals
+    assert assignment.totals() == {0: totals}
+    partition.move(PartitionState.RESTORING)
+    assert partition.load_totals(fold) is not totals
+
+
+def test_store_with_totals_that_no_worker_writes_is_refused() -> None:
+    disk = MemoryDisk({b"not in the dictionary": b"1"})
+    partition = Partition(0, PartitionState.RUNNING, MemoryStore(disk))
+    with pytest.raises(Refused, match="no worker writes"):
+        partition.load_totals(anagram_fold())

@@ -1,17 +1,18 @@
-"""The worker's turns, and its life from `run` to its end."""
+"""The passes of the loop, and a worker's life from `run` to its end."""
 
 import pytest
 
 from stream.core.records import InputRecord, OutputRecord
 from stream.errors import Abortable, Fatal, Fenced, InDoubt, Retriable
-from stream.ports import Committed
+from stream.events import Committed
 from stream.store.memory import MemoryDisk
 from stream.testing.cluster import FakeCluster
 from stream.testing.faults import DiskFull, Faults, Moment
 from stream.testing.pipeline import FakePipeline
 from stream.testing.process import FakeProcess, Tuning
 from stream.testing.sink import FakeSink
-from stream.worker import processing as process
+from stream.worker import processing
+from stream.worker.assignment import PartitionState
 from stream.worker.loop import LOST_AFTER_S
 
 
@@ -26,7 +27,7 @@ class Bench:
         self.process = FakeProcess(
             self.pipeline.cluster,
             self.pipeline.names,
-            self.pipeline.index,
+            self.pipeline.fold,
             faults=self.faults,
             disks=self.disks,
             tuning=tuning,
@@ -39,9 +40,9 @@ class Bench:
     def drain(self) -> None:
         self.pipeline.drain(self.process)
 
-    def run(self, turns: int) -> None:
-        left = iter(range(turns))
-        self.process.worker.run(lambda: next(left, None) is None)
+    def run(self, passes: int) -> None:
+        remaining = iter(range(passes))
+        self.process.worker.run(lambda: next(remaining, None) is None)
 
     def stored(self, partition: int = 0) -> dict[bytes, bytes]:
         return self.disks[partition].totals
@@ -50,14 +51,14 @@ class Bench:
 def test_run_works_until_it_is_asked_to_stop() -> None:
     bench = Bench()
     bench.pipeline.submit("cat")
-    bench.run(turns=10)
+    bench.run(passes=10)
     assert bench.pipeline.totals() == {"act": 1}
     assert bench.process.observer.names()[0] == "started"
 
 
 def test_run_ends_with_nothing_open_and_nothing_owned() -> None:
     bench = Bench()
-    bench.run(turns=10)
+    bench.run(passes=10)
     assert not bench.pipeline.group.owners()
     assert not bench.disks[0].in_use
     assert not bench.process.sink.is_ready
@@ -66,17 +67,17 @@ def test_run_ends_with_nothing_open_and_nothing_owned() -> None:
 
 def test_run_gets_its_producer_before_it_joins_the_group() -> None:
     bench = Bench()
-    bench.faults.plan("sink.reset_producer", Moment.BEFORE, Retriable("away"))
+    bench.faults.plan("sink.reset_producer", Moment.BEFORE, Retriable("unavailable"))
     joined = list[str | None]()
     bench.faults.plan("sink.reset_producer", Moment.AFTER, lambda: joined.append(bench.process.source.member))
-    bench.run(turns=5)
+    bench.run(passes=5)
     assert joined == [None]
     assert bench.process.observer.names()[:3] == ["waiting", "resumed", "started"]
 
 
-def test_run_that_is_stopped_at_once_never_joins() -> None:
+def test_run_that_is_stopped_at_once_never_joins_the_group() -> None:
     bench = Bench()
-    bench.run(turns=0)
+    bench.run(passes=0)
     assert "started" not in bench.process.observer.names()
     assert not bench.pipeline.group.epoch
 
@@ -86,7 +87,7 @@ def test_fatal_error_leaves_the_group_and_closes_the_stores() -> None:
     bench.pipeline.submit("cat")
     bench.faults.plan("store.write", Moment.BEFORE, DiskFull("injected"))
     with pytest.raises(Fatal):
-        bench.run(turns=20)
+        bench.run(passes=20)
     assert not bench.pipeline.group.owners()
     assert not bench.disks[0].in_use
 
@@ -102,33 +103,33 @@ def test_partitions_are_counted_apart() -> None:
     assert [result["source"]["partition"] for result in bench.pipeline.results(1)] == [1]
 
 
-def test_one_transaction_is_told_in_figures() -> None:
+def test_transaction_is_reported_in_figures() -> None:
     bench = Bench()
     bench.drain()
     for value in ("cat dog xyzzy", None, "cat"):
         bench.pipeline.submit(value)
-    bench.process.turn()
+    bench.process.run_once()
     (what,) = bench.process.observer.of("committed")
     assert isinstance(what, Committed)
-    assert (what.records, what.words, what.results, what.changes) == (3, 4, 2, 2)
+    assert (what.records, what.items, what.results, what.changes) == (3, 4, 2, 2)
     assert what.rejected == {"null-value": 1}
     assert what.offsets == {0: 3}
 
 
-def test_committed_offset_says_whether_totals_stand_behind_it() -> None:
+def test_committed_offset_says_whether_records_before_it_were_counted() -> None:
     bench = Bench()
-    counted = list[bool]()
+    has_totals = list[bool]()
     for value in (None, "cat", None):
         bench.pipeline.submit(value)
         bench.drain()
-        at = bench.pipeline.group.committed([0])[0]
-        assert at is not None
-        counted.append(at.counted)
-    assert counted == [False, True, True]
+        committed = bench.pipeline.group.committed([0])[0]
+        assert committed is not None
+        has_totals.append(committed.has_totals)
+    assert has_totals == [False, True, True]
 
 
 @pytest.mark.parametrize("call", ["sink.begin", "sink.produce", "sink.send_offsets", "sink.commit"])
-def test_aborted_batch_is_done_again(call: str) -> None:
+def test_aborted_batch_is_processed_again(call: str) -> None:
     bench = Bench()
     bench.drain()
     bench.faults.plan(call, Moment.BEFORE, Abortable("injected"))
@@ -140,7 +141,7 @@ def test_aborted_batch_is_done_again(call: str) -> None:
 
 
 @pytest.mark.parametrize("moment", Moment)
-def test_batch_in_doubt_counts_once_whichever_way_it_went(moment: Moment) -> None:
+def test_batch_in_doubt_is_counted_once_whatever_its_outcome(moment: Moment) -> None:
     bench = Bench()
     bench.drain()
     bench.faults.plan("sink.commit", moment, InDoubt("injected"))
@@ -161,7 +162,7 @@ def test_doubt_restores_only_the_tail() -> None:
     assert bench.process.observer.of("restored")[-1] == (0, 1, 2)
 
 
-def test_rebalance_behind_our_back_aborts() -> None:
+def test_rebalance_that_the_worker_has_not_seen_aborts() -> None:
     bench = Bench(classic=True)
     bench.drain()
     bench.faults.plan("sink.send_offsets", Moment.BEFORE, bench.pipeline.group.rebalance)
@@ -171,14 +172,14 @@ def test_rebalance_behind_our_back_aborts() -> None:
     assert bench.stored() == {b"act": b"1"}
 
 
-def test_batch_that_took_longer_than_the_group_waits_is_not_committed() -> None:
+def test_batch_that_takes_longer_than_the_poll_interval_is_not_committed() -> None:
     bench = Bench()
     bench.drain()
     begun = list[str]()
     bench.faults.plan("sink.begin", Moment.BEFORE, lambda: begun.append("begun"))
     bench.pipeline.submit("cat")
     bench.slow_s = LOST_AFTER_S + 1.0
-    bench.process.turn()
+    bench.process.run_once()
     assert not begun
     assert bench.process.observer.names()[-1] == "aborted"
     bench.slow_s = 0.0
@@ -186,12 +187,12 @@ def test_batch_that_took_longer_than_the_group_waits_is_not_committed() -> None:
     assert bench.stored() == {b"act": b"1"}
 
 
-def test_slow_machine_commits_what_it_has_counted_in_time_and_the_rest_after(
+def test_slow_machine_commits_what_it_processed_in_time_and_the_rest_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Else its transaction would time out, and the same batch would come again for ever."""
-    monkeypatch.setattr(process, "STEP", 2)
-    bench = Bench(partitions=2, tuning=Tuning(counting_s_max=0.0))
+    """Otherwise its transaction would time out, and the same batch would come again for ever."""
+    monkeypatch.setattr(processing, "CHUNK_RECORDS", 2)
+    bench = Bench(partitions=2, tuning=Tuning(processing_s_max=0.0))
     for number in range(10):
         bench.pipeline.submit("cat", partition=number % 2)
     bench.drain()
@@ -201,11 +202,11 @@ def test_slow_machine_commits_what_it_has_counted_in_time_and_the_rest_after(
     assert bench.pipeline.totals() == bench.pipeline.totals(1) == {"act": 5}
 
 
-def test_partitions_are_counted_in_turn_so_that_none_starves_where_time_is_short(
+def test_partitions_take_turns_so_that_none_starves_when_time_is_short(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(process, "STEP", 1)
-    bench = Bench(partitions=2, tuning=Tuning(counting_s_max=3.5))
+    monkeypatch.setattr(processing, "CHUNK_RECORDS", 1)
+    bench = Bench(partitions=2, tuning=Tuning(processing_s_max=3.5))
     produce = FakeSink.produce
 
     def slow(self: FakeSink, records: list[OutputRecord]) -> None:
@@ -220,7 +221,7 @@ def test_partitions_are_counted_in_turn_so_that_none_starves_where_time_is_short
     assert first.offsets == {0: 2, 1: 2}
 
 
-def test_worker_whose_id_was_taken_stops() -> None:
+def test_worker_whose_transactional_id_was_taken_stops() -> None:
     bench = Bench()
     bench.drain()
     FakeSink(
@@ -232,21 +233,21 @@ def test_worker_whose_id_was_taken_stops() -> None:
     assert bench.pipeline.committed() == [0]
 
 
-def test_surroundings_that_are_away_are_waited_for_and_told_once() -> None:
+def test_reason_to_wait_is_reported_once() -> None:
     bench = Bench()
     bench.drain()
     for _ in range(3):
-        bench.faults.plan("source.poll_batch", Moment.BEFORE, Retriable("away"))
+        bench.faults.plan("source.poll_batch", Moment.BEFORE, Retriable("unavailable"))
     bench.pipeline.submit("cat")
     bench.drain()
     assert bench.process.observer.names().count("waiting") == 1
     assert bench.stored() == {b"act": b"1"}
 
 
-def test_surroundings_that_are_back_are_told() -> None:
+def test_end_of_a_wait_is_reported() -> None:
     bench = Bench()
     bench.drain()
-    bench.faults.plan("source.poll_batch", Moment.BEFORE, Retriable("away"))
+    bench.faults.plan("source.poll_batch", Moment.BEFORE, Retriable("unavailable"))
     bench.pipeline.submit("cat")
     bench.drain()
     names = bench.process.observer.names()
@@ -259,21 +260,70 @@ def test_partition_moves_to_a_worker_that_joins() -> None:
         bench.pipeline.submit("cat", partition)
     bench.drain()
     joining = FakeProcess(
-        bench.pipeline.cluster, bench.pipeline.names, bench.pipeline.index, instance="worker-1"
+        bench.pipeline.cluster, bench.pipeline.names, bench.pipeline.fold, instance="worker-1"
     )
     for partition in (0, 1):
         bench.pipeline.submit("dog", partition)
     bench.pipeline.drain(bench.process, joining)
-    assert list(joining.worker.assignment.running()) == [1]
+    assert list(joining.assignment.running()) == [1]
     assert bench.process.observer.of("revoked") == [[1]]
     assert not bench.disks[1].in_use
     assert bench.pipeline.totals(1) == {"act": 1, "dgo": 1}
 
 
-def test_batch_is_bounded_and_nothing_is_left_out() -> None:
+def test_batch_is_bounded_and_no_record_is_left_out() -> None:
     bench = Bench(tuning=Tuning(batch_records_max=3))
     for _ in range(10):
         bench.pipeline.submit("cat")
     bench.drain()
     sizes = [what.records for what in bench.process.observer.of("committed") if isinstance(what, Committed)]
     assert sizes == [3, 3, 3, 1]
+
+
+def test_defect_in_processing_ends_the_worker_and_nothing_of_the_batch_is_visible() -> None:
+    bench = Bench()
+    bench.drain()
+    bench.faults.plan("sink.produce", Moment.BEFORE, RuntimeError("a defect"))
+    bench.pipeline.submit("cat")
+    with pytest.raises(RuntimeError, match="a defect"):
+        bench.run(passes=20)
+    assert not bench.pipeline.results()
+    assert not bench.pipeline.group.owners()
+    assert not bench.disks[0].in_use
+
+
+def test_lost_partition_is_restored_again_by_its_next_owner() -> None:
+    """The group removed a worker that stood still; it comes back as another member."""
+    bench = Bench()
+    bench.pipeline.submit("cat")
+    bench.drain()
+    bench.process.pause()
+    bench.pipeline.cluster.clock.advance(60.0)
+    bench.process.resume()
+    bench.pipeline.submit("cat")
+    bench.drain()
+    assert bench.process.observer.of("lost") == [[0]]
+    assert bench.stored() == {b"act": b"2"}
+
+
+def test_partition_that_is_assigned_twice_is_restored_again() -> None:
+    """Its loss was not reported."""
+    bench = Bench()
+    bench.pipeline.submit("cat")
+    bench.drain()
+    bench.process.worker.assigned([0])
+    partition = bench.process.assignment[0]
+    assert (partition.state, partition.store) == (PartitionState.RESTORING, None)
+    assert not bench.disks[0].in_use
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_partition_that_goes_is_no_longer_restored(*, lost: bool) -> None:
+    bench = Bench()
+    for _ in range(3):
+        bench.process.run_once()
+    assert list(bench.process.assignment)
+    (bench.process.worker.lost if lost else bench.process.worker.revoked)([0])
+    assert not list(bench.process.assignment)
+    assert not bench.process.restorer._opening.keys() | bench.process.restorer._reading.keys()
+    assert bench.process.observer.of("lost" if lost else "revoked") == [[0]]

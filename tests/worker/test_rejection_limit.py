@@ -10,7 +10,7 @@ LIMIT = 5
 
 def worker_of(pipeline: FakePipeline, batch_records_max: int, faults: Faults | None = None) -> FakeProcess:
     tuning = Tuning(batch_records_max=batch_records_max, rejected_in_a_row_max=LIMIT)
-    return FakeProcess(pipeline.cluster, pipeline.names, pipeline.index, tuning=tuning, faults=faults)
+    return FakeProcess(pipeline.cluster, pipeline.names, pipeline.fold, tuning=tuning, faults=faults)
 
 
 def test_batch_that_trips_the_limit_commits_nothing() -> None:

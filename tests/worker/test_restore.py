@@ -11,7 +11,7 @@ from stream.testing.log import PartitionLog
 from stream.testing.pipeline import FakePipeline
 from stream.testing.process import FakeProcess, Tuning
 from stream.testing.sink import FakeSink
-from stream.worker.loop import BUSY_WAIT_S, IDLE_WAIT_S
+from stream.worker.loop import BUSY_POLL_S, IDLE_POLL_S
 
 TEXTS = 4  # that `counted` has counted
 TOTALS = {"act": 3, "dgo": 1, "eilnst": 1, "aet": 1}
@@ -20,7 +20,7 @@ TOTALS = {"act": 3, "dgo": 1, "eilnst": 1, "aet": 1}
 def worker_of(
     pipeline: FakePipeline, disks: dict[int, MemoryDisk] | None = None, faults: Faults | None = None
 ) -> FakeProcess:
-    return FakeProcess(pipeline.cluster, pipeline.names, pipeline.index, disks=disks, faults=faults)
+    return FakeProcess(pipeline.cluster, pipeline.names, pipeline.fold, disks=disks, faults=faults)
 
 
 def changelog(pipeline: FakePipeline) -> PartitionLog:
@@ -28,7 +28,7 @@ def changelog(pipeline: FakePipeline) -> PartitionLog:
 
 
 def totals(worker: FakeProcess) -> dict[str, int]:
-    return {key.decode(): int(value) for key, value in worker.worker.assignment.running()[0].items()}
+    return {key.decode(): int(value) for key, value in worker.assignment.running()[0].items()}
 
 
 def restored(pipeline: FakePipeline, disks: dict[int, MemoryDisk] | None = None) -> FakeProcess:
@@ -130,11 +130,11 @@ def test_open_transaction_is_waited_for(counted: FakePipeline) -> None:
     sink = FakeSink(counted.cluster, counted.names, "another")
     sink.reset_producer()
     sink.begin()
-    sink.produce_changelog(0, {b"act": b"9"}, ProcessedOffset(4, counted.index.digest).headers())
+    sink.produce_changelog(0, {b"act": b"9"}, ProcessedOffset(4, counted.fold.digest).headers())
     worker = worker_of(counted)
     for _ in range(5):
-        worker.turn()
-    assert not worker.worker.assignment.running()
+        worker.run_once()
+    assert not worker.assignment.running()
     sink.abort()
     counted.drain(worker)
     assert totals(worker) == TOTALS
@@ -152,11 +152,11 @@ def test_offsets_of_an_open_transaction_are_waited_for(counted: FakePipeline) ->
     sink = FakeSink(counted.cluster, counted.names, "another")
     sink.reset_producer()
     sink.begin()
-    sink.send_offsets({0: CommittedOffset(1, counted=True)}, None)
+    sink.send_offsets({0: CommittedOffset(1, has_totals=True)}, None)
     worker = worker_of(counted)
     for _ in range(5):
-        worker.turn()
-    assert not worker.worker.assignment.running()
+        worker.run_once()
+    assert not worker.assignment.running()
     assert isinstance(worker.observer.of("waiting")[0], Retriable)
     sink.abort()
     counted.drain(worker)
@@ -171,7 +171,7 @@ def test_markers_of_one_transaction_may_come_apart(later: str) -> None:
     delays = iter([0.0, 0.0, 5.0] if later == "offsets" else [0.0, 5.0, 0.0])
     pipeline.cluster.coordinator.delay_s = lambda: next(delays)  # results, changelog, offsets
     pipeline.submit("cat")
-    worker.turn()
+    worker.run_once()
     assert worker.observer.names()[-1] == "committed"
     worker.worker.close()
     assert totals(restored(pipeline)) == {"act": 1}
@@ -198,9 +198,9 @@ def test_partition_that_the_count_topic_lacks_is_blocked_until_it_is_mended() ->
     pipeline.submit("dog", partition=1)
     worker = worker_of(pipeline)
     for _ in range(20):
-        worker.turn()
+        worker.run_once()
     assert pipeline.committed() == [1, 0]
-    assert list(worker.worker.assignment.running()) == [0]
+    assert list(worker.assignment.running()) == [0]
     assert {what[0] for what in worker.observer.of("blocked") if isinstance(what, tuple)} == {1}
     cluster.create(names.counts, 2)
     pipeline.drain(worker)
@@ -229,7 +229,7 @@ def test_partition_that_another_worker_had_meanwhile_is_restored_anew(counted: F
     """A worker that stood still within restore has facts of two times; that is no reason to refuse."""
     faults = Faults()
     slow = worker_of(counted, faults=faults)
-    other = FakeProcess(counted.cluster, counted.names, counted.index, instance="worker-1")
+    other = FakeProcess(counted.cluster, counted.names, counted.fold, instance="worker-1")
 
     def stand_still() -> None:
         slow.pause()
@@ -249,16 +249,16 @@ def test_restored_worker_that_has_nothing_to_do_waits(counted: FakePipeline) -> 
     """Its last step of restore read something; that is no reason to ask for records without a pause."""
     worker = restored(counted)
     before = counted.cluster.clock.monotonic()
-    worker.turn()
-    assert counted.cluster.clock.monotonic() - before >= IDLE_WAIT_S
+    worker.run_once()
+    assert counted.cluster.clock.monotonic() - before >= IDLE_POLL_S
 
 
 def test_restore_that_reads_does_not_wait_for_input(counted: FakePipeline) -> None:
     worker = FakeProcess(
-        counted.cluster, counted.names, counted.index, disks={}, tuning=Tuning(restore_records_max=1)
+        counted.cluster, counted.names, counted.fold, disks={}, tuning=Tuning(restore_records_max=1)
     )
-    while not worker.worker._restorer.heard:
-        worker.turn()
+    while not worker.restorer.received_records:
+        worker.run_once()
     before = counted.cluster.clock.monotonic()
-    worker.turn()
-    assert counted.cluster.clock.monotonic() - before < BUSY_WAIT_S
+    worker.run_once()
+    assert counted.cluster.clock.monotonic() - before < BUSY_POLL_S

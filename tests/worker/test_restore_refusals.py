@@ -13,7 +13,7 @@ from stream.testing.sink import FakeSink
 
 def refused(pipeline: FakePipeline, match: str) -> Refused:
     with pytest.raises(Refused, match=match) as caught:
-        pipeline.drain(FakeProcess(pipeline.cluster, pipeline.names, pipeline.index))
+        pipeline.drain(FakeProcess(pipeline.cluster, pipeline.names, pipeline.fold))
     assert caught.value.hint
     return caught.value
 
@@ -33,7 +33,7 @@ def test_totals_without_a_committed_offset_are_refused(counted: FakePipeline) ->
 
 
 def test_committed_offset_below_the_totals_is_refused(counted: FakePipeline) -> None:
-    counted.group.commit({0: CommittedOffset(2, counted=True)})
+    counted.group.commit({0: CommittedOffset(2, has_totals=True)})
     refused(counted, "is below")
 
 
@@ -60,17 +60,17 @@ def test_committed_offset_below_the_input_says_what_is_lost(counted: FakePipelin
 
 
 def test_committed_offset_beyond_the_input_is_refused(counted: FakePipeline) -> None:
-    counted.group.commit({0: CommittedOffset(9, counted=True)})
+    counted.group.commit({0: CommittedOffset(9, has_totals=True)})
     refused(counted, "beyond the end")
 
 
 @pytest.mark.parametrize("value", [b"not a total", b""])
 def test_changelog_that_no_worker_wrote_is_refused(counted: FakePipeline, value: bytes) -> None:
     counted.cluster.produce(counted.names.counts, 0, value, b"act")
-    refused(counted, "no worker wrote")
+    refused(counted, "no worker writes")
 
 
-def test_totals_without_a_bookmark_are_refused() -> None:
+def test_totals_without_a_processed_offset_are_refused() -> None:
     pipeline = FakePipeline()
     pipeline.cluster.produce(pipeline.names.counts, 0, b"7", b"act")
-    refused(pipeline, "no worker of this kind")
+    refused(pipeline, "totals that no worker writes")

@@ -1,42 +1,89 @@
-"""The transaction's ways out, on the fake cluster."""
+"""The exits of the transaction, on the fake cluster."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import pytest
 
-from stream.core.processed_offset import read_processed_offset
+from stream.core.fold import Changes
+from stream.core.processed_offset import ProcessedOffset, read_processed_offset
 from stream.core.records import OutputRecord
-from stream.errors import Abortable, Fatal, Fenced, InDoubt
-from stream.ports import Checkpoint, CommittedOffset
+from stream.errors import Abortable, Fatal, Fenced, InDoubt, TooManyRejections
+from stream.ports import Batch, Checkpoint, CommittedOffset
 from stream.store.memory import MemoryDisk
 from stream.testing.faults import Crashed, DiskFull, Faults, Moment
 from stream.testing.pipeline import FakePipeline
 from stream.testing.sink import FakeSink
 from stream.testing.stores import FakeStore
-from stream.worker.transaction import Staged, Work, transact
+from stream.worker.assignment import Assignment, PartitionState, StateUpdates
+from stream.worker.transaction import transact
 
 STEPS = ("sink.produce", "sink.produce_changelog", "sink.send_offsets", "sink.commit")
 TOTALS = {b"act": b"2", b"dgo": b"1"}
 
 
+class FixedTotals:
+    """Changed totals that were computed already."""
+
+    def __init__(self) -> None:
+        self.is_applied = False
+
+    @property
+    def changes(self) -> Changes:
+        return TOTALS
+
+    def apply(self) -> None:
+        self.is_applied = True
+
+
+class FixedProcessor:
+    """Two outcomes and two totals of partition 0, in two chunks."""
+
+    digest = "digest"
+
+    def __init__(self, pipeline: FakePipeline) -> None:
+        self.totals = FixedTotals()
+        self.failing: Exception | None = None  # raised while the second chunk is taken
+        self._names = pipeline.names
+
+    def process(self, _batch: Batch) -> Iterator[Sequence[OutputRecord]]:
+        yield [OutputRecord(self._names.results, 0, b"k", b"result")]
+        if self.failing is not None:
+            raise self.failing
+        yield [OutputRecord(self._names.dead_letters, 0, b"k", b"poison")]
+
+    def state_updates(self) -> StateUpdates:
+        return StateUpdates({0: CommittedOffset(5, has_totals=True)}, {0: self.totals}, {0: 1})
+
+    def forget(self, partition: int) -> None: ...
+
+
 @dataclass
 class Bench:
-    """A producer and one store, and the work they are given: two outcomes and two totals of partition 0."""
+    """A producer, one running partition with its store, and a processor."""
 
     pipeline: FakePipeline
     faults: Faults
     sink: FakeSink
     disk: MemoryDisk
-    store: FakeStore
-    work: Work
+    assignment: Assignment
+    processor: FixedProcessor
+    group_metadata: object
 
-    def transact(self) -> None:
-        transact(self.work, self.sink, {0: self.store})
+    def transact(self) -> StateUpdates:
+        chunks = self.processor.process(Batch())
+        return transact(chunks, self.group_metadata, self.processor, self.sink, self.assignment)
 
     def visible(self) -> list[bytes | None]:
         names = self.pipeline.names
         topics = (names.results, names.dead_letters, names.counts)
         return [record.value for topic in topics for _, record in self.pipeline.cluster.committed(topic, 0)]
+
+    @property
+    def is_state_untouched(self) -> bool:
+        partition = self.assignment[0]
+        in_memory = self.processor.totals.is_applied or partition.rejected_in_a_row
+        return self.disk == MemoryDisk(in_use=True) and not in_memory
 
 
 EVERYTHING = [b"result", b"poison", *TOTALS.values()]
@@ -44,63 +91,55 @@ EVERYTHING = [b"result", b"poison", *TOTALS.values()]
 
 @pytest.fixture
 def bench() -> Bench:
-    pipeline, faults = FakePipeline(), Faults()
-    names, cluster = pipeline.names, pipeline.cluster
-    sink = FakeSink(cluster, names, "id", faults)
+    pipeline, faults, disk = FakePipeline(), Faults(), MemoryDisk()
+    sink = FakeSink(pipeline.cluster, pipeline.names, "id", faults)
     sink.reset_producer()
-    disk = MemoryDisk()
-    work = Work(
-        steps=[
-            [OutputRecord(names.results, 0, b"k", b"result")],
-            [OutputRecord(names.dead_letters, 0, b"k", b"poison")],
-        ],
-        stage=lambda: Staged({0: TOTALS}, {0: CommittedOffset(5, counted=True)}),
-        group=pipeline.group.membership(pipeline.group.join()),
-        dictionary="digest",
-    )
-    return Bench(pipeline, faults, sink, disk, FakeStore(disk, faults), work)
+    assignment = Assignment()
+    assignment.add(0)
+    assignment[0].store = FakeStore(disk, faults)
+    assignment[0].move(PartitionState.RUNNING)
+    group_metadata = pipeline.group.membership(pipeline.group.join())
+    return Bench(pipeline, faults, sink, disk, assignment, FixedProcessor(pipeline), group_metadata)
 
 
-def test_commit_shows_everything_at_once_and_is_in_the_store(bench: Bench) -> None:
+def test_commit_makes_everything_visible_at_once_and_updates_the_state(bench: Bench) -> None:
     bench.transact()
     assert bench.visible() == EVERYTHING
-    assert bench.pipeline.group.committed([0]) == {0: CommittedOffset(5, counted=True)}
+    assert bench.pipeline.group.committed([0]) == {0: CommittedOffset(5, has_totals=True)}
     assert bench.disk.totals == TOTALS
     assert bench.disk.checkpoint == Checkpoint(changelog_offset=2, input_offset=5)
+    assert bench.processor.totals.is_applied
+    assert bench.assignment[0].rejected_in_a_row == 1
 
 
-def test_only_the_last_total_of_a_partition_says_what_they_stand_for(bench: Bench) -> None:
+def test_only_the_last_total_of_a_partition_says_how_far_they_go(bench: Bench) -> None:
     bench.transact()
     counts = bench.pipeline.cluster.committed(bench.pipeline.names.counts, 0)
-    bookmarks = [read_processed_offset(record.headers) for _, record in counts]
-    assert bookmarks[0] is None
-    assert bookmarks[1] is not None
-    assert (bookmarks[1].input_offset, bookmarks[1].dictionary) == (5, "digest")
+    processed = [read_processed_offset(record.headers) for _, record in counts]
+    assert processed == [None, ProcessedOffset(5, "digest")]
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_abort_shows_nothing_and_leaves_the_store_alone(bench: Bench, step: str) -> None:
+def test_abort_makes_nothing_visible_and_leaves_the_state_untouched(bench: Bench, step: str) -> None:
     bench.faults.plan(step, Moment.BEFORE, Abortable("injected"))
     with pytest.raises(Abortable):
         bench.transact()
     assert not bench.visible()
     assert bench.pipeline.cluster.coordinator.is_settled()
     assert bench.pipeline.committed() == [0]
-    assert bench.disk == MemoryDisk(in_use=True)
+    assert bench.is_state_untouched
 
 
-def test_what_may_not_be_committed_is_aborted_before_the_worker_stops(bench: Bench) -> None:
-    def refuse() -> Staged:
-        raise Fatal("too many rejections in a row")
-
+def test_batch_that_must_not_be_committed_is_aborted_before_the_worker_stops(bench: Bench) -> None:
+    bench.processor.failing = TooManyRejections("too many rejections in a row", "a hint")
     with pytest.raises(Fatal, match="in a row"):
-        transact(replace(bench.work, stage=refuse), bench.sink, {0: bench.store})
+        bench.transact()
     assert not bench.visible()
-    assert bench.pipeline.cluster.coordinator.is_settled(), "or readers would wait for it"
-    assert bench.disk == MemoryDisk(in_use=True)
+    assert bench.pipeline.cluster.coordinator.is_settled(), "readers would wait for an open transaction"
+    assert bench.is_state_untouched
 
 
-def test_same_work_commits_after_an_abort(bench: Bench) -> None:
+def test_same_batch_commits_after_an_abort(bench: Bench) -> None:
     bench.faults.plan("sink.send_offsets", Moment.AFTER, Abortable("injected"))
     with pytest.raises(Abortable):
         bench.transact()
@@ -123,27 +162,27 @@ def test_failed_abort_is_in_doubt(bench: Bench) -> None:
     with pytest.raises(InDoubt):
         bench.transact()
     assert not bench.visible()
-    assert bench.disk == MemoryDisk(in_use=True)
+    assert bench.is_state_untouched
 
 
 @pytest.mark.parametrize("step", ["sink.begin", *STEPS])
 @pytest.mark.parametrize("moment", Moment)
-def test_doubt_is_not_aborted_and_leaves_the_store_alone(bench: Bench, step: str, moment: Moment) -> None:
+def test_doubt_is_not_aborted_and_leaves_the_state_untouched(bench: Bench, step: str, moment: Moment) -> None:
     bench.faults.plan(step, moment, InDoubt("injected"))
     with pytest.raises(InDoubt):
         bench.transact()
     was_committed = (step, moment) == ("sink.commit", Moment.AFTER)
     assert bench.visible() == (EVERYTHING if was_committed else [])
-    assert bench.disk == MemoryDisk(in_use=True)
+    assert bench.is_state_untouched
 
 
 @pytest.mark.parametrize("step", ["sink.begin", *STEPS, "store.write"])
 @pytest.mark.parametrize("moment", Moment)
-def test_crash_shows_all_or_nothing(bench: Bench, step: str, moment: Moment) -> None:
+def test_crash_makes_all_or_nothing_visible(bench: Bench, step: str, moment: Moment) -> None:
     bench.faults.plan(step, moment, Crashed(step))
     with pytest.raises(Crashed):
         bench.transact()
-    bench.pipeline.cluster.clock.advance(60.0)  # an open transaction ends
+    bench.pipeline.cluster.clock.advance(60.0)  # an open transaction times out
     was_committed = step == "store.write" or (step, moment) == ("sink.commit", Moment.AFTER)
     assert bench.visible() == (EVERYTHING if was_committed else [])
     assert bench.pipeline.committed() == [5 if was_committed else 0]
@@ -155,10 +194,10 @@ def test_transaction_that_outlives_its_timeout_is_in_doubt(bench: Bench) -> None
     with pytest.raises(InDoubt):
         bench.transact()
     assert not bench.visible()
-    assert bench.disk == MemoryDisk(in_use=True)
+    assert bench.is_state_untouched
 
 
-def test_producer_whose_id_was_taken_is_fenced(bench: Bench) -> None:
+def test_producer_whose_id_another_one_took_is_fenced(bench: Bench) -> None:
     other = FakeSink(bench.pipeline.cluster, bench.pipeline.names, "id")
     bench.faults.plan("sink.commit", Moment.BEFORE, other.reset_producer)
     with pytest.raises(Fenced):
@@ -166,10 +205,10 @@ def test_producer_whose_id_was_taken_is_fenced(bench: Bench) -> None:
     assert not bench.visible()
 
 
-def test_full_disk_stops_after_the_commit(bench: Bench) -> None:
+def test_full_disk_stops_the_worker_after_the_commit(bench: Bench) -> None:
     bench.faults.plan("store.write", Moment.BEFORE, DiskFull("injected"))
     with pytest.raises(Fatal):
         bench.transact()
     assert bench.visible() == EVERYTHING
     assert bench.pipeline.committed() == [5]
-    assert bench.disk == MemoryDisk(in_use=True)
+    assert bench.is_state_untouched

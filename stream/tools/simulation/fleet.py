@@ -15,22 +15,22 @@ from stream.testing.pipeline import FakePipeline
 from stream.testing.process import FakeProcess, Tuning
 from stream.tools.simulation.auditor import Violation
 
-DEPTH_MAX = 4  # processes that are inside a call at the same time
+DEPTH_MAX = 4  # processes inside a call at the same time
 STEPS_SWITCHED_MAX = 4
 STEPS_PAUSED_MAX = 12
-DISK_LOST = 0.4  # of the restarts
-DOUBLED = 0.2  # of the pauses: the supervisor takes the process for dead
+DISK_LOST = 0.4  # share of the restarts
+DOUBLED = 0.2  # share of the pauses in which another process takes the instance over
 KILLED_WHILE_PAUSED = 0.2
 
 
 @dataclass(slots=True)
 class Weather:
-    """What the processes are exposed to.
+    """The faults that the processes are exposed to.
 
     Attributes:
-        rate: of the calls that a fault meets; 0 is calm.
+        rate: share of the calls with a fault; 0 is calm.
         weights: of the fault classes.
-        pause_s_max: how long a process is stopped at most.
+        pause_s_max: longest time that a process is stopped.
     """
 
     rate: float
@@ -39,20 +39,27 @@ class Weather:
 
 
 @dataclass(slots=True)
-class Surroundings:
-    """What goes on besides: called while a process is stopped, and told what happens."""
+class Hooks:
+    """What the simulation lets the fleet call.
+
+    Attributes:
+        meanwhile: called while a process is stopped.
+        disturb: called before each record is processed.
+        trace: called with an instance and an event.
+        score: number of each event.
+    """
 
     meanwhile: Callable[[], None]
     disturb: Callable[[InputRecord], None]
-    say: Callable[[str, str], None]
+    trace: Callable[[str, str], None]
     score: Counter[str] = field(default_factory=Counter)
 
 
 class Fleet:
-    """The processes, at most one of them running at any time; the others are inside a call, or waiting.
+    """The processes. At most one runs at any time; the others are inside a call, or waiting.
 
-    A process inside a call cannot be stepped; the fault hook of that call steps others. So whatever
-    others may do while it is slow, stopped or dead happens in the midst of its call.
+    A process inside a call cannot be stepped; the fault hook of that call steps others. So all that others
+    may do while it is slow, stopped or dead happens in the middle of its call.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what the processes share
@@ -61,14 +68,14 @@ class Fleet:
         tuning: Tuning,
         instances: int,
         weather: Weather,
-        surroundings: Surroundings,
+        hooks: Hooks,
         rng: random.Random,
     ) -> None:
         self._pipeline = pipeline
         self._tuning = tuning
         self._instances = [f"worker-{number}" for number in range(instances)]
         self._weather = weather
-        self._surroundings = surroundings
+        self._hooks = hooks
         self._rng = rng
         self._disks: dict[str, dict[int, MemoryDisk]] = {name: {} for name in self._instances}
         self._doubled: set[str] = set()
@@ -87,22 +94,22 @@ class Fleet:
                 self._start(instance, disk_lost=self._rng.random() < DISK_LOST)
 
     def step_another(self) -> None:
-        """Let one process that is not inside a call take a turn."""
+        """Run one pass of a process that is not inside a call."""
         others = [process for process in self._living if process not in self._inside]
         if others and self.depth < DEPTH_MAX:
             process = self._rng.choice(others)
-            self._within(process, process.turn)
+            self._within(process, process.run_once)
 
     def step_all(self) -> None:
-        """Let every process take a turn."""
+        """Run one pass of every process."""
         for process in list(self._living):
-            self._within(process, process.turn)
+            self._within(process, process.run_once)
 
     def stop_one(self) -> None:
         """Ask one process to stop."""
         if self._living:
             process = self._rng.choice(self._living)
-            self._say(process.instance, "asked to stop")
+            self._trace(process.instance, "asked to stop")
             self._within(process, partial(self._stop, process))
 
     def calm(self) -> None:
@@ -111,23 +118,23 @@ class Fleet:
 
     def is_settled(self) -> bool:
         """Whether every partition runs on one process."""
-        running = sorted(number for process in self._living for number in process.worker.assignment.running())
+        running = sorted(number for process in self._living for number in process.assignment.running())
         is_settled = all(process.is_settled() for process in self._living)
         return is_settled and running == list(range(self._pipeline.partitions))
 
     def stores(self) -> dict[int, Store]:
         """Return the stores of the running partitions."""
-        running = [process.worker.assignment.running() for process in self._living]
+        running = [process.assignment.running() for process in self._living]
         return {number: store for stores in running for number, store in stores.items()}
 
     def _start(self, instance: str, *, disk_lost: bool) -> None:
         if disk_lost:
             self._disks[instance] = {}
-        self._say(instance, "started, disk lost" if disk_lost else "started")
+        self._trace(instance, "started, disk lost" if disk_lost else "started")
         process = FakeProcess(
             self._pipeline.cluster,
             self._pipeline.names,
-            self._pipeline.index,
+            self._pipeline.fold,
             instance=instance,
             disks=self._disks[instance],
             faults=SeededFaults(
@@ -135,22 +142,22 @@ class Fleet:
                 lambda: self._weather.rate,
                 self._weather.weights,
                 lambda kind: self._surround(process, kind),
-                lambda call, moment, what: self._tell(instance, call, moment, what),
+                lambda call, moment, what: self._record(instance, call, moment, what),
             ),
             tuning=self._tuning,
-            disturb=self._surroundings.disturb,
+            disturb=self._hooks.disturb,
             rng=self._rng,
         )
         self._living.append(process)
 
     def _within(self, process: FakeProcess, action: Callable[[], None]) -> None:
-        """Let a process act; it may die of it."""
+        """Let a process act; it may die."""
         self._inside.append(process)
         try:
             self._survive(process, action)
         except Crashed as where:
             process.crash()
-            self._bury(process, f"crashed: {where}")
+            self._remove(process, f"crashed: {where}")
         finally:
             self._inside.pop()
 
@@ -162,21 +169,21 @@ class Fleet:
                 isinstance(why, Fenced) and process.instance in self._doubled
             ):
                 raise Violation(f"a worker ended: {type(why).__name__}: {why}") from why
-            self._surroundings.score[type(why).__name__] += 1
+            self._hooks.score[type(why).__name__] += 1
             process.worker.close()
-            self._bury(process, f"ended: {why}")
+            self._remove(process, f"ended: {why}")
 
     def _stop(self, process: FakeProcess) -> None:
         process.worker.close()
-        self._bury(process, "stopped")
+        self._remove(process, "stopped")
 
-    def _bury(self, process: FakeProcess, why: str) -> None:
-        self._say(process.instance, why)
-        self._surroundings.score.update(process.observer.names())
+    def _remove(self, process: FakeProcess, why: str) -> None:
+        self._trace(process.instance, why)
+        self._hooks.score.update(process.observer.names())
         self._living.remove(process)
 
     def _surround(self, process: FakeProcess, kind: FaultClass) -> None:
-        """Do what befalls a process from outside, while it is inside a call."""
+        """Carry out a fault from outside the process, while it is inside a call."""
         if kind is FaultClass.REBALANCE:
             self._pipeline.group.rebalance()
         elif kind is FaultClass.SWITCH:
@@ -193,17 +200,17 @@ class Fleet:
             self._doubled.add(process.instance)
             self._start(process.instance, disk_lost=True)
         for _ in range(self._rng.randint(0, STEPS_PAUSED_MAX)):
-            self._surroundings.meanwhile()
+            self._hooks.meanwhile()
             self.step_another()
         process.resume()
-        self._say(process.instance, "goes on")
+        self._trace(process.instance, "goes on")
         if self._rng.random() < KILLED_WHILE_PAUSED:
             raise Crashed("while it was stopped")
 
-    def _tell(self, instance: str, call: str, moment: Moment, what: str) -> None:
-        self._surroundings.score[what] += 1
-        self._surroundings.score[f"{moment} {call}"] += 1
-        self._say(instance, f"{what} {moment} {call}")
+    def _record(self, instance: str, call: str, moment: Moment, what: str) -> None:
+        self._hooks.score[what] += 1
+        self._hooks.score[f"{moment} {call}"] += 1
+        self._trace(instance, f"{what} {moment} {call}")
 
-    def _say(self, who: str, what: str) -> None:
-        self._surroundings.say(who, what)
+    def _trace(self, who: str, what: str) -> None:
+        self._hooks.trace(who, what)

@@ -8,22 +8,24 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import islice
 
+from stream.tools.simulation.anagram_workload import AnagramWorkload
 from stream.tools.simulation.simulation import Scale, Simulation
+from stream.tools.simulation.workload import MakeWorkload
 
 CHUNK = 50  # seeds of one task
-AHEAD = 3  # tasks that wait, for each process
-FAILURES_MAX = 10  # then it ends: each is a defect
+AHEAD = 3  # tasks that wait, per process
+FAILURES_MAX = 10  # then the run ends: each is a defect
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What seeds came to.
+    """The outcome of some seeds.
 
     Attributes:
-        seeds: how many ran.
-        seconds: that passed in them, on their own clocks.
-        score: what happened how often.
-        failed: seed -> what was broken, and the last that happened.
+        seeds: number that ran.
+        seconds: simulated time.
+        score: number of each event.
+        failed: seed -> the broken promise, and the last events.
     """
 
     seeds: int = 0
@@ -32,16 +34,18 @@ class Outcome:
     failed: dict[int, str] = field(default_factory=dict)
 
     def add(self, other: "Outcome") -> None:
-        """Add what other seeds came to."""
+        """Add the outcome of other seeds."""
         self.seeds += other.seeds
         self.seconds += other.seconds
         self.score += other.score
         self.failed |= other.failed
 
 
-def run_seed(seed: int, trace_lines: int | None = None) -> tuple[Simulation, str]:
-    """Run one; return it, and what was broken, with the trace, or nothing."""
-    simulation = Simulation(seed, Scale.drawn(seed), trace_lines=trace_lines)
+def run_seed(
+    seed: int, trace_lines: int | None = None, make_workload: MakeWorkload = AnagramWorkload
+) -> tuple[Simulation, str]:
+    """Run one seed; return the simulation and the broken promise with the trace, empty if all held."""
+    simulation = Simulation(seed, Scale.drawn(seed), make_workload=make_workload, trace_lines=trace_lines)
     try:
         simulation.run()
     except AssertionError as error:  # a Violation, or a fake that was used as no broker can be
@@ -49,10 +53,10 @@ def run_seed(seed: int, trace_lines: int | None = None) -> tuple[Simulation, str
     return simulation, ""
 
 
-def run_seeds(seeds: Sequence[int], processes: int, tell: Callable[[Outcome], None]) -> Outcome:
-    """Run them on so many processes; `tell` is called with what there is so far. Failures end it."""
+def run_seeds(seeds: Sequence[int], processes: int, on_progress: Callable[[Outcome], None]) -> Outcome:
+    """Run seeds on several processes; too many failures end the run early."""
     so_far = Outcome()
-    chunks = (seeds[at : at + CHUNK] for at in range(0, len(seeds), CHUNK))
+    chunks = (seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK))
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
         running = {pool.submit(_run_chunk, chunk) for chunk in islice(chunks, AHEAD * processes)}
@@ -60,7 +64,7 @@ def run_seeds(seeds: Sequence[int], processes: int, tell: Callable[[Outcome], No
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for task in done:
                 so_far.add(task.result())
-            tell(so_far)
+            on_progress(so_far)
             if len(so_far.failed) < FAILURES_MAX:
                 running |= {pool.submit(_run_chunk, chunk) for chunk in islice(chunks, len(done))}
     return so_far
@@ -77,5 +81,5 @@ def _run_chunk(seeds: Iterable[int]) -> Outcome:
 
 
 def cores() -> int:
-    """Return how many processes run at once here."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

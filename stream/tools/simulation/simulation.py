@@ -1,6 +1,6 @@
-"""Seeded simulation: real workers on the fake cluster in a storm of faults, then calm, then judgement.
+"""Seeded simulation: real workers on the fake cluster in a storm of faults, then calm, then the audit.
 
-Everything is drawn from one seed and runs in one thread, so that a seed is a complete replay.
+Everything is drawn from one seed and runs in one thread, so a seed is a complete replay.
 """
 
 import random
@@ -12,20 +12,22 @@ from typing import Self
 from stream.testing.cluster import FakeCluster
 from stream.testing.faults import FaultClass
 from stream.testing.log import Record
+from stream.testing.names import Names
 from stream.testing.pipeline import FakePipeline
 from stream.testing.process import Tuning
+from stream.tools.simulation.anagram_workload import AnagramWorkload
 from stream.tools.simulation.auditor import Auditor, Violation
-from stream.tools.simulation.fleet import Fleet, Surroundings, Weather
-from stream.tools.simulation.workload import Workload
+from stream.tools.simulation.fleet import Fleet, Hooks, Weather
+from stream.tools.simulation.workload import MakeWorkload
 
 SESSION_TIMEOUT_S = 3.0
 TRANSACTION_TIMEOUT_S = 1.0
 MARKER_DELAY_S_MAX = 5.0
 TRACE_LINES_MAX = 60
 CLASSIC = 0.3  # of the seeds: the stricter of the group protocols
-ROUNDS_MAX = 3000  # until all must be drained
-RESTARTED = 0.3  # of the dead, each turn
-COMPACTED, ROLLED, TRIMMED, READ, STOPPED = 0.03, 0.02, 0.03, 0.1, 0.02  # of the turns
+ROUNDS_MAX = 3000  # after which all input must be committed
+RESTARTED = 0.3  # share of the dead processes, per step
+COMPACTED, ROLLED, TRIMMED, READ, STOPPED = 0.03, 0.02, 0.03, 0.1, 0.02  # shares of the steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +35,15 @@ class Scale:
     """How much happens.
 
     Attributes:
-        blobs: input records.
-        turns: of the storm.
-        fault_rate: of the calls.
+        records: number of input records.
+        steps: number of steps of the storm.
+        fault_rate: share of the calls with a fault.
         weights: of the fault classes.
-        marker_delayed: of the transaction markers; None: drawn.
+        marker_delayed: share of the transaction markers that are delayed; None: drawn.
     """
 
-    blobs: int = 120
-    turns: int = 100
+    records: int = 120
+    steps: int = 100
     fault_rate: float = 0.05
     weights: Mapping[FaultClass, float] = field(
         default_factory=lambda: {
@@ -57,12 +59,12 @@ class Scale:
 
     @classmethod
     def drawn(cls, seed: int) -> Self:
-        """Draw how much happens, from little to a lot: rare things need now one and now the other."""
+        """Draw how much happens, from little to a lot: some rare faults need one, some the other."""
         rng = random.Random(-1 - seed)  # noqa: S311 - to be replayed, not to be secret
         weights = {kind: weight * rng.choice((0.3, 1, 1, 3)) for kind, weight in cls().weights.items()}
         return cls(
-            blobs=rng.randint(10, 200),
-            turns=rng.randint(20, 200),
+            records=rng.randint(10, 200),
+            steps=rng.randint(20, 200),
             fault_rate=rng.choice((0.01, 0.03, 0.05, 0.1)),
             weights=weights,
             marker_delayed=rng.choice((None, None, 0.8)),
@@ -73,14 +75,19 @@ class Simulation:
     """One run.
 
     Attributes:
-        score: what happened how often: fault classes, calls, what the workers told.
-        trace: the last that happened.
+        score: number of each event: fault classes, calls, what the workers reported.
+        trace: the last events.
     """
 
     def __init__(
-        self, seed: int, scale: Scale | None = None, *, trace_lines: int | None = TRACE_LINES_MAX
+        self,
+        seed: int,
+        scale: Scale | None = None,
+        *,
+        make_workload: MakeWorkload = AnagramWorkload,
+        trace_lines: int | None = TRACE_LINES_MAX,
     ) -> None:
-        """`trace_lines`: so many of the last are kept; None: all."""
+        """`trace_lines` limits the trace; None keeps all."""
         self.score: Counter[str] = Counter()
         self.trace: deque[str] = deque(maxlen=trace_lines)
         self._scale = scale = scale or Scale()
@@ -92,35 +99,39 @@ class Simulation:
         )
         self._began = cluster.clock.monotonic()
         partitions = rng.randint(1, 4)
+        names = Names()
+        self._workload = make_workload(rng, names)
         pipeline = FakePipeline(
-            partitions, cluster=cluster, dead_letter_partitions=rng.randint(1, partitions)
+            partitions,
+            cluster=cluster,
+            names=names,
+            fold=self._workload.fold,
+            dead_letter_partitions=rng.randint(1, partitions),
         )
         tuning = Tuning(
             batch_records_max=rng.randint(1, 8),
             restore_records_max=rng.randint(1, 6),
-            text_bytes_max=100,
-            unwritten_max=rng.choice((1, 5, 20, 1000)),
+            unwritten_records_max=rng.choice((1, 5, 20, 1000)),
             batch_deadline_s=rng.choice((0.02, 0.2, 5.0)),
-            counting_s_max=rng.choice((0.0, 0.02, 5.0)),
+            processing_s_max=rng.choice((0.0, 0.02, 5.0)),
         )
         delayed = rng.choice((0.0, 0.3, 0.6))
         self._marker_delayed = delayed if scale.marker_delayed is None else scale.marker_delayed
         cluster.coordinator.delay_s = self._marker_delay_s
         self._pipeline = pipeline
-        self._workload = Workload(rng, pipeline.index, tuning.text_bytes_max)
         self._auditor = Auditor(cluster, pipeline.names, self._workload)
         weather = Weather(scale.fault_rate, scale.weights, 2 * SESSION_TIMEOUT_S)
-        around = Surroundings(self._submit, self._workload.disturb, self._say, self.score)
+        around = Hooks(self._submit, self._workload.disturb, self._trace_event, self.score)
         self._fleet = Fleet(pipeline, tuning, rng.randint(1, 3), weather, around, rng)
         self._submitted = 0
 
     @property
     def seconds(self) -> float:
-        """How much time has passed in it."""
+        """The simulated time so far."""
         return self._pipeline.cluster.clock.monotonic() - self._began
 
     def run(self) -> None:
-        """Storm, drain, judge.
+        """Storm, drain, audit.
 
         Raises:
             Violation: a promise was broken.
@@ -130,20 +141,20 @@ class Simulation:
             self._drain()
             self._auditor.judge(self._fleet.stores())
         except BaseException as error:
-            error.add_note("\n".join(("The last that happened:", *self.trace)))
+            error.add_note("\n".join(("The last events:", *self.trace)))
             raise
 
     def _storm(self) -> None:
-        turn = 0
-        while turn < self._scale.turns or self._submitted < self._scale.blobs:
-            turn += 1
+        steps = 0
+        while steps < self._scale.steps or self._submitted < self._scale.records:
+            steps += 1
             self._submit()
             self._around()
             self._fleet.restart_dead(RESTARTED)
             self._fleet.step_another()
 
     def _drain(self) -> None:
-        self._say("all", "calm")
+        self._trace_event("all", "calm")
         self._fleet.calm()
         self._marker_delayed = 0.0
         pipeline = self._pipeline
@@ -160,11 +171,11 @@ class Simulation:
 
     def _submit(self) -> None:
         cluster, topic = self._pipeline.cluster, self._pipeline.names.input
-        left = self._scale.blobs - self._submitted
-        for _ in range(min(left, self._rng.choice((0, 0, 1, 2, 3)))):
-            blob, partition = self._workload.blob(), self._rng.randrange(self._pipeline.partitions)
-            offset = cluster.produce(topic, partition, blob.value, blob.key, blob.headers)
-            self._auditor.submitted(partition, offset, Record(blob.key, blob.value, blob.headers))
+        remaining = self._scale.records - self._submitted
+        for _ in range(min(remaining, self._rng.choice((0, 0, 1, 2, 3)))):
+            record, partition = self._workload.draw(), self._rng.randrange(self._pipeline.partitions)
+            offset = cluster.produce(topic, partition, record.value, record.key, record.headers)
+            self._auditor.submitted(partition, offset, Record(record.key, record.value, record.headers))
             self._submitted += 1
 
     def _around(self) -> None:
@@ -187,6 +198,6 @@ class Simulation:
         delayed = self._rng.random() < self._marker_delayed
         return self._rng.uniform(0.0, MARKER_DELAY_S_MAX) if delayed else 0.0
 
-    def _say(self, who: str, what: str) -> None:
+    def _trace_event(self, who: str, what: str) -> None:
         now = self._pipeline.cluster.clock.monotonic()
         self.trace.append(f"{now:9.2f} {'  ' * self._fleet.depth}{who}: {what}")

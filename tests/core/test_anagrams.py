@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream.core.anagrams import AnagramFold
 from stream.core.codec import ResultEncoder
 from stream.core.decide import Decider
 from stream.core.dictionary import build_index
 from stream.core.engine import Engine
-from stream.core.fold import BlobCounter, Counts
+from stream.core.fold import Chunk
 from stream.core.lexicon import make_lexicon
 from stream.core.records import InputRecord, OutputRecord
 from stream.errors import Reason, Rejected
@@ -30,42 +31,41 @@ VALUES: dict[bytes | None, Reason | None] = {
 }
 
 
-def counted(records: list[InputRecord]) -> Counts:
-    return BlobCounter(ENGINE, ResultEncoder("out", RESULT_BYTES_MAX, 10**6), "text", TEXT_BYTES_MAX).count(
-        records
-    )
+def processed(records: list[InputRecord]) -> Chunk:
+    encoder = ResultEncoder("out", RESULT_BYTES_MAX, 10**6)
+    return AnagramFold(ENGINE, encoder, "text", TEXT_BYTES_MAX).process(records)
 
 
 def records(values: list[bytes | None]) -> list[InputRecord]:
     return [InputRecord("in", 0, offset, None, value) for offset, value in enumerate(values)]
 
 
-def assert_added(counts: Counts, texts: list[str]) -> None:
-    """By these texts and no others."""
+def assert_added(chunk: Chunk, texts: list[str]) -> None:
+    """Assert that these texts and no others add to totals."""
     decisions = [DECIDER.decide(text) for text in texts]
-    assert counts.words == sum(decision.words for decision in decisions)
-    grown = Counter(ENGINE.signatures[number].decode() for number in counts.ids)
-    assert grown == sum((Counter(decision.deltas) for decision in decisions), Counter[str]())
+    assert chunk.items == sum(decision.words for decision in decisions)
+    added = Counter(ENGINE.signatures[number].decode() for number in chunk.deltas)
+    assert added == sum((Counter(decision.deltas) for decision in decisions), Counter[str]())
 
 
 @given(st.lists(st.sampled_from(list(VALUES))))
 def test_every_record_has_its_outcome_in_order_and_only_results_add(values: list[bytes | None]) -> None:
-    counts = counted(records(values))
-    assert len(counts.outcomes) == len(values)
-    for offset, (value, outcome) in enumerate(zip(values, counts.outcomes, strict=True)):
+    chunk = processed(records(values))
+    assert len(chunk.outcomes) == len(values)
+    for offset, (value, outcome) in enumerate(zip(values, chunk.outcomes, strict=True)):
         assert (outcome.reason if isinstance(outcome, Rejected) else None) == VALUES[value], value
         if isinstance(outcome, OutputRecord):
             result, decision = json.loads(outcome.value or b""), DECIDER.decide((value or b"").decode())
             assert result["source"]["offset"] == offset
             assert (result["anagram_counts"], result["words"]) == (decision.anagram_counts, decision.words)
-    assert_added(counts, [(value or b"").decode() for value in values if VALUES[value] is None])
+    assert_added(chunk, [(value or b"").decode() for value in values if VALUES[value] is None])
 
 
 @pytest.mark.parametrize("value", [value for value, reason in VALUES.items() if reason is not None], ids=repr)
 def test_rejected_record_adds_nothing_and_the_others_do(value: bytes | None) -> None:
-    counts = counted(records([b"cat", value, b"dog"]))
-    assert [isinstance(outcome, Rejected) for outcome in counts.outcomes] == [False, True, False]
-    assert_added(counts, ["cat", "dog"])
+    chunk = processed(records([b"cat", value, b"dog"]))
+    assert [isinstance(outcome, Rejected) for outcome in chunk.outcomes] == [False, True, False]
+    assert_added(chunk, ["cat", "dog"])
 
 
 @pytest.mark.parametrize(
@@ -76,14 +76,14 @@ def test_bad_envelope_adds_nothing_and_the_others_do(value: bytes, reason: Reaso
     batch = [
         InputRecord("in", 0, n, None, v, [JSON_HEADER]) for n, v in enumerate((value, b'{"text":"cat"}'))
     ]
-    counts = counted(batch)
-    first, second = counts.outcomes
+    chunk = processed(batch)
+    first, second = chunk.outcomes
     assert isinstance(first, Rejected)
     assert first.reason is reason
     assert isinstance(second, OutputRecord)
-    assert_added(counts, ["cat"])
+    assert_added(chunk, ["cat"])
 
 
-def test_no_records_are_nothing() -> None:
-    counts = counted([])
-    assert (list(counts.outcomes), counts.words, counts.ids.tolist()) == ([], 0, [])
+def test_no_records_make_an_empty_chunk() -> None:
+    chunk = processed([])
+    assert (list(chunk.outcomes), chunk.items, chunk.deltas.tolist()) == ([], 0, [])

@@ -20,7 +20,7 @@ def message(offset: int, partition: int = 0, value: bytes = b"x") -> Message:
 
 
 class Client:
-    """librdkafka's side of one partition: what it has handed out, or had in hand when it failed, is gone."""
+    """librdkafka's side of one partition: records that it returned, or held when it failed, are gone."""
 
     def __init__(self) -> None:
         self.position = 0
@@ -39,39 +39,39 @@ class Client:
             raise KafkaException(KafkaError(KafkaError._STATE))
         return [message(offset) for offset in range(begin, self.position)]
 
-    def seek(self, at: TopicPartition) -> None:
-        self.position = at.offset
+    def seek(self, position: TopicPartition) -> None:
+        self.position = position.offset
 
     def resume(self, _partitions: Any) -> None:
-        """All it has is handed out anyway."""
+        """It returns all its records anyway."""
 
 
 def source_of(client: object) -> KafkaSource:
     settings = settings_of({})
-    looked = Offsets(lambda: clients.make_admin(settings))
+    offsets = Offsets(lambda: clients.make_admin(settings))
     limits = BatchLimits(records_max=4, bytes_max=1_000, interval_s=0.1)
-    source = KafkaSource(clients.member_options(settings, "one"), looked, settings.input_topic, limits)
+    source = KafkaSource(clients.member_options(settings, "one"), offsets, settings.input_topic, limits)
     source._consumer.close()
     source._consumer = cast("Any", client)
     return source
 
 
-def test_a_failed_gather_skips_nothing() -> None:
+def test_poll_that_fails_skips_no_record() -> None:
     source = source_of(Client())
-    source.start(0, 0)
+    source.resume_from(0, 0)
     with pytest.raises(Retriable):
         source.poll_batch(1)
     assert [record.offset for record in source.poll_batch(1).records] == [0, 1, 2, 3]
 
 
-def test_records_are_what_the_messages_say_of_started_partitions_alone() -> None:
-    source, found = source_of(Client()), list[InputRecord]()
-    source.start(0, 3)
-    source.start(1, 0)
-    source._at.seek.clear()
+def test_only_due_records_of_resumed_partitions_are_taken() -> None:
+    source, records = source_of(Client()), list[InputRecord]()
+    source.resume_from(0, 3)
+    source.resume_from(1, 0)
+    source._positions.seek.clear()
     runs = [(0, 3), (0, 4), (1, 0), (2, 7), (0, 6), (1, 1), (1, 1), (1, 0), (0, 5)]
-    source._take([message(offset, partition, b"v%d" % offset) for partition, offset in runs], found)
-    taken = [(0, 3), (0, 4), (1, 0), (0, 6), (1, 1)]  # a gap is one of the log; what was passed is not due
-    assert [(record.partition, record.offset) for record in found] == taken
-    assert found[0] == InputRecord(source._topic, 0, 3, b"k", b"v3", (), 5)
-    assert source._at.position == {0: 7, 1: 2}
+    source._take([message(offset, partition, b"v%d" % offset) for partition, offset in runs], records)
+    due = [(0, 3), (0, 4), (1, 0), (0, 6), (1, 1)]  # a gap is the log's own; earlier records are not due
+    assert [(record.partition, record.offset) for record in records] == due
+    assert records[0] == InputRecord(source._topic, 0, 3, b"k", b"v3", (), 5)
+    assert source._positions.position == {0: 7, 1: 2}

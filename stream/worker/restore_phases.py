@@ -1,0 +1,90 @@
+"""The phases of one partition's restore, and how long it makes no progress."""
+
+from dataclasses import dataclass, field
+
+from stream.core.processed_offset import ProcessedOffset
+from stream.ports import ChangelogChunk, Checkpoint, CommittedOffset, Store
+
+STALL_STEP_S_MAX = 1.0  # the time between two checks counts up to this: a suspended machine stalls no restore
+STALL_REPORTED_AFTER_S = 2.0
+
+
+class StallTimer:
+    """Adds up the time without progress.
+
+    Attributes:
+        stalled_s: seconds since the last progress, as far as they count.
+    """
+
+    def __init__(self, now: float, stalled_s_max: float) -> None:
+        self.stalled_s = 0.0
+        self._last_checked_at = now
+        self._stalled_s_max = stalled_s_max
+
+    def reset(self) -> None:
+        """There was progress."""
+        self.stalled_s = 0.0
+
+    def skip(self, now: float) -> None:
+        """Do not count the time since the last check."""
+        self._last_checked_at = now
+
+    def is_exceeded(self, now: float) -> bool:
+        """Count the time since the last check; whether the limit is reached."""
+        self.stalled_s += min(STALL_STEP_S_MAX, now - self._last_checked_at)
+        self._last_checked_at = now
+        return self.stalled_s >= self._stalled_s_max
+
+    @property
+    def is_worth_reporting(self) -> bool:
+        """Whether the wait is longer than usual."""
+        return self.stalled_s >= STALL_REPORTED_AFTER_S
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The committed offset is known (None: the group has none); the end of the changelog is read after it."""
+
+    committed: CommittedOffset | None
+    started_at: float
+
+
+@dataclass(slots=True)
+class Reading:
+    """The store is open and is brought from `position` to `end`.
+
+    Attributes:
+        input_offset: the totals read so far cover all input before it; None if nothing was counted.
+        digest: of the fold that computed them; None if no record was read that says so.
+        records: number of records read.
+        unwritten: totals read and not written to the store; most of them change again soon.
+        unwritten_records: number of records that they were read from.
+    """
+
+    opening: Opening
+    store: Store
+    end: int
+    position: int
+    input_offset: int | None
+    stall: StallTimer
+    digest: str | None = None
+    records: int = 0
+    unwritten: dict[bytes, bytes] = field(default_factory=dict)
+    unwritten_records: int = 0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the end is reached."""
+        return self.position >= self.end
+
+    def apply(self, chunk: ChangelogChunk, processed: ProcessedOffset | None, unwritten_max: int) -> None:
+        """Take a chunk; write when enough is read, and at the end."""
+        if processed is not None:
+            self.input_offset, self.digest = processed.input_offset, processed.digest
+        self.position = chunk.position
+        self.records += chunk.records
+        self.unwritten.update(chunk.changes)
+        self.unwritten_records += chunk.records
+        if self.unwritten_records >= unwritten_max or self.is_complete:
+            self.store.write(self.unwritten, Checkpoint(self.position, self.input_offset))
+            self.unwritten, self.unwritten_records = {}, 0

@@ -1,0 +1,69 @@
+"""How the worker waits: for surroundings that are unavailable, and after transactions that failed."""
+
+from collections.abc import Callable
+
+from stream.errors import Fatal, Retriable
+from stream.events import Observer
+from stream.ports import Clock
+
+UNAVAILABLE_WAIT_S = 0.5  # between two attempts
+REPORT_INTERVAL_S = 10.0  # minimum interval between log lines that say why the worker waits
+FAILURES_IN_A_ROW_MAX = 25  # about 90 s with backoff; after that the worker gives up
+FAILURE_WAIT_S = 0.01  # doubled with each failure
+FAILURE_WAIT_S_MAX = 5.0
+
+
+class Waiting:
+    """Waits for surroundings that are unavailable. Reports the reason once, and once that work goes on."""
+
+    def __init__(self, clock: Clock, observer: Observer) -> None:
+        self._clock = clock
+        self._observer = observer
+        self._reason = ""
+        self._reported_at = 0.0
+
+    def attempt(self, step: Callable[[], None]) -> None:
+        """Run a step; wait if it is too early for it."""
+        try:
+            step()
+        except Retriable as reason:
+            self.wait(reason)
+        else:
+            self.end()
+
+    def wait(self, reason: Retriable) -> None:
+        """Report the reason, unless it was reported, and wait a while."""
+        now, text = self._clock.monotonic(), str(reason) or repr(reason)
+        if not self._reason or (text != self._reason and now - self._reported_at >= REPORT_INTERVAL_S):
+            self._reason, self._reported_at = text, now
+            self._observer.waiting(reason)
+        self._clock.sleep(UNAVAILABLE_WAIT_S)
+
+    def end(self) -> None:
+        """Report that work goes on, if a reason to wait was reported."""
+        if self._reason:
+            self._reason = ""
+            self._observer.resumed()
+
+
+class Backoff:
+    """Waits after each transaction that failed, longer each time, and ends the worker after too many."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._failures = 0
+
+    def wait(self, reason: Exception) -> None:
+        """Wait after a failure.
+
+        Raises:
+            Fatal: too many failed in a row.
+        """
+        self._failures += 1
+        if self._failures >= FAILURES_IN_A_ROW_MAX:
+            raise Fatal(f"{self._failures} transactions in a row failed, the last one: {reason}") from reason
+        self._clock.sleep(min(FAILURE_WAIT_S_MAX, FAILURE_WAIT_S * 2 ** (self._failures - 1)))
+
+    def reset(self) -> None:
+        """A transaction committed."""
+        self._failures = 0
