@@ -115,16 +115,14 @@ class Settings(BaseSettings):
         12, description="Number of attempts of a failing stage before its record is rejected."
     )
     rejected_in_a_row_max: Annotated[int, Field(ge=0)] = Field(
-        1_000,
-        description="The worker stops after more rejections in a row on one partition; 0 means no limit.",
+        1_000, description="The worker stops after more rejections in a row per partition; 0: no limit."
     )
     processes: Literal["auto"] | int = Field(
         "auto",
         description="Worker processes. `auto`: one per usable core, at most one per input partition.",
     )
     faults: Annotated[str, Field(min_length=1)] = Field(
-        "none",
-        description="Injected failures and delays, for trials: `none`, `original` or a JSON plan file.",
+        "none", description="Injected failures and delays for trials: `none`, `original` or a JSON file."
     )
     faults_accepted: bool = Field(
         False, description="Must be `true` if `STREAM_FAULTS` is set; prevents an accidental use."

@@ -224,9 +224,9 @@ def test_kafka_config_holds_a_name_and_a_value_per_line() -> None:
 
 @pytest.mark.parametrize("line", [SECRET, f"={SECRET}", f" = {SECRET}", f"sasl.password: {SECRET}"])
 def test_malformed_line_of_kafka_config_is_refused_with_its_number(line: str) -> None:
-    said = refusal(kafka_config=kafka_config("a=b", line))
-    assert "line 2 of kafka.properties" in said
-    assert SECRET not in said
+    message = refusal(kafka_config=kafka_config("a=b", line))
+    assert "line 2 of kafka.properties" in message
+    assert SECRET not in message
 
 
 def test_unreadable_kafka_config_is_refused() -> None:
@@ -245,9 +245,9 @@ def test_unreadable_kafka_config_is_refused() -> None:
     ],
 )
 def test_name_that_exactness_depends_on_is_refused_in_kafka_config(name: str) -> None:
-    said = refusal(kafka_config=kafka_config("security.protocol=ssl", f"  {name} = {SECRET}"))
-    assert f"line 2 of kafka.properties: {name} is set by the worker" in said
-    assert SECRET not in said
+    message = refusal(kafka_config=kafka_config("security.protocol=ssl", f"  {name} = {SECRET}"))
+    assert f"line 2 of kafka.properties: {name} is set by the worker" in message
+    assert SECRET not in message
 
 
 @pytest.mark.parametrize(

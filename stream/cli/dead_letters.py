@@ -9,7 +9,7 @@ import typer
 
 from stream.cli.app import err, examples, quantity, report_following, settings
 from stream.cli.dead_letter_view import print_dead_letter
-from stream.cli.listing import Column, Format, Rows, quiet_pipe, write_line
+from stream.cli.listing import Column, Format, JsonLinesOption, Rows, quiet_pipe, write_line
 from stream.errors import Fatal, Misconfigured, Reason
 from stream.tools.kafka.dead_letters import (
     StoredDeadLetter,
@@ -46,9 +46,7 @@ def list_(
     reason: Annotated[
         Reason | None, typer.Option(help="List only dead letters with this reason.", show_default=False)
     ] = None,
-    output_format: Annotated[
-        Format, typer.Option("--format", help="`json` prints one object per line.")
-    ] = Format.TABLE,
+    output_format: JsonLinesOption = Format.TABLE,
     limit: Annotated[
         int | None,
         typer.Option("--limit", "-n", min=1, help="Stop after N dead letters.", show_default=False),

@@ -1,14 +1,13 @@
 """`doctor`: checks every precondition of a worker."""
 
 from collections import Counter
-from typing import Annotated
 
 import orjson
 import typer
 from rich.markup import escape
 
 from stream.cli.app import err, out, quantity, settings
-from stream.cli.listing import Format, quiet_pipe, write_line
+from stream.cli.listing import Format, JsonOption, quiet_pipe, write_line
 from stream.tools.doctor import cluster, machine
 from stream.tools.doctor.findings import Finding, Level
 
@@ -21,9 +20,7 @@ _MARKS = {
 
 
 def doctor(
-    output_format: Annotated[
-        Format, typer.Option("--format", help="`json` prints one object.")
-    ] = Format.TABLE,
+    output_format: JsonOption = Format.TABLE,
 ) -> None:
     """Check everything that a worker with these settings needs, and show how to fix each failure.
 

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 
 from stream.cli.app import err, out, quantity, settings
-from stream.cli.listing import Column, Format, Rows, quiet_pipe, write_line
+from stream.cli.listing import Column, Format, JsonLinesOption, Rows, quiet_pipe, write_line
 from stream.config import Settings
 from stream.errors import Retriable
 from stream.kafka.clients import Admin, reader_options
@@ -35,9 +35,7 @@ def lag(
     interval: Annotated[
         float, typer.Option(min=0.2, help="Seconds between two refreshes with --follow.")
     ] = 2.0,
-    output_format: Annotated[
-        Format, typer.Option("--format", help="`json` prints one object per line.")
-    ] = Format.TABLE,
+    output_format: JsonLinesOption = Format.TABLE,
 ) -> None:
     """Show the committed offset of the group, the end of the log and the lag, by partition.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Annotated
 
 import typer
 from rich.cells import cell_len
@@ -24,6 +25,10 @@ class Format(StrEnum):
 
     TABLE = "table"
     JSON = "json"
+
+
+JsonOption = Annotated[Format, typer.Option("--format", help="`json` prints one object.")]
+JsonLinesOption = Annotated[Format, typer.Option("--format", help="`json` prints one object per line.")]
 
 
 def cut(text: str, width: int) -> str:

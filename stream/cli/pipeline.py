@@ -7,7 +7,7 @@ import orjson
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from stream.cli.listing import Format, quiet_pipe, write_line
+from stream.cli.listing import Format, JsonOption, quiet_pipe, write_line
 from stream.cli.shown import bar
 from stream.config import load_settings
 from stream.errors import Misconfigured
@@ -42,9 +42,7 @@ def pipeline(  # noqa: PLR0913 - the options of a command
     seed: Annotated[int | None, typer.Option(min=0, help=SEED_HELP)] = None,
     scale: Annotated[float | None, typer.Option(min=0, max=1, help=SCALE_HELP)] = None,
     runs: Annotated[int, typer.Option(min=0, max=1_000_000, help=RUNS_HELP)] = 0,
-    output_format: Annotated[
-        Format, typer.Option("--format", help="`json` prints one object.")
-    ] = Format.TABLE,
+    output_format: JsonOption = Format.TABLE,
 ) -> None:
     """Count anagrams in this process, without Kafka, and compare the counts with the expected ones.
 

@@ -92,13 +92,10 @@ def produce(  # noqa: PLR0913, PLR0917 - one for each option
     if is_typed:
         err.print("reading standard input; Ctrl-D ends the input")
     delivery = _Delivery(sender, sum(source.size_bytes for source in sources), silent=is_typed)
+    as_json = chosen.input_format == "json" if json is None else json
     try:
         with _terminated_as_interrupted():
-            delivery.send(
-                read_blobs(sources, splitting),
-                rate,
-                as_json=chosen.input_format == "json" if json is None else json,
-            )
+            delivery.send(read_blobs(sources, splitting), rate, as_json=as_json)
     except Retriable as why:
         raise unreachable(chosen, why) from why
 

@@ -9,7 +9,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
 from stream.cli.app import err, settings
-from stream.cli.listing import Column, Format, Rows, cut_list, quiet_pipe, write_line
+from stream.cli.listing import Column, Format, JsonLinesOption, Rows, cut_list, quiet_pipe, write_line
 from stream.cli.shown import bar
 from stream.core.signature import signature
 from stream.core.text import words as words_of
@@ -48,9 +48,7 @@ def totals(
             show_default=False,
         ),
     ] = None,
-    output_format: Annotated[
-        Format, typer.Option("--format", help="`json` prints one object per line.")
-    ] = Format.TABLE,
+    output_format: JsonLinesOption = Format.TABLE,
 ) -> None:
     """Show how many words of each signature were counted so far, the greatest total first.
 

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.table import Table
 
 from stream.cli.app import admin_client, out, quantity, settings
-from stream.cli.listing import Format
+from stream.cli.listing import Format, JsonOption
 from stream.cli.shown import bar
 from stream.config import Settings
 from stream.dictionary import load_index
@@ -39,9 +39,7 @@ def verify(
     ] = False,
     interval: Annotated[float, typer.Option(min=1, help="Seconds between two audits with --follow.")] = 30.0,
     differences: Annotated[int, typer.Option(min=0, help="List at most N differences.")] = DIFFERENCES_MAX,
-    output_format: Annotated[
-        Format, typer.Option("--format", help="`json` prints one object.")
-    ] = Format.TABLE,
+    output_format: JsonOption = Format.TABLE,
 ) -> None:
     """Check that each input record has one correct outcome, and that totals equal the sum over all input.
 

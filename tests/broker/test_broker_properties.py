@@ -70,8 +70,8 @@ def read(text: str) -> dict[str, str]:
 
 
 def unescaped(text: str) -> str:
-    def plain(found: re.Match[str]) -> str:
-        escaped = found[1]
+    def plain(match: re.Match[str]) -> str:
+        escaped = match[1]
         if len(escaped) > 1:
             return chr(int(escaped[1:], 16))
         return {"n": "\n", "r": "\r", "t": "\t"}.get(escaped, escaped)

@@ -27,7 +27,7 @@ PROPERTIES = {
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
     """One broker in its own folder for all tests of this module."""
     folder = tmp_path_factory.mktemp("broker") / "with space, no: \u00fc".replace(",", "")
     with EmbeddedBroker(
@@ -38,25 +38,25 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
 
 
 @pytest.fixture
-def broker(kept: EmbeddedBroker) -> EmbeddedBroker:
+def broker(shared_broker: EmbeddedBroker) -> EmbeddedBroker:
     """The broker, started again if the last test ended it."""
-    if kept.pid is None:
-        kept.start()
-    return kept
+    if shared_broker.pid is None:
+        shared_broker.start()
+    return shared_broker
 
 
 def admin(broker: EmbeddedBroker) -> AdminClient:
     return AdminClient({"bootstrap.servers": broker.bootstrap_servers, "log_level": 0})
 
 
-def made(broker: EmbeddedBroker, topic: str) -> str:
+def create_topic(broker: EmbeddedBroker, topic: str) -> str:
     client = admin(broker)  # kept alive: its requests fail when it is collected
     for future in client.create_topics([NewTopic(topic, 1, 1)]).values():
         future.result(TIMEOUT_S)
     return topic
 
 
-def written(broker: EmbeddedBroker, topic: str, value: bytes) -> None:
+def produce(broker: EmbeddedBroker, topic: str, value: bytes) -> None:
     producer = Producer({"bootstrap.servers": broker.bootstrap_servers, "log_level": 0})
     producer.produce(topic, value)
     assert producer.flush(TIMEOUT_S) == 0
@@ -105,8 +105,11 @@ def test_a_started_broker_answers(broker: EmbeddedBroker) -> None:
 
 @pytest.mark.broker
 def test_topics_are_not_created_automatically(broker: EmbeddedBroker) -> None:
-    assert admin(broker).list_topics("never-made", timeout=TIMEOUT_S).topics["never-made"].error is not None
-    assert "never-made" not in admin(broker).list_topics(timeout=TIMEOUT_S).topics
+    assert (
+        admin(broker).list_topics("never-created", timeout=TIMEOUT_S).topics["never-created"].error
+        is not None
+    )
+    assert "never-created" not in admin(broker).list_topics(timeout=TIMEOUT_S).topics
 
 
 @pytest.mark.broker
@@ -129,8 +132,8 @@ def test_an_additional_listener_works_with_its_properties(broker: EmbeddedBroker
 def test_a_restart_keeps_the_address_topics_and_records(
     end: Callable[[EmbeddedBroker], None], broker: EmbeddedBroker
 ) -> None:
-    address, topic = broker.bootstrap_servers, made(broker, f"kept-over-{end.__name__}")
-    written(broker, topic, b"before")
+    address, topic = broker.bootstrap_servers, create_topic(broker, f"kept-over-{end.__name__}")
+    produce(broker, topic, b"before")
     pid = broker.pid
     end(broker)
     assert broker.pid is None
@@ -150,10 +153,10 @@ def test_a_second_broker_on_the_same_folder_is_refused(broker: EmbeddedBroker) -
 
 
 @pytest.mark.broker
-def test_the_folder_of_another_node_is_refused(kept: EmbeddedBroker) -> None:
-    kept.stop()
+def test_the_folder_of_another_node_is_refused(shared_broker: EmbeddedBroker) -> None:
+    shared_broker.stop()
     with pytest.raises(Refused, match="formatted as"):
-        EmbeddedBroker(data_dir=kept.data_dir, properties={"node.id": "2"}).start()
+        EmbeddedBroker(data_dir=shared_broker.data_dir, properties={"node.id": "2"}).start()
 
 
 @pytest.mark.broker
@@ -167,10 +170,10 @@ def test_a_refused_property_is_named_with_the_last_lines_of_the_log() -> None:
 
 
 @pytest.mark.broker
-def test_a_heap_that_is_too_small_is_named_as_the_cause(kept: EmbeddedBroker) -> None:
-    kept.stop()
+def test_a_heap_that_is_too_small_is_named_as_the_cause(shared_broker: EmbeddedBroker) -> None:
+    shared_broker.stop()
     with pytest.raises(Refused, match="too little memory") as caught:
-        EmbeddedBroker(data_dir=kept.data_dir, heap_mib=1).start()
+        EmbeddedBroker(data_dir=shared_broker.data_dir, heap_mib=1).start()
     assert "heap_mib" in caught.value.hint
 
 

@@ -28,28 +28,28 @@ def examined(cli: Cli, env: dict[str, str], status: int) -> dict[str, list[dict[
 
 
 def test_nothing_fails_if_a_worker_can_start(cli: Cli, stream_env: dict[str, str]) -> None:
-    found = examined(cli, stream_env, 0)
-    levels = {finding["level"] for findings in found.values() for finding in findings}
-    assert levels <= {"ok", "warning"}, found
-    assert "0 of 2 partitions" in found["committed offsets"][0]["found"]
-    assert found["transactions"][0]["level"] == "ok"
+    by_check = examined(cli, stream_env, 0)
+    levels = {finding["level"] for findings in by_check.values() for finding in findings}
+    assert levels <= {"ok", "warning"}, by_check
+    assert "0 of 2 partitions" in by_check["committed offsets"][0]["found"]
+    assert by_check["transactions"][0]["level"] == "ok"
     done = cli("doctor", env=stream_env)
     assert done.status == 0
     assert "0 failed" in done.err
 
 
 def test_no_broker_is_one_failure_and_the_rest_is_skipped(cli: Cli, bare_env: dict[str, str]) -> None:
-    found = examined(cli, {**bare_env, "STREAM_BOOTSTRAP_SERVERS": "localhost:1"}, 1)
-    assert found["reach"][0]["level"] == "failed"
-    assert "anagram-stream broker" in found["reach"][0]["fix"]
-    assert found["group"][0]["level"] == "skipped"
-    assert found["dictionary"][0]["level"] == "ok", "the machine is checked even without a broker"
+    by_check = examined(cli, {**bare_env, "STREAM_BOOTSTRAP_SERVERS": "localhost:1"}, 1)
+    assert by_check["reach"][0]["level"] == "failed"
+    assert "anagram-stream broker" in by_check["reach"][0]["fix"]
+    assert by_check["group"][0]["level"] == "skipped"
+    assert by_check["dictionary"][0]["level"] == "ok", "the machine is checked even without a broker"
 
 
 def test_all_missing_topics_are_named(cli: Cli, bare_env: dict[str, str]) -> None:
-    found = examined(cli, bare_env, 1)
+    by_check = examined(cli, bare_env, 1)
     for role in ("INPUT", "RESULT", "COUNT", "DEAD_LETTER"):
-        (missing,) = found[f"topic {bare_env[f'STREAM_{role}_TOPIC']}"]
+        (missing,) = by_check[f"topic {bare_env[f'STREAM_{role}_TOPIC']}"]
         assert (missing["level"], missing["fix"]) == ("failed", "anagram-stream topics create")
 
 
@@ -65,13 +65,13 @@ def test_wrong_topic_configurations_are_found(cli: Cli, bare_env: dict[str, str]
     for future in admin.create_topics(wrong).values():
         future.result(30)
     wait_until(lambda: len(topics.describe(admin, settings_of(bare_env))) == len(wrong), 20)
-    found = examined(cli, bare_env, 1)
-    messages = " | ".join(finding["found"] for finding in found[f"topic {count}"])
+    by_check = examined(cli, bare_env, 1)
+    messages = " | ".join(finding["found"] for finding in by_check[f"topic {count}"])
     assert "2 partitions, the input has 3" in messages
     assert "cleanup.policy=delete: totals must stay forever" in messages
     assert "segment.bytes" in messages
-    assert any("unclean" in finding["found"] for finding in found[f"topic {result}"])
-    letters = found[f"topic {bare_env['STREAM_DEAD_LETTER_TOPIC']}"]
+    assert any("unclean" in finding["found"] for finding in by_check[f"topic {result}"])
+    letters = by_check[f"topic {bare_env['STREAM_DEAD_LETTER_TOPIC']}"]
     assert {finding["fix"] for finding in letters} == {"anagram-stream topics create --repair"}
 
 
@@ -109,10 +109,10 @@ def test_an_unusable_folder_and_dictionary_are_found(
         "STREAM_STATE_DIR": str(tmp_path / "file"),
         "STREAM_DICTIONARY": str(tmp_path / "none.txt"),
     }
-    found = examined(cli, env, 1)
-    assert "STREAM_STATE_DIR" in found["state folder"][0]["fix"]
-    assert "none.txt" in found["dictionary"][0]["found"]
-    assert found["dictionary"][0]["fix"]
+    by_check = examined(cli, env, 1)
+    assert "STREAM_STATE_DIR" in by_check["state folder"][0]["fix"]
+    assert "none.txt" in by_check["dictionary"][0]["found"]
+    assert by_check["dictionary"][0]["fix"]
 
 
 def test_records_from_the_future_reveal_a_wrong_clock(cli: Cli, stream_env: dict[str, str]) -> None:

@@ -50,14 +50,14 @@ def test_envelope_is_sent_by_option_or_by_the_input_format(cli: Cli, stream_env:
     as_json = {**stream_env, "STREAM_INPUT_FORMAT": "json"}
     assert cli("produce", env=as_json, typed=b"two\n").status == 0
     assert cli("produce", "--no-json", env=as_json, typed=b'{"text":"three"}\n').status == 0
-    found = sent(stream_env)
-    assert set(found) == {
+    records = sent(stream_env)
+    assert set(records) == {
         (b"x1", b'{"id":"x1","text":"one"}'),
         (None, b'{"text":"two"}'),
         (None, b'{"text":"three"}'),
     }
-    assert found[b"x1", b'{"id":"x1","text":"one"}'].headers == [("content-type", b"application/json")]
-    assert not found[None, b'{"text":"three"}'].headers
+    assert records[b"x1", b'{"id":"x1","text":"one"}'].headers == [("content-type", b"application/json")]
+    assert not records[None, b'{"text":"three"}'].headers
 
 
 def test_bytes_that_are_not_utf_8_are_not_sent_as_json(cli: Cli, stream_env: dict[str, str]) -> None:

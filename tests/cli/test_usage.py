@@ -22,7 +22,7 @@ COMMANDS = (
 def test_unavailable_broker_is_one_error_with_a_hint(
     args: tuple[str, ...], cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepare, "ASKED_S_MAX", 0.2)
+    monkeypatch.setattr(prepare, "COMMAND_S_MAX", 0.2)
     done = cli(*args, env=UNAVAILABLE)
     assert done.status == 1
     assert not done.out

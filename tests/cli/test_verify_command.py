@@ -33,9 +33,9 @@ def test_uncommitted_input_is_not_a_difference(cli: Cli, stream_env: dict[str, s
 def test_result_without_input_is_a_difference(cli: Cli, stream_env: dict[str, str], put: Put) -> None:
     put(stream_env["STREAM_RESULT_TOPIC"], [forged(stream_env["STREAM_INPUT_TOPIC"], 7)])
     done = cli("verify", "--format", "json", env=stream_env)
-    found = json.loads(done.out)
-    assert (done.status, found["holds"], found["unknown"]) == (1, False, 1)
-    assert "0:7" in found["differences"][0]
+    report = json.loads(done.out)
+    assert (done.status, report["holds"], report["unknown"]) == (1, False, 1)
+    assert "0:7" in report["differences"][0]
     done = cli("verify", "--differences", "0", env=stream_env)
     assert done.status == 1
     assert "1 difference" in done.out
