@@ -27,7 +27,7 @@ Task = Callable[[SystemClock], int]
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An error that a process raised on purpose.
+    """A StreamError that ended a task, in a form that can be sent to the supervisor.
 
     Attributes:
         hint: what fixes the error, or "".
@@ -46,7 +46,7 @@ class ExitReport:
     Attributes:
         status: its exit status; -n after signal n.
         value: what its task returned; 0 if the task did not return.
-        failure: the error that the task raised on purpose.
+        failure: the StreamError that the task raised.
     """
 
     status: int

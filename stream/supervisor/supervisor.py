@@ -109,7 +109,7 @@ class Supervisor:
         """Run until a signal or a fatal error, then drain the workers.
 
         Raises:
-            Fatal: a process failed on purpose, or it died too often in a row.
+            Fatal: a process raised a StreamError, or it died too often in a row.
             SystemExit: a second signal came.
         """
         self._start(self._aggregator)

@@ -154,7 +154,7 @@ def test_missing_topics_are_reported_once(kafka: str, tmp_path: Path) -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_a_process_that_fails_on_purpose_stops_all_and_reports_one_error(
+def test_a_process_that_raises_a_stream_error_stops_all_and_reports_one_error(
     env: dict[str, str], tmp_path: Path
 ) -> None:
     env = {**env, "STREAM_REJECTED_IN_A_ROW_MAX": "3"}

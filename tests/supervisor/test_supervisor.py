@@ -185,7 +185,7 @@ def test_a_worker_that_dies_too_often_stops_all_with_one_error(run: Run, behavio
         ("misconfigured", 2, "error: process 1: that is wrong\n  fix: set it right\n"),
     ],
 )
-def test_a_worker_that_fails_on_purpose_is_not_restarted_and_its_error_is_printed_once(
+def test_a_worker_that_raises_a_stream_error_is_not_restarted_and_its_error_is_printed_once(
     run: Run, behaviour: str, status: int, message: str
 ) -> None:
     supervised = run(behaviour)
