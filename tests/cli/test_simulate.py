@@ -6,18 +6,18 @@ from cli.running import Cli
 from stream.testing.sink import FakeSink
 
 
-def test_seeds_hold_and_are_counted(cli: Cli) -> None:
+def test_seeds_pass_and_are_counted(cli: Cli) -> None:
     done = cli("simulate", "--seeds", "60", "--processes", "2", "--format", "json")
-    found = json.loads(done.out)
-    assert (done.status, found["seeds"], found["failed"]) == (0, 60, [])
-    assert found["simulated_hours"] > 0
-    assert found["happened"]["committed"] > 100
+    report = json.loads(done.out)
+    assert (done.status, report["seeds"], report["failed"]) == (0, 60, [])
+    assert report["simulated_hours"] > 0
+    assert report["happened"]["committed"] > 100
 
 
-def test_one_seed_is_told_whole(cli: Cli) -> None:
+def test_one_seed_is_printed_with_all_events(cli: Cli) -> None:
     done = cli("simulate", "--seed", "3")
     assert done.status == 0
-    assert done.lines[-1].startswith("seed 3 holds")
+    assert done.lines[-1].startswith("seed 3 passed")
     assert "calm" in done.lines[-2]
 
 
