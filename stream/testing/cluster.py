@@ -1,11 +1,11 @@
 """A Kafka cluster in memory: deterministic, on a virtual clock, without threads.
 
-It keeps the promises that exactness rests on:
-    log           markers take offsets; read_committed sees neither what is open nor what was aborted
+It keeps the promises that exactness depends on:
+    log           markers take offsets; read_committed sees neither open nor aborted transactions
     transactions  a new producer of an id fences the older one; a transaction that is open for too long
-                  is aborted; markers reach the logs and the offsets each at their own time
+                  is aborted; markers reach logs and offsets at different times
     group         incremental assignment, sessions, epochs checked with transactional offsets, stable offsets
-What it is asked for outside these it does not pretend to know.
+It supports nothing else.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ class FakeCluster:
     """Topics, groups and the transaction coordinator.
 
     Attributes:
-        clock: everybody's.
+        clock: shared by all.
         coordinator: of transactions.
     """
 
@@ -41,7 +41,7 @@ class FakeCluster:
         poll_interval_s_max: float = POLL_INTERVAL_S_MAX,
         classic: bool = False,
     ) -> None:
-        """`classic`: of the group protocols."""
+        """`classic` chooses the classic group protocol."""
         self.clock = clock or FakeClock()
         self.coordinator = Coordinator(self.clock, transaction_timeout_s)
         self._session_timeout_s = session_timeout_s
@@ -61,7 +61,7 @@ class FakeCluster:
         del self._topics[topic]
 
     def partitions(self, topic: str) -> int:
-        """Return how many partitions the topic has; 0 for one that is not there."""
+        """Return the number of partitions of a topic; 0 if it does not exist."""
         return len(self._topics.get(topic, ()))
 
     def log(self, topic: str, partition: int) -> PartitionLog:
@@ -70,7 +70,7 @@ class FakeCluster:
         return self._topics[topic][partition]
 
     def group(self, group_id: str, topic: str) -> FakeGroup:
-        """Return the group on this topic; the first call makes it."""
+        """Return the group on this topic; the first call creates it."""
         key = (group_id, topic)
         if key not in self._groups:
             self._groups[key] = FakeGroup(
@@ -91,29 +91,29 @@ class FakeCluster:
         headers: Sequence[Header] = (),
     ) -> int:
         """Append a record outside any transaction; return its offset."""
-        stamp = int(self.clock.now() * 1000)
-        return self.log(topic, partition).append(Record(key, value, headers, stamp))
+        timestamp_ms = int(self.clock.now() * 1000)
+        return self.log(topic, partition).append(Record(key, value, headers, timestamp_ms))
 
     def committed(self, topic: str, partition: int) -> list[tuple[int, Record]]:
         """Return the offsets and records that a read_committed reader sees now."""
         return [_pair(entry) for entry in self.log(topic, partition).read(0, _ALL).entries]
 
     def later(self, seconds: float, request: Callable[[], object]) -> None:
-        """Let a request arrive later: the network held it, and nobody waits for its answer any more."""
+        """Let a request arrive later: the network delayed it, and no one waits for its response any more."""
         self._in_flight.append((self.clock.monotonic() + seconds, request))
 
     def is_settled(self) -> bool:
-        """Whether no request is on its way, no transaction open and no marker owed."""
+        """Whether no request is in flight, no transaction open and no marker pending."""
         return not self._in_flight and self.coordinator.is_settled()
 
     def settle(self) -> None:
-        """Do what time brought."""
+        """Apply the time that passed."""
         now = self.clock.monotonic()
-        due = [request for at, request in self._in_flight if at <= now]
+        due = [request for arrival, request in self._in_flight if arrival <= now]
         if due:
-            self._in_flight = [(at, request) for at, request in self._in_flight if at > now]
+            self._in_flight = [(arrival, request) for arrival, request in self._in_flight if arrival > now]
             for request in due:
-                with suppress(Fenced, Abortable):  # what it is told, nobody hears
+                with suppress(Fenced, Abortable):  # no one waits for the response
                     request()
         self.coordinator.settle()
         for group in self._groups.values():

@@ -65,8 +65,8 @@ class Faults:
         """Return how much later a request of a transaction arrives; None: now, with a response."""
         return self._late.pop(call, None)
 
-    def at(self, call: str, moment: Moment) -> None:
-        """Called by every fake call, twice."""
+    def visit(self, call: str, moment: Moment) -> None:
+        """Raise the fault planned for this moment of a call, if any; every fake call visits twice."""
         for planned in self._planned:
             if planned[:2] == (call, moment):
                 self._planned.remove(planned)
@@ -98,9 +98,9 @@ def faulty(call: str) -> Callable[[_Method[_Port, _Args, _Answer]], _Method[_Por
     def wrap(method: _Method[_Port, _Args, _Answer]) -> _Method[_Port, _Args, _Answer]:
         @wraps(method)
         def called(self: _Port, /, *args: _Args.args, **kwargs: _Args.kwargs) -> _Answer:
-            self.faults.at(call, Moment.BEFORE)
+            self.faults.visit(call, Moment.BEFORE)
             answer = method(self, *args, **kwargs)
-            self.faults.at(call, Moment.AFTER)
+            self.faults.visit(call, Moment.AFTER)
             return answer
 
         return called
@@ -173,9 +173,9 @@ class SeededFaults(Faults):
         self._surroundings = surroundings
         self._trace = trace
 
-    def at(self, call: str, moment: Moment) -> None:
+    def visit(self, call: str, moment: Moment) -> None:
         if self._planned:
-            super().at(call, moment)
+            super().visit(call, moment)
         if self._rng.random() * _MOMENTS >= self._rate():
             return
         kind = self._rng.choices(self._classes, self._weights)[0]

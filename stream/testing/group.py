@@ -1,4 +1,4 @@
-"""The group coordinator: members with epochs, who owns which partition, committed offsets."""
+"""The group coordinator: members with epochs, owners of partitions, committed offsets."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from stream.ports import Clock, CommittedOffset
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """The group metadata that a member sends along: who it is, and as of which epoch."""
+    """The group metadata of a member: its id and its epoch."""
 
     member: str
     epoch: int
@@ -20,20 +20,20 @@ class _Member:
     """A member.
 
     Attributes:
-        epoch: of the assignment it has accepted.
-        heard: when its last heartbeat came.
-        polled: when it last polled.
-        beating: its process runs; a heartbeat comes whenever time passes.
+        epoch: of the assignment that it has accepted.
+        last_heartbeat_at: when its last heartbeat arrived.
+        polled_at: when it last polled.
+        beating: its process runs; a heartbeat arrives whenever time passes.
     """
 
     epoch: int
-    heard: float
-    polled: float
+    last_heartbeat_at: float
+    polled_at: float
     beating: bool = True
 
 
 class FakeGroup:
-    """One consumer group on one topic. Assignment is incremental: revoked from one before another has it."""
+    """One consumer group on one topic. Assignment is incremental: revoked first, then assigned to another."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class FakeGroup:
         *,
         classic: bool = False,
     ) -> None:
-        """`classic`: offsets are taken of the member's current epoch only, see `check`."""
+        """`classic`: offsets are accepted only of the member's current epoch, see `check`."""
         self._clock = clock
         self._partitions = partitions
         self._session_timeout_s = session_timeout_s
@@ -62,65 +62,65 @@ class FakeGroup:
     # -- members ---------------------------------------------------------------------------------------
 
     def join(self) -> str:
-        """Take in a new member; return its id."""
+        """Add a member; return its id."""
         self.settle()
         self._joined += 1
         member, now = f"member-{self._joined}", self._clock.monotonic()
         self.epoch += 1
-        self._members[member] = _Member(self.epoch, heard=now, polled=now)
+        self._members[member] = _Member(self.epoch, last_heartbeat_at=now, polled_at=now)
         return member
 
     def leave(self, member: str) -> None:
-        """Let a member go, if it is one; its partitions are free at once."""
+        """Remove a member, if it is one; its partitions are free at once."""
         if self._members.pop(member, None) is not None:
             self.release(member, self.owned(member))
             self.epoch += 1
 
     def has(self, member: str) -> bool:
-        """Whether the group knows this member (still)."""
+        """Whether this is a member (still)."""
         self.settle()
         return member in self._members
 
     def beat(self, member: str, *, beating: bool) -> None:
-        """Let the heartbeats of a member's process stop or go on."""
+        """Stop or resume the heartbeats of a member's process."""
         self.settle()
         if member in self._members:
             self._members[member].beating = beating
 
     def settle(self) -> None:
-        """Do what time brought: heartbeats of those that live, eviction of those that were silent."""
+        """Apply the time that passed: heartbeats of living members, removal of silent ones."""
         now = self._clock.monotonic()
         if now == self._settled:
             return
         self._settled = now
         for name, member in list(self._members.items()):
             if member.beating:
-                member.heard = now
-            is_silent = now - member.heard > self._session_timeout_s
-            if is_silent or now - member.polled > self._poll_interval_s_max:
+                member.last_heartbeat_at = now
+            is_silent = now - member.last_heartbeat_at > self._session_timeout_s
+            if is_silent or now - member.polled_at > self._poll_interval_s_max:
                 self.leave(name)
 
     # -- assignment ------------------------------------------------------------------------------------
 
     def owned(self, member: str) -> list[int]:
-        """Return the partitions that are the member's."""
+        """Return the partitions that the member owns."""
         return [p for p in range(self._partitions) if self._owner.get(p) == member]
 
     def target(self, member: str) -> list[int]:
-        """Return the partitions that are to be the member's."""
-        place = list(self._members).index(member)
-        return list(range(place, self._partitions, len(self._members)))
+        """Return the partitions that the member should own."""
+        position = list(self._members).index(member)
+        return list(range(position, self._partitions, len(self._members)))
 
     def owners(self) -> Mapping[int, str]:
         """Return the owner of every partition that has one."""
         return dict(self._owner)
 
     def poll(self, member: str) -> tuple[list[int], list[int]]:
-        """Serve a member's poll: what it must give up, and what it gets; the latter is its own now.
+        """Serve a poll: return the partitions to give up, and those that the member owns from now on.
 
-        It moves on to the group's epoch when it has nothing to give up.
+        It moves on to the group's epoch once it has nothing to give up.
         """
-        self._members[member].polled = self._clock.monotonic()
+        self._members[member].polled_at = self._clock.monotonic()
         target = self.target(member)
         owned = self.owned(member)
         gained = [p for p in target if p not in self._owner]
@@ -133,7 +133,7 @@ class FakeGroup:
         return revoked, gained
 
     def release(self, member: str, partitions: Sequence[int]) -> None:
-        """Take partitions that a member has given up."""
+        """Accept partitions that a member has given up."""
         for partition in partitions:
             if self._owner.get(partition) == member:
                 del self._owner[partition]
@@ -141,7 +141,7 @@ class FakeGroup:
             self._members[member].epoch = self.epoch
 
     def rebalance(self) -> None:
-        """Reach the next epoch for no reason; members that give up nothing learn it by a heartbeat."""
+        """Start the next epoch without a cause; members that give up nothing learn of it by a heartbeat."""
         self.epoch += 1
         for name, member in self._members.items():
             if member.beating and set(self.owned(name)) <= set(self.target(name)):
@@ -152,10 +152,10 @@ class FakeGroup:
         return Membership(member, self._members[member].epoch)
 
     def check(self, membership: Membership | None, partitions: Iterable[int]) -> None:
-        """Check what came with transactional offsets; none is let through, as Kafka does.
+        """Check the membership that came with transactional offsets; Kafka accepts them without one, too.
 
-        Under the consumer protocol an older epoch is good enough for partitions that the member has had
-        since then (KIP-1251, Kafka 4.3).
+        Under the consumer protocol an older epoch is accepted for partitions that the member has owned since
+        then (KIP-1251, Kafka 4.3).
 
         Raises:
             Abortable: not a member (any more), or of another epoch.
@@ -194,7 +194,7 @@ class FakeGroup:
         self._committed.update(offsets)
 
     def forget_offset(self, partition: int) -> None:
-        """Drop a committed offset, as expiry does."""
+        """Delete a committed offset, as its expiry does."""
         self._committed.pop(partition, None)
 
     def add_pending(self, transaction: object, offsets: Mapping[int, CommittedOffset]) -> None:
@@ -202,7 +202,7 @@ class FakeGroup:
         self._pending.setdefault(transaction, {}).update(offsets)
 
     def end_pending(self, transaction: object, *, commit: bool) -> None:
-        """Take the marker of a transaction."""
+        """Apply the marker of a transaction."""
         offsets = self._pending.pop(transaction)
         if commit:
             self._committed.update(offsets)

@@ -26,7 +26,7 @@ class Share:
 
     Attributes:
         first_offset: of its records; the last stable offset cannot pass it while the share is open.
-        committed: what the marker says; None while it is not written.
+        committed: the outcome by its marker; None until that is written.
     """
 
     first_offset: int
@@ -39,7 +39,7 @@ class Entry:
 
     Attributes:
         record: None for a marker.
-        share: of the transaction that wrote it; None outside any.
+        share: of the transaction that wrote it; None outside a transaction.
     """
 
     offset: int
@@ -49,7 +49,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What a read brought: entries with records, and the position after them, markers counted."""
+    """The entries with records that a read returned, and the position after them, markers included."""
 
     entries: Sequence[Entry]
     position: int
@@ -71,7 +71,7 @@ class PartitionLog:
 
     @property
     def last_stable_offset(self) -> int:
-        """Where the first open transaction begins: read_committed readers see nothing from there on."""
+        """The start of the first open transaction: read_committed readers see nothing from there on."""
         return min((share.first_offset for share in self._open), default=self.high_watermark)
 
     def __iter__(self) -> Iterator[Entry]:
@@ -98,23 +98,23 @@ class PartitionLog:
     def read(self, position: int, records_max: int, *, committed: bool = True) -> Fetched:
         """Read from `position` as a read_committed reader does, or as a read_uncommitted one."""
         limit = self.last_stable_offset if committed else self.high_watermark
-        found: list[Entry] = []
+        entries: list[Entry] = []
         for index in range(bisect_left(self._entries, position, key=_offset), len(self._entries)):
             entry = self._entries[index]
             if entry.offset >= limit:
                 break
             if entry.record is None or (committed and entry.share is not None and not entry.share.committed):
                 continue
-            if len(found) == records_max:
-                return Fetched(found, entry.offset)
-            found.append(entry)
-        return Fetched(found, max(position, limit))
+            if len(entries) == records_max:
+                return Fetched(entries, entry.offset)
+            entries.append(entry)
+        return Fetched(entries, max(position, limit))
 
     def compact(self, *, rolled: bool = False) -> None:
         """Keep the last committed record of each key, below the first open transaction.
 
-        The last entry of the log is in the active segment and stays; once that was `rolled`, only the
-        records do: a log may then end in markers that are gone, with its end offset where it was.
+        The last entry of the log is in the active segment and stays. If that segment was `rolled`, only
+        records stay: the log may then end in markers that are deleted, with an unchanged end offset.
         """
         limit = self.last_stable_offset
         if self._entries and not rolled:
@@ -127,7 +127,7 @@ class PartitionLog:
         self._entries = [entry for entry in self._entries if entry.offset >= limit or entry.offset in kept]
 
     def trim(self, first_offset: int) -> None:
-        """Let retention drop what lies before `first_offset`."""
+        """Let retention delete the records before `first_offset`."""
         assert self.first_offset <= first_offset <= self.high_watermark
         self.first_offset = first_offset
         del self._entries[: bisect_left(self._entries, first_offset, key=_offset)]

@@ -26,19 +26,19 @@ class Marker:
 class _Transaction:
     """An open transaction: its share of each log, and the groups with offsets pending in it."""
 
-    began: float
+    began_at: float
     shares: dict[PartitionLog, Share] = field(default_factory=dict)
     groups: list[FakeGroup] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class _Id:
-    """What the coordinator knows of one transactional id.
+    """What the coordinator knows about one transactional id.
 
     Attributes:
         epoch: of the one producer that may use it.
         open: its open transaction.
-        markers: of its decided transaction, those not written yet.
+        markers: those of its decided transaction that are not written yet.
     """
 
     epoch: int = -1
@@ -51,7 +51,7 @@ class Coordinator:
 
     Attributes:
         timeout_s: an older transaction is aborted, and its producer's epoch bumped.
-        delay_s: asked for each marker, how long it takes.
+        delay_s: returns how long the next marker takes.
     """
 
     def __init__(self, clock: Clock, timeout_s: float) -> None:
@@ -68,13 +68,13 @@ class Coordinator:
             Retriable: markers of the id's last transaction are still on their way.
         """
         self.settle()
-        found = self._ids.setdefault(transactional_id, _Id())
-        found.epoch += 1
-        if found.open is not None:
-            self._decide(found, commit=False)
-        if found.markers:
+        entry = self._ids.setdefault(transactional_id, _Id())
+        entry.epoch += 1
+        if entry.open is not None:
+            self._decide(entry, commit=False)
+        if entry.markers:
             raise Retriable(f"{transactional_id}: its last transaction is still being ended")
-        return found.epoch
+        return entry.epoch
 
     def append(self, transactional_id: str, epoch: int, log: PartitionLog, record: Record) -> int:
         """Append a record in the id's transaction, which the first call begins; return its offset.
@@ -99,80 +99,80 @@ class Coordinator:
 
         Raises:
             Fenced: the epoch is an older one.
-            Abortable: the membership is not, or no longer, the group's.
+            Abortable: the member is not, or no longer, in the group.
         """
-        found = self._check(transactional_id, epoch)
+        entry = self._check(transactional_id, epoch)
         group.check(membership, offsets)
-        transaction = self._join(found)
+        transaction = self._join(entry)
         if group not in transaction.groups:
             transaction.groups.append(group)
         group.add_pending(transaction, offsets)
 
     def end(self, transactional_id: str, epoch: int, *, commit: bool) -> None:
-        """Decide the id's open transaction, if there is one; its markers follow.
+        """Decide the id's open transaction, if it has one; its markers follow.
 
         Raises:
             Fenced: the epoch is an older one.
         """
-        found = self._check(transactional_id, epoch)
-        if found.open is not None:
-            self._decide(found, commit=commit)
+        entry = self._check(transactional_id, epoch)
+        if entry.open is not None:
+            self._decide(entry, commit=commit)
 
     def settle(self) -> None:
-        """Do what time brought: abort what is open for too long, write the markers that are due."""
+        """Apply the time that passed: abort transactions that are open too long, write due markers."""
         now = self._clock.monotonic()
         if now == self._settled:
             return
         self._settled = now
-        for found in self._ids.values():
-            if found.open is not None and now - found.open.began > self.timeout_s:
-                found.epoch += 1
-                self._decide(found, commit=False)
-            if found.markers:
-                self._write(found, now)
+        for entry in self._ids.values():
+            if entry.open is not None and now - entry.open.began_at > self.timeout_s:
+                entry.epoch += 1
+                self._decide(entry, commit=False)
+            if entry.markers:
+                self._write(entry, now)
 
     def is_settled(self) -> bool:
         """Whether no transaction is open and no marker on its way."""
-        return not any(found.open or found.markers for found in self._ids.values())
+        return not any(entry.open or entry.markers for entry in self._ids.values())
 
     def _check(self, transactional_id: str, epoch: int) -> _Id:
         self.settle()
-        found = self._ids[transactional_id]
-        assert epoch <= found.epoch
-        if self.is_fenced(epoch, found.epoch):
-            raise Fenced(f"{transactional_id}: epoch {epoch} is older than {found.epoch}")
-        return found
+        entry = self._ids[transactional_id]
+        assert epoch <= entry.epoch
+        if self.is_fenced(epoch, entry.epoch):
+            raise Fenced(f"{transactional_id}: epoch {epoch} is older than {entry.epoch}")
+        return entry
 
     def is_fenced(self, epoch: int, current: int) -> bool:
         """Whether a producer of this epoch may no longer use its id."""
         return epoch < current
 
-    def _join(self, found: _Id) -> _Transaction:
-        if found.open is None:
-            self._write(found, float("inf"))  # the client waits until the last transaction is complete
-            found.open = _Transaction(self._clock.monotonic())
-        return found.open
+    def _join(self, entry: _Id) -> _Transaction:
+        if entry.open is None:
+            self._write(entry, float("inf"))  # the client waits until the last transaction is complete
+            entry.open = _Transaction(self._clock.monotonic())
+        return entry.open
 
-    def _decide(self, found: _Id, *, commit: bool) -> None:
-        transaction = found.open
+    def _decide(self, entry: _Id, *, commit: bool) -> None:
+        transaction = entry.open
         assert transaction is not None
-        assert not found.markers
-        found.open = None
+        assert not entry.markers
+        entry.open = None
         now = self._clock.monotonic()
         for log, share in transaction.shares.items():
             write = _mark(log, share, commit=commit)
-            found.markers.append(Marker(now + self.delay_s(), write))
+            entry.markers.append(Marker(now + self.delay_s(), write))
         for group in transaction.groups:
             write = _end_pending(group, transaction, commit=commit)
-            found.markers.append(Marker(now + self.delay_s(), write))
-        self._write(found, now)
+            entry.markers.append(Marker(now + self.delay_s(), write))
+        self._write(entry, now)
 
     @staticmethod
-    def _write(found: _Id, now: float) -> None:
-        for marker in found.markers:
+    def _write(entry: _Id, now: float) -> None:
+        for marker in entry.markers:
             if marker.due <= now:
                 marker.write()
-        found.markers = [marker for marker in found.markers if marker.due > now]
+        entry.markers = [marker for marker in entry.markers if marker.due > now]
 
 
 def _mark(log: PartitionLog, share: Share, *, commit: bool) -> Callable[[], None]:
