@@ -19,7 +19,7 @@ from stream.errors import Fatal, Retriable
 from stream.kafka.clients import Admin, reader_options
 from stream.kafka.offsets import committed_offsets, offset_ranges
 from stream.kafka.reader import partitions_of
-from stream.worker.patience import retry_for
+from stream.worker.startup import retry_for
 
 STABLE_S_MAX = 120.0  # an open transaction of a dead worker ends within its timeout
 RETRY_S = 0.2
