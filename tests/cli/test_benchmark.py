@@ -49,10 +49,10 @@ def test_wrong_usage_is_one_error_before_anything_is_measured(
 
 def test_benchmark_prints_all_figures_as_json(cli: Cli) -> None:
     done = cli("benchmark", "--iterations", "3", "--format", "json", "--seed", "5")
-    found = json.loads(done.out)
+    output = json.loads(done.out)
     assert (done.status, done.err) == (0, "")
-    assert found["conditions"] == {"iterations": 3, "faults": "none", "seed": 5}
-    measured = found["cases"]["small"]["orchestrators"]["pipeline"]
+    assert output["conditions"] == {"iterations": 3, "faults": "none", "seed": 5}
+    measured = output["cases"]["small"]["orchestrators"]["pipeline"]
     assert measured["success_rate"] == 100
     assert len(measured["runs"]) == 3
     assert measured["runtime_median_ms"] == sorted(run["runtime_ms"] for run in measured["runs"])[1]
@@ -97,12 +97,12 @@ def measured(name: str, runtime_ms: float) -> Measured:
 
 
 def drawn(*, width: int = 200, no_color: bool = False, terminal: bool = True, rows: int = 2) -> str:
-    found = Comparison(Conditions(2), [measured(f"m{n}", 10.0 * n) for n in range(1, rows + 1)])
+    comparison = Comparison(Conditions(2), [measured(f"m{n}", 10.0 * n) for n in range(1, rows + 1)])
     console = Console(
         width=width, force_terminal=terminal, no_color=no_color, color_system="standard", highlight=False
     )
     with console.capture() as capture:
-        (show_comparison if rows > 1 else show_benchmark)(found, console, detailed=True)
+        (show_comparison if rows > 1 else show_benchmark)(comparison, console, detailed=True)
     return capture.get()
 
 

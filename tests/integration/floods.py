@@ -1,7 +1,6 @@
-"""Floods of what a producer can do wrong, each on topics of its own: `hatch run floods`.
+"""Floods of faulty input, each on its own topics: `hatch run floods`.
 
-For each: records and bytes a second of the worker, from its first outcome to its last, and its peak memory,
-which has a bound.
+Prints records/s and MiB/s of the worker for each flood, and its peak memory, which must stay below a bound.
 """
 
 import random
@@ -48,7 +47,7 @@ def large_blobs() -> Iterator[bytes]:
 
 
 def too_large_results() -> Iterator[bytes]:
-    """Of 10 MB, and each word another: nothing to memoise."""
+    """10 MiB of distinct words each, so that no memo helps."""
     rng = random.Random(SEED)
     for _ in range(10):
         yield b" ".join("".join(rng.choices(string.ascii_lowercase, k=9)).encode() for _ in range(MIB))[
@@ -62,7 +61,7 @@ def giant_words() -> Iterator[bytes]:
 
 
 def distinct_words() -> Iterator[bytes]:
-    """A million, none of them in the dictionary, and twice as many as a memo keeps."""
+    """Two million words that are not in the dictionary, twice as many as a memo keeps."""
     for n in range(20_000):
         yield " ".join(f"{n * 100 + k}x" for k in range(100)).encode()
 
@@ -70,12 +69,12 @@ def distinct_words() -> Iterator[bytes]:
 FLOODS = (ordinary, poison, tombstones, large_blobs, too_large_results, giant_words, distinct_words)
 
 
-def left(env: dict[str, str]) -> int:
-    """Return how many records have none yet."""
+def lag(env: dict[str, str]) -> int:
+    """Return the number of records that the group has not committed."""
     settings = settings_of(env)
     _, end = offsets.offset_ranges(admin_of(env), settings.input_topic, [0])[0]
-    done = offsets.committed_offsets(clients.reader_options(settings), settings.input_topic, [0], 10)[0]
-    return end - (done or 0)
+    committed = offsets.committed_offsets(clients.reader_options(settings), settings.input_topic, [0], 10)[0]
+    return end - (committed or 0)
 
 
 def flood(name: str, env: dict[str, str], folder: Path, records: Iterator[bytes | None]) -> str:
@@ -91,7 +90,7 @@ def flood(name: str, env: dict[str, str], folder: Path, records: Iterator[bytes 
     with WorkerProcess(env, folder / "log") as worker:
         worker.wait_for("partition running", times=1)
         began = time.monotonic()
-        while left(env) > 0:
+        while lag(env) > 0:
             assert worker.process.poll() is None, worker.log.read_text()[-2000:]
             time.sleep(0.1)
         seconds = time.monotonic() - began

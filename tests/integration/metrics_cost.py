@@ -1,10 +1,10 @@
-"""What metrics cost: the same backlog through a worker with all of them and one with none, in turn, paired.
+"""Measures the cost of metrics: workers with and without them process the same backlog in turn, in pairs.
 
     hatch run metrics-cost [pairs]
 
-Counted is the worker's processor time from a tenth of the backlog to nine tenths, for others may be at work
-on the machine. The worker without has no watched ports, no statistics of its clients, no look at the cluster
-and an observer that does nothing.
+It compares the processor time from one tenth of the backlog to nine tenths, which other load on the machine
+distorts little. The worker without metrics has no instrumented ports, no statistics of its clients, no
+monitor of the cluster, and an observer that does nothing.
 """
 
 import os
@@ -25,28 +25,27 @@ from stream.kafka.offsets_poller import group_offsets
 BLOBS, WORDS, PARTITIONS = 200_000, 100, 4
 WITHOUT = """
 import sys
-from contextlib import nullcontext
 from stream.cli.main import main
-from stream.worker import wiring as wire
+from stream.worker import wiring
 from stream.testing.observer import FakeObserver
 
 class Silent(FakeObserver):
     def __init__(self, *_, **__):
         super().__init__()
-    def committed(self, what): ...
+    def committed(self, transaction): ...
     def restoring(self, *_): ...
     def connected(self, brokers): ...
 
-class Looking:
+class NoMonitor:
     def close(self): ...
 
-wire._observer = lambda *_: Silent()
-wire._surroundings = lambda *_: Looking()
-wire.InstrumentedSource = lambda source, *_: source
-wire.InstrumentedSink = lambda sink, *_: sink
-wire.InstrumentedStores = lambda stores, *_: type("Plain", (), {
+wiring._Parts.observer = lambda *_: Silent()
+wiring._Parts.cluster_monitor = lambda *_: NoMonitor()
+wiring.InstrumentedSource = lambda source, *_: source
+wiring.InstrumentedSink = lambda sink, *_: sink
+wiring.InstrumentedStores = lambda stores, *_: type("Plain", (), {
     "open": stores.open, "set_aside": stores.set_aside, "sample": None})()
-wire.clients.with_statistics = lambda options, *_: options
+wiring.clients.with_statistics = lambda options, *_: options
 """
 RUN = """
 sys.argv = ["anagram-stream", "worker", "--processes", "1"]
@@ -64,26 +63,26 @@ def texts() -> list[str]:
 
 
 def run(env: dict[str, str], script: str, folder: Path) -> float:
-    """Return the worker's processor time, in seconds per million words."""
+    """Return the processor time of the worker, in seconds per million words."""
     base = {name: value for name, value in os.environ.items() if not name.startswith("STREAM_")}
     settings, admin = settings_of(env), admin_of(env)
-    seen: list[tuple[int, float]] = []
+    samples: list[tuple[int, float]] = []  # records committed, processor time
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen([sys.executable, "-c", script], env={**base, **env}, stderr=log)
-        watched = psutil.Process(process.pid)
+        stats = psutil.Process(process.pid)
 
         def done() -> bool:
             assert process.poll() is None, (folder / "log").read_text()[-2000:]
-            at = group_offsets(admin, settings.group_id, settings.input_topic, range(PARTITIONS))
-            used = watched.cpu_times()
-            seen.append((sum(at.values()), used.user + used.system))
-            return seen[-1][0] >= BLOBS
+            committed = group_offsets(admin, settings.group_id, settings.input_topic, range(PARTITIONS))
+            used = stats.cpu_times()
+            samples.append((sum(committed.values()), used.user + used.system))
+            return samples[-1][0] >= BLOBS
 
         wait_until(done, 300, every=0.05)
         process.terminate()
         process.wait(30)
-    (n0, s0), *_ = [each for each in seen if each[0] >= BLOBS // 10]
-    *_, (n1, s1) = [each for each in seen if each[0] <= BLOBS * 9 // 10]
+    (n0, s0), *_ = [each for each in samples if each[0] >= BLOBS // 10]
+    *_, (n1, s1) = [each for each in samples if each[0] <= BLOBS * 9 // 10]
     return (s1 - s0) / ((n1 - n0) * WORDS / 1e6)
 
 

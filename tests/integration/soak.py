@@ -1,7 +1,7 @@
-"""A worker under load while others come and go: `hatch run soak --cycles 200 --minutes 30`.
+"""A worker under load while another one joins and leaves: `hatch run soak --cycles 200 --minutes 30`.
 
-Prints every minute, and at the end, what the lasting worker holds. Fails where `verify` finds a difference,
-or where the worker has grown by more than its stores may hold in memory before they write it to their files.
+Prints memory, file descriptors and threads of the worker every minute and at the end. Fails if `verify`
+reports a difference, or if the memory grows by more than the memtables of the stores.
 """
 
 import argparse
@@ -42,22 +42,22 @@ def load(env: dict[str, str], stopping: threading.Event, blobs_per_s: int) -> No
 
 def state(worker: WorkerProcess, began: float, cycles: int) -> str:
     pid = worker.process.pid
-    revoked = len(worker.events("partition running"))
+    runs = len(worker.events("partition running"))
     return (
         f"{(time.monotonic() - began) / 60:5.1f} min, {cycles:3} cycles: {resident_mib(pid):6.1f} MiB, "
-        f"{handles(pid):3} handles, {threads(pid):3} threads, partitions taken {revoked} times"
+        f"{handles(pid):3} handles, {threads(pid):3} threads, partitions started {runs} times"
     )
 
 
 def cycle(guest: WorkerProcess) -> None:
-    """The guest joins, has partitions, and leaves."""
-    had = len(guest.events("partition running"))
+    """Let the guest join, run partitions, and leave."""
+    before = len(guest.events("partition running"))
     guest.start()
-    guest.wait_for("partition running", times=had + 1)
+    guest.wait_for("partition running", times=before + 1)
     assert guest.stop() == 0, guest.log.read_text()[-2000:]
 
 
-def held(worker: WorkerProcess) -> tuple[float, int, int]:
+def resources(worker: WorkerProcess) -> tuple[float, int, int]:
     pid = worker.process.pid
     return resident_mib(pid), handles(pid), threads(pid)
 
@@ -71,8 +71,8 @@ def soak(env: dict[str, str], folder: Path, cycles: int, minutes: float, blobs_p
     with WorkerProcess(env, folder / "log") as worker:
         worker.wait_for("partition running", times=4)
         time.sleep(SETTLE_S)
-        first = held(worker)
-        began = said = time.monotonic()
+        first = resources(worker)
+        began = printed_at = time.monotonic()
         done = 0
         while done < cycles or time.monotonic() - began < minutes * 60:
             if done < cycles:
@@ -81,29 +81,29 @@ def soak(env: dict[str, str], folder: Path, cycles: int, minutes: float, blobs_p
             else:
                 time.sleep(1)
             assert worker.process.poll() is None, worker.log.read_text()[-2000:]
-            if time.monotonic() - said >= 60:
-                said = time.monotonic()
+            if time.monotonic() - printed_at >= 60:
+                printed_at = time.monotonic()
                 print(state(worker, began, done), flush=True)  # noqa: T201
         print(state(worker, began, done), flush=True)  # noqa: T201
-        grown = [now - then for now, then in zip(held(worker), first, strict=True)]
+        grown = [now - then for now, then in zip(resources(worker), first, strict=True)]
         stopping.set()
         loading.join()
         time.sleep(5)
         assert worker.stop() == 0
     folders = [each for each in (folder / "state", folder / "guest") if each.exists()]
-    found = verify(settings_of(env), load_index(None), state_dirs=folders)
-    print(f"verify: {found.records} records, {found.differences or 'no difference'}")  # noqa: T201
-    assert found.holds
+    verdict = verify(settings_of(env), load_index(None), state_dirs=folders)
+    print(f"verify: {verdict.records} records, {verdict.differences or 'no difference'}")  # noqa: T201
+    assert verdict.holds
     allowed = (GROWTH_MIB_MAX, HANDLES_MORE_MAX, THREADS_MORE_MAX)
     assert all(more <= most for more, most in zip(grown, allowed, strict=True)), grown
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser()
-    asked.add_argument("--cycles", type=int, default=200)
-    asked.add_argument("--minutes", type=float, default=30)
-    asked.add_argument("--rate", type=int, default=BLOBS_PER_S, help="blobs a second")
-    chosen = asked.parse_args()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cycles", type=int, default=200)
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--rate", type=int, default=BLOBS_PER_S, help="blobs a second")
+    chosen = parser.parse_args()
     with EmbeddedBroker(properties=SHORT_SESSIONS) as broker, tempfile.TemporaryDirectory() as folder:
         env = make_topics(own_env(broker.bootstrap_servers, Path(folder)), partitions=4)
         soak(env, Path(folder), chosen.cycles, chosen.minutes, chosen.rate)

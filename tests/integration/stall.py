@@ -1,4 +1,4 @@
-"""Prints the stall after kill -9 under each membership, at Kafka's own session of 45 s: `hatch run stall`."""
+"""Prints the stall after a kill -9 for each kind of membership, with sessions of 45 s: `hatch run stall`."""
 
 import tempfile
 from pathlib import Path

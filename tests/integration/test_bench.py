@@ -1,4 +1,4 @@
-"""`bench` on a real broker: all that it measures, small; and that it leaves nothing behind."""
+"""`bench` on a real broker: every measurement, in small, and that it deletes what it creates."""
 
 import json
 import os
@@ -28,30 +28,30 @@ def bench_topics(kafka: str) -> set[str]:
     return {topic for topic in topics if topic.startswith("bench-")}
 
 
-def test_short_bench_measures_all_and_its_output_is_right(kafka: str, tmp_path: Path) -> None:
+def test_short_bench_measures_everything_and_its_output_is_right(kafka: str, tmp_path: Path) -> None:
     before = bench_topics(kafka)
     env = {"STREAM_BOOTSTRAP_SERVERS": kafka, "STREAM_TRANSACTION_TIMEOUT_MS": "5000"}
     with bench("--short", "--format", "json", "--plot", "x.png", env=env, folder=tmp_path) as process:
         out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
-    found = json.loads(out)
-    assert found["holds"] is True
-    for row in found["throughput"]:
+    output = json.loads(out)
+    assert output["holds"] is True
+    for row in output["throughput"]:
         assert row["checked"]["results"] == row["blobs"]
         assert 0.9 < row["words"] / 100_000 < 1.1
         assert row["processes"] >= 1
         assert 0 < row["first_s"] <= row["whole_s"]
         assert 0.2 < row["cpu_s"] < 30
         assert 30 < row["peak_mib"] < 1_000
-    assert [row["words_per_blob"] for row in found["throughput"]] == [20, 1_000]
-    (load,) = found["latency"]
+    assert [row["words_per_blob"] for row in output["throughput"]] == [20, 1_000]
+    (load,) = output["latency"]
     latency = load["latency"]
     percentiles = [latency[name] for name in ("p50_ms", "p90_ms", "p99_ms", "p99_9_ms", "max_ms")]
     assert all(a <= b for a, b in pairwise(percentiles))
     assert percentiles[0] > 1
     assert (load["blobs"], load["missing"], latency["count"]) == (800, 0, 600)
-    assert found["latency_checked"]["results"] == 800
-    (recovery,) = found["recovery"]
+    assert output["latency_checked"]["results"] == 800
+    (recovery,) = output["recovery"]
     assert 0.5 < recovery["first_new_s"] <= recovery["all_partitions_s"] <= recovery["caught_up_s"] + 0.001
     assert recovery["worst_ms"] >= 1_000 * recovery["first_new_s"] - 200
     assert recovery["checked"]["holds"] is True
@@ -60,7 +60,7 @@ def test_short_bench_measures_all_and_its_output_is_right(kafka: str, tmp_path: 
     assert bench_topics(kafka) <= before
 
 
-def test_bench_that_is_interrupted_leaves_nothing(kafka: str, tmp_path: Path) -> None:
+def test_interrupted_bench_deletes_its_topics_and_files(kafka: str, tmp_path: Path) -> None:
     before = bench_topics(kafka)
     env = {"STREAM_BOOTSTRAP_SERVERS": kafka, "TMPDIR": str(tmp_path)}
     with bench("--only", "latency", "--rates", "100", env=env, folder=tmp_path) as process:
@@ -74,7 +74,7 @@ def test_bench_that_is_interrupted_leaves_nothing(kafka: str, tmp_path: Path) ->
     assert not list(tmp_path.iterdir())
 
 
-def test_worker_that_does_not_start_is_one_error(kafka: str, tmp_path: Path) -> None:
+def test_worker_that_does_not_start_is_a_clear_error(kafka: str, tmp_path: Path) -> None:
     env = {"STREAM_BOOTSTRAP_SERVERS": kafka}
     with bench("--only", "latency", "--worker-args", "--nonsense", env=env, folder=tmp_path) as process:
         _, err = process.communicate(timeout=60)

@@ -27,7 +27,7 @@ def test_cat_gives_act_cat_tac(stream_env: dict[str, str], tmp_path: Path, proto
         assert worker.stop() == 0
 
 
-def test_result_is_on_the_partition_of_its_input_and_passes_the_trace_on(
+def test_result_keeps_the_partition_and_the_trace_of_its_input(
     stream_env: dict[str, str], tmp_path: Path
 ) -> None:
     trace = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -43,9 +43,7 @@ def test_result_is_on_the_partition_of_its_input_and_passes_the_trace_on(
     assert dict(counted.headers)["input-next-offset"] == b"1"
 
 
-def test_what_cannot_be_processed_goes_to_the_dead_letters_untouched(
-    stream_env: dict[str, str], tmp_path: Path
-) -> None:
+def test_rejected_records_become_dead_letters_unchanged(stream_env: dict[str, str], tmp_path: Path) -> None:
     poison: list[tuple[bytes, bytes | None, list[tuple[str, bytes | None]]]] = [
         (b"\xff", b"\xff\xfe", [("h", b"1"), ("h", None)]),
         (b"j", b"{", [("content-type", b"application/json; charset=utf-8")]),
@@ -74,7 +72,7 @@ def test_what_cannot_be_processed_goes_to_the_dead_letters_untouched(
     assert [result["blob_id"] for result in results(env)] == ["mine"]
 
 
-def test_too_many_rejections_in_a_row_stop_the_worker_and_commit_nothing_of_the_batch(
+def test_too_many_rejections_in_a_row_stop_the_worker_without_committing_the_batch(
     stream_env: dict[str, str], tmp_path: Path
 ) -> None:
     env = {**stream_env, "STREAM_REJECTED_IN_A_ROW_MAX": "3"}
@@ -85,7 +83,7 @@ def test_too_many_rejections_in_a_row_stop_the_worker_and_commit_nothing_of_the_
     assert len(read(env, "dead-letter")) <= 3
 
 
-def test_a_blob_of_ten_mebibytes_passes(stream_env: dict[str, str], tmp_path: Path) -> None:
+def test_blob_of_ten_mebibytes_is_counted(stream_env: dict[str, str], tmp_path: Path) -> None:
     text = ("cat " * (10 * 1024 * 256))[: 10 * 1024 * 1024 - 1]
     produce(stream_env, [("big", text)])
     with WorkerProcess(stream_env, tmp_path / "log"):
@@ -94,9 +92,7 @@ def test_a_blob_of_ten_mebibytes_passes(stream_env: dict[str, str], tmp_path: Pa
     assert result["anagram_counts"]["cat"] == result["words"] == len(text.split())
 
 
-def test_blobs_without_a_known_word_are_committed_and_not_read_again(
-    stream_env: dict[str, str], tmp_path: Path
-) -> None:
+def test_blobs_without_known_words_are_committed(stream_env: dict[str, str], tmp_path: Path) -> None:
     produce(stream_env, [("a", "zzqzz 42"), ("b", ""), ("c", None)], partition=0)
     with WorkerProcess(stream_env, tmp_path / "log") as worker:
         wait_until(lambda: len(read(stream_env, "result")) == 2, 60)
@@ -107,7 +103,7 @@ def test_blobs_without_a_known_word_are_committed_and_not_read_again(
         assert {event["input_offset"] for event in worker.events("partition running")[2:]} == {0, 3}
 
 
-def test_second_signal_stops_at_once_and_first_drains(stream_env: dict[str, str], tmp_path: Path) -> None:
+def test_sigterm_drains_the_worker(stream_env: dict[str, str], tmp_path: Path) -> None:
     with WorkerProcess(stream_env, tmp_path / "log") as worker:
         worker.wait_for("worker started")
         worker.signal(signal.SIGTERM)
@@ -115,7 +111,7 @@ def test_second_signal_stops_at_once_and_first_drains(stream_env: dict[str, str]
         assert worker.events("worker stopping")
 
 
-def test_probes_and_metrics_answer(stream_env: dict[str, str], tmp_path: Path) -> None:
+def test_probes_and_metrics_respond(stream_env: dict[str, str], tmp_path: Path) -> None:
     from urllib.request import urlopen  # noqa: PLC0415
 
     produce(stream_env, [("a", "cat")])
@@ -124,8 +120,8 @@ def test_probes_and_metrics_answer(stream_env: dict[str, str], tmp_path: Path) -
         address = worker.events("telemetry listens")[0]["address"]
 
         def get(path: str) -> Any:
-            with urlopen(address + path) as answer:
-                return answer.read()
+            with urlopen(address + path) as response:
+                return response.read()
 
         wait_until(lambda: b"stream_records_total 1.0" in get("/metrics"), 30)
         assert orjson.loads(get("/healthz/ready")) == {"ready": True, "reasons": []}

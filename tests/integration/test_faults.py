@@ -1,4 +1,4 @@
-"""Killed, moved, bounced, deleted: exact all the same."""
+"""Counts stay exact when workers are killed, partitions move, the broker bounces or a store is deleted."""
 
 import shutil
 import signal
@@ -22,7 +22,7 @@ PROTOCOLS = pytest.mark.parametrize("protocol", ["consumer", "classic"])
 def with_protocol(
     env: dict[str, str], protocol: str, folder: Path, *, static: bool = False
 ) -> dict[str, str]:
-    """Under `classic` the session is the client's to say: short, as the test broker's is under `consumer`."""
+    """Set the group protocol; with `classic` the client sets the session, here as short as the broker's."""
     env = {**env, "STREAM_GROUP_PROTOCOL": protocol}
     if protocol == "classic":
         properties = folder / "kafka.properties"
@@ -32,7 +32,9 @@ def with_protocol(
 
 
 @PROTOCOLS
-def test_kill_in_mid_stream_then_exact(stream_env: dict[str, str], tmp_path: Path, protocol: str) -> None:
+def test_counts_are_exact_after_a_kill_under_load(
+    stream_env: dict[str, str], tmp_path: Path, protocol: str
+) -> None:
     env = with_protocol(stream_env, protocol, tmp_path)
     blobs = texts(3000, 20)
     with WorkerProcess(env, tmp_path / "log") as worker, Load(env, blobs, 6) as load:
@@ -45,7 +47,7 @@ def test_kill_in_mid_stream_then_exact(stream_env: dict[str, str], tmp_path: Pat
 
 
 @PROTOCOLS
-def test_rebalance_in_mid_stream_then_exact(
+def test_counts_are_exact_after_a_rebalance_under_load(
     stream_env: dict[str, str], tmp_path: Path, protocol: str
 ) -> None:
     env = with_protocol(stream_env, protocol, tmp_path)
@@ -58,10 +60,10 @@ def test_rebalance_in_mid_stream_then_exact(
         judge(env, blobs)
         assert {e["instance"] for e in second.events("worker started")} != {
             e["instance"] for e in first.events("worker started")
-        }, "two workers on one state folder take two ids"
+        }, "two workers with one state folder need different instance ids"
 
 
-def test_paused_past_its_session_a_worker_loses_its_partitions_and_does_no_harm(
+def test_counts_are_exact_after_a_worker_is_paused_past_its_session(
     stream_env: dict[str, str], tmp_path: Path
 ) -> None:
     blobs = texts(2000, 20)
@@ -75,9 +77,7 @@ def test_paused_past_its_session_a_worker_loses_its_partitions_and_does_no_harm(
         judge(stream_env, blobs)
 
 
-def test_a_deleted_store_is_restored_and_a_kept_one_is_not_read_again(
-    stream_env: dict[str, str], tmp_path: Path
-) -> None:
+def test_deleted_store_is_restored_and_kept_store_is_not(stream_env: dict[str, str], tmp_path: Path) -> None:
     blobs = texts(500, 20)
     produce(stream_env, ((f"b{n}", text) for n, text in enumerate(blobs)))
     with WorkerProcess(stream_env, tmp_path / "log") as worker:
@@ -85,22 +85,22 @@ def test_a_deleted_store_is_restored_and_a_kept_one_is_not_read_again(
         worker.kill()
         worker.start()
         worker.wait_for("partition running", times=4)
-        tails = [event["restored_records"] for event in worker.events("partition running")[2:]]
+        kept = [event["restored_records"] for event in worker.events("partition running")[2:]]
         assert worker.stop() == 0
         shutil.rmtree(stream_env["STREAM_STATE_DIR"])
         worker.start()
         worker.wait_for("partition running", times=6)
-        whole = [event["restored_records"] for event in worker.events("partition running")[4:]]
-        assert sum(tails) == 0, "all was in the store"
-        assert sum(whole) == len(read(stream_env, "count"))
+        deleted = [event["restored_records"] for event in worker.events("partition running")[4:]]
+        assert sum(kept) == 0, "the store was complete"
+        assert sum(deleted) == len(read(stream_env, "count"))
         produce(stream_env, [("more", blobs[0])])
         wait_until(lambda: len(read(stream_env, "result")) == 501, 60)
         assert sum(totals(stream_env).values()) > 0
 
 
 @pytest.mark.embedded
-def test_a_bounced_broker_is_waited_for_with_one_line(tmp_path: Path) -> None:
-    """Bounced hard: an orderly end of a single node may skip markers, see `EmbeddedBroker.stop`."""
+def test_worker_waits_for_a_bounced_broker_with_few_log_lines(tmp_path: Path) -> None:
+    """The broker is killed, because an orderly stop may skip markers, see `EmbeddedBroker.stop`."""
     with EmbeddedBroker(properties=SHORT_SESSIONS) as broker:
         env = make_topics(own_env(broker.bootstrap_servers, tmp_path), partitions=2)
         blobs = texts(2000, 20)
@@ -116,9 +116,9 @@ def test_a_bounced_broker_is_waited_for_with_one_line(tmp_path: Path) -> None:
             assert len(worker.log.read_text().splitlines()) < 60, worker.log.read_text()
 
 
-def test_a_static_member_goes_on_without_waiting_for_its_session(
+def test_static_member_continues_without_waiting_for_its_session(
     stream_env: dict[str, str], tmp_path: Path
 ) -> None:
-    """The session is Kafka's default of 45 s, so anything well below is no wait for it."""
+    """The session is Kafka's default of 45 s, so a stall far below it did not wait for the session."""
     env = {**stream_env, "STREAM_GROUP_PROTOCOL": "classic", "STREAM_STATIC_MEMBERSHIP": "true"}
     assert stall_s(env, tmp_path, 40) < 20

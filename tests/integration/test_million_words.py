@@ -1,4 +1,4 @@
-"""1,000,000 words through two workers while one is killed three times and the broker is bounced once."""
+"""Two workers count 1,000,000 words while one is killed three times and the broker is bounced once."""
 
 import json
 import time

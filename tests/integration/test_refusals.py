@@ -1,4 +1,4 @@
-"""When a worker must not start or go on, it says why, and what fixes it."""
+"""A worker that must not start or go on says why, and what fixes it."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ def run(env: dict[str, str], *command: str) -> subprocess.CompletedProcess[str]:
 
 
 def commit(env: dict[str, str], offset: int) -> None:
-    """Move the group's committed offset of partition 0, as a reset would."""
+    """Change the committed offset of partition 0, as a reset of the group does."""
     consumer = Consumer(
         {"bootstrap.servers": env["STREAM_BOOTSTRAP_SERVERS"], "group.id": env["STREAM_GROUP_ID"]}
     )
@@ -38,7 +38,7 @@ def commit(env: dict[str, str], offset: int) -> None:
 
 
 def count_some(env: dict[str, str], folder: Path) -> None:
-    """Three blobs on partition 0, counted by a worker that then left."""
+    """Let a worker count three blobs on partition 0 and stop."""
     produce(env, [(None, "cat")] * 3, partition=0)
     with WorkerProcess(env, folder / "first") as worker:
         wait_until(lambda: len(read(env, "result")) >= 3, 60)
@@ -46,7 +46,7 @@ def count_some(env: dict[str, str], folder: Path) -> None:
 
 
 def refused(env: dict[str, str], folder: Path) -> str:
-    """Start a worker that must refuse; return what it says."""
+    """Start a worker that must refuse; return its error and its hint."""
     with WorkerProcess(env, folder / "refused") as worker:
         assert worker.wait() == 1, worker.log.read_text()
         text = worker.log.read_text()
@@ -56,18 +56,18 @@ def refused(env: dict[str, str], folder: Path) -> str:
     return str(failed["error"]) + str(failed["fix"])
 
 
-def test_missing_topics(bare_env: dict[str, str], tmp_path: Path) -> None:
-    said = refused(bare_env, tmp_path)
-    assert "missing topics" in said
-    assert "anagram-stream topics create" in said
+def test_missing_topics_are_refused(bare_env: dict[str, str], tmp_path: Path) -> None:
+    error = refused(bare_env, tmp_path)
+    assert "missing topics" in error
+    assert "anagram-stream topics create" in error
     assert run(bare_env, "topics", "check").returncode == 1
-    made = run(bare_env, "topics", "create", "--partitions", "3")
-    assert made.returncode == 0, made.stderr
+    created = run(bare_env, "topics", "create", "--partitions", "3")
+    assert created.returncode == 0, created.stderr
     assert run(bare_env, "topics", "check").returncode == 0
     assert "nothing to do" in run(bare_env, "topics", "create").stdout
 
 
-def test_a_count_topic_that_is_not_compacted(bare_env: dict[str, str], tmp_path: Path) -> None:
+def test_count_topic_without_compaction_is_refused(bare_env: dict[str, str], tmp_path: Path) -> None:
     admin = admin_of(bare_env)
     admin.create_topics([NewTopic(bare_env["STREAM_COUNT_TOPIC"], 2, 1)])[
         bare_env["STREAM_COUNT_TOPIC"]
@@ -79,26 +79,28 @@ def test_a_count_topic_that_is_not_compacted(bare_env: dict[str, str], tmp_path:
     wait_until(lambda: run(bare_env, "topics", "check").returncode == 0, 20)
 
 
-def test_a_count_topic_with_fewer_partitions_than_the_input(
+def test_count_topic_with_fewer_partitions_than_the_input_is_refused(
     stream_env: dict[str, str], tmp_path: Path
 ) -> None:
     grow_input(stream_env, 3)
     assert "partitions" in refused(stream_env, tmp_path)
 
 
-def test_offsets_that_were_reset(stream_env: dict[str, str], tmp_path: Path) -> None:
+def test_reset_offsets_are_refused(stream_env: dict[str, str], tmp_path: Path) -> None:
     count_some(stream_env, tmp_path)
     commit(stream_env, 1)
     assert "would count twice" in refused(stream_env, tmp_path)
 
 
-def test_a_renamed_group(stream_env: dict[str, str], tmp_path: Path) -> None:
+def test_renamed_group_is_refused(stream_env: dict[str, str], tmp_path: Path) -> None:
     count_some(stream_env, tmp_path)
-    said = refused({**stream_env, "STREAM_GROUP_ID": "another-" + stream_env["STREAM_GROUP_ID"]}, tmp_path)
-    assert "STREAM_COUNT_TOPIC" in said
+    error = refused({**stream_env, "STREAM_GROUP_ID": "another-" + stream_env["STREAM_GROUP_ID"]}, tmp_path)
+    assert "STREAM_COUNT_TOPIC" in error
 
 
-def test_another_dictionary_with_and_without_the_store(stream_env: dict[str, str], tmp_path: Path) -> None:
+def test_another_dictionary_is_refused_with_and_without_the_store(
+    stream_env: dict[str, str], tmp_path: Path
+) -> None:
     count_some(stream_env, tmp_path)
     words = tmp_path / "words"
     words.write_text("cat\nact\n")
@@ -109,29 +111,31 @@ def test_another_dictionary_with_and_without_the_store(stream_env: dict[str, str
     )
 
 
-def test_a_count_topic_that_was_replaced(stream_env: dict[str, str], tmp_path: Path) -> None:
+def test_replaced_count_topic_is_refused(stream_env: dict[str, str], tmp_path: Path) -> None:
     count_some(stream_env, tmp_path)
     env = {**stream_env, "STREAM_COUNT_TOPIC": stream_env["STREAM_COUNT_TOPIC"] + "-new"}
     make_topics(env, 2)
     assert "leave the earlier input out" in refused(env, tmp_path)
 
 
-def test_a_committed_offset_that_retention_cut_off(stream_env: dict[str, str], tmp_path: Path) -> None:
+def test_committed_offset_below_the_start_of_the_log_is_refused(
+    stream_env: dict[str, str], tmp_path: Path
+) -> None:
     count_some(stream_env, tmp_path)
     produce(stream_env, [(None, "cat")] * 3, partition=0)
-    at = TopicPartition(stream_env["STREAM_INPUT_TOPIC"], 0, 5)
+    new_start = TopicPartition(stream_env["STREAM_INPUT_TOPIC"], 0, 5)
     admin = admin_of(stream_env)
-    next(iter(admin.delete_records([at]).values())).result()
-    said = refused(stream_env, tmp_path)
-    assert "no longer in the log" in said
-    assert "--reset-offsets --to-earliest" in said
-    commit(stream_env, 5)  # what the command does: the loss is accepted
+    next(iter(admin.delete_records([new_start]).values())).result()
+    error = refused(stream_env, tmp_path)
+    assert "no longer in the log" in error
+    assert "--reset-offsets --to-earliest" in error
+    commit(stream_env, 5)  # as the command of the hint does; the loss is accepted
     with WorkerProcess(stream_env, tmp_path / "again"):
         wait_until(lambda: len(read(stream_env, "result")) == 4, 60)
     assert totals(stream_env)["act"] == 4
 
 
-def test_an_added_partition_waits_until_the_topics_are_grown_and_nothing_is_lost(
+def test_added_partition_waits_until_the_other_topics_have_it_too(
     stream_env: dict[str, str], tmp_path: Path
 ) -> None:
     with WorkerProcess(
@@ -150,7 +154,7 @@ def test_an_added_partition_waits_until_the_topics_are_grown_and_nothing_is_lost
 
 
 def fast_metadata(folder: Path) -> Path:
-    """New partitions are found within a second, not within five minutes."""
+    """Let the client notice new partitions within a second, instead of five minutes."""
     path = folder / "kafka.properties"
     path.write_text("topic.metadata.refresh.interval.ms=1000\nmetadata.max.age.ms=1000\n")
     return path
@@ -163,15 +167,15 @@ def grow_input(env: dict[str, str], partitions: int) -> None:
     wait_until(lambda: topics.describe(admin, settings_of(env))["input"].partitions == partitions, 20)
 
 
-def test_no_broker_is_one_clear_error(bare_env: dict[str, str]) -> None:
+def test_unavailable_broker_is_a_clear_error(bare_env: dict[str, str]) -> None:
     env = {**bare_env, "STREAM_BOOTSTRAP_SERVERS": "localhost:1"}
-    said = run(env, "topics", "check")
-    assert said.returncode == 1
-    assert "anagram-stream broker" in said.stderr
-    assert "Traceback" not in said.stderr
+    ended = run(env, "topics", "check")
+    assert ended.returncode == 1
+    assert "anagram-stream broker" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
-def test_a_second_worker_of_the_same_instance_id_is_told_so(
+def test_second_worker_with_the_same_instance_id_is_refused(
     stream_env: dict[str, str], tmp_path: Path
 ) -> None:
     env = {**stream_env, "STREAM_INSTANCE_ID": "one"}

@@ -1,4 +1,4 @@
-"""TLS, SASL/SCRAM and ACLs on real Kafka, and nothing said that must not be said."""
+"""TLS, SASL/SCRAM and ACLs on a real Kafka; no secret and no input text is logged."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from stream.kafka.access import RequiredAcl, worker_acls
 pytestmark = [pytest.mark.broker, pytest.mark.embedded]
 
 PASSWORD = "hunter2-Zq7-of-the-worker"
-WITHOUT_ASKING = (
+WITHOUT_ACCESS_CHECK = (
     "-c",
     """if True:
     import sys, stream.worker.startup, stream.cli.main
@@ -31,10 +31,8 @@ WITHOUT_ASKING = (
     """,
 )
 TEXT, KEY = "cat zqxsecrettextzqx", "zqxsecretkeyzqx"
-PLACES = [
-    (place, operation)
-    for place, need in enumerate(worker_acls(settings_of({})))
-    for operation in need.operations
+ACCESSES = [
+    (acl, operation) for acl, need in enumerate(worker_acls(settings_of({}))) for operation in need.operations
 ]
 
 
@@ -46,7 +44,7 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureBroker]:
 
 @pytest.fixture
 def administrator(secure: SecureBroker, tmp_path: Path) -> dict[str, str]:
-    """The environment past the security, with topics."""
+    """Return an environment that bypasses security, with topics."""
     return make_topics(own_env(secure.broker.bootstrap_servers, tmp_path), partitions=2)
 
 
@@ -73,22 +71,22 @@ def worker_env(
 
 
 @pytest.mark.parametrize("protocol", ["consumer", "classic"])
-def test_a_worker_needs_the_listed_access_and_no_more_and_tells_no_secret(
+def test_worker_needs_exactly_the_listed_access_and_reveals_no_secret(
     secure: SecureBroker, administrator: dict[str, str], tmp_path: Path, protocol: str
 ) -> None:
     needs = worker_acls(settings_of(administrator))
     env = worker_env(secure, administrator, tmp_path, needs, protocol)
-    env["STREAM_KAFKA_CONFIG"] = str(loud(Path(env["STREAM_KAFKA_CONFIG"])))
+    env["STREAM_KAFKA_CONFIG"] = str(with_debug_log(Path(env["STREAM_KAFKA_CONFIG"])))
     produce(administrator, [(KEY, TEXT), (KEY, b"\xff" + TEXT.encode()), (KEY, None)])
     with WorkerProcess(env, tmp_path / "log") as worker:
         wait_until(
             lambda: len(results(administrator)) == 1 and len(read(administrator, "dead-letter")) == 2, 60
         )
         (listens,) = worker.events("telemetry listens")
-        with urlopen(listens["address"] + "/metrics", timeout=5) as answer:
-            metrics = answer.read().decode()
+        with urlopen(listens["address"] + "/metrics", timeout=5) as response:
+            metrics = response.read().decode()
         worker.kill()
-        worker.start()  # to restore as well, and to end another one's transaction
+        worker.start()  # also restores, and ends the transaction of its predecessor
         produce(administrator, [(KEY, TEXT)])
         wait_until(lambda: len(results(administrator)) == 2, 60)
         assert worker.stop() == 0
@@ -100,89 +98,89 @@ def test_a_worker_needs_the_listed_access_and_no_more_and_tells_no_secret(
     )
     assert PASSWORD not in metrics + written.decode()
     assert PASSWORD not in worker.log.read_text()
-    assert "librdkafka" in worker.log.read_text()  # it is as loud as it gets
+    assert "librdkafka" in worker.log.read_text()  # the debug log is on
     for private in (TEXT.split()[1], KEY):
         assert private not in metrics + written.decode()
         assert private not in worker.log.read_text()
 
 
-def loud(config: Path) -> Path:
-    """With everything that librdkafka may log."""
+def with_debug_log(config: Path) -> Path:
+    """Let librdkafka log as much as it can."""
     config.write_text(config.read_text() + "debug=all\n")
     return config
 
 
-@pytest.mark.parametrize("asks", [True, False])
-@pytest.mark.parametrize(("place", "operation"), PLACES)
-def test_each_access_is_needed_and_its_want_is_one_clear_error(  # noqa: PLR0913, PLR0917
+@pytest.mark.parametrize("checks", [True, False])
+@pytest.mark.parametrize(("acl", "operation"), ACCESSES)
+def test_each_missing_access_is_a_clear_error(  # noqa: PLR0913, PLR0917
     secure: SecureBroker,
     administrator: dict[str, str],
     tmp_path: Path,
-    place: int,
+    acl: int,
     operation: str,
-    asks: bool,  # noqa: FBT001
+    checks: bool,  # noqa: FBT001
 ) -> None:
-    """Told at the start; and where a worker does not ask then, Kafka stops it at the latest after a crash."""
+    """The worker checks at the start; without the check, Kafka stops it at the latest after a crash."""
     needs = worker_acls(settings_of(administrator))
-    lacking = needs[place]
-    rest = [each for each in lacking.operations if each != operation]
-    needs[place] = replace(lacking, operations=rest)
+    lacking = needs[acl]
+    others = [each for each in lacking.operations if each != operation]
+    needs[acl] = replace(lacking, operations=others)
     env = worker_env(secure, administrator, tmp_path, needs)
     produce(administrator, [(None, "cat"), (None, None)] * 10)
-    with WorkerProcess(env, tmp_path / "log", COMMAND if asks else WITHOUT_ASKING) as worker:
-        if needed_later := not asks and (lacking.name, operation) == (env["STREAM_COUNT_TOPIC"], "Read"):
+    with WorkerProcess(env, tmp_path / "log", COMMAND if checks else WITHOUT_ACCESS_CHECK) as worker:
+        if needed_later := not checks and (lacking.name, operation) == (env["STREAM_COUNT_TOPIC"], "Read"):
             wait_until(lambda: results(administrator), 60)
             worker.kill()
             shutil.rmtree(env["STREAM_STATE_DIR"])
             worker.start()
         assert worker.wait(90) == 1
-    said = worker.log.read_text()
+    log = worker.log.read_text()
     (failed,) = worker.events("worker failed")
     assert "topics acls" in failed["fix"]
-    assert "Traceback" not in said
-    assert PASSWORD not in said
+    assert "Traceback" not in log
+    assert PASSWORD not in log
     if not needed_later:
         assert results(administrator) == []
         assert totals(administrator) == {}
 
 
-def test_a_wrong_password_and_a_foreign_broker_are_one_clear_error_each(
+def test_wrong_password_and_untrusted_certificate_are_clear_errors(
     secure: SecureBroker, administrator: dict[str, str], tmp_path: Path
 ) -> None:
     env = worker_env(secure, administrator, tmp_path, worker_acls(settings_of(administrator)))
     user = f"worker-{administrator['STREAM_GROUP_ID']}"
     wrong = "hunter3-" + PASSWORD
-    said = refused({**env, "STREAM_KAFKA_CONFIG": str(secure.client_config(tmp_path, user, wrong))}, tmp_path)
-    assert "sasl.username and sasl.password" in said
+    log = refused({**env, "STREAM_KAFKA_CONFIG": str(secure.client_config(tmp_path, user, wrong))}, tmp_path)
+    assert "sasl.username and sasl.password" in log
     foreign = secure.client_config(tmp_path, user, PASSWORD, another_ca(tmp_path))
-    said += refused({**env, "STREAM_KAFKA_CONFIG": str(foreign)}, tmp_path)
-    assert "ssl.ca.location" in said
+    log += refused({**env, "STREAM_KAFKA_CONFIG": str(foreign)}, tmp_path)
+    assert "ssl.ca.location" in log
     missing = secure.client_config(tmp_path, user, PASSWORD, tmp_path / "nowhere.pem")
-    said += refused({**env, "STREAM_KAFKA_CONFIG": str(missing)}, tmp_path, status=2)
-    assert PASSWORD not in said
+    log += refused({**env, "STREAM_KAFKA_CONFIG": str(missing)}, tmp_path, status=2)
+    assert PASSWORD not in log
 
 
-def test_the_doctor_needs_no_more_than_a_worker_and_names_the_grant_of_what_is_wanting(
+def test_doctor_needs_no_more_access_than_a_worker_and_names_the_missing_grant(
     secure: SecureBroker, administrator: dict[str, str], tmp_path: Path
 ) -> None:
     needs = worker_acls(settings_of(administrator))
-    found = examined(worker_env(secure, administrator, tmp_path, needs), 0)
-    assert "DescribeConfigs" in found["brokers"]["found"] or found["brokers"]["level"] == "skipped"
+    findings = findings_of(worker_env(secure, administrator, tmp_path, needs), 0)
+    assert "DescribeConfigs" in findings["brokers"]["found"] or findings["brokers"]["level"] == "skipped"
     poor = own_env(secure.broker.bootstrap_servers, tmp_path)
     make_topics(poor, partitions=2)
     some = [
         replace(n, operations=sorted({each.replace("Write", "Read") for each in n.operations}))
         for n in worker_acls(settings_of(poor))[:5]
     ]
-    found = examined(worker_env(secure, poor, tmp_path, some[:4]), 1)
-    count = found[f"topic {poor['STREAM_COUNT_TOPIC']}"]
+    findings = findings_of(worker_env(secure, poor, tmp_path, some[:4]), 1)
+    count = findings[f"topic {poor['STREAM_COUNT_TOPIC']}"]
     assert "--operation Read --operation Write" in count["fix"]
-    assert f"--group {poor['STREAM_GROUP_ID']}" in found["group"]["fix"]
-    found = examined(worker_env(secure, poor, tmp_path, some), 1)
-    assert f"--transactional-id {poor['STREAM_GROUP_ID']}-" in found["transactions"]["fix"]
+    assert f"--group {poor['STREAM_GROUP_ID']}" in findings["group"]["fix"]
+    findings = findings_of(worker_env(secure, poor, tmp_path, some), 1)
+    assert f"--transactional-id {poor['STREAM_GROUP_ID']}-" in findings["transactions"]["fix"]
 
 
-def examined(env: dict[str, str], status: int) -> dict[str, dict[str, str]]:
+def findings_of(env: dict[str, str], status: int) -> dict[str, dict[str, str]]:
     base = {name: value for name, value in os.environ.items() if not name.startswith("STREAM_")}
     done = subprocess.run(
         [sys.executable, "-m", "stream", "doctor", "--format", "json"],

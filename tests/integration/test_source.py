@@ -1,4 +1,4 @@
-"""The consumer's own promise: random rewinds neither skip nor repeat a record."""
+"""Random rewinds of the consumer neither skip nor repeat a record."""
 
 import random
 from collections.abc import Sequence
@@ -56,21 +56,22 @@ def poll_with_rewinds(env: dict[str, str], rng: random.Random) -> dict[int, list
         listener.resume()
         if not batch.records:
             continue
-        if rng.random() < 0.4 and rewinds < 60:  # aborted: the whole batch again
+        if rng.random() < 0.4 and rewinds < 60:  # as after an abort: the whole batch again
             rewinds += 1
-            first: dict[int, int] = {}
+            start_offsets: dict[int, int] = {}
             for record in batch.records:
-                first.setdefault(record.partition, record.offset)
-            source.rewind(first)
+                start_offsets.setdefault(record.partition, record.offset)
+            source.rewind(start_offsets)
             continue
-        cut = rng.randrange(1, len(batch.records) + 1) if rng.random() < 0.3 else len(batch.records)
-        undone: dict[int, int] = {}
+        size = len(batch.records)
+        processed = rng.randrange(1, size + 1) if rng.random() < 0.3 else size
+        unprocessed: dict[int, int] = {}
         for number, record in enumerate(batch.records):
-            if number < cut and record.partition not in undone:
+            if number < processed and record.partition not in unprocessed:
                 taken[record.partition].append(record)
             else:
-                undone.setdefault(record.partition, record.offset)
-        source.rewind(undone)  # the deadline ended the batch
+                unprocessed.setdefault(record.partition, record.offset)
+        source.rewind(unprocessed)  # as if time was up
     assert rewinds > 5
     source.close()
     return taken
@@ -88,7 +89,7 @@ def test_random_rewinds_neither_skip_nor_repeat(stream_env: dict[str, str], prot
 
 
 @pytest.mark.timeout(120)
-def test_gaps_that_markers_and_aborted_records_leave_are_no_losses(stream_env: dict[str, str]) -> None:
+def test_gaps_of_markers_and_aborted_records_skip_no_record(stream_env: dict[str, str]) -> None:
     producer = Producer(
         {
             "bootstrap.servers": stream_env["STREAM_BOOTSTRAP_SERVERS"],

@@ -1,4 +1,4 @@
-"""The audit on what a real worker wrote, and on what was forged after it."""
+"""The audit of the output of a real worker, and of records that were forged afterwards."""
 
 from pathlib import Path
 
@@ -34,28 +34,30 @@ def forge(env: dict[str, str], topic: str, key: bytes, value: bytes) -> None:
     assert producer.flush(30) == 0
 
 
-def kinds(found: Verdict) -> dict[str, int]:
-    return {kind: n for kind in Verdict.KINDS if (n := getattr(found, kind))}
+def kinds(verdict: Verdict) -> dict[str, int]:
+    return {kind: n for kind in Verdict.KINDS if (n := getattr(verdict, kind))}
 
 
-def test_live_worker_is_clean_and_forgeries_are_found(stream_env: dict[str, str], tmp_path: Path) -> None:
+def test_running_worker_is_exact_and_forgeries_are_detected(
+    stream_env: dict[str, str], tmp_path: Path
+) -> None:
     following = Auditor(settings_of(stream_env), load_index(None))
     with WorkerProcess(stream_env, tmp_path / "log") as worker:
         worker.wait_for("partition running", times=2)
         for _ in range(5):
             produce(stream_env, [("a", "cat act"), ("b", "listen")] * 500, partition=0)
             produce(stream_env, [(None, b"\xff")], partition=1)
-            found = audit(stream_env)
-            assert found.holds, found.differences
+            verdict = audit(stream_env)
+            assert verdict.holds, verdict.differences
             following.run_round([Path(stream_env["STREAM_STATE_DIR"])])
             assert following.verdict.holds, following.verdict.differences
         wait_until(lambda: len(read(stream_env, "result")) == 5_000, 60)
         assert worker.stop() == 0
     following.run_round()
-    for found in (audit(stream_env), following.verdict):
-        assert found.holds, found.differences
-        assert (found.records, found.results, found.dead_letters) == (5_005, 5_000, 5)
-        assert not found.unchecked
+    for verdict in (audit(stream_env), following.verdict):
+        assert verdict.holds, verdict.differences
+        assert (verdict.records, verdict.results, verdict.dead_letters) == (5_005, 5_000, 5)
+        assert not verdict.unchecked
     first = next(record for record in read(stream_env, "result") if record.partition == 0)
     forge(stream_env, "STREAM_RESULT_TOPIC", first.key or b"", first.value or b"")
     assert kinds(audit(stream_env)) == {"duplicated": 1}
@@ -63,14 +65,14 @@ def test_live_worker_is_clean_and_forgeries_are_found(stream_env: dict[str, str]
     absent["source"]["offset"] = 99_999
     forge(stream_env, "STREAM_RESULT_TOPIC", first.key or b"", orjson.dumps(absent))
     forge(stream_env, "STREAM_COUNT_TOPIC", b"act", b"7")
-    found = audit(stream_env)
-    assert kinds(found) == {"duplicated": 1, "unknown": 1, "totals": 1}
-    assert any("act on partition 0 is 7" in sentence for sentence in found.differences)
+    verdict = audit(stream_env)
+    assert kinds(verdict) == {"duplicated": 1, "unknown": 1, "totals": 1}
+    assert any("act on partition 0 is 7" in sentence for sentence in verdict.differences)
     following.run_round()
-    assert kinds(following.verdict) == kinds(found)
+    assert kinds(following.verdict) == kinds(verdict)
 
 
-def test_store_with_another_total_is_found(stream_env: dict[str, str], tmp_path: Path) -> None:
+def test_store_with_another_total_is_detected(stream_env: dict[str, str], tmp_path: Path) -> None:
     with WorkerProcess(stream_env, tmp_path / "log") as worker:
         produce(stream_env, [("a", "cat act"), ("b", "listen")], partition=0)
         wait_until(lambda: len(read(stream_env, "result")) == 2, 60)
@@ -80,6 +82,6 @@ def test_store_with_another_total_is_found(stream_env: dict[str, str], tmp_path:
     assert store.checkpoint is not None
     store.write({b"act": b"9"}, Checkpoint(store.checkpoint.changelog_offset, store.checkpoint.input_offset))
     store.close()
-    found = audit(stream_env)
-    assert kinds(found) == {"stores": 1}
-    assert "the total of act on partition 0 is 9, the input gives 2, +7" in found.differences[0]
+    verdict = audit(stream_env)
+    assert kinds(verdict) == {"stores": 1}
+    assert "the total of act on partition 0 is 9, the input gives 2, +7" in verdict.differences[0]

@@ -1,4 +1,4 @@
-"""What a proxy between worker and broker found, and must not find again."""
+"""Errors that a fault proxy between worker and broker once revealed."""
 
 import threading
 from pathlib import Path
@@ -19,7 +19,7 @@ SEEDS = (1, 2)
 
 
 class Feed(threading.Thread):
-    """A hundred blobs a second on two partitions."""
+    """Produces a hundred blobs/s on two partitions."""
 
     def __init__(self, env: dict[str, str]) -> None:
         super().__init__(daemon=True)
@@ -39,8 +39,8 @@ class Feed(threading.Thread):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_late_answers_about_the_ends_of_logs_skip_no_record(seed: int, tmp_path: Path) -> None:
-    """The client's own lookup of a log's end, answered after a seek, moved the consumer past records."""
+def test_late_responses_about_log_ends_skip_no_record(seed: int, tmp_path: Path) -> None:
+    """A response to the client's lookup of a log's end, after a seek, moved the consumer past records."""
     proxy = FaultProxy()
     with (
         proxy,
@@ -54,8 +54,8 @@ def test_late_answers_about_the_ends_of_logs_skip_no_record(seed: int, tmp_path:
         proxy.add(Rule(Api.LIST_OFFSETS, Disconnect(after=True), When.probability(0.3, seed + 7)))
         feed = Feed(env)
         feed.start()
-        behind = {**env, "STREAM_BOOTSTRAP_SERVERS": proxy.address}
-        with WorkerProcess(behind, tmp_path / "log") as worker:
+        proxied = {**env, "STREAM_BOOTSTRAP_SERVERS": proxy.address}
+        with WorkerProcess(proxied, tmp_path / "log") as worker:
             worker.wait_for("partition running", times=2, seconds=120)
             wait_until(lambda: len(read(env, "result")) > 200, 60)
             feed.stopped.set()
@@ -63,7 +63,7 @@ def test_late_answers_about_the_ends_of_logs_skip_no_record(seed: int, tmp_path:
             proxy.clear()
             wait_until(lambda: len(read(env, "result")) >= feed.sent, 20)
             assert worker.stop() == 0
-        found = verify(settings_of(env), load_index(None))
-    assert found.holds, found.differences
-    assert found.results == feed.sent
+        verdict = verify(settings_of(env), load_index(None))
+    assert verdict.holds, verdict.differences
+    assert verdict.results == feed.sent
     assert proxy.injected["LIST_OFFSETS", "delay after"] > 0

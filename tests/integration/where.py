@@ -1,7 +1,8 @@
-"""Where a worker's processor time goes, as a picture: `hatch run where resources/where-time-goes.svg`.
+"""Draws where a worker spends its processor time: `hatch run where resources/where-time-goes.svg`.
 
-A worker works off a backlog on the embedded broker, py-spy samples its Python threads, /proc says what the
-threads of librdkafka and RocksDB took. Shares are of the processor, so other load distorts them little.
+A worker processes a backlog on the embedded broker. py-spy samples its Python threads; /proc gives the
+processor time of the threads of librdkafka and RocksDB. Shares are of the processor time, so other load
+distorts them little.
 """
 
 import argparse
@@ -17,29 +18,28 @@ from pathlib import Path
 import psutil
 from matplotlib.figure import Figure
 
-# The first part of a frame that fits says what the sample is of: innermost frames are looked at first.
+# The stage of a sample is the first that matches a frame, from the innermost frame outwards.
 STAGES = (
     ("fetch: messages from librdkafka", ("kafka/source.py", "kafka/positions.py", "kafka/headers.py")),
-    ("decode JSON", ("core/codec.py:decode", "_envelope", "decode_blob", "BlobCounter._decode")),
+    ("decode JSON", ("core/codec.py:decode", "_envelope", "decode_blob", "AnagramFold._decode")),
     ("spell words as numbers", ("core/spelling.py",)),
     ("look signatures up", ("core/lexicon.py",)),
     ("count, and make the JSON", ("core/engine.py",)),
-    ("encode results", ("core/codec.py", "core/counting.py")),
-    ("totals", ("core/totals.py", "run/counted.py")),
-    ("results to librdkafka", ("KafkaSink.produce (", "run/process.py")),
+    ("encode results", ("core/codec.py", "core/anagrams.py")),
+    ("totals", ("core/totals.py",)),
+    ("results to librdkafka", ("KafkaSink.produce (", "worker/processing.py")),
     ("changed totals to librdkafka", ("KafkaSink.produce_changelog",)),
-    ("commit", ("KafkaSink.", "run/transaction.py")),
+    ("commit", ("KafkaSink.", "worker/transaction.py")),
     ("write the store", ("store/rocks.py",)),
 )
 REST = "the rest of Python"
 THREADS = {"rdk": "librdkafka's threads: fetch, frame, send", "rocksdb": "RocksDB's threads: flush, compact"}
 SAMPLE_S = 10
-BUSY_S = 2.0  # of the processor: more than a start takes
+BUSY_S = 2.0  # processor time, more than a start takes
 WORDS = 40_000_000
 
 
 def main() -> None:
-    """Measure, print and draw."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("picture", type=Path, nargs="?", help="an SVG or PNG")
     picture = parser.parse_args().picture
@@ -72,11 +72,11 @@ def _busy_worker(bench: "subprocess.Popen[str]") -> psutil.Process:
             except psutil.Error:
                 continue
         time.sleep(0.05)
-    raise SystemExit("the bench ended before its worker was busy")
+    raise SystemExit("bench ended before its worker was busy")
 
 
 def _thread_seconds(worker: psutil.Process) -> dict[str, float]:
-    """Return the processor seconds of a process, by kind of thread."""
+    """Return kind of thread -> processor time in seconds."""
     seconds = dict.fromkeys([*THREADS, "python"], 0.0)
     for thread in worker.threads():
         name = Path(f"/proc/{worker.pid}/task/{thread.id}/comm").read_text(encoding="utf-8")
@@ -86,7 +86,7 @@ def _thread_seconds(worker: psutil.Process) -> dict[str, float]:
 
 
 def _shares(samples: str, seconds: dict[str, float]) -> dict[str, float]:
-    """Return stage -> its share of the processor time; Python's is divided as its samples are."""
+    """Return stage -> share of the processor time; that of Python is divided by the samples."""
     counted: Counter[str] = Counter()
     for line in samples.splitlines():
         stack, _, times = line.rpartition(" ")
@@ -105,15 +105,15 @@ def _stage(stack: str) -> str | None:
     if any(idle in frames[-1] for idle in ("selectors.py", "_worker (", "threading.py")):
         return None
     if "KafkaSink.commit" in stack or "KafkaSource._poll" in frames[-1]:
-        return None  # waits, with the lock let go; what it takes of the processor is librdkafka's
-    for frame in _ours(frames):
+        return None  # waits without the lock; librdkafka's threads do the work
+    for frame in _own_frames(frames):
         for stage, parts in STAGES:
             if any(part in frame for part in parts):
                 return stage
     return REST
 
 
-def _ours(frames: list[str]) -> Iterator[str]:
+def _own_frames(frames: list[str]) -> Iterator[str]:
     return (frame for frame in reversed(frames) if "stream/" in frame)
 
 

@@ -1,4 +1,4 @@
-"""A broker that dies while workers work."""
+"""Kills a broker under load."""
 
 import signal
 import time
@@ -7,14 +7,14 @@ from support.process import WorkerProcess
 
 from stream.broker.embedded import EmbeddedBroker
 
-SETTLE_S = 0.5  # for the markers of what was ended before
+SETTLE_S = 0.5  # for the markers of transactions that ended just before
 
 
 def kill_between_ends(broker: EmbeddedBroker, *workers: WorkerProcess) -> None:
-    """Kill -9 the broker while transactions are open and none is being ended.
+    """Kill -9 the broker while transactions are open and none is ending.
 
-    A single node that is killed between a transaction's end and its markers may skip these for ever, and
-    nothing that a client does mends that: see decision 9.
+    A single node that is killed between the end of a transaction and its markers may never write the markers,
+    and no client can repair that; see decision 9.
     """
     for worker in workers:
         worker.signal(signal.SIGSTOP)

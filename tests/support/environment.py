@@ -1,15 +1,15 @@
-"""Settings of a test's own."""
+"""Settings of a single test."""
 
 import uuid
 from pathlib import Path
 
-# Short sessions, so that the successor of a killed worker does not wait 45 s.
+# Short sessions, so that the successor of a killed worker does not wait for 45 s.
 SHORT_SESSIONS = {
     "group.consumer.session.timeout.ms": "6000",
     "group.consumer.heartbeat.interval.ms": "500",
 }
 
-# For a broker that is never killed: a dead worker's transaction ends soon after its timeout.
+# For a broker that is never killed: the transaction of a dead worker is aborted soon after its timeout.
 SOON_ABORTED = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000"}
 
 
@@ -25,5 +25,5 @@ def own_env(kafka: str, folder: Path) -> dict[str, str]:
         "STREAM_STATE_DIR": str(folder / "state"),
         "STREAM_TRANSACTION_TIMEOUT_MS": "5000",
         "STREAM_LOG_FORMAT": "json",
-        "STREAM_PROCESSES": "1",  # what is killed or stopped is then the worker itself
+        "STREAM_PROCESSES": "1",  # the process that a test kills is then the worker, not a supervisor
     }

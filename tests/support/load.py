@@ -1,4 +1,4 @@
-"""Texts, a producer that sends them at a rate, and the judgement of what came out."""
+"""Texts, a producer that sends them at a rate, and the check of the output."""
 
 import random
 import threading
@@ -16,7 +16,7 @@ _NOISE = ("x1y2", "42", "--", "Ünïcode", "zzqzz")
 
 
 def texts(blobs: int, words: int, seed: int = 1) -> list[str]:
-    """Texts of `words` words each, some of them outside the dictionary."""
+    """Return texts of `words` words each; some words are not in the dictionary."""
     rng = random.Random(seed)
     common = rng.sample(DICTIONARY, 5000)
     return [
@@ -29,7 +29,7 @@ def texts(blobs: int, words: int, seed: int = 1) -> list[str]:
 
 
 class Load(threading.Thread):
-    """Produces blobs `b0`, `b1`, … at a rate; goes on through broker outages."""
+    """Produces blobs `b0`, `b1`, … at a rate; survives outages of the broker."""
 
     def __init__(self, env: dict[str, str], blobs: Sequence[str], seconds: float) -> None:
         super().__init__(daemon=True)
@@ -53,7 +53,7 @@ class Load(threading.Thread):
         self._producer.flush()
 
     def wait_for(self, share: float) -> None:
-        """Wait until that share of the blobs was sent."""
+        """Wait until this share of the blobs was sent."""
         wait_until(lambda: self.sent >= share * len(self.blobs), 300, every=0.02)
 
     def __enter__(self) -> Self:
@@ -67,13 +67,15 @@ class Load(threading.Thread):
 
 
 def judge(env: dict[str, str], blobs: Sequence[str], seconds: float = 120) -> None:
-    """Wait for all results; then: one for each blob, in order, and totals equal to a plain count."""
+    """Wait for all results; check that each blob has one, in order, and that totals equal a plain count."""
     wait_until(lambda: len(read(env, "result")) >= len(blobs), seconds, every=1)
-    time.sleep(1)  # for one too many
-    found = results(env)
-    by_source = [(r["source"]["partition"], r["source"]["offset"]) for r in found]
-    assert len(by_source) == len(set(by_source)) == len(blobs), "an input record has not exactly one result"
-    assert sorted(r["blob_id"] for r in found) == sorted(f"b{n}" for n in range(len(blobs)))
+    time.sleep(1)  # for a result that should not come
+    output = results(env)
+    by_source = [(r["source"]["partition"], r["source"]["offset"]) for r in output]
+    assert len(by_source) == len(set(by_source)) == len(blobs), (
+        "not every input record has exactly one result"
+    )
+    assert sorted(r["blob_id"] for r in output) == sorted(f"b{n}" for n in range(len(blobs)))
     for partition in {p for p, _ in by_source}:
         offsets = [offset for p, offset in by_source if p == partition]
         assert offsets == sorted(offsets), "results are not in the order of their input"

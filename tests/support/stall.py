@@ -1,4 +1,4 @@
-"""How long results stall after a worker was killed with -9 and started again at once."""
+"""Measures how long results stall after a kill -9 of the worker and a restart at once."""
 
 import threading
 import time
@@ -12,7 +12,7 @@ from stream.kafka.offsets import offset_ranges
 
 
 def stall_s(env: dict[str, str], folder: Path, seconds_max: float) -> float:
-    """Seconds from the kill to the next commit that a read_committed reader can see."""
+    """Return the seconds from the kill to the next commit that a read_committed reader can see."""
     topic = env["STREAM_RESULT_TOPIC"]
     admin = admin_of(env)
     partitions = list(range(2))
@@ -36,13 +36,13 @@ def stall_s(env: dict[str, str], folder: Path, seconds_max: float) -> float:
         feeder.start()
         wait_until(lambda: ends(stable=True) > 20, 60, every=0.05)
         worker.kill()
-        killed = time.monotonic()
+        killed_at = time.monotonic()
         worker.start()
-        # What the dead one left open is aborted, which shows as progress and is none: only records beyond
-        # the log's end count, and beyond the abort's own markers.
-        left = ends(stable=False) + len(partitions)
-        wait_until(lambda: ends(stable=True) > left, seconds_max, every=0.02)
-        stalled = time.monotonic() - killed
+        # The abort of the open transaction also moves the last stable offset, so only records beyond the end
+        # of the log and the markers of the abort count.
+        end = ends(stable=False) + len(partitions)
+        wait_until(lambda: ends(stable=True) > end, seconds_max, every=0.02)
+        stalled = time.monotonic() - killed_at
         stop.set()
         feeder.join()
     return stalled

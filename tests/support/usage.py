@@ -1,10 +1,9 @@
-"""What a process holds, from /proc."""
+"""Memory, threads and file descriptors of a process, from /proc."""
 
 from pathlib import Path
 
 
 def peak_mib(pid: int) -> float:
-    """Peak resident memory."""
     return _status_kib(pid, "VmHWM") / 1024
 
 
