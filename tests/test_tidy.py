@@ -115,6 +115,31 @@ IMPURE = {
     "socket", "subprocess", "sys", "tempfile", "threading", "time", "urllib", "uuid",
 }  # fmt: skip
 IMPURE_CALLS = {"input", "open", "print"}
+# The runtime knows the fold by `core/fold` only; what is particular to anagrams is kept from it.
+RUNTIME = ("worker", "store", "supervisor", "testing", "tools/simulation", "ports", "events")
+KNOWS_ANAGRAMS = (
+    "worker/wiring",
+    "worker/startup",
+    "testing/anagrams",
+    "testing/pipeline",
+    "testing/plugin",
+    "tools/simulation/anagram_workload",
+    "tools/simulation/simulation",
+    "tools/simulation/seeds",
+)  # the composition root, and what gives tests and storms their default fold
+ANAGRAMS = (
+    *("core/anagrams", "core/codec", "core/counts", "core/decide", "core/dictionary", "core/engine"),
+    *("core/lexicon", "core/signature", "core/spelling", "core/text", "core/totals", "dictionary"),
+    *("testing/anagrams", "tools/simulation/anagram_workload"),
+)
+# Words of an earlier vocabulary, which are not to come back: one word per thing, and the field's own.
+RETIRED = {
+    *("Aside", "Behind", "Board", "Bookmark", "Bury", "Cell", "Counted", "Counts", "Cut", "Disturbed"),
+    *("DisturbedProcessor", "Front", "Grown", "Joined", "Letter", "Need", "Onlooker", "Outcomes", "Part"),
+    *("Place", "Processed", "Spent", "Staged", "StagedProcessor", "Subject", "Sum", "Surroundings", "Tie"),
+    *("Watch", "Work", "ANSWER_S_MAX", "asked_again", "at", "behind", "bookmark", "bury", "commit_wait_s"),
+    *("found", "grow", "heard", "looked", "mend", "patiently", "renew", "tell", "told", "turned", "undone"),
+}
 
 MACHINE_PATH = re.compile(r"(?<![\w.~$)}\]-])/(?:root|work)/")
 REGISTRY = re.compile(r"pypi\.org|files\.pythonhosted|repo1\.maven|repo\.maven\.apache")
@@ -266,6 +291,33 @@ def impure(module: Module) -> Complaints:
     yield from builtin_calls(module, IMPURE_CALLS)
 
 
+def knows_anagrams(module: Module) -> Complaints:
+    if not module.is_in(RUNTIME) or module.is_in(KNOWS_ANAGRAMS):
+        return
+    for line, dotted in imports(module):
+        target = ours(dotted) if dotted.split(".", maxsplit=1)[0] == "stream" else ""
+        if target in ANAGRAMS:
+            yield f"line {line}: the runtime may not import {target}"
+
+
+def retired(module: Module) -> Complaints:
+    for node in module.nodes:
+        for name in names_in(node):
+            if name.lstrip("_") in RETIRED:
+                yield f"line {getattr(node, 'lineno', 0)}: {name} is retired"
+
+
+def names_in(node: ast.AST) -> Iterator[str]:
+    """Find the names that a node binds or uses."""
+    match node:
+        case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name) | ast.alias(asname=str(name)):
+            yield name
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            yield name
+        case ast.keyword(arg=str(name)):
+            yield name
+
+
 def of_one_machine(text: str) -> Complaints:
     for number, line in enumerate(text.splitlines(), start=1):
         if MACHINE_PATH.search(line):
@@ -281,7 +333,15 @@ def tracked() -> list[str]:
     return sorted({name for name in listed if name and (ROOT / name).is_file()})
 
 
-RULES = (imports_upwards, long, untyped, catches_all, vague, reads_environment, prints, impure)
+RULES = (
+    *(imports_upwards, long, untyped, catches_all, vague, reads_environment, prints, impure),
+    *(knows_anagrams, retired),
+)
+PYTHON_OUTSIDE = [
+    name
+    for name in tracked()
+    if name.endswith(".py") and not name.startswith("stream/") and name != "tests/test_tidy.py"
+]
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.relative_to(ROOT).as_posix())
@@ -290,6 +350,11 @@ def test_module_keeps_the_rules(path: Path) -> None:
     module = written(name, text)
     complaints = sorted({complaint for rule in RULES for complaint in rule(module)})
     assert not complaints
+
+
+@pytest.mark.parametrize("name", PYTHON_OUTSIDE)
+def test_file_uses_no_retired_name(name: str) -> None:
+    assert not sorted(retired(written(name, (ROOT / name).read_text(encoding="utf-8"))))
 
 
 @pytest.mark.parametrize("name", tracked())
@@ -329,6 +394,14 @@ def test_file_says_nothing_of_one_machine_or_registry(name: str) -> None:
         (impure, "core/x", "from time import monotonic"),
         (impure, "core/x", "import os.path"),
         (impure, "core/x", "open('x')"),
+        (knows_anagrams, "worker/x", "from stream.core.lexicon import Ids"),
+        (knows_anagrams, "store/x", "def f():\n    from stream.core import text"),
+        (retired, "x", "found = 1"),
+        (retired, "x", "class Bookmark: ..."),
+        (retired, "x", "def f(at): ..."),
+        (retired, "x", "f(mend=1)"),
+        (retired, "x", "x._tell()"),
+        (retired, "x", "from y import z as patiently"),
     ],
 )
 def test_rule_sees_what_it_forbids(rule: Callable[[Module], Complaints], name: str, text: str) -> None:
@@ -355,6 +428,10 @@ def test_rule_sees_what_it_forbids(rule: Callable[[Module], Complaints], name: s
         (prints, "cli/x", "print(1)"),
         (prints, "worker/x", "console.print(1)"),
         (impure, "worker/x", "import time"),
+        (knows_anagrams, "worker/x", "from stream.core.fold import Fold"),
+        (knows_anagrams, "worker/wiring", "from stream.core.anagrams import AnagramFold"),
+        (knows_anagrams, "cli/x", "from stream.core.text import words"),
+        (retired, "x", "position, metadata = 1, foundation"),
     ],
 )
 def test_rule_does_not_see_what_it_allows(rule: Callable[[Module], Complaints], name: str, text: str) -> None:

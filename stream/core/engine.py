@@ -1,7 +1,7 @@
-"""The same as `decide`, for many texts at once: tests hold the two equal over all of Unicode.
+"""Computes the same as `decide`, for many texts at once: tests compare the two over all of Unicode.
 
 Words are spelled as numbers in bulk (`spelling`), looked up in tables, and counted by sorting; the JSON of a
-result is joined from pieces that were made once for each signature.
+result is joined from pieces that are made once for each signature.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,9 +14,9 @@ import numpy.typing as npt
 from stream.core.lexicon import Ids, Lexicon, find_long, long_ids
 from stream.core.spelling import spell
 
-GROUP_BYTES = 1 << 18  # texts are counted in groups of some such size, which stay in the processor's cache
+GROUP_BYTES = 1 << 18  # texts are counted in groups of about this size, which fit into the CPU's cache
 _TIMES_BITS = 32
-PIECES_MAX = 100_000  # of numbers above one; a full memo starts anew, which costs time and changes nothing
+PIECES_MAX = 100_000  # of numbers above one; a full memo is cleared, which costs time and changes no result
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,9 @@ class TextCounts:
     """The counts of some texts.
 
     Attributes:
-        counts_json: of each text, dictionary word -> how many of its words have that signature.
-        words: of each text.
-        ids: a signature's number for each word that has one, in no order.
+        counts_json: per text, JSON of dictionary word -> number of words of the text with its signature.
+        words: per text, number of words.
+        ids: the id of the signature of each word that has one, in no order.
     """
 
     counts_json: list[bytes]
@@ -39,7 +39,7 @@ class Engine:
 
     Attributes:
         digest: of the dictionary.
-        signatures: of the dictionary, sorted, in ASCII: an id is a place in it.
+        signatures: of the dictionary, sorted, in ASCII; an id is a position in them.
     """
 
     def __init__(self, lexicon: Lexicon) -> None:
@@ -60,11 +60,11 @@ class Engine:
         for group in self._groups(texts):
             spelled = spell(group)
             per_text = np.diff(spelled.first)
-            found = self._lexicon.find(spelled)
-            find_long(spelled, self._long, found)
-            known = found < len(self.signatures)
+            group_ids = self._lexicon.find(spelled)
+            find_long(spelled, self._long, group_ids)
+            known = group_ids < len(self.signatures)
             text = np.repeat(np.arange(len(group), dtype=np.int32), per_text)
-            ids.append(found[known])
+            ids.append(group_ids[known])
             counts_json += self._counts_json(text[known], ids[-1], len(group))
             words += per_text.tolist()
         return TextCounts(counts_json, words, np.concatenate(ids))
@@ -81,7 +81,7 @@ class Engine:
             yield group
 
     def _counts_json(self, text: Ids, ids: Ids, texts: int) -> Iterator[bytes]:
-        """Count equal pairs of text and id, which sorting brings together."""
+        """Count equal pairs of text and id; sorting makes equal pairs adjacent."""
         pairs = text << self._bits | ids
         pairs.sort()
         firsts = np.flatnonzero(np.diff(pairs, prepend=-1))
@@ -99,7 +99,7 @@ class Engine:
 
 
 class _Many(dict[int, bytes]):
-    """An id and a number above one -> the entries of a result's JSON, made of those for one."""
+    """An id and a number above one -> the entries of a result's JSON, made from those for one."""
 
     def __init__(self, ones: npt.NDArray[np.object_]) -> None:
         super().__init__()

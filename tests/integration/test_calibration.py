@@ -90,14 +90,14 @@ def carry_on(world: FakeWorld | KafkaWorld, sink: Sink) -> list[Sight]:
         world.cluster.clock.advance(LATE_S)
     else:
         time.sleep(LATE_S)
-    seen = [world.look(world.names.results, 0)]
+    seen = [world.inspect(world.names.results, 0)]
     sink.commit()
     return [*seen, settled(world)]
 
 
 def settled(world: FakeWorld | KafkaWorld) -> Sight:
     """Look once no transaction is open."""
-    while (sight := world.look(world.names.results, 0)).stable < sight.end:
+    while (sight := world.inspect(world.names.results, 0)).stable < sight.end:
         time.sleep(0.05)
     return sight
 

@@ -224,11 +224,11 @@ def test_flipped_bytes_are_found_or_the_store_is_as_some_write_left_it(tmp_path:
     for _ in range(2):  # what is found when it is read is set aside by the next start
         store = stores(tmp_path, watching).open(0)
         try:
-            found = dict(store.items()), store.checkpoint
+            state = dict(store.items()), store.checkpoint
             break
         except Corrupt:
             store.close()
-    items, checkpoint = found
+    items, checkpoint = state
     expected = states[checkpoint.changelog_offset] if checkpoint is not None else {}
     assert items == expected, victim
     assert len(watching.said) <= 1

@@ -51,7 +51,7 @@ class Trace:
         for sink in range(len(IDS)):
             if sink in self._open:
                 self._end(sink, commit=self._rng.random() < 0.5)
-        self._do_look()
+        self._do_inspect()
 
     def close(self) -> None:
         for stage in self._stages:
@@ -67,7 +67,7 @@ class Trace:
 
     def _possible(self) -> list[str]:
         ready = [n for n in range(len(IDS)) if self._stages[0].sinks[n] is not None and n not in self._dead]
-        names = ["submit", "reset_producer", "look", "join"]
+        names = ["submit", "reset_producer", "inspect", "join"]
         names += ["write", "write", "transact"] if set(ready) - self._open else []
         names += ["end", "end"] if self._open else []
         names += ["outlast"] if self._rng.random() < OUTLASTED else []
@@ -152,15 +152,15 @@ class Trace:
 
         self._both(f"outlast {commit}", outlast)
 
-    def _do_look(self) -> None:
+    def _do_inspect(self) -> None:
         for role in LISTED:
             for partition in range(self._partitions):
-                self._both(f"look at {role} {partition}", _look(role, partition))
-        self._both("look at committed offsets", lambda stage: stage.world.committed)
+                self._both(f"inspect {role} {partition}", _inspect(role, partition))
+        self._both("inspect committed offsets", lambda stage: stage.world.committed)
 
     def _do_trim(self) -> None:
         role, partition = "results", self._rng.randrange(self._partitions)  # a compacted topic is not cut
-        sight = _look(role, partition)(self._stages[0])()
+        sight = _inspect(role, partition)(self._stages[0])()
         first = self._rng.randint(sight.first, sight.stable)
         self._both(
             f"trim {role} {partition} to {first}",
@@ -195,7 +195,7 @@ class Trace:
         def shares(stage: Stage) -> Callable[[], list[int]]:
             def ask() -> list[int]:
                 members = [member for member in stage.members if member]
-                wrong = [how for member in members if (how := member.turn())]
+                wrong = [how for member in members if (how := member.run_once())]
                 assert not wrong, wrong
                 owned = [len(member.owned) for member in members if not member.paused]
                 return sorted(owned) if sum(owned) == self._partitions else []
@@ -220,7 +220,7 @@ class Trace:
         def take(stage: Stage) -> Callable[[], object]:
             def ask() -> object:
                 members = [member for member in stage.members if member]
-                wrong = [how for member in members if (how := member.turn())]
+                wrong = [how for member in members if (how := member.run_once())]
                 return wrong or sorted(record for member in members for record in member.has())
 
             return ask
@@ -317,12 +317,12 @@ class Trace:
         expected = do(fake)
         if callable(expected):
             expected = expected()
-        found = do(real)
-        if callable(found):
-            found = real.world.agree(found, expected)
-        if found != expected:
+        actual = do(real)
+        if callable(actual):
+            actual = real.world.agree(actual, expected)
+        if actual != expected:
             steps = "\n  ".join(self.steps)
-            raise Disagreement(f"Kafka: {found}\nfake:  {expected}\nafter:\n  {steps}")
+            raise Disagreement(f"Kafka: {actual}\nfake:  {expected}\nafter:\n  {steps}")
         return expected
 
     def _note_end(self, number: int, how: object) -> None:
@@ -377,10 +377,10 @@ def _send(sink: Sink, group: object, offsets: dict[int, CommittedOffset]) -> Non
     sink.send_offsets(offsets, group)
 
 
-def _look(role: str, partition: int) -> Callable[[Stage], Callable[[], Sight]]:
-    return lambda stage: lambda: stage.world.look(getattr(stage.world.names, role), partition)
+def _inspect(role: str, partition: int) -> Callable[[Stage], Callable[[], Sight]]:
+    return lambda stage: lambda: stage.world.inspect(getattr(stage.world.names, role), partition)
 
 
-def _of(found: T | None) -> T:
-    assert found is not None
-    return found
+def _of(actual: T | None) -> T:
+    assert actual is not None
+    return actual

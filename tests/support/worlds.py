@@ -36,7 +36,7 @@ LISTED = ("results", "counts")
 
 @dataclass(frozen=True)
 class Sight:
-    """What a look at a partition shows: where it begins, is stable, ends; and committed records."""
+    """What a partition shows: first offset, last stable offset, end offset, committed records."""
 
     first: int
     stable: int
@@ -60,7 +60,7 @@ class World(Protocol):
         """Let a brief transaction outlive its timeout, and the coordinator end it; no other may be open."""
 
     def trim(self, topic: str, partition: int, first: int) -> None: ...
-    def look(self, topic: str, partition: int) -> Sight: ...
+    def inspect(self, topic: str, partition: int) -> Sight: ...
     def committed(self) -> dict[int, CommittedOffset | None] | None:
         """The group's stable offsets; None while a transaction keeps some from being so."""
 
@@ -101,7 +101,7 @@ class FakeWorld:
     def trim(self, topic: str, partition: int, first: int) -> None:
         self.cluster.log(topic, partition).trim(first)
 
-    def look(self, topic: str, partition: int) -> Sight:
+    def inspect(self, topic: str, partition: int) -> Sight:
         log = self.cluster.log(topic, partition)
         seen = tuple((o, r.key, r.value) for o, r in self.cluster.committed(topic, partition))
         return Sight(log.first_offset, log.last_stable_offset, log.high_watermark, seen)
@@ -144,10 +144,10 @@ class KafkaWorld:
         return KafkaSink(options, topics.names(settings), timeout_s)
 
     def source(self) -> Source:
-        looked = offsets.Offsets(lambda: clients.make_admin(self._settings))
+        offsets_client = offsets.Offsets(lambda: clients.make_admin(self._settings))
         limits = BatchLimits(records_max=100, bytes_max=1 << 20, interval_s=0.05)
         options = clients.member_options(self._settings, f"member-{time.monotonic_ns()}")
-        return KafkaSource(options, looked, self._settings.input_topic, limits)
+        return KafkaSource(options, offsets_client, self._settings.input_topic, limits)
 
     def metadata(self, source: Source) -> object:
         assert isinstance(source, KafkaSource)
@@ -174,27 +174,27 @@ class KafkaWorld:
         return self.committed() is None or any(
             sight.stable < sight.end
             for role in LISTED
-            for sight in (self.look(getattr(self.names, role), p) for p in range(self.partitions))
+            for sight in (self.inspect(getattr(self.names, role), p) for p in range(self.partitions))
         )
 
     def trim(self, topic: str, partition: int, first: int) -> None:
-        at = TopicPartition(topic, partition, first)
-        for future in self._admin.delete_records([at]).values():
+        position = TopicPartition(topic, partition, first)
+        for future in self._admin.delete_records([position]).values():
             future.result(PATIENCE_S)
 
-    def look(self, topic: str, partition: int) -> Sight:
+    def inspect(self, topic: str, partition: int) -> Sight:
         first, end = offsets.offset_ranges(self._admin, topic, [partition])[partition]
         _, stable = offsets.offset_ranges(self._admin, topic, [partition], stable=True)[partition]
         options = clients.reader_options(self._settings)
-        found = read_topic(options, self._admin, topic, ends={partition: stable})
-        return Sight(first, stable, end, tuple((r.offset, r.key, r.value) for r in found))
+        records = read_topic(options, self._admin, topic, ends={partition: stable})
+        return Sight(first, stable, end, tuple((r.offset, r.key, r.value) for r in records))
 
     def committed(self) -> dict[int, CommittedOffset | None] | None:
         if self._stable is None:
             limits = BatchLimits(1, 1, 0.0)
-            looked = offsets.Offsets(lambda: clients.make_admin(self._settings))
+            offsets_client = offsets.Offsets(lambda: clients.make_admin(self._settings))
             options = clients.reader_options(self._settings)
-            self._stable = KafkaSource(options, looked, self.names.input, limits)
+            self._stable = KafkaSource(options, offsets_client, self.names.input, limits)
         try:
             return dict(self._stable.committed(range(self.partitions)))
         except Retriable:
@@ -202,9 +202,9 @@ class KafkaWorld:
 
     def agree(self, ask: Callable[[], T], expected: T | None) -> T:
         deadline = time.monotonic() + PATIENCE_S
-        while (found := ask()) != expected and time.monotonic() < deadline:
+        while (answer := ask()) != expected and time.monotonic() < deadline:
             time.sleep(0.05)
-        return found
+        return answer
 
     def close(self) -> None:
         if self._stable is not None:
@@ -213,7 +213,7 @@ class KafkaWorld:
 
 @dataclass
 class Member:
-    """One member of the group, in one world: it starts what it is given at the committed offset, or at 0."""
+    """One member of the group, in one world; it resumes partitions at the committed offset, or at 0."""
 
     world: World
     source: Source
@@ -236,7 +236,7 @@ class Member:
     def lost(self, partitions: Sequence[int]) -> None:
         self.revoked(partitions)
 
-    def turn(self) -> str:
+    def run_once(self) -> str:
         """Poll once, and resume the partitions that can be resumed; return the error."""
         try:
             batch = self.source.poll_batch(0.1)

@@ -41,10 +41,10 @@ def test_markers_after_the_last_record_are_no_lag(lag: Lag, clock: FakeClock) ->
     assert lag.seconds() == {("0",): 0}
 
 
-@pytest.mark.parametrize("behind", [client(FakeClock(), 30, 30, queued=1), client(FakeClock(), 30, 29)])
-def test_queued_and_unfetched_records_are_lag(lag: Lag, clock: FakeClock, behind: ClientPosition) -> None:
+@pytest.mark.parametrize("delayed", [client(FakeClock(), 30, 30, queued=1), client(FakeClock(), 30, 29)])
+def test_queued_and_unfetched_records_are_lag(lag: Lag, clock: FakeClock, delayed: ClientPosition) -> None:
     clock.sleep(1)
-    lag.update_from_client(0, replace(behind, at_s=clock.now()))
+    lag.update_from_client(0, replace(delayed, at_s=clock.now()))
     assert lag.records() == {("0",): 20}
 
 

@@ -64,10 +64,10 @@ def test_original_is_that_of_the_exercise() -> None:
 @given(st.permutations([(stage, key) for stage in Stage for key in ("", "cat", "dog") for _ in range(4)]))
 def test_same_seed_gives_the_same_faults_in_whatever_order_calls_come(order: list[tuple[Stage, str]]) -> None:
     def of(calls: list[tuple[Stage, str]]) -> dict[tuple[Stage, str], list[bool]]:
-        faults, found = Faults(ORIGINAL, seed=5), dict[tuple[Stage, str], list[bool]]()
+        faults, results = Faults(ORIGINAL, seed=5), dict[tuple[Stage, str], list[bool]]()
         for stage, key in calls:
-            found.setdefault((stage, key), []).append(fails(faults, stage, key))
-        return found
+            results.setdefault((stage, key), []).append(fails(faults, stage, key))
+        return results
 
     assert of(order) == of(sorted(order))
 
