@@ -3,7 +3,7 @@
 No transaction is open while the group is polled, so a rebalance never meets one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from stream.config import MAX_POLL_INTERVAL_MS
@@ -138,10 +138,9 @@ class Worker:
         started_at = self._clock.monotonic()
         try:
             chunks = self._processor.process(batch)  # a stage that fails is retried here
-            self._check_membership()
-            updates = transact(
-                chunks, batch.group_metadata, self._processor, self._sink, self._assignment
-            )
+            began_at = self._clock.monotonic()
+            self._check_membership(began_at)
+            updates = transact(chunks, batch.group_metadata, self._processor, self._sink, self._assignment)
         except Abortable as error:
             self._source.rewind(start_offsets)
             self._observer.aborted(error)
@@ -154,10 +153,12 @@ class Worker:
         else:
             self._backoff.reset()
             self._source.rewind(updates.unprocessed)
-            self._observer.committed(_committed(updates, self._clock.monotonic() - started_at))
+            transaction_s = self._clock.monotonic() - began_at - updates.processing_s
+            processing_s = began_at - started_at + updates.processing_s
+            self._observer.committed(_committed(updates, processing_s, transaction_s))
 
-    def _check_membership(self) -> None:
-        passed_s = self._clock.monotonic() - self._polled_at
+    def _check_membership(self, now: float) -> None:
+        passed_s = now - self._polled_at
         if passed_s > LOST_AFTER_S:
             raise Abortable(f"{passed_s:.0f} s passed since the group was last polled")
 
@@ -166,12 +167,8 @@ class Worker:
         self._needs_producer = False
 
 
-def _committed(updates: StateUpdates, seconds: float) -> Committed:
+def _committed(updates: StateUpdates, processing_s: float, transaction_s: float) -> Committed:
     rejected = sum(updates.rejected.values())
-    phases: Mapping[str, float] = {
-        "process": updates.processing_s,
-        "transaction": seconds - updates.processing_s,
-    }
     return Committed(
         records=updates.records,
         items=updates.items,
@@ -179,5 +176,5 @@ def _committed(updates: StateUpdates, seconds: float) -> Committed:
         rejected=updates.rejected,
         changes=sum(len(changed.changes) for changed in updates.changed.values()),
         offsets={number: committed.offset for number, committed in updates.offsets.items()},
-        seconds=phases,
+        seconds={"process": processing_s, "transaction": transaction_s},
     )

@@ -1,6 +1,6 @@
 """Batch -> results, dead letters and state updates, chunk by chunk."""
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -81,9 +81,9 @@ class Processor:
     def process(self, batch: Batch, rejections: Rejections = _NONE) -> Iterator[list[OutputRecord]]:
         """Process a batch; the records in `rejections` become dead letters without being counted."""
         self._reset()
-        queues: dict[int, deque[InputRecord]] = {}
+        queues = defaultdict[int, deque[InputRecord]](deque)
         for record in batch.records:
-            queues.setdefault(record.partition, deque()).append(record)
+            queues[record.partition].append(record)
         batch.records.clear()  # a processed record is freed at once, so that a batch is not in memory twice
         for number in queues:
             self._assignment[number].load_totals(self._fold)
@@ -94,7 +94,7 @@ class Processor:
         offsets, changed = dict[int, CommittedOffset](), {}
         for number, offset in self._next_offsets.items():
             partition = self._assignment[number]
-            totals = partition.load_totals(self._fold).compute_changes(self._deltas[number])
+            totals = partition.load_totals(self._fold).compute_changes(self._deltas.pop(number))
             if totals.changes:
                 changed[number] = totals
             offsets[number] = CommittedOffset(offset, has_totals=bool(totals.changes) or partition.has_totals)
