@@ -1,7 +1,7 @@
-"""Makes `dashboards/*.json`: panels are said here, once each; Grafana's own form is long.
+"""Generates `dashboards/*.json` from a short description of each panel.
 
 hatch run dashboards            writes them
-hatch run dashboards --check    exit status 1 where they differ
+hatch run dashboards --check    exit status 1 if they differ
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 
 FOLDER = Path(__file__).parent / "dashboards"
 RUNBOOKS = "ops/runbooks"
-SERVED = "/public/runbooks"  # where docker-compose.yml lets Grafana serve them
+SERVED = "/public/runbooks"  # path under which Grafana serves them, see docker-compose.yml
 SELECTOR = 'job=~"$job",instance=~"$instance"'
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 WIDTH, STAT_HEIGHT, HEIGHT = 24, 4, 8
@@ -28,7 +28,7 @@ class Panel:
 
     Attributes:
         queries: legend -> PromQL.
-        bad: values from there on are red, or with `low` below it; None: no colour.
+        bad: values from this one on are red, or with `low` values below it; None: no colour.
     """
 
     title: str
@@ -104,7 +104,7 @@ FLOW = Row(
               {"records": rate("stream_records_total"), "results": rate("stream_results_total"),
                "dead letters": rate("stream_dead_letters_total")}),
         Panel("Words", "Words in committed results.", "ops", {"words": rate("stream_words_total")}),
-        Panel("Input", "Keys and values gathered, those of aborted batches too.", "Bps",
+        Panel("Input", "Keys and values polled, including those of aborted batches.", "Bps",
               {"bytes": rate("stream_input_bytes_total")}),
         Panel("Lag in records", "Up to the last stable offset, by partition.", "short",
               {"partition {{partition}}": "sum by (partition) (stream_lag_records{SEL})"},
@@ -115,12 +115,12 @@ FLOW = Row(
         Panel("Latency", "From a record's timestamp to the commit of its outcome, of the oldest in each "
               "transaction.", "s", {"p50": quantile(0.5, "stream_latency_seconds"),
                                     "p99": quantile(0.99, "stream_latency_seconds")}),
-        Panel("Where the loop's time goes", "Seconds per second, by activity; `gather` is mostly waiting.",
+        Panel("Where the loop's time goes", "Seconds per second, by activity; `gather` mostly waits.",
               "percentunit", {"{{activity}}": rate("stream_loop_seconds_total", "activity")}, stack=True),
         Panel("Records a transaction", "Grows with the backlog.", "short",
               {"mean": f"{rate('stream_batch_size_records_sum')} / {rate('stream_batch_size_records_count')}",
                "p99": quantile(0.99, "stream_batch_size_records")}),
-        Panel("Retries", "Attempts of a stage that failed in passing.", "ops",
+        Panel("Retries", "Attempts of a stage that failed transiently.", "ops",
               {"{{stage}}": rate("stream_retries_total", "stage")}),
     ],
 )  # fmt: skip
@@ -138,17 +138,17 @@ EXACTLY_ONCE = Row(
         Panel("Since the last commit", "Grows when idle; an alert only where there is lag as well.", "s",
               {"{{instance}}": "time() - max by (instance) (stream_last_commit_timestamp_seconds{SEL} > 0)"},
               runbook="StreamNoCommit"),
-        Panel("Last stable offset stands still", "A transaction that hangs keeps readers from all after it.",
+        Panel("Last stable offset does not advance", "Readers see nothing after a transaction that hangs.",
               "s", {"{{topic}}": "max by (topic) (stream_last_stable_offset_stalled_seconds{SEL})"},
               runbook="StreamLastStableOffsetStuck"),
         Panel("Written, not yet stable", "Offsets between the last stable one and the end.", "short",
               {"{{topic}}": "max by (topic) (stream_last_stable_offset_lag_records{SEL})"},
               runbook="StreamLastStableOffsetStuck"),
-        Panel("Between polls, 99 %", "The group's patience is 300 s.", "s",
+        Panel("Between polls, 99 %", "The group removes a worker after 300 s without a poll.", "s",
               {"p99": quantile(0.99, "stream_poll_gap_seconds")}),
         Panel("Changed totals", "Changelog records, one for each changed signature and transaction.", "ops",
               {"totals": rate("stream_changelog_records_total")}),
-        Panel("Kafka is away", "1 while a worker waits for it.", "none",
+        Panel("Kafka is unavailable", "1 while a worker waits for it.", "none",
               {"{{instance}}": "max by (instance) (stream_broker_away{SEL})"}, runbook="StreamBrokerAway"),
     ],
 )  # fmt: skip
@@ -166,7 +166,7 @@ STATE = Row(
               runbook="StreamRebalanceStorm"),
         Panel("Rebalance callbacks, 99 %", "How long taking or giving partitions took.", "s",
               {"{{event}}": quantile(0.99, "stream_rebalance_callback_seconds", "event")}),
-        Panel("Left to restore", "Changelog offsets; when it will be done says /healthz/started.", "short",
+        Panel("Left to restore", "Changelog offsets; /healthz/started estimates when it ends.", "short",
               {"{{instance}}": "sum by (instance) (stream_restore_remaining_offsets{SEL})"},
               runbook="StreamRestoreTooLong"),
         Panel("Restored", "Changelog records applied.", "ops",
@@ -178,7 +178,7 @@ STATE = Row(
               {"partition {{partition}}": "sum by (partition) (stream_store_keys{SEL})"}),
         Panel("Stores on disk", "RocksDB's data files, by partition.", "bytes",
               {"partition {{partition}}": "sum by (partition) (stream_store_bytes{SEL})"}),
-        Panel("RocksDB's memory", "By what it is for.", "bytes",
+        Panel("RocksDB's memory", "By purpose.", "bytes",
               {"{{part}}": "sum by (part) (stream_store_memory_bytes{SEL})"}, stack=True),
         Panel("RocksDB's jobs", "Under way, and stores whose writes it has stopped.", "none",
               {"{{kind}}": "sum by (kind) (stream_store_background_jobs{SEL})",
@@ -193,7 +193,7 @@ STATE = Row(
     ],
 )  # fmt: skip
 
-LETTERS = Row(
+DEAD_LETTERS = Row(
     "Dead letters and faults on purpose",
     [
         Panel("Dead letters by reason", "`anagram-stream dead-letters list` shows them.", "ops",
@@ -223,7 +223,7 @@ CLIENT = Row(
         Panel("Network", "Bytes from and to brokers.", "Bps",
               {"{{client}} received": rate("stream_client_received_bytes_total", "client"),
                "{{client}} sent": rate("stream_client_sent_bytes_total", "client")}),
-        Panel("Throttled", "What brokers make us wait at most.", "s",
+        Panel("Throttled", "Longest throttling by a broker.", "s",
               {"{{client}}": "max by (client) (stream_client_throttle_seconds{SEL})"}),
     ],
 )  # fmt: skip
@@ -236,7 +236,7 @@ PROCESS = Row(
         Panel("Memory", "Resident, and addressed.", "bytes",
               {"{{instance}}": "sum by (instance) (process_resident_memory_bytes{SEL})",
                "{{instance}} addressed": "sum by (instance) (process_virtual_memory_bytes{SEL})"}),
-        Panel("Open files", "And the least that is allowed.", "none",
+        Panel("Open files", "And the lowest limit.", "none",
               {"{{instance}}": "sum by (instance) (process_open_fds{SEL})",
                "allowed": "min(process_max_fds{SEL})"}),
         Panel("Processes", "Of each worker, that answer.", "none",
@@ -293,7 +293,7 @@ BUSINESS = [
             Panel("Until it is counted", "From a blob's timestamp to its committed result, of the oldest in "
                   "each transaction.", "s", {"p50": quantile(0.5, "stream_latency_seconds"),
                                              "p95": quantile(0.95, "stream_latency_seconds")}, width=12),
-            Panel("Checked", "Input records that `verify --follow` has looked at, and what it could not.",
+            Panel("Checked", "Input records that `verify --follow` has checked, and what it could not check.",
                   "short", {"records": "max(stream_audit_records{SEL})",
                             "unchecked": "max(stream_audit_unchecked{SEL})"}, width=12),
         ],
@@ -304,7 +304,7 @@ DASHBOARDS = (
     Dashboard(
         "anagram-stream-operations", "Anagram stream: operations",
         "First row: up, behind, correct, failing. Each panel with an alert links to its runbook.",
-        (GLANCE, FLOW, EXACTLY_ONCE, STATE, LETTERS, CLIENT, PROCESS),
+        (GLANCE, FLOW, EXACTLY_ONCE, STATE, DEAD_LETTERS, CLIENT, PROCESS),
     ),
     Dashboard(
         "anagram-stream-business", "Anagram stream: business",
@@ -336,11 +336,11 @@ def variables() -> list[Json]:
     ]
 
 
-def panel_json(panel: Panel, number: int, at: Json) -> Json:
+def panel_json(panel: Panel, number: int, grid: Json) -> Json:
     defaults: Json = {"unit": panel.unit, "min": 0}
     if panel.bad is not None:
-        first, then = (RED, GREEN) if panel.low else (GREEN, RED)
-        steps = [{"color": first, "value": None}, {"color": then, "value": panel.bad}]
+        below, above = (RED, GREEN) if panel.low else (GREEN, RED)
+        steps = [{"color": below, "value": None}, {"color": above, "value": panel.bad}]
         defaults["thresholds"] = {"mode": "absolute", "steps": steps}
     if panel.kind == "timeseries":
         fill: Json = {"fillOpacity": 10, "showPoints": "never"}
@@ -354,20 +354,20 @@ def panel_json(panel: Panel, number: int, at: Json) -> Json:
         "title": panel.title,
         "description": panel.text + (f" Runbook: {RUNBOOKS}/{panel.runbook}.md" if panel.runbook else ""),
         "datasource": DATASOURCE,
-        "gridPos": at,
+        "gridPos": grid,
         "fieldConfig": {"defaults": defaults, "overrides": []},
         "options": options_json(panel),
         "links": links if panel.runbook else [],
         "targets": [
             {
-                "refId": chr(ord("A") + place),
+                "refId": chr(ord("A") + index),
                 "datasource": DATASOURCE,
                 "expr": query.replace("SEL", SELECTOR),
                 "legendFormat": legend,
                 "instant": panel.kind != "timeseries",
                 "range": panel.kind == "timeseries",
             }
-            for place, (legend, query) in enumerate(panel.queries.items())
+            for index, (legend, query) in enumerate(panel.queries.items())
         ],
     }
 

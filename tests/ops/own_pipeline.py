@@ -7,7 +7,7 @@ from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 from testcontainers.core.wait_strategies import HttpWaitStrategy, LogMessageWaitStrategy
 
-PORT = 29092  # known before the broker starts: it tells clients where it is
+PORT = 29092  # chosen before the broker starts, because the broker advertises it to clients
 KAFKA = {
     "KAFKA_NODE_ID": "1",
     "KAFKA_PROCESS_ROLES": "broker,controller",
@@ -25,7 +25,7 @@ KAFKA = {
 
 @contextmanager
 def anagram_stream(image: str = "anagram-stream:local") -> Iterator[str]:
-    """Kafka with the topics, and a worker that is ready; yield the broker's address."""
+    """Start Kafka with the topics and a worker that is ready; yield the broker's address."""
     with Network() as network:
         kafka = DockerContainer("apache/kafka:4.3.1").with_network(network).with_network_aliases("kafka")
         for name, value in KAFKA.items():

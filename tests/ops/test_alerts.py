@@ -1,4 +1,4 @@
-"""The alerts: all that one needs at night, a case in which each fires and one in which it does not."""
+"""The alerts: each has a severity, a runbook, a case in which it fires and one in which it is silent."""
 
 import re
 import subprocess
@@ -21,20 +21,22 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("alert", alerts(), ids=lambda a: a["alert"] + a["labels"].get("window", ""))
-def test_alert_says_how_bad_it_is_what_it_means_and_where_to_look(alert: dict[str, dict[str, str]]) -> None:
+def test_alert_has_a_severity_a_description_and_a_runbook_with_commands(
+    alert: dict[str, dict[str, str]],
+) -> None:
     assert alert["labels"]["severity"] in {"page", "ticket"}
-    said = alert["annotations"]
-    assert said["summary"]
-    assert said["description"]
-    assert said["dashboard"] == "/d/anagram-stream-operations"
-    assert said["runbook_url"] == f"ops/runbooks/{alert['alert']}.md"
-    page = (ROOT / said["runbook_url"]).read_text()
+    annotations = alert["annotations"]
+    assert annotations["summary"]
+    assert annotations["description"]
+    assert annotations["dashboard"] == "/d/anagram-stream-operations"
+    assert annotations["runbook_url"] == f"ops/runbooks/{alert['alert']}.md"
+    page = (ROOT / annotations["runbook_url"]).read_text()
     assert page.startswith(f"# {alert['alert']}\n")
     assert [line for line in page.splitlines() if line.startswith("## ")] == list(SECTIONS)
-    assert "```sh" in page, "commands, not advice"
+    assert "```sh" in page, "a runbook has commands"
 
 
-def test_every_runbook_is_of_an_alert() -> None:
+def test_every_runbook_belongs_to_an_alert() -> None:
     pages = {path.stem for path in RUNBOOKS.glob("*.md")}
     assert pages == {alert["alert"] for alert in alerts()}
 
@@ -62,12 +64,12 @@ def test_every_alert_has_a_case_that_fires_and_one_that_is_silent() -> None:
         assert all(f'alertname="{alert["alert"]}"' in check["expr"] for check in (*fires, *silent))
 
 
-def test_promtool_takes_rules_and_configuration() -> None:
-    for what, path in (("rules", RULES), ("config", OPS / "prometheus/prometheus.yml")):
-        done = run("check", what, path)
-        assert done.returncode == 0, done.stdout + done.stderr
+def test_promtool_accepts_rules_and_configuration() -> None:
+    for kind, path in (("rules", RULES), ("config", OPS / "prometheus/prometheus.yml")):
+        checked = run("check", kind, path)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def test_alerts_fire_and_are_silent_where_they_should() -> None:
+def test_alerts_fire_and_are_silent_as_their_cases_say() -> None:
     done = run("test", "rules", RULE_TESTS)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""docker-compose.yml as users run it, all but Grafana: up, results, a killed worker, down, nothing left."""
+"""docker-compose.yml as users run it, except Grafana: up, results, a killed worker, down, nothing left."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from stream.kafka import clients
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
-OWN = ROOT / "tests/ops/own_pipeline.py"
+USERS_TEST = ROOT / "tests/ops/own_pipeline.py"
 IMAGE = "anagram-stream:test"
 SERVICES = ["kafka", "topics", "worker", "generator", "audit", "prometheus"]
 UP_S_MAX = 60.0  # from `up` to the first committed result
@@ -53,21 +53,21 @@ class Stack:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def asked(self, path: str, **parameters: str) -> Any:
-        with urlopen(f"{self.prometheus}/api/v1/{path}?{urlencode(parameters)}", timeout=10) as answer:
-            return json.loads(answer.read())["data"]
+    def query_api(self, path: str, **parameters: str) -> Any:
+        with urlopen(f"{self.prometheus}/api/v1/{path}?{urlencode(parameters)}", timeout=10) as response:
+            return json.loads(response.read())["data"]
 
     def value(self, query: str) -> float:
-        found = self.asked("query", query=query)["result"]
-        return float(found[0]["value"][1]) if found else 0.0
+        series = self.query_api("query", query=query)["result"]
+        return float(series[0]["value"][1]) if series else 0.0
 
-    def of_project(self, kind: str) -> list[str]:
-        ours = f"label=com.docker.compose.project={self.project}"
-        command = ["docker", *kind.split(), "--filter", ours, "-q"]
+    def ids(self, kind: str) -> list[str]:
+        label = f"label=com.docker.compose.project={self.project}"
+        command = ["docker", *kind.split(), "--filter", label, "-q"]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
     def containers(self, service: str) -> list[str]:
-        return self.of_project(f"ps --filter label=com.docker.compose.service={service}")
+        return self.ids(f"ps --filter label=com.docker.compose.service={service}")
 
     def lag(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.anagram_stream("lag", "--format", "json").splitlines()]
@@ -79,7 +79,7 @@ def built() -> str:
     if not docker():
         pytest.skip("no Docker engine")
     if not image("python:3.11-slim-bookworm", pull=True):
-        pytest.skip("the image python:3.11-slim-bookworm cannot be had")
+        pytest.skip("the image python:3.11-slim-bookworm is not available")
     done = subprocess.run(
         ["docker", "build", "--network", "host", "-t", IMAGE, "-f", "ops/docker/Dockerfile", "."],
         cwd=ROOT, capture_output=True, text=True, timeout=500, check=False,
@@ -94,10 +94,10 @@ def stack(built: str) -> Iterator[Stack]:
 
     for name in ("apache/kafka:4.3.1", PROMETHEUS):
         if not image(name, pull=True):
-            pytest.skip(f"the image {name} cannot be had")
+            pytest.skip(f"the image {name} is not available")
     kafka, prometheus = free_port(), free_port()
     project = f"anagram-stream-test-{os.getpid()}"
-    choices = {
+    environment = {
         "COMPOSE_PROJECT_NAME": project,
         "ANAGRAM_STREAM_IMAGE": built,
         "KAFKA_PORT": str(kafka),
@@ -108,15 +108,15 @@ def stack(built: str) -> Iterator[Stack]:
     compose = DockerCompose(ROOT, services=SERVICES, wait=False, pull=False, build=False)
     stack = Stack(project, f"localhost:{kafka}", f"http://localhost:{prometheus}")
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in choices.items():
+        for name, value in environment.items():
             patch.setenv(name, value)
-        began = time.monotonic()
+        started = time.monotonic()
         with compose:
             wait_until(lambda: _has_result(stack), UP_S_MAX, every=0.5)
-            stack.first_result_s = time.monotonic() - began
+            stack.first_result_s = time.monotonic() - started
             yield stack
     for kind in ("ps -a", "volume ls", "network ls"):
-        assert not stack.of_project(kind), f"`down -v` left something: {kind}"
+        assert not stack.ids(kind), f"`down -v` left something: {kind}"
 
 
 def _has_result(stack: Stack) -> bool:
@@ -126,7 +126,7 @@ def _has_result(stack: Stack) -> bool:
         return False
 
 
-def test_data_flow_within_a_minute_and_prometheus_sees_all(stack: Stack) -> None:
+def test_data_flow_within_a_minute_and_prometheus_scrapes_all(stack: Stack) -> None:
     print(f"\nfrom `up` to the first committed result: {stack.first_result_s:.1f} s")  # noqa: T201
     wait_until(lambda: stack.value('sum(up{job="anagram-stream"})') == 2, 60)
     wait_until(lambda: stack.value('sum(up{job="anagram-stream-audit"})') == 1, 60)
@@ -136,19 +136,23 @@ def test_data_flow_within_a_minute_and_prometheus_sees_all(stack: Stack) -> None
 
 def test_every_query_of_every_panel_and_alert_finds_data(stack: Stack) -> None:
     def empty() -> list[str]:
-        return [where for where, query in queries() if not stack.asked("query", query=query)["result"]]
+        return [
+            location for location, query in queries() if not stack.query_api("query", query=query)["result"]
+        ]
 
     wait_until(lambda: not empty(), 90, every=3)
     assert len(list(queries())) > 70
-    known = set(stack.asked("label/__name__/values"))
-    asked = {name for rule in rules() for name in names_in(rule["expr"])}
-    assert asked <= known
+    known = set(stack.query_api("label/__name__/values"))
+    queried = {name for rule in rules() for name in names_in(rule["expr"])}
+    assert queried <= known
     evaluated = {
-        rule["name"]: rule["health"] for group in stack.asked("rules")["groups"] for rule in group["rules"]
+        rule["name"]: rule["health"]
+        for group in stack.query_api("rules")["groups"]
+        for rule in group["rules"]
     }
     assert set(evaluated.values()) == {"ok"}
     assert {alert["alert"] for alert in alerts()} <= evaluated.keys()
-    assert not [each for each in stack.asked("alerts")["alerts"] if each["state"] == "firing"]
+    assert not [each for each in stack.query_api("alerts")["alerts"] if each["state"] == "firing"]
 
 
 def test_a_killed_container_costs_seconds_and_no_record(stack: Stack) -> None:
@@ -157,80 +161,80 @@ def test_a_killed_container_costs_seconds_and_no_record(stack: Stack) -> None:
     killed = time.monotonic()
 
     def all_moved() -> bool:
-        found = stack.lag()
-        hosts = {at["host"] for at in found}
-        return len(hosts) == 1 and None not in hosts and all(at["lag"] < 400 for at in found)
+        lags = stack.lag()
+        hosts = {lag["host"] for lag in lags}
+        return len(hosts) == 1 and None not in hosts and all(lag["lag"] < 400 for lag in lags)
 
     wait_until(all_moved, 60, every=0.5)
     took_s = time.monotonic() - killed
-    print(f"\nafter kill -9 all partitions are the other's, and caught up: {took_s:.1f} s")  # noqa: T201
+    print(f"\nafter kill -9 all partitions moved to the other container and caught up: {took_s:.1f} s")  # noqa: T201
     subprocess.run(["docker", "start", victim], capture_output=True, check=True)
     wait_until(lambda: stack.value("sum(stream_ready)") == 4, 90)
     generators = stack.containers("generator")
     subprocess.run(["docker", "stop", *generators], capture_output=True, check=True)
-    wait_until(lambda: all(at["lag"] == 0 for at in stack.lag()), 60)
+    wait_until(lambda: all(lag["lag"] == 0 for lag in stack.lag()), 60)
     assert "exactly once" in stack.anagram_stream("verify")
     wait_until(lambda: stack.value("sum(stream_lag_records)") == 0, 30)
     assert stack.value("sum(stream_audit_differences)") == 0
 
 
-def test_up_once_more_grows_the_topics_with_an_input_that_was_grown(stack: Stack) -> None:
+def test_another_up_grows_the_topics_to_a_grown_input(stack: Stack) -> None:
     admin = clients.make_admin(Settings(_env_file=None, bootstrap_servers=stack.kafka))
     admin.create_partitions([NewPartitions("text-blobs", 8)])["text-blobs"].result(30)
-    again = ["docker", "compose", "up", "--detach", "--no-build", *SERVICES]
-    done = subprocess.run(again, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    command = ["docker", "compose", "up", "--detach", "--no-build", *SERVICES]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     stack.anagram_stream("doctor")
     assert len(stack.lag()) == 8
 
 
-def inspected(container: str) -> dict[str, Any]:
+def inspect(container: str) -> dict[str, Any]:
     done = subprocess.run(["docker", "inspect", container], capture_output=True, check=True)
-    found: list[dict[str, Any]] = json.loads(done.stdout)
-    return found[0]
+    containers: list[dict[str, Any]] = json.loads(done.stdout)
+    return containers[0]
 
 
 def is_healthy(container: str) -> bool:
-    return bool(inspected(container)["State"]["Health"]["Status"] == "healthy")
+    return bool(inspect(container)["State"]["Health"]["Status"] == "healthy")
 
 
-def test_workers_stop_in_order_are_nobody_and_cannot_write_their_own_files(stack: Stack) -> None:
+def test_workers_drain_on_sigterm_without_root_on_a_read_only_file_system(stack: Stack) -> None:
     for container in stack.containers("worker"):
         wait_until(partial(is_healthy, container), 30)
-        found = inspected(container)
-        assert found["Config"]["User"] == "10001:10001"
-        assert found["HostConfig"]["ReadonlyRootfs"] is True
-        assert '"live":true' in found["State"]["Health"]["Log"][-1]["Output"]
-        written = ["docker", "exec", container, "touch", "/opt/anagram-stream/x"]
-        assert subprocess.run(written, capture_output=True, check=False).returncode != 0
-        began = time.monotonic()
+        inspected = inspect(container)
+        assert inspected["Config"]["User"] == "10001:10001"
+        assert inspected["HostConfig"]["ReadonlyRootfs"] is True
+        assert '"live":true' in inspected["State"]["Health"]["Log"][-1]["Output"]
+        write = ["docker", "exec", container, "touch", "/opt/anagram-stream/x"]
+        assert subprocess.run(write, capture_output=True, check=False).returncode != 0
+        stopped_at = time.monotonic()
         subprocess.run(["docker", "stop", container], capture_output=True, check=True)
-        assert inspected(container)["State"]["ExitCode"] == 0
-        assert time.monotonic() - began < 15, "SIGTERM, not SIGKILL after its grace"
+        assert inspect(container)["State"]["ExitCode"] == 0
+        assert time.monotonic() - stopped_at < 15, "it ended by SIGKILL after the grace period"
 
 
 def test_the_users_own_test_of_the_readme_passes(built: str) -> None:
     from testcontainers.core.config import testcontainers_config as config  # noqa: PLC0415 - the same
 
     if not config.ryuk_disabled and not image(config.ryuk_image, pull=True):
-        pytest.skip(f"the image {config.ryuk_image} cannot be had (TESTCONTAINERS_RYUK_DISABLED?)")
+        pytest.skip(f"the image {config.ryuk_image} is not available (TESTCONTAINERS_RYUK_DISABLED?)")
     subprocess.run(["docker", "tag", built, "anagram-stream:local"], check=True)
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(OWN)],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(USERS_TEST)],
         cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
 
 
 def test_the_readme_shows_that_test() -> None:
-    assert f"```python\n{OWN.read_text()}```" in (ROOT / "README.md").read_text()
+    assert f"```python\n{USERS_TEST.read_text()}```" in (ROOT / "README.md").read_text()
 
 
-def test_size_of_the_image_is_told(built: str) -> None:
+def test_image_adds_less_than_150_mb_to_its_base(built: str) -> None:
     def size(name: str) -> int:
-        asked = ["docker", "image", "inspect", "--format", "{{.Size}}", name]
-        return int(subprocess.run(asked, capture_output=True, text=True, check=True).stdout)
+        command = ["docker", "image", "inspect", "--format", "{{.Size}}", name]
+        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
-    ours = size(built) - size("python:3.11-slim-bookworm")
-    print(f"\n{size(built) / 1e6:.0f} MB, of which {ours / 1e6:.0f} MB on top of its base")  # noqa: T201
-    assert ours < 150e6
+    added = size(built) - size("python:3.11-slim-bookworm")
+    print(f"\n{size(built) / 1e6:.0f} MB, of which {added / 1e6:.0f} MB on top of its base")  # noqa: T201
+    assert added < 150e6

@@ -1,4 +1,4 @@
-"""Grafana's dashboard-linter, rule by rule under its names, and: no panel asks for what is not exported."""
+"""The rules of Grafana's dashboard-linter, under its names; every metric that a panel queries is exported."""
 
 import copy
 import json
@@ -26,15 +26,15 @@ from support.ops import (
 Dashboard = dict[str, Any]
 Rule = Callable[[Dashboard], Iterator[tuple[str, str]]]
 
-UNITS = {"none", "short", "s", "bytes", "Bps", "ops", "wps", "percentunit"}  # of Grafana's, those in use
+UNITS = {"none", "short", "s", "bytes", "Bps", "ops", "wps", "percentunit"}  # the units of Grafana in use
 MATCHERS = ('job=~"$job"', 'instance=~"$instance"')
 COUNTER = r"[a-z_]+_(?:total|bucket|count|sum)\{"
 EXCLUDED = yaml.safe_load((OPS / "grafana/dashboards/.lint").read_text())["exclusions"]
 
 
 def variable(dashboard: Dashboard, name: str) -> dict[str, Any]:
-    found = [each for each in dashboard["templating"]["list"] if each["name"] == name]
-    return found[0] if len(found) == 1 else {}
+    variables = [each for each in dashboard["templating"]["list"] if each["name"] == name]
+    return variables[0] if len(variables) == 1 else {}
 
 
 def targets(dashboard: Dashboard) -> Iterator[tuple[str, str]]:
@@ -44,22 +44,22 @@ def targets(dashboard: Dashboard) -> Iterator[tuple[str, str]]:
 
 
 def template_datasource_rule(dashboard: Dashboard) -> Iterator[tuple[str, str]]:
-    found = [each for each in dashboard["templating"]["list"] if each["type"] == "datasource"]
-    if [(each["name"], each["label"]) for each in found] != [("datasource", "Data source")]:
+    sources = [each for each in dashboard["templating"]["list"] if each["type"] == "datasource"]
+    if [(each["name"], each["label"]) for each in sources] != [("datasource", "Data source")]:
         yield "", "exactly one, named datasource, labelled Data source"
 
 
 def template_labels(dashboard: Dashboard, name: str) -> Iterator[tuple[str, str]]:
-    wanted = {
+    expected = {
         "label": name.title(), "type": "query", "multi": True, "includeAll": True, "allValue": ".+",
         "datasource": {"type": "prometheus", "uid": "${datasource}"},
     }  # fmt: skip
-    found = variable(dashboard, name)
-    for key, value in wanted.items():
-        if found.get(key) != value:
-            yield "", f"variable {name}: {key} is {found.get(key)}, not {value}"
-    if not re.fullmatch(r"label_values\(.+, " + name + r"\)", str(found.get("query"))):
-        yield "", f"variable {name}: {found.get('query')}"
+    actual = variable(dashboard, name)
+    for key, value in expected.items():
+        if actual.get(key) != value:
+            yield "", f"variable {name}: {key} is {actual.get(key)}, not {value}"
+    if not re.fullmatch(r"label_values\(.+, " + name + r"\)", str(actual.get("query"))):
+        yield "", f"variable {name}: {actual.get('query')}"
 
 
 def template_job_rule(dashboard: Dashboard) -> Iterator[tuple[str, str]]:
@@ -93,7 +93,7 @@ def panel_title_description_rule(dashboard: Dashboard) -> Iterator[tuple[str, st
 def panel_units_rule(dashboard: Dashboard) -> Iterator[tuple[str, str]]:
     for panel in panels(dashboard):
         if panel["fieldConfig"]["defaults"].get("unit") not in UNITS:
-            yield panel["title"], "no unit, or none of Grafana's"
+            yield panel["title"], "no unit, or not a unit of Grafana"
 
 
 def panel_no_targets_rule(dashboard: Dashboard) -> Iterator[tuple[str, str]]:
@@ -103,8 +103,8 @@ def panel_no_targets_rule(dashboard: Dashboard) -> Iterator[tuple[str, str]]:
 def target_job_and_instance_rules(dashboard: Dashboard) -> Iterator[tuple[str, str]]:
     for title, query in targets(dashboard):
         selectors = re.findall(r"\{([^}]*)\}", query)
-        named = names_in(query) | ({"up"} if re.search(r"\bup\b", query) else set())
-        if len(selectors) < len(named) or not named:
+        metrics = names_in(query) | ({"up"} if re.search(r"\bup\b", query) else set())
+        if len(selectors) < len(metrics) or not metrics:
             yield title, f"a metric without matchers: {query}"
         for selector in selectors:
             if not all(matcher in selector for matcher in MATCHERS):
@@ -121,7 +121,7 @@ def target_counter_agg_rule(dashboard: Dashboard) -> Iterator[tuple[str, str]]:
     for title, query in targets(dashboard):
         counters = re.findall(COUNTER, query)
         if len(counters) != len(re.findall(r"\b(?:rate|increase)\(" + COUNTER, query)):
-            yield title, f"a counter as it is: {query}"
+            yield title, f"a counter without a rate: {query}"
 
 
 def uneditable_dashboard(dashboard: Dashboard) -> Iterator[tuple[str, str]]:
@@ -138,8 +138,8 @@ RULES: tuple[Rule, ...] = (
 
 def complaints(rule: Rule, dashboard: Dashboard) -> list[tuple[str, str]]:
     exclusion = EXCLUDED.get(rule.__name__.replace("_", "-"), {"entries": []})
-    left_out = {entry["panel"] for entry in exclusion["entries"]}
-    return [found for found in rule(dashboard) if found[0] not in left_out]
+    excluded = {entry["panel"] for entry in exclusion["entries"]}
+    return [(title, text) for title, text in rule(dashboard) if title not in excluded]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
@@ -154,13 +154,13 @@ def broken(change: Callable[[Dashboard], object]) -> Dashboard:
     return dashboard
 
 
-def first(dashboard: Dashboard) -> dict[str, Any]:
+def words_panel(dashboard: Dashboard) -> dict[str, Any]:
     return next(panel for panel in panels(dashboard) if "stream_words_total" in panel["targets"][0]["expr"])
 
 
-def rewritten(old: str, new: str) -> Callable[[Dashboard], object]:
+def replace_in_query(old: str, new: str) -> Callable[[Dashboard], object]:
     def change(dashboard: Dashboard) -> None:
-        target = first(dashboard)["targets"][0]
+        target = words_panel(dashboard)["targets"][0]
         assert old in target["expr"]
         target["expr"] = target["expr"].replace(old, new)
 
@@ -174,30 +174,30 @@ def rewritten(old: str, new: str) -> Callable[[Dashboard], object]:
         (template_job_rule, lambda d: d["templating"]["list"][1].update(multi=False)),
         (template_instance_rule, lambda d: d["templating"]["list"][2].update(allValue=".*")),
         (template_on_time_change_reload_rule, lambda d: d["templating"]["list"][1].update(refresh=1)),
-        (panel_datasource_rule, lambda d: first(d)["targets"][0].update(datasource={"uid": "x"})),
-        (panel_title_description_rule, lambda d: first(d).update(description="")),
-        (panel_units_rule, lambda d: first(d)["fieldConfig"]["defaults"].update(unit="words")),
-        (panel_no_targets_rule, lambda d: first(d).update(targets=[])),
-        (target_job_and_instance_rules, rewritten('job=~"$job",', "")),
-        (target_job_and_instance_rules, rewritten('{job=~"$job",instance=~"$instance"}', "")),
-        (target_rate_interval_rule, rewritten("$__rate_interval", "5m")),
-        (target_counter_agg_rule, rewritten("rate(", "max_over_time(")),
+        (panel_datasource_rule, lambda d: words_panel(d)["targets"][0].update(datasource={"uid": "x"})),
+        (panel_title_description_rule, lambda d: words_panel(d).update(description="")),
+        (panel_units_rule, lambda d: words_panel(d)["fieldConfig"]["defaults"].update(unit="words")),
+        (panel_no_targets_rule, lambda d: words_panel(d).update(targets=[])),
+        (target_job_and_instance_rules, replace_in_query('job=~"$job",', "")),
+        (target_job_and_instance_rules, replace_in_query('{job=~"$job",instance=~"$instance"}', "")),
+        (target_rate_interval_rule, replace_in_query("$__rate_interval", "5m")),
+        (target_counter_agg_rule, replace_in_query("rate(", "max_over_time(")),
         (uneditable_dashboard, lambda d: d.update(editable=True)),
     ],
 )
-def test_rule_sees_what_it_forbids(rule: Rule, change: Callable[[Dashboard], object]) -> None:
+def test_rule_finds_what_it_forbids(rule: Rule, change: Callable[[Dashboard], object]) -> None:
     assert complaints(rule, broken(change))
 
 
-def test_an_exclusion_has_a_reason_and_is_needed() -> None:
+def test_exclusion_has_a_reason_and_is_needed() -> None:
     by_name = {rule.__name__.replace("_", "-"): rule for rule in RULES}
     for name, exclusion in EXCLUDED.items():
         assert exclusion["reason"]
-        met = {title for dashboard in dashboards() for title, _ in by_name[name](dashboard)}
-        assert {entry["panel"] for entry in exclusion["entries"]} == met
+        titles = {title for dashboard in dashboards() for title, _ in by_name[name](dashboard)}
+        assert {entry["panel"] for entry in exclusion["entries"]} == titles
 
 
-def test_dashboards_are_what_their_script_makes() -> None:
+def test_dashboards_are_up_to_date_with_their_script() -> None:
     script = [sys.executable, str(OPS / "grafana/dashboards.py"), "--check"]
     done = subprocess.run(script, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -208,37 +208,37 @@ def documents() -> str:
     return "\n".join(path.read_text() for path in (ROOT / "README.md", *RUNBOOKS.glob("*.md")))
 
 
-def asked_for() -> dict[str, set[str]]:
-    """Name -> where it is asked for."""
-    asked: dict[str, set[str]] = {}
+def queried_metrics() -> dict[str, set[str]]:
+    """Return name -> titles of the panels and alerts that query it."""
+    titles: dict[str, set[str]] = {}
     for dashboard in dashboards():
         for title, query in targets(dashboard):
             for name in names_in(query):
-                asked.setdefault(name, set()).add(title)
+                titles.setdefault(name, set()).add(title)
     for rule in rules():
         for name in names_in(rule["expr"]):
-            asked.setdefault(name, set()).add(str(rule.get("alert", rule.get("record"))))
-    return asked
+            titles.setdefault(name, set()).add(str(rule.get("alert", rule.get("record"))))
+    return titles
 
 
-def test_every_metric_that_a_panel_or_an_alert_names_is_exported() -> None:
+def test_every_metric_that_a_panel_or_an_alert_queries_is_exported() -> None:
     known = {name for names in exported().values() for name in names}
-    unknown = {name: where for name, where in asked_for().items() if name not in known}
+    unknown = {name: titles for name, titles in queried_metrics().items() if name not in known}
     assert not unknown
     assert len(known) > 60
 
 
-def test_every_metric_that_is_exported_is_named_in_a_panel_an_alert_or_a_document() -> None:
-    asked, text = set(asked_for()), documents()
+def test_every_exported_metric_is_in_a_panel_an_alert_or_a_document() -> None:
+    queried, text = set(queried_metrics()), documents()
     unnamed = {
         metric
         for metric, names in exported().items()
-        if not names & asked and not any(name in text for name in names)
+        if not names & queried and not any(name in text for name in names)
     }
     assert not unnamed
 
 
-def test_a_panel_with_a_runbook_links_to_one_that_is_there_and_belongs_to_an_alert() -> None:
+def test_panels_link_to_the_runbooks_of_all_alerts() -> None:
     linked = {
         link["url"] for dashboard in dashboards() for panel in panels(dashboard) for link in panel["links"]
     }

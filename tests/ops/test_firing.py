@@ -1,7 +1,7 @@
 """Each alert fires for the fault that it is for, injected into real workers on a real Kafka.
 
-A real Prometheus sees it. Times are a sixtieth of the real ones; seconds until it fired are printed (-s). The
-look at last stable offsets is every 10 s, as always.
+A real Prometheus evaluates the alerts, with times divided by 60; the seconds until an alert fires are printed
+(-s). Last stable offsets are polled every 10 s, as always.
 """
 
 import os
@@ -31,8 +31,8 @@ HANGING = """
 import sys, time
 from stream.cli.main import main
 from stream.kafka.sink import KafkaSink
-from stream.worker import wiring as wire
-wire.run_once_s_max = lambda *_: 3.0
+from stream.worker import wiring
+wiring.run_once_s_max = lambda *_: 3.0
 KafkaSink.send_offsets = lambda *_: time.sleep(300)
 sys.argv = ["anagram-stream", "worker"]
 main()
@@ -46,14 +46,19 @@ def prometheus() -> Iterator[Prometheus]:
     if not docker():
         pytest.skip("no Docker engine")
     if not image(PROMETHEUS, pull=True):
-        pytest.skip(f"the image {PROMETHEUS} cannot be had")
-    with run_prometheus() as found:
-        yield found
+        pytest.skip(f"the image {PROMETHEUS} is not available")
+    with run_prometheus() as running:
+        yield running
 
 
 @dataclass
 class Scene:
-    """A broker, topics, and what runs on them."""
+    """A broker, topics, and the processes that use them.
+
+    Attributes:
+        held: producers whose transactions stay open.
+        faulty_at: when the fault occurred, monotonic; 0 if it occurred when its function returned.
+    """
 
     broker: EmbeddedBroker
     prometheus: Prometheus
@@ -65,10 +70,10 @@ class Scene:
     mounted: Path | None = None
     guests: threading.Thread | None = None
     closed: threading.Event = field(default_factory=threading.Event)
-    began: float = 0.0  # when the fault did; 0: when its function returned
+    faulty_at: float = 0.0
 
     def worker(self, command: tuple[str, ...] = COMMAND, **more: str) -> WorkerProcess:
-        """A worker that is scraped, once its partitions run."""
+        """Start a worker, and let Prometheus scrape it."""
         env = {**self.env, "STREAM_HTTP_PORT": str(self.port), "STREAM_PROCESSES": "1", **more}
         worker = WorkerProcess(env, self.folder / f"log-{len(self.running)}", command).start()
         self.running.append(worker)
@@ -90,7 +95,7 @@ class Scene:
         return audit
 
     def open_transaction(self, role: str) -> None:
-        """A transaction that is left open, in one of the topics."""
+        """Leave a transaction open in one of the topics."""
         options = {"transactional.id": f"hangs-{role}-{self.port}", "transaction.timeout.ms": 120_000}
         producer = Producer({"bootstrap.servers": self.env["STREAM_BOOTSTRAP_SERVERS"], **options})
         producer.init_transactions(30)
@@ -104,8 +109,8 @@ class Scene:
         self.closed.set()
         if self.guests is not None:
             self.guests.join(60)
-        for each in self.running:
-            each.__exit__(None, None, None)
+        for process in self.running:
+            process.__exit__(None, None, None)
         if self.mounted is not None:
             subprocess.run(["umount", self.mounted], check=False)
 
@@ -134,20 +139,20 @@ def own_broker(prometheus: Prometheus, tmp_path: Path) -> Iterator[Scene]:
         scene.close()
 
 
-def nobody_runs(scene: Scene) -> None:
+def no_worker_runs(scene: Scene) -> None:
     worker = scene.running_worker()
     wait_until(lambda: "StreamDown" not in scene.prometheus.firing(), 30)
     worker.stop()
 
 
-def it_hangs(scene: Scene) -> None:
+def the_loop_hangs(scene: Scene) -> None:
     scene.running_worker(("-c", HANGING))
     produce(scene.env, [(None, "cat")] * 100)
 
 
 def a_third_is_poison(scene: Scene) -> None:
     scene.running_worker()
-    scene.began = time.monotonic()
+    scene.faulty_at = time.monotonic()
     for _ in range(15):
         produce(scene.env, [(None, "cat"), (None, "act"), (None, b"\xff")])
         time.sleep(0.5)
@@ -179,9 +184,9 @@ def a_result_is_forged(scene: Scene) -> None:
     produce(scene.env, [("a", "cat")])
     wait_until(lambda: read(scene.env, "result"), 30)
     worker.stop()
-    (found,) = read(scene.env, "result")
+    (result,) = read(scene.env, "result")
     producer = Producer({"bootstrap.servers": scene.env["STREAM_BOOTSTRAP_SERVERS"]})
-    producer.produce(found.topic, found.value, found.key, found.partition, headers=list(found.headers))
+    producer.produce(result.topic, result.value, result.key, result.partition, headers=list(result.headers))
     producer.flush(30)
     scene.audit()
 
@@ -206,7 +211,7 @@ def a_store_is_damaged(scene: Scene) -> None:
     worker.stop()
     for current in Path(scene.env["STREAM_STATE_DIR"]).glob("*/worker-*/partition-*/CURRENT"):
         current.write_text("damaged")
-    time.sleep(3)  # so that the counter begins at 0 in another process
+    time.sleep(3)  # so that Prometheus sees the counter start at 0 in another process
     scene.worker()
 
 
@@ -216,8 +221,8 @@ def processes_are_killed(scene: Scene) -> None:
 
     def kill_children() -> None:
         for _ in range(5):
-            listed = ["pgrep", "-P", str(worker.process.pid)]
-            children = subprocess.run(listed, capture_output=True, text=True, check=False).stdout.split()
+            command = ["pgrep", "-P", str(worker.process.pid)]
+            children = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
             for child in children[-1:]:
                 os.kill(int(child), signal.SIGKILL)
             time.sleep(2)
@@ -238,10 +243,10 @@ def the_disk_is_small(scene: Scene) -> None:
 
 
 SHARED: dict[str, Callable[[Scene], None]] = {
-    "StreamDown": nobody_runs,
-    "StreamLoopHangs": it_hangs,
-    "StreamNoCommit": it_hangs,
-    "StreamLagBurnRate": it_hangs,
+    "StreamDown": no_worker_runs,
+    "StreamLoopHangs": the_loop_hangs,
+    "StreamNoCommit": the_loop_hangs,
+    "StreamLagBurnRate": the_loop_hangs,
     "StreamDeadLetterRatio": a_third_is_poison,
     "StreamFaultsInjected": faults_are_on,
     "StreamPartitionsBlocked": the_input_is_grown,
@@ -256,29 +261,31 @@ SHARED: dict[str, Callable[[Scene], None]] = {
 OWN_BROKER = {"StreamBrokerAway", "StreamAuditStale", "StreamTransactionsFail"}
 
 
-def told(alert: str, fault: str, seconds: float) -> None:
+def report(alert: str, fault: str, seconds: float) -> None:
     print(f"\n{alert}: {fault.replace('_', ' ')}, fired {seconds:.1f} s later")  # noqa: T201
 
 
 @pytest.mark.parametrize("alert", SHARED)
 def test_alert_fires_for_its_fault(alert: str, scene: Scene) -> None:
     SHARED[alert](scene)
-    began = scene.began or time.monotonic()
+    faulty_at = scene.faulty_at or time.monotonic()
     scene.prometheus.wait_for(alert, 120)
-    told(alert, SHARED[alert].__name__, time.monotonic() - began)
+    report(alert, SHARED[alert].__name__, time.monotonic() - faulty_at)
 
 
-def test_alerts_fire_when_the_broker_is_away(own_broker: Scene) -> None:
+def test_alert_fires_when_the_broker_is_unavailable(own_broker: Scene) -> None:
     own_broker.running_worker()
     own_broker.broker.kill()
-    told("StreamBrokerAway", "the broker is killed", own_broker.prometheus.wait_for("StreamBrokerAway", 60))
+    report("StreamBrokerAway", "the broker is killed", own_broker.prometheus.wait_for("StreamBrokerAway", 60))
 
 
-def test_alert_fires_when_the_audit_comes_to_no_end(own_broker: Scene) -> None:
+def test_alert_fires_when_the_audit_ends_no_round(own_broker: Scene) -> None:
     audit = own_broker.audit()
     audit.wait_for("audited")
     own_broker.broker.kill()
-    told("StreamAuditStale", "the broker is killed", own_broker.prometheus.wait_for("StreamAuditStale", 120))
+    report(
+        "StreamAuditStale", "the broker is killed", own_broker.prometheus.wait_for("StreamAuditStale", 120)
+    )
 
 
 def test_alert_fires_when_transactions_fail(prometheus: Prometheus, tmp_path: Path) -> None:
@@ -295,15 +302,15 @@ def test_alert_fires_when_transactions_fail(prometheus: Prometheus, tmp_path: Pa
         try:
             scene.running_worker(STREAM_BOOTSTRAP_SERVERS=proxy.address)
             proxy.add(Rule(Api.TXN_OFFSET_COMMIT, Error(UNKNOWN_MEMBER_ID), When.probability(0.7, 1)))
-            began = time.monotonic()
+            faulty_at = time.monotonic()
             while "StreamTransactionsFail" not in prometheus.firing():
-                assert time.monotonic() < began + 90
+                assert time.monotonic() < faulty_at + 90
                 produce(env, [(None, "cat")] * 5)
                 time.sleep(0.2)
-            told("StreamTransactionsFail", "offsets are refused", time.monotonic() - began)
+            report("StreamTransactionsFail", "offsets are refused", time.monotonic() - faulty_at)
         finally:
             scene.close()
 
 
-def test_there_is_a_fault_for_every_alert() -> None:
+def test_every_alert_has_a_fault() -> None:
     assert {alert["alert"] for alert in alerts()} == SHARED.keys() | OWN_BROKER
