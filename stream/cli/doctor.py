@@ -53,6 +53,6 @@ def doctor(
 
 
 def _print(finding: Finding) -> None:
-    out.print(f"{_MARKS[finding.level]} {escape(finding.check)}: {escape(finding.found)}")
+    out.print(f"{_MARKS[finding.level]} {escape(finding.check)}: {escape(finding.detail)}")
     if finding.hint:
         out.print(f"    [bold]fix:[/bold] {escape(finding.hint)}")

@@ -215,10 +215,10 @@ def _open_sender(chosen: Settings) -> Sender:
     """
     admin = reachable_admin(chosen, chosen.input_topic)
     try:
-        found = topics.describe(admin, chosen).get("input")
+        facts = topics.describe(admin, chosen).get("input")
     except (Refused, Retriable):
-        found = None  # the right to write does not include reading the configuration of a topic
-    return Sender(chosen, found.record_bytes_max if found else None)
+        facts = None  # the right to write does not include reading the configuration of a topic
+    return Sender(chosen, facts.record_bytes_max if facts else None)
 
 
 @contextmanager

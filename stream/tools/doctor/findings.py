@@ -18,34 +18,34 @@ class Finding:
 
     Attributes:
         check: name of the check, the same in every report.
-        found: what the check found.
+        detail: what the check found.
         hint: the command or setting that fixes it; empty if nothing needs to be fixed.
     """
 
     check: str
     level: Level
-    found: str
+    detail: str
     hint: str = ""
 
     def as_json(self) -> dict[str, str]:
-        return {"check": self.check, "level": self.level, "found": self.found, "fix": self.hint}
+        return {"check": self.check, "level": self.level, "found": self.detail, "fix": self.hint}
 
 
 Findings = Iterator[Finding]
 
 
-def ok(check: str, found: str) -> Finding:
-    return Finding(check, Level.OK, found)
+def ok(check: str, detail: str) -> Finding:
+    return Finding(check, Level.OK, detail)
 
 
-def warning(check: str, found: str, hint: str) -> Finding:
+def warning(check: str, detail: str, hint: str) -> Finding:
     """Return a finding that lets a worker start, but not run long or well."""
-    return Finding(check, Level.WARNING, found, hint)
+    return Finding(check, Level.WARNING, detail, hint)
 
 
-def failed(check: str, found: str, hint: str) -> Finding:
+def failed(check: str, detail: str, hint: str) -> Finding:
     """Return a finding that prevents a worker from starting or running."""
-    return Finding(check, Level.FAILED, found, hint)
+    return Finding(check, Level.FAILED, detail, hint)
 
 
 def skipped(check: str, why: str) -> Finding:
