@@ -67,7 +67,7 @@ class WorkerProcess(worker_process.WorkerProcess):
         return self.start()
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self.is_running:
             self.signal(signal.SIGCONT)

@@ -101,6 +101,6 @@ class WorkerUnderTest:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()  # also after an error: a killed worker leaves its folder behind
