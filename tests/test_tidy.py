@@ -30,7 +30,6 @@ MAY_IMPORT = {
     "kafka": ("errors core config ports", "confluent_kafka"),
     "store": ("errors core config events ports", "rocksdict orjson"),
     "telemetry": ("errors core config events ports", "prometheus_client structlog orjson"),
-    "telemetry/probe": ("", "orjson"),
     "worker": ("errors core config events ports", ""),
     "worker/fault_injection": ("errors core ports worker exercise/faults", ""),
     "worker/startup": ("errors core config kafka worker dictionary exercise/faults", "structlog tenacity"),
@@ -56,7 +55,7 @@ MAY_IMPORT = {
     ),
     "tools": ("", ""),
     "tools/child_environment": ("errors config", ""),
-    "tools/worker_process": ("errors broker telemetry/probe", "orjson psutil"),
+    "tools/worker_process": ("errors broker", "orjson psutil"),
     "tools/blobs": ("errors", ""),
     "tools/kafka": ("errors core config ports kafka worker/startup", "confluent_kafka"),
     "tools/simulation": ("errors core config ports store testing", ""),
@@ -85,7 +84,7 @@ MAY_IMPORT = {
     ),
     "cli": (
         (
-            "errors core config ports kafka store telemetry telemetry/probe worker dictionary supervisor "
+            "errors core config ports kafka store telemetry worker dictionary supervisor "
             "worker/startup worker/wiring broker testing exercise exercise/faults exercise/benchmark "
             "tools/audit tools/chaos tools/doctor tools/kafka tools/load_test tools/simulation "
             "tools/blobs tools/child_environment tools/worker_process"

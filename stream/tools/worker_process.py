@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, Protocol, Self
+from urllib.request import urlopen
 
 import orjson
 import psutil
 
 from stream.broker.process import GuardedProcess
 from stream.errors import Fatal
-from stream.telemetry.probe import is_ready
 
 COMMAND = ("-m", "stream", "worker")
 READY_S_MAX = 120.0  # the session of a predecessor may have to end first
@@ -185,3 +185,22 @@ def wait_all_ready(workers: Sequence[WorkerProcess], seconds: float = READY_S_MA
             last_lines = "\n".join(worker.last_lines() for worker in workers)
             raise Fatal(f"the worker was not ready within {seconds:.0f} s; its last lines:\n{last_lines}")
         sleep(_POLL_S)
+
+
+def is_ready(log: Path) -> bool:
+    """Return whether a worker on this machine is ready; its log lines are JSON. False if it is starting."""
+    lines = log.read_bytes().splitlines()
+    entries = [orjson.loads(line) for line in lines if line.startswith(b"{") and line.endswith(b"}")]
+    address = next((entry["address"] for entry in entries if _has_address(entry)), None)
+    if address is None:
+        return False
+    try:
+        with urlopen(f"{address}/healthz/ready", timeout=5):  # noqa: S310 - our own child process
+            return True
+    except OSError:  # 503: not ready
+        return False
+
+
+def _has_address(entry: Mapping[str, Any]) -> bool:
+    """Whether a log line has the address of the probes; the private ones of a process are excluded."""
+    return entry.get("event") == "telemetry listens" and "process" not in entry

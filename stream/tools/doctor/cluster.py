@@ -122,7 +122,9 @@ def _group(admin: Admin, facts: Mapping[str, TopicFacts], settings: Settings) ->
         yield skipped("group", "the input topic is missing")
         return
     try:
-        group, partitions = group_lag(admin, reader_options(settings), settings.group_id, settings.input_topic)
+        group, partitions = group_lag(
+            admin, reader_options(settings), settings.group_id, settings.input_topic
+        )
     except Fatal as error:
         acl = next(acl for acl in worker_acls(settings) if acl.resource == "group")
         yield failed("group", str(error), acl.command(settings.bootstrap_servers, topic_checks.PRINCIPAL))
