@@ -23,7 +23,7 @@ from stream.core.lexicon import Lexicon, Packed, make_lexicon, pack
 from stream.errors import Misconfigured
 
 FORMAT = 1  # increase it if `build_index` returns another index for the same words
-LEXICON_FORMAT = 2  # increase it if `make_lexicon` returns, or `spell` and `find` need, another layout
+LEXICON_FORMAT = 2  # increase it if `make_lexicon`, `spell` or `find` changes the layout
 PACKAGE, LIST = "english-words", "gcide"
 _OWNER_ONLY = 0o700
 
@@ -40,7 +40,7 @@ def load_index(dictionary: Path | None, cache: Path | None = None) -> AnagramInd
 
 
 def _index(dictionary: Path | None, content: bytes, path: Path) -> AnagramIndex:
-    """Return the index of `content`, which was read only once: the file may be replaced at any time."""
+    """Return the index of `content`; the file is not read again, since it may be replaced at any time."""
     cached = _load_index(path.with_name(f"{path.name}.{FORMAT}.json"))
     if cached is not None:
         return cached
@@ -50,7 +50,7 @@ def _index(dictionary: Path | None, content: bytes, path: Path) -> AnagramIndex:
 
 
 def load_lexicon(dictionary: Path | None, cache: Path | None = None) -> Lexicon:
-    """Return the dictionary in the form that counts many blobs at once; arguments as for `load_index`.
+    """Return the dictionary in the form that the engine needs; arguments as for `load_index`.
 
     Raises:
         Misconfigured: the word list cannot be read or contains no word.

@@ -1,18 +1,18 @@
-"""Every error that this package raises on purpose. Its class is its recovery.
+"""Every error that this package raises on purpose. The class of an error says how to recover.
 
 StreamError
-├── Retriable      the surroundings are slow or unavailable: wait, then do the same again
+├── Retriable      Kafka or a store is not available yet: wait, then repeat the call
 │   └── StageFailed    a stage failed transiently on one record: retry it, a bounded number of times
-│       └── StageValueError    the same, and a ValueError, as the stages of the exercise raise it
-├── Abortable      the open transaction cannot commit: abort it, rewind, go on
+│       └── StageValueError    the same as a ValueError, which the stages of the exercise raise
+├── Abortable      the open transaction cannot commit: abort it, rewind, continue
 ├── InDoubt        the outcome of the transaction is unknown, or the producer is unusable: replace the
 │                  producer by one with the same id, read committed offsets again, restore the tail
-├── Blocked        one partition cannot run until an operator fixes something: pause it, the others go on
-├── Rejected       one record cannot be processed: dead letter with the reason, go on
-└── Fatal          stop: exit status 1; nothing uncommitted is lost
+├── Blocked        one partition cannot run until an operator fixes something: pause only this one
+├── Rejected       one record cannot be processed: write a dead letter with the reason, continue
+└── Fatal          stop with exit status 1; the next worker reads uncommitted input again
     ├── Fenced     another member owns this transactional id
-    ├── Refused    to go on would break a promise; carries the command that fixes it
-    │   └── TooManyRejections   the same, found within a transaction: abort it first
+    ├── Refused    a precondition is not met; carries the command that fixes it
+    │   └── TooManyRejections   too many records in a row were rejected: abort the transaction first
     └── Misconfigured   wrong settings or usage: exit status 2
 """
 
@@ -24,14 +24,14 @@ class StreamError(Exception):
 
 
 class Retriable(StreamError):
-    """The surroundings are slow or unavailable; the same call may succeed later."""
+    """Kafka or a store is not available yet; the same call may succeed later."""
 
 
 class StageFailed(Retriable):
     """A stage failed transiently on one record.
 
     Attributes:
-        stage: its name.
+        stage: the name of the stage.
     """
 
     def __init__(self, stage: str, detail: str) -> None:
@@ -40,19 +40,19 @@ class StageFailed(Retriable):
 
 
 class StageValueError(StageFailed, ValueError):
-    """The same, for code that catches ValueError: the stages of the exercise raise that."""
+    """A `StageFailed` for code that catches ValueError, which the stages of the exercise raise."""
 
 
 class Abortable(StreamError):
-    """The open transaction cannot commit: abort, rewind, go on."""
+    """The open transaction cannot commit: abort, rewind, continue."""
 
 
 class InDoubt(StreamError):
-    """Whether the transaction committed is unknown, or its producer is unusable."""
+    """The outcome of the transaction is unknown, or its producer is unusable."""
 
 
 class Blocked(StreamError):
-    """One partition cannot run until an operator fixes something; the others go on.
+    """One partition cannot run until an operator fixes something; the others continue.
 
     Attributes:
         hint: the command that fixes it.
@@ -80,7 +80,7 @@ class Rejected(StreamError):
     """One record cannot be processed and goes to the dead-letter topic.
 
     Attributes:
-        reason: one of the closed list.
+        reason: why, from a closed list.
         stage: the stage that rejected it.
         detail: for people; never contains the text of the blob.
         attempts: number of attempts of the stage.
@@ -103,7 +103,7 @@ class Fenced(Fatal):
 
 
 class Refused(Fatal):
-    """To go on would break a promise.
+    """A precondition is not met, so the worker or command must not continue.
 
     Attributes:
         hint: the command or setting that fixes it.
@@ -115,7 +115,7 @@ class Refused(Fatal):
 
 
 class TooManyRejections(Refused):
-    """More records in a row were rejected than allowed: the fault is the software's, not the data's.
+    """More records in a row were rejected than allowed, which suggests a defect, not bad data.
 
     Raised while a batch is processed, so its open transaction is aborted before the worker stops.
     """

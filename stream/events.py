@@ -1,4 +1,4 @@
-"""What a worker reports; logs, metrics and probes are made of it."""
+"""The events that a worker reports; logs, metrics and probes are built from them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,11 +11,12 @@ class Committed:
 
     Attributes:
         records: number of input records, rejected ones included.
-        items: number of items (words) that the fold counted in the others.
+        items: number of items (words) in the records that were not rejected.
+        results: number of results.
         rejected: reason -> number of dead letters.
         changes: number of changelog records.
         offsets: partition -> committed offset.
-        seconds: phase -> duration.
+        seconds: phase -> duration in seconds.
     """
 
     records: int
@@ -28,7 +29,7 @@ class Committed:
 
 
 class Observer(Protocol):
-    """Receives what happens in a worker. Calls must not raise or block."""
+    """Receives the events of a worker. Calls must not raise or block."""
 
     def started(self) -> None:
         """The worker joined the group."""
@@ -40,19 +41,19 @@ class Observer(Protocol):
         """The group assigned these partitions to the worker."""
 
     def revoked(self, partitions: Sequence[int], *, lost: bool) -> None:
-        """The group assigned these partitions elsewhere; `lost`: some time ago."""
+        """The worker no longer owns these partitions; `lost`: the group removed the worker some time ago."""
 
     def restoring(self, partition: int, position: int, end_offset: int) -> None:
-        """A restore made a step."""
+        """A restore reached `position`."""
 
     def restored(self, partition: int, records: int, seconds: float, input_offset: int) -> None:
-        """The partition runs, from `input_offset`."""
+        """The restore is complete; the partition runs from `input_offset`."""
 
     def blocked(self, partition: int, why: str, hint: str) -> None:
-        """The partition stays paused until somebody does what `hint` says."""
+        """The partition stays paused until an operator follows `hint`."""
 
     def committed(self, what: Committed) -> None:
-        """A transaction is committed and in the store."""
+        """A transaction is committed and written to the stores."""
 
     def aborted(self, why: Exception) -> None:
         """A transaction was aborted and its input rewound."""
@@ -67,7 +68,7 @@ class Observer(Protocol):
         """The worker waits because Kafka is unavailable."""
 
     def resumed(self) -> None:
-        """The worker does not wait any longer."""
+        """The worker no longer waits."""
 
     def set_aside(self, partition: int, why: str) -> None:
         """An unusable store was renamed; a new one is restored."""

@@ -61,7 +61,7 @@ class ResultEncoder:
     """Encodes results for the partition of their input; the JSON is that of `records.AnagramResult`."""
 
     def __init__(self, topic: str, result_bytes_max: int, record_bytes_max: int) -> None:
-        """`record_bytes_max`: the longest record that the topic accepts, with key and headers."""
+        """`record_bytes_max`: the size of the largest record that the topic accepts, with key and headers."""
         self._topic = topic
         self._result_bytes_max = result_bytes_max
         self._record_bytes_max = record_bytes_max
@@ -110,7 +110,7 @@ def _is_json(record: InputRecord) -> bool:
 
 
 def _envelope(value: bytes) -> tuple[str | None, str]:
-    """Return id and text. Only an envelope of another shape is validated, to say what is wrong."""
+    """Return id and text. Only a wrong envelope is validated by the model, whose error says what is wrong."""
     try:
         envelope = orjson.loads(value)
     except orjson.JSONDecodeError:

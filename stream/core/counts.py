@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 
 def encode_total(total: int) -> bytes:
-    """Return a total as it stands in the count topic and in the store: decimal ASCII."""
+    """Return a total as the count topic and the store hold it: decimal ASCII."""
     assert total > 0
     return b"%d" % total
 
@@ -13,7 +13,7 @@ def check_totals(values: Collection[bytes]) -> None:
     """Check many totals at once, as `decode_total` does one.
 
     Raises:
-        ValueError: one of them is not ours.
+        ValueError: a value is not a total.
     """
     if not all(map(bytes.isdigit, values)) or b",0" in b"," + b",".join(values):
         for value in values:
@@ -24,7 +24,7 @@ def decode_total(value: bytes) -> int:
     """Read a total as `encode_total` wrote it.
 
     Raises:
-        ValueError: the bytes are not ours.
+        ValueError: the bytes are not a total.
     """
     if not value.isdigit() or value.startswith(b"0"):
         raise ValueError(f"not a total: {value[:20]!r}")

@@ -13,7 +13,7 @@ from stream.errors import Rejected
 
 MESSAGE_BYTES_MAX = 1024
 STACKTRACE_BYTES_MAX = 4096
-OVERHEAD_BYTES_MAX = 64 * 1024  # that these headers and Kafka's framing may add to a record
+OVERHEAD_BYTES_MAX = 64 * 1024  # the most that these headers and Kafka's framing add to a record
 DeadLetterFactory = Callable[[InputRecord, Rejected], OutputRecord]
 """Makes the dead letter of a rejected record."""
 _OURS = ("__streams.errors.", "dead-letter.")

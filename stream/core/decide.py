@@ -1,6 +1,6 @@
-"""The readable definition of counting: what the words of one text count, and how deltas change totals.
+"""The readable definition of counting: the counts of one text, and how deltas change totals.
 
-The worker computes the same faster, with `engine` and `totals`; tests, audit and load test compare with this.
+The worker computes the same faster, with `engine` and `totals`; tests, audit and load test compare with it.
 """
 
 from collections import Counter

@@ -16,7 +16,7 @@ from stream.core.spelling import spell
 
 GROUP_BYTES = 1 << 18  # texts are counted in groups of about this size, which fit into the CPU's cache
 _TIMES_BITS = 32
-PIECES_MAX = 100_000  # of numbers above one; a full memo is cleared, which costs time and changes no result
+PIECES_MAX = 100_000  # for numbers above one; a full memo is cleared, which costs time and changes no result
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Engine:
 
 
 class _Many(dict[int, bytes]):
-    """An id and a number above one -> the entries of a result's JSON, made from those for one."""
+    """Id and number above one -> entries of a result's JSON, derived from the entries for one."""
 
     def __init__(self, ones: npt.NDArray[np.object_]) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""The seam between the runtime and what it computes: records in, results and totals out.
+"""The interface between the runtime and its computation: records in, results and totals out.
 
 The runtime (`worker/`, `store/`, `supervisor/`, the fakes and the simulator) knows records, keys, deltas,
-totals and a digest. What is particular to anagrams is behind `Fold`: `anagrams.AnagramFold`.
+totals and a digest. Everything about anagrams is behind `Fold`, in `anagrams.AnagramFold`.
 `tests/simulation` runs the same storms with another fold.
 """
 
@@ -13,19 +13,19 @@ from stream.core.records import InputRecord, OutputRecord
 from stream.errors import Rejected
 
 Changes = Mapping[bytes, bytes]
-"""Key -> new total, as both stand in the count topic and in the store. A key starts with no NUL byte."""
+"""Key -> new total, encoded as in the count topic and the store. No key starts with a NUL byte."""
 Deltas = Any
-"""What records add to totals; only the fold that made it reads it."""
+"""Increases of totals; only the fold reads them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What a fold makes of some records of one partition.
+    """The outcome of some records of one partition.
 
     Attributes:
-        outcomes: for each record, in order, its result or why it is rejected.
+        outcomes: the result or the rejection of each record, in order.
         items: number of items that were counted in the records with a result: words, for anagrams.
-        deltas: what the records with a result add to the totals of their partition.
+        deltas: the increase of the totals of the partition by the records with a result.
     """
 
     outcomes: Sequence[OutputRecord | Rejected]
@@ -41,7 +41,7 @@ class ChangedTotals(Protocol):
         """The new totals, encoded."""
 
     def apply(self) -> None:
-        """Change the totals in memory: they are committed."""
+        """Change the totals in memory; called after the commit."""
 
 
 class Totals(Protocol):
@@ -69,7 +69,7 @@ class Fold(Protocol):
         """
 
     def validate(self, changes: Changes) -> None:
-        """Check what restore reads from the changelog.
+        """Check totals that restore read from the changelog.
 
         Raises:
             ValueError: this fold never writes such a total.

@@ -16,7 +16,7 @@ Ids = npt.NDArray[np.int32]
 
 _SLOT_BITS_MIN = 15
 _NO_WORD = 2**64 - 1  # the spelling of no word of up to 22 characters
-# Two odd factors per level; any would do, but a cached table needs the same ones everywhere.
+# Two odd factors per level; any odd numbers work, but a cached table needs the same ones in every process.
 _FACTORS = np.frombuffer(b"".join(sha256(b"%d" % n).digest()[:16] for n in range(64)), "<u8").reshape(-1, 2)
 _FACTORS = _FACTORS | np.uint64(1)
 
@@ -63,7 +63,7 @@ class Lexicon:
         return ids
 
     def _look_up(self, level: int, spelling: Numbers) -> tuple[Ids, npt.NDArray[np.intp]]:
-        """Return the ids in the slots of these spellings, and the positions where the id is another's."""
+        """Return the ids in the slots of these spellings, and the positions with the id of another one."""
         slots = self.slots[level]
         ids = slots.take(_slots_of(spelling, level, len(slots)), mode="clip")
         other = self.spelling.take(ids, axis=0, mode="clip") != spelling

@@ -37,7 +37,7 @@ def read_processed_offset(headers: Sequence[Header]) -> ProcessedOffset | None:
     """Read the headers of a changelog record; None if it is not the last of its transaction.
 
     Raises:
-        ValueError: the headers exist, and no worker writes such values.
+        ValueError: no worker writes such values.
     """
     if not headers:
         return None

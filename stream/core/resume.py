@@ -25,7 +25,7 @@ def resume_offset(  # noqa: PLR0913 - six facts, one rule
     nothing was committed or counted. The input log holds the offsets from `first` to before `end`.
 
     Raises:
-        Refused: to go on would count input twice, leave input out, or continue totals that are lost.
+        Refused: resuming would count input twice, leave input out, or continue without the earlier totals.
     """
     if committed is None and processed is None:
         return first
@@ -60,13 +60,15 @@ def resume_offset(  # noqa: PLR0913 - six facts, one rule
 
 
 def check_digest(where: str, recorded: str | None, own: str) -> None:
-    """Make sure that the totals were counted with our dictionary; `recorded` is None if nothing was counted.
+    """Check that the totals have the digest of this worker's dictionary.
+
+    `recorded` is None if nothing was counted.
 
     Raises:
-        Refused: they were counted with another dictionary; to go on would mix the totals of two.
+        Refused: they have another digest; continuing would mix the totals of two dictionaries.
     """
     if recorded is not None and recorded != own:
         raise Refused(
-            f"{where}: the totals were counted with another dictionary (digest {recorded}, ours {own})",
+            f"{where}: the totals were counted with another dictionary (digest {recorded}, not {own})",
             f"set STREAM_DICTIONARY to the one that was used, or {START_OVER}",
         )

@@ -1,4 +1,4 @@
-"""Running totals of one partition in memory: what its store holds, as one number per signature."""
+"""Running totals of one partition in memory: the content of its store, one number per signature."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class ChangedSignatures:
     """The totals that a batch changes.
 
     Attributes:
-        changes: signature -> new total in decimal ASCII, as both stand in the count topic and in the store.
+        changes: signature -> new total in decimal ASCII, as the count topic and the store hold them.
     """
 
     changes: dict[bytes, bytes]
@@ -27,7 +27,7 @@ class ChangedSignatures:
     _new: Numbers
 
     def apply(self) -> None:
-        """Change the totals: they are committed."""
+        """Change the totals; called after the commit."""
         self._totals[self._ids] = self._new
 
 
@@ -50,7 +50,7 @@ class SignatureTotals:
             self._totals[list(ids.values())] = [decode_total(by_key[key]) for key in ids]
 
     def compute_changes(self, deltas: Iterable[Ids]) -> ChangedSignatures:
-        """Return the totals that words with these ids change; nothing is changed yet."""
+        """Return the totals that words with these ids change; `apply` makes the change."""
         number = len(self._signatures)
         added = np.zeros(number, np.int64)
         for ids in _joined(deltas, number):
@@ -71,7 +71,7 @@ class SignatureTotals:
 
 
 def _joined(pieces: Iterable[Ids], least: int) -> Iterator[Ids]:
-    """Join pieces until they hold `least` ids: one addition costs as much as there are signatures."""
+    """Join pieces until they hold `least` ids: the cost of an addition is the number of signatures."""
     joined, size = list[Ids](), 0
     for piece in pieces:
         joined.append(piece)
@@ -84,7 +84,7 @@ def _joined(pieces: Iterable[Ids], least: int) -> Iterator[Ids]:
 
 
 def largest(totals: Sequence[SignatureTotals], number: int) -> dict[bytes, int]:
-    """Return the `number` largest sums over partitions by signature, largest first; of one dictionary."""
+    """Return signature -> sum over the partitions, the `number` largest first; all of one dictionary."""
     if not totals:
         return {}
     sums = np.sum([each._totals for each in totals], axis=0)  # noqa: SLF001 - of this module

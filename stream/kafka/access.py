@@ -16,7 +16,7 @@ class RequiredAcl:
 
     Attributes:
         resource: `topic`, `group` or `transactional-id`, as `kafka-acls.sh` names them.
-        name: of the resource; if `prefixed`, the prefix of the names.
+        name: of the resource; if `prefixed`, the prefix of its name.
         operations: as `kafka-acls.sh` names them; READ and WRITE include DESCRIBE.
     """
 

@@ -17,8 +17,8 @@ from stream.kafka.failure import describe, kafka_error
 _LOG = logging.getLogger("librdkafka")
 _LOG.addHandler(logging.NullHandler())
 _LOG.propagate = False
-FRAMING_BYTES_MAX = 64 * 1024  # that key, headers and framing may add to a text or a result
-_PREFETCH_KIB_MIN, _PREFETCH_KIB_MAX = 1024, 4 * 1024  # more took memory and saved no time
+FRAMING_BYTES_MAX = 64 * 1024  # the most that key, headers and framing add to a text or a result
+_PREFETCH_KIB_MIN, _PREFETCH_KIB_MAX = 1024, 4 * 1024  # larger values took memory and saved no time
 _PREFETCH_RECORDS = 10_000  # per partition: short records take more memory than their bytes
 _QUEUE_KIB = 16 * 1024
 _ERRORS_KEPT = 50
@@ -34,7 +34,7 @@ Options = dict[str, Any]  # librdkafka's own names and values, including callbac
 
 
 class Admin(AdminClient):
-    """An admin client that remembers why Kafka rejected its connections: its calls only time out then."""
+    """An admin client that keeps the reason why Kafka rejected its connections: its calls only time out."""
 
     def __init__(self, options: Options) -> None:
         self._errors: deque[KafkaError] = deque(maxlen=_ERRORS_KEPT)
@@ -54,7 +54,7 @@ class Admin(AdminClient):
         """Wait until the futures are done; do not wait for their timeout if Kafka rejects the connection.
 
         Raises:
-            Refused: Kafka rejected it several times. A single time may be a broker that is just starting.
+            Refused: Kafka rejected it several times. A single rejection may come from a starting broker.
         """
         while wait(futures.values(), _DENIAL_CHECK_S).not_done:
             if denial := self.denial(_DENIALS_MIN):
@@ -63,7 +63,7 @@ class Admin(AdminClient):
 
 
 def with_statistics(options: Options, interval_ms: int, on_statistics: Callable[[str], None]) -> Options:
-    """Return the options plus a callback that gets librdkafka's statistics as JSON, in calls that poll."""
+    """Return the options plus a callback for librdkafka's statistics in JSON, called while polling."""
     return {**options, "statistics.interval.ms": interval_ms, "stats_cb": on_statistics}
 
 
@@ -125,7 +125,7 @@ def _consumer_options(settings: Settings) -> Options:
 
 
 def _prefetch_kib(settings: Settings) -> int:
-    """Return how much to fetch ahead while a batch is processed: a part of the next one."""
+    """Return how many KiB to fetch ahead while a batch is processed: a part of the next one."""
     return min(_PREFETCH_KIB_MAX, max(_PREFETCH_KIB_MIN, settings.batch_bytes_max // 2048))
 
 

@@ -64,7 +64,7 @@ def kafka_error(exception: Exception) -> KafkaError:
 
     Raises:
         StreamError: a callback of this package raised it.
-        SystemError: it is not an error of Kafka's.
+        SystemError: it is not an error of Kafka.
     """
     carrier = exception.__cause__ if isinstance(exception, SystemError) else exception
     if isinstance(carrier, StreamError):
@@ -85,8 +85,8 @@ def from_transaction(error: KafkaError, *, timed_out: bool) -> StreamError:
     text = describe(error)
     if error.code() in _FENCED:
         if timed_out:
-            return InDoubt(f"the broker aborted our transaction, which was open for too long: {text}")
-        return Fenced(f"another worker took over our transactional id: {text}")
+            return InDoubt(f"the broker aborted the transaction, which was open for too long: {text}")
+        return Fenced(f"another worker took over the transactional id: {text}")
     if error.code() in _NO_ACCESS:
         return Refused(f"Kafka denied access: {text}", ACCESS_HINT)
     if error.txn_requires_abort() and not error.fatal():
@@ -100,7 +100,7 @@ def from_call(error: KafkaError) -> StreamError:
     if error.code() in _NO_ACCESS:
         return Refused(f"Kafka denied access: {text}", ACCESS_HINT)
     if error.code() in {KafkaError.FENCED_INSTANCE_ID, KafkaError.UNRELEASED_INSTANCE_ID}:
-        return Fenced(f"another worker uses our group.instance.id: {text}")
+        return Fenced(f"another worker uses the same group.instance.id: {text}")
     if error.code() in {KafkaError.UNSUPPORTED_VERSION, KafkaError._UNSUPPORTED_FEATURE}:  # noqa: SLF001
         return Refused(
             f"the broker does not support a request: {text}",

@@ -1,4 +1,4 @@
-"""Which records of the input are due. This is what keeps a seek from losing records."""
+"""Decides which records of the input are due, so that a seek neither loses nor repeats records."""
 
 from collections.abc import Mapping
 
@@ -6,14 +6,14 @@ from confluent_kafka import Message
 
 
 class Positions:
-    """Positions of the partitions that are delivered.
+    """Positions of the resumed partitions.
 
     Attributes:
         position: partition -> next offset to deliver; present exactly while the partition is resumed.
-        seek: partition -> offset that the consumer must seek to before its records count again.
-        unconfirmed: partition -> after a seek, until the first record: the offset that arrived instead of the
-            requested one. A gap is accepted when it arrives twice (markers and compaction leave such gaps),
-            which a record from before the seek does not.
+        seek: partition -> offset that the consumer must seek to before its records are due again.
+        unconfirmed: partition without a due record since its seek -> the offset that arrived instead of the
+            requested one, or None. If the same offset arrives after another seek, the log has a gap there
+            (markers, compaction); a record from before the seek does not arrive twice.
     """
 
     def __init__(self) -> None:
@@ -22,12 +22,12 @@ class Positions:
         self.unconfirmed: dict[int, int | None] = {}
 
     def resume_from(self, partition: int, offset: int) -> None:
-        """Deliver from `offset`; the consumer was sent there."""
+        """Deliver from `offset`, which the consumer has sought."""
         self.position[partition] = offset
         self.unconfirmed[partition] = None
 
     def rewind(self, offsets: Mapping[int, int]) -> None:
-        """Go back; the consumer must still be sent there."""
+        """Deliver again from these offsets, which the consumer must still seek."""
         for partition, offset in offsets.items():
             if partition in self.position:
                 self.resume_from(partition, offset)

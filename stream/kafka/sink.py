@@ -45,7 +45,7 @@ class KafkaSink:
             self._partitions[topic] = self._ask_partitions(topic)
             if partition >= self._partitions[topic]:
                 raise Blocked(
-                    f"{topic} has {self._partitions[topic]} partitions, the input more: {partition} waits",
+                    f"{topic} has {self._partitions[topic]} partitions, so input partition {partition} waits",
                     "anagram-stream topics create",
                 )
 
@@ -100,7 +100,7 @@ class KafkaSink:
             while deque(islice(producing, REPORTS_EVERY), maxlen=1):
                 self._take_reports()
         except (BufferError, KafkaException):
-            for key in keys[len(keys) - length_hint(remaining) - 1 :]:  # from the one that was refused
+            for key in keys[len(keys) - length_hint(remaining) - 1 :]:  # from the first refused record
                 self._send(topic, partition, key, changes[key])
         self._changed.add(partition)
         self._send(topic, partition, last_key, last_total, headers, on_delivery=self._on_delivery)
@@ -119,14 +119,14 @@ class KafkaSink:
         self._call(lambda: self._open().send_offsets_to_transaction(entries, group_metadata, timeout_s))
 
     def commit(self) -> Mapping[int, int]:
-        """Commit. The call flushes first, so all delivery reports have arrived when it returns."""
+        """Commit. librdkafka flushes first, so all delivery reports have arrived when its call returns."""
         self._call(lambda: self._open().commit_transaction(max(0.1, self._remaining_s())))
         if self._changed - self._delivered.keys():
             raise InDoubt("committed, but the broker did not report the offsets of the totals")
         return {partition: offset + 1 for partition, offset in self._delivered.items()}
 
     def abort(self) -> None:
-        """Abort; if that fails, the outcome is in doubt."""
+        """Abort; a failure leaves the outcome in doubt."""
         try:
             self._open().abort_transaction(self._timeout_s)
         except CALL_FAILED as error:
@@ -186,7 +186,7 @@ class KafkaSink:
                 )
             except BufferError:  # the queue is full: wait until it drains
                 if self._remaining_s() <= 0:
-                    raise Abortable("the broker did not take the transaction's records in time") from None
+                    raise Abortable("the broker did not accept the transaction's records in time") from None
                 self._call(lambda: self._open().poll(0.05))
             except KafkaException as error:
                 raise _from_produce(kafka_error(error), timed_out=self._timed_out()) from error

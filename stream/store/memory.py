@@ -10,7 +10,7 @@ from stream.ports import Checkpoint
 
 @dataclass(slots=True)
 class MemoryDisk:
-    """What a closed or crashed store leaves behind."""
+    """The content of a store, which outlives its close or crash."""
 
     totals: dict[bytes, bytes] = field(default_factory=dict)
     checkpoint: Checkpoint | None = None
@@ -28,26 +28,21 @@ class MemoryStore:
 
     @property
     def checkpoint(self) -> Checkpoint | None:
-        """The checkpoint of the last write; None for a new store."""
         return self._open().checkpoint
 
     def write(self, changes: Changes, checkpoint: Checkpoint) -> None:
-        """Write totals and checkpoint as one."""
         disk = self._open()
         assert disk.checkpoint is None or checkpoint.changelog_offset >= disk.checkpoint.changelog_offset
         disk.totals.update(changes)
         disk.checkpoint = checkpoint
 
     def items(self) -> Iterable[tuple[bytes, bytes]]:
-        """Iterate over all totals, in the order of their keys."""
         return sorted(self._open().totals.items())
 
     def figures(self) -> Mapping[str, int]:
-        """Return the number of totals."""
         return {"keys": len(self._open().totals)}
 
     def close(self) -> None:
-        """Close; closing twice is harmless."""
         if self._disk is not None:
             self._disk.in_use = False
             self._disk = None

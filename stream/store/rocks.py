@@ -1,9 +1,9 @@
-"""The totals of a partition and how far they go, in RocksDB, in one write batch.
+"""Stores the totals of a partition and their checkpoint in RocksDB, in one write batch.
 
     partition-3/        one RocksDB each, raw bytes, one column family
         <key>           the running total, as the count topic holds it
         NUL checkpoint  changelog offset, input offset (8 bytes each, big-endian); the latter is optional
-        NUL identity    whose totals these are, JSON; a store of another identity is set aside, never mixed
+        NUL identity    `StoreIdentity` as JSON; a store of another identity is set aside, never mixed
 
 No key of a fold starts with a NUL byte, so it never equals one of the store's own keys.
 """
@@ -56,7 +56,7 @@ _MEMTABLES = WriteBufferManager(16 * _MIB, allow_stall=False)
 
 @dataclass(frozen=True, slots=True)
 class StoreIdentity:
-    """Whose totals a store holds. Ids, not names: a topic that is created again has another id.
+    """Says to which totals a store belongs. By ids: a topic that is created again has another id.
 
     Attributes:
         digest: of the fold; its name in the JSON is `dictionary`, as in the stores of earlier versions.
@@ -77,7 +77,7 @@ class RocksStore:
             self._db = Rdict(str(path), _options())
             self._checkpoint = _decode_checkpoint(self._db.get(_CHECKPOINT))
         except Exception as error:  # noqa: BLE001 - rocksdict raises no narrower class
-            self.close()  # it may be open, and only its blocks damaged
+            self.close()  # the database may be open and have damaged blocks
             _fail(path, error)
 
     @property
@@ -107,7 +107,6 @@ class RocksStore:
         self._checkpoint = checkpoint
 
     def items(self) -> Iterable[tuple[bytes, bytes]]:
-        """Iterate over all totals, in the order of their keys."""
         database = self._open()
         try:
             yield from _totals(database)
@@ -115,7 +114,7 @@ class RocksStore:
             _fail(self.path, error)
 
     def figures(self) -> Mapping[str, int]:
-        """Return RocksDB's own figures; it counts a key again for each change that is not merged yet."""
+        """Return RocksDB's measurements; `keys` counts a key again for each change that is not compacted."""
         database = self._open()
         try:
             figures = {name: database.property_int_value(f"rocksdb.{key}") for name, key in _FIGURES.items()}
@@ -126,7 +125,7 @@ class RocksStore:
     def close(self) -> None:
         if self._db is not None:
             database, self._db = self._db, None
-            with contextlib.suppress(Exception):  # a full disk; the changelog holds what the store does not
+            with contextlib.suppress(Exception):  # a full disk; the changelog holds what the store lacks
                 database.close()
 
     def _write(self, *several: Mapping[bytes, bytes]) -> None:
@@ -160,7 +159,8 @@ class RocksStores:
         """Open the partition's store; a damaged or foreign one is set aside first.
 
         Raises:
-            Fatal: it is in use, or the disk cannot hold it.
+            Retriable: another process uses the store.
+            Fatal: the disk cannot hold it.
         """
         path = self._path(partition)
         if (path / _DAMAGED).exists():
@@ -214,17 +214,17 @@ def identity_of(value: bytes | None) -> StoreIdentity | None:
 
 
 def read_copy(path: Path) -> tuple[StoreIdentity | None, Checkpoint | None, dict[bytes, bytes]]:
-    """Read a store as it is now, without its lock: its worker may go on meanwhile.
+    """Read a store without its lock: its worker may continue meanwhile.
 
     Raises:
-        Fatal: it cannot be read, or not while its worker changes it.
+        Fatal: it cannot be read, perhaps because its worker changes it.
     """
     database: Rdict | None = None
     try:
         database = Rdict(str(path), _options(), access_type=AccessType.read_only())
         identity, checkpoint = database.get(_IDENTITY), database.get(_CHECKPOINT)
         totals = dict(_totals(database))
-    except Exception as error:  # as above
+    except Exception as error:  # rocksdict raises no narrower class
         raise Fatal(f"the store {path} cannot be read: {error}") from error
     finally:
         if database is not None:
@@ -234,26 +234,26 @@ def read_copy(path: Path) -> tuple[StoreIdentity | None, Checkpoint | None, dict
 
 def _totals(database: Rdict) -> Iterator[tuple[bytes, bytes]]:
     """Iterate over the totals; raise if a block cannot be read."""
-    # `Rdict.items` ends there silently, as it does at the end.
+    # At such a block `Rdict.items` ends silently, as it does after the last total.
     iterator = database.iter()
     iterator.seek(_FIRST_KEY)
     while iterator.valid():
         yield iterator.key(), iterator.value()
         iterator.next()
-    iterator.status()  # raises what ended it
+    iterator.status()  # raises the error that ended the iteration
 
 
 def _options() -> Options:
     """Return RocksDB's options. The dictionary bounds a store: some 90,000 keys of some 20 bytes."""
     options = Options(raw_mode=True)
     options.create_if_missing(True)
-    options.set_write_buffer_size(2 * _MIB)  # a large batch fills it; a larger one only takes memory
+    options.set_write_buffer_size(2 * _MIB)  # a large batch fills it; a larger buffer only takes memory
     options.set_max_write_buffer_number(2)
     options.set_write_buffer_manager(_MEMTABLES)
     options.set_arena_block_size(
         32 * 1024
     )  # the minimum size of a memtable; by default an eighth of its maximum
-    options.set_max_total_wal_size(64 * _MIB)  # bounds what a crash makes RocksDB replay
+    options.set_max_total_wal_size(64 * _MIB)  # limits the log that RocksDB replays after a crash
     options.set_keep_log_file_num(2)
     options.set_max_background_jobs(2)
     options.set_max_open_files(64)

@@ -1,7 +1,7 @@
 """Slots: each worker has a folder of its own in the state folder, and a stable id in it.
 
 STATE_DIR/GROUP_ID/          readable by its owner only
-    worker-0/  worker-1/     a worker takes the first free one, and holds `lock` while it lives
+    worker-0/  worker-1/     a worker takes the first free one, and holds `lock` until it exits
         lock  instance-id    the id is drawn once and never changes
         partition-0/ …       stores
     instance-NAME/           the slot of the worker with INSTANCE_ID=NAME

@@ -1,6 +1,6 @@
 """A Kafka cluster in memory: deterministic, on a virtual clock, without threads.
 
-It keeps the promises that exactness depends on:
+It keeps the promises of Kafka that exactness depends on:
     log           markers take offsets; read_committed sees neither open nor aborted transactions
     transactions  a new producer of an id fences the older one; a transaction that is open for too long
                   is aborted; markers reach logs and offsets at different times
@@ -28,7 +28,7 @@ class FakeCluster:
     """Topics, groups and the transaction coordinator.
 
     Attributes:
-        clock: shared by all.
+        clock: shared by all parts.
         coordinator: of transactions.
     """
 
@@ -99,7 +99,7 @@ class FakeCluster:
         return [_pair(entry) for entry in self.log(topic, partition).read(0, _ALL).entries]
 
     def later(self, seconds: float, request: Callable[[], object]) -> None:
-        """Let a request arrive later: the network delayed it, and no one waits for its response any more."""
+        """Let a request arrive after `seconds`; no one waits for its response."""
         self._in_flight.append((self.clock.monotonic() + seconds, request))
 
     def is_settled(self) -> bool:
@@ -107,7 +107,7 @@ class FakeCluster:
         return not self._in_flight and self.coordinator.is_settled()
 
     def settle(self) -> None:
-        """Apply the time that passed."""
+        """Apply all that is due: late requests, timeouts, markers."""
         now = self.clock.monotonic()
         due = [request for arrival, request in self._in_flight if arrival <= now]
         if due:

@@ -22,7 +22,7 @@ class DiskFull(Fatal):
 
 
 class Moment(StrEnum):
-    """When in a call."""
+    """Before or after the effect of a call."""
 
     BEFORE = "before"
     AFTER = "after"
@@ -35,10 +35,10 @@ LATE_S_MAX = 8.0  # far beyond the timeout of a transaction: several later ones 
 class FaultClass(StrEnum):
     """What may go wrong at a call."""
 
-    ERROR = "error"  # the request or its answer was lost, or the broker refused
+    ERROR = "error"  # the request or its response was lost, or the broker refused it
     CRASH = "crash"  # kill -9
     PAUSE = "pause"  # SIGSTOP, for a while
-    SWITCH = "switch"  # only bad timing: other processes go on first
+    SWITCH = "switch"  # only bad timing: other processes run first
     REBALANCE = "rebalance"  # the group reached its next epoch without the caller
     LATE = "late"  # the network delayed a request of a transaction; it arrives when no one waits for it
 
@@ -81,7 +81,7 @@ def _happen(fault: Planned) -> None:
 
 
 class FaultyPort(Protocol):
-    """What `faulty` needs of a fake."""
+    """The part of a fake that `faulty` needs."""
 
     faults: Faults
 
@@ -93,7 +93,7 @@ _Method = Callable[Concatenate[_Port, _Args], _Answer]
 
 
 def faulty(call: str) -> Callable[[_Method[_Port, _Args, _Answer]], _Method[_Port, _Args, _Answer]]:
-    """Give a fake's method its two moments, under the name `call`."""
+    """Let faults occur before and after the effect of a fake's method, under the name `call`."""
 
     def wrap(method: _Method[_Port, _Args, _Answer]) -> _Method[_Port, _Args, _Answer]:
         @wraps(method)
@@ -131,7 +131,7 @@ REQUEST_LOST: Mapping[str, tuple[Failure, ...]] = {
     "reader.read": (Retriable,),
     "store.write": (DiskFull,),
 }
-"""Call -> errors that its caller may get if nothing was done. The ports promise that no other call fails."""
+"""Call -> errors if the request was lost. The ports promise that no other call fails."""
 
 ANSWER_LOST: Mapping[str, tuple[Failure, ...]] = {
     "source.committed": (Retriable,),
@@ -146,7 +146,7 @@ ANSWER_LOST: Mapping[str, tuple[Failure, ...]] = {
     "sink.reset_producer": (Retriable,),
     "reader.offset_range": (Retriable,),
 }
-"""Call -> errors that its caller may get if all was done. Reads that advance a position never fail so."""
+"""Call -> errors if the response was lost. Reads that advance a position never fail in this way."""
 
 
 class SeededFaults(Faults):

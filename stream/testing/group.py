@@ -20,10 +20,10 @@ class _Member:
     """A member.
 
     Attributes:
-        epoch: of the assignment that it has accepted.
+        epoch: of the assignment that the member has accepted.
         last_heartbeat_at: when its last heartbeat arrived.
         polled_at: when it last polled.
-        beating: its process runs; a heartbeat arrives whenever time passes.
+        beating: whether its process runs, so that heartbeats arrive.
     """
 
     epoch: int
@@ -44,7 +44,7 @@ class FakeGroup:
         *,
         classic: bool = False,
     ) -> None:
-        """`classic`: offsets are accepted only of the member's current epoch, see `check`."""
+        """`classic`: only offsets of the member's current epoch are accepted, see `check`."""
         self._clock = clock
         self._partitions = partitions
         self._session_timeout_s = session_timeout_s
@@ -77,7 +77,7 @@ class FakeGroup:
             self.epoch += 1
 
     def has(self, member: str) -> bool:
-        """Whether this is a member (still)."""
+        """Whether this is still a member."""
         self.settle()
         return member in self._members
 
@@ -116,9 +116,9 @@ class FakeGroup:
         return dict(self._owner)
 
     def poll(self, member: str) -> tuple[list[int], list[int]]:
-        """Serve a poll: return the partitions to give up, and those that the member owns from now on.
+        """Serve a poll: return the partitions to revoke, and those that the member owns from now on.
 
-        It moves on to the group's epoch once it has nothing to give up.
+        The member reaches the group's epoch once it has nothing to give up.
         """
         self._members[member].polled_at = self._clock.monotonic()
         target = self.target(member)
@@ -141,7 +141,7 @@ class FakeGroup:
             self._members[member].epoch = self.epoch
 
     def rebalance(self) -> None:
-        """Start the next epoch without a cause; members that give up nothing learn of it by a heartbeat."""
+        """Start the next epoch without a cause; heartbeats report it to members that give up nothing."""
         self.epoch += 1
         for name, member in self._members.items():
             if member.beating and set(self.owned(name)) <= set(self.target(name)):
@@ -152,7 +152,7 @@ class FakeGroup:
         return Membership(member, self._members[member].epoch)
 
     def check(self, membership: Membership | None, partitions: Iterable[int]) -> None:
-        """Check the membership that came with transactional offsets; Kafka accepts them without one, too.
+        """Check the membership that came with transactional offsets; Kafka also accepts offsets without one.
 
         Under the consumer protocol an older epoch is accepted for partitions that the member has owned since
         then (KIP-1251, Kafka 4.3).

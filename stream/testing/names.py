@@ -1,4 +1,4 @@
-"""What a pipeline on the fake cluster is called."""
+"""The names of a pipeline on the fake cluster."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""A cluster with the pipeline's topics, and what a test asks of it."""
+"""A fake cluster with the pipeline's topics, and the queries of tests."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ PASSES_MAX = 5_000
 
 
 class FakePipeline:
-    """Input, result, count and dead-letter topic on a fake cluster.
+    """The input, result, count and dead-letter topics on a fake cluster.
 
         pipeline = FakePipeline(partitions=2)
         pipeline.submit("Listen, silent cat", partition=1)
@@ -51,7 +51,7 @@ class FakePipeline:
         return self.cluster.produce(self.names.input, partition, raw)
 
     def committed(self) -> list[int]:
-        """Return the group's committed offset of every partition, 0 without one."""
+        """Return the group's committed offset of every partition; 0 if there is none."""
         offsets = self.group.unstable(range(self.partitions))
         return [0 if committed is None else committed.offset for committed in offsets.values()]
 

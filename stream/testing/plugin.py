@@ -22,11 +22,11 @@ from stream.testing.process import FakeProcess
 
 
 class FakeStream:
-    """The four topics on a fake cluster, and the real worker that works on them.
+    """The four topics on a fake cluster, and the real worker.
 
     Attributes:
-        pipeline: the topics, for what is not offered here.
-        worker: the worker; `crash` puts another in its place.
+        pipeline: the topics, with more queries.
+        worker: the worker; `crash` replaces it.
     """
 
     def __init__(self, partitions: int = 2, words: Iterable[str] = WORDS) -> None:
@@ -50,11 +50,11 @@ class FakeStream:
         return self.pipeline.cluster.produce(topic, partition, raw, name, headers)
 
     def run(self) -> None:
-        """Let the worker go on until all input has its committed outcome."""
+        """Run the worker until the outcomes of all input are committed."""
         self.pipeline.drain(self.worker)
 
     def crash(self) -> None:
-        """Kill the worker where it stands and start it again, with the disk that it had."""
+        """Kill the worker, and start another one on its disk."""
         disks = self.worker.stores.disks
         self.worker.crash()
         self.worker = self._start(disks)
@@ -81,7 +81,7 @@ class FakeStream:
     def _of(self, partition: int | None) -> range:
         return range(self.pipeline.partitions) if partition is None else range(partition, partition + 1)
 
-    def _start(self, disks: Any = None) -> FakeProcess:  # noqa: ANN401 - whatever the last one had
+    def _start(self, disks: Any = None) -> FakeProcess:  # noqa: ANN401 - the disks of the last worker
         pipeline = self.pipeline
         return FakeProcess(pipeline.cluster, pipeline.names, pipeline.fold, disks=disks, faults=self._faults)
 

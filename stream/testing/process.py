@@ -31,24 +31,24 @@ BYTES_MAX = 1 << 20
 
 
 def split_value(record: InputRecord) -> list[str]:
-    """Return the pieces of a value between white space."""
+    """Return the words of a value, split at white space."""
     return (record.value or b"").decode(errors="replace").split()
 
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """How a fake worker works.
+    """The limits of a fake worker, and its fault plan.
 
     Attributes:
-        batch_records_max: of one transaction.
-        restore_records_max: of one step of restore, per partition.
-        retry_attempts_max: of a stage that fails.
+        batch_records_max: records of one transaction.
+        restore_records_max: records of one step of restore, per partition.
+        retry_attempts_max: attempts of a stage that fails.
         batch_deadline_s: how long the retries of one batch may take.
         rejected_in_a_row_max: 0 is no limit.
-        unwritten_records_max: records that restore holds before it writes them.
+        unwritten_records_max: records that restore reads before it writes them to the store.
         processing_s_max: how long a batch is processed within its transaction.
         plan: which stages fail on purpose.
-        tokens: of a record, for that plan.
+        tokens: returns the words of a record, for the plan.
     """
 
     batch_records_max: int = 100
@@ -67,11 +67,11 @@ class FakeProcess:
 
     Attributes:
         instance: its stable name, from which its transactional id is made.
-        observer: what its worker reported.
+        observer: keeps the events of the worker.
         worker: the real one.
     """
 
-    def __init__(  # noqa: PLR0913 - what a process is made of
+    def __init__(  # noqa: PLR0913 - the parts of a process
         self,
         cluster: FakeCluster,
         names: Names,
@@ -132,7 +132,7 @@ class FakeProcess:
             ),
         )
 
-    def _processor(  # noqa: PLR0913, PLR0917 - what a processor is made of
+    def _processor(  # noqa: PLR0913, PLR0917 - the parts of a processor
         self,
         fold: Fold,
         to_dead_letter: DeadLetterFactory,
@@ -162,7 +162,7 @@ class FakeProcess:
         self.worker.run_once()
 
     def is_settled(self) -> bool:
-        """Whether it is a member of the group, owns its share of the partitions, and they all run."""
+        """Whether it is a member of the group and owns its share of the partitions, which all run."""
         return (
             self.source.member is not None
             and self._group.has(self.source.member)
@@ -175,7 +175,7 @@ class FakeProcess:
         self._beat(beating=False)
 
     def resume(self) -> None:
-        """Go on; if the group removed it meanwhile, the next `poll_batch` says so."""
+        """Continue; if the group removed it meanwhile, the next `poll_batch` reports that."""
         self._beat(beating=True)
 
     def crash(self) -> None:
@@ -189,7 +189,7 @@ class FakeProcess:
 
 
 class DisturbedStage:
-    """One stage, which a test lets fail."""
+    """One stage that a test makes fail."""
 
     def __init__(self, disturb: Callable[[InputRecord], None], retrier: Retrier) -> None:
         self._disturb = disturb
@@ -225,7 +225,7 @@ class StagesInOrder:
 
 
 def dead_letter_factory(names: Names, now: Callable[[], float]) -> DeadLetterFactory:
-    """Return what turns a rejected record into a dead letter."""
+    """Return a function that turns a rejected record into a dead letter."""
 
     def make(record: InputRecord, rejected: Rejected) -> OutputRecord:
         return to_dead_letter(

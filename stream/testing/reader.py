@@ -39,7 +39,7 @@ class FakeReader:
 
     @faulty("reader.read")
     def read(self, wait_s: float) -> Sequence[ChangelogChunk]:
-        """Return a chunk per partition with new records; without any the time passes."""
+        """Return a chunk per partition with new records; if there is none, the time advances."""
         chunks: list[ChangelogChunk] = []
         for partition, position in self._positions.items():
             fetched = self._cluster.log(self._topic, partition).read(position, self._records_max)

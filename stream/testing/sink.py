@@ -36,8 +36,8 @@ class _Producer:
 class FakeSink:
     """A transactional producer.
 
-    It asserts what a real one answers with a confusing error: nothing is sent outside a transaction, none
-    begins within another one, and after InDoubt only `reset_producer` is called.
+    It asserts what a real one reports with a confusing error: nothing is sent outside a transaction, no
+    transaction begins within another one, and after InDoubt only `reset_producer` is called.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class FakeSink:
 
     @property
     def is_ready(self) -> bool:
-        """Whether there is a producer."""
+        """Whether the producer can be used."""
         return self._producer is not None
 
     @faulty("sink.check")
@@ -81,7 +81,6 @@ class FakeSink:
 
     @faulty("sink.reset_producer")
     def reset_producer(self) -> None:
-        """Begin with a new producer of the same id, which fences the old."""
         self._producer = None
         epoch = self._cluster.coordinator.init(self._id)
         self._producer = _Producer(epoch, None, {})
@@ -152,13 +151,13 @@ class FakeSink:
         if late_s is None:
             return request(epoch)
         self._cluster.later(late_s, lambda: request(epoch))
-        raise InDoubt(f"{call}: no answer")
+        raise InDoubt(f"{call}: no response")
 
     def _guarded(self, call: Callable[[], _Answer]) -> _Answer:
-        """Map a fence as the real adapter does, and let no one use the producer after InDoubt.
+        """Map a fence as the real adapter does, and discard the producer after InDoubt.
 
         If the transaction has outlived its timeout, the coordinator fenced the producer, not a successor: a
-        new producer with the same id may go on.
+        new producer with the same id may continue.
         """
         producer = self._open()
         try:

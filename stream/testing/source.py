@@ -18,7 +18,7 @@ class FakeSource:
     may do: records of a partition that was then revoked are not delivered.
 
     Attributes:
-        member: the id that the group gave us; None before the first `gather`.
+        member: the id of the member; None before the first `poll_batch`.
         assigned: the partitions that this consumer believes it owns.
     """
 
@@ -48,7 +48,7 @@ class FakeSource:
 
     @faulty("source.poll_batch")
     def poll_batch(self, wait_s: float) -> Batch:
-        """Serve rebalances, then return records; without a record the time passes."""
+        """Serve rebalances, then return records; without a record the time advances."""
         self._cluster.settle()
         if self._listener is None:
             self._cluster.clock.sleep(wait_s)
@@ -122,7 +122,7 @@ class FakeSource:
 
     @faulty("source.consume")
     def _take(self) -> list[InputRecord]:
-        """Take records, another partition first each time; advance the positions."""
+        """Take records, each time from another partition first; advance the positions."""
         records: list[InputRecord] = []
         resumed = list(self._positions)
         self._polls += 1

@@ -42,7 +42,6 @@ class FakeStores:
 
     @faulty("stores.set_aside")
     def set_aside(self, partition: int, why: str) -> None:
-        """Move a closed store away, so that `open` creates a new one."""
         disk = self.disks.pop(partition)
         assert not disk.in_use
         self.aside.append((partition, disk, why))

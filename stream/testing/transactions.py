@@ -11,7 +11,7 @@ from stream.testing.log import PartitionLog, Record, Share
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """The outcome of a decided transaction, on its way to one log.
+    """The outcome of a decided transaction, before it is written to one log.
 
     Attributes:
         due: when it arrives, on the cluster's clock.
@@ -33,7 +33,7 @@ class _Transaction:
 
 @dataclass(slots=True)
 class _Id:
-    """What the coordinator knows about one transactional id.
+    """The coordinator's state of one transactional id.
 
     Attributes:
         epoch: of the one producer that may use it.
@@ -47,11 +47,11 @@ class _Id:
 
 
 class Coordinator:
-    """Decides transactions and sends their markers, each log's at its own time (KAFKA-10167).
+    """Decides transactions and sends their markers, to each log at its own time (KAFKA-10167).
 
     Attributes:
-        timeout_s: an older transaction is aborted, and its producer's epoch bumped.
-        delay_s: returns how long the next marker takes.
+        timeout_s: an older transaction is aborted, and its producer's epoch increases.
+        delay_s: returns how many seconds the next marker takes.
     """
 
     def __init__(self, clock: Clock, timeout_s: float) -> None:
@@ -65,7 +65,7 @@ class Coordinator:
         """Fence the older producer of this id, end its transaction; return the new producer's epoch.
 
         Raises:
-            Retriable: markers of the id's last transaction are still on their way.
+            Retriable: markers of the id's last transaction are not written yet.
         """
         self.settle()
         entry = self._ids.setdefault(transactional_id, _Id())
@@ -119,7 +119,7 @@ class Coordinator:
             self._decide(entry, commit=commit)
 
     def settle(self) -> None:
-        """Apply the time that passed: abort transactions that are open too long, write due markers."""
+        """Abort transactions that are open for too long; write the markers that are due."""
         now = self._clock.monotonic()
         if now == self._settled:
             return
@@ -132,7 +132,7 @@ class Coordinator:
                 self._write(entry, now)
 
     def is_settled(self) -> bool:
-        """Whether no transaction is open and no marker on its way."""
+        """Whether no transaction is open and no marker is pending."""
         return not any(entry.open or entry.markers for entry in self._ids.values())
 
     def _check(self, transactional_id: str, epoch: int) -> _Id:

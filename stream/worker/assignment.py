@@ -20,7 +20,7 @@ from stream.ports import Checkpoint, CommittedOffset, Store
 
 @dataclass(frozen=True, slots=True)
 class StateUpdates:
-    """What one transaction changes in the state: known when the whole batch is processed.
+    """What one transaction changes in the state; complete when the whole batch is processed.
 
     Attributes:
         offsets: partition -> committed offset, for every partition with processed records.
@@ -28,9 +28,9 @@ class StateUpdates:
         rejected_in_a_row: partition -> rejections since its last result.
         unprocessed: partition -> offset of the first record that is left for the next transaction.
         records: number of input records, rejected ones included.
-        items: number of items that the fold counted in the others.
+        items: number of items that the fold counted in the records that were not rejected.
         rejected: reason -> number of dead letters.
-        processing_s: how long it took to process the records.
+        processing_s: seconds that processing the records took.
     """
 
     offsets: Mapping[int, CommittedOffset]
@@ -44,7 +44,7 @@ class StateUpdates:
 
 
 class PartitionState(StrEnum):
-    """Where a partition is in its life cycle."""
+    """The states of a partition's life cycle."""
 
     RESTORING = "restoring"
     RUNNING = "running"
@@ -65,11 +65,11 @@ class Partition:
     """One partition that this worker owns.
 
     Attributes:
-        number: of the input, of the count topic and of the store alike.
+        number: the same in the input, the result topic, the count topic and the store.
         state: changed by `move` only.
         store: open from the start of restore.
-        totals: what the store holds, in memory, while the partition runs; loaded when it is first needed.
-        rejected_in_a_row: dead letters since the last result, as committed.
+        totals: the content of the store in memory, while the partition runs; loaded on first use.
+        rejected_in_a_row: dead letters since the last result, as of the last commit.
     """
 
     number: int
@@ -84,7 +84,7 @@ class Partition:
         self.state, self.totals = state, None
 
     def load_totals(self, fold: Fold) -> Totals:
-        """Return the totals; read the store if that was not done since the partition runs.
+        """Return the totals; the first call since the partition runs reads the store.
 
         Raises:
             Refused: the store holds totals that no worker writes.
@@ -102,7 +102,7 @@ class Partition:
 
     @property
     def has_totals(self) -> bool:
-        """Whether any of its input was counted and committed."""
+        """Whether input of the partition was counted and committed."""
         checkpoint = self.open_store.checkpoint
         return checkpoint is not None and checkpoint.input_offset is not None
 
@@ -138,11 +138,11 @@ class Assignment:
         return {p.number: p.totals for p in self if p.totals is not None}
 
     def add(self, number: int) -> None:
-        """Take a partition; its store is restored before it runs."""
+        """Add a partition; its store is restored before it runs."""
         self._partitions[number] = Partition(number)
 
     def remove(self, number: int) -> None:
-        """Give a partition up, and close its store."""
+        """Remove a partition and close its store."""
         partition = self._partitions.pop(number, None)
         if partition is None:
             return
@@ -155,7 +155,7 @@ class Assignment:
         """Write a committed transaction to stores and memory.
 
         Raises:
-            Fatal: a store did not take it (a full disk). It is committed: a restart restores the tail.
+            Fatal: a write failed (a full disk). The transaction is committed; a restart restores the tail.
         """
         for number, changed in updates.changed.items():
             checkpoint = Checkpoint(restore_from[number], updates.offsets[number].offset)
@@ -165,6 +165,6 @@ class Assignment:
             self[number].rejected_in_a_row = rejected
 
     def close(self) -> None:
-        """Give all partitions up."""
+        """Remove all partitions and close their stores."""
         for partition in self:
             self.remove(partition.number)

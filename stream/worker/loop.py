@@ -1,6 +1,6 @@
 """The worker: poll, process, commit, until stopped.
 
-No transaction is open while the group is polled, so a rebalance never meets one.
+No transaction is open while the group is polled, so a rebalance never interrupts one.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,13 +21,13 @@ BUSY_POLL_S = 0.05  # the same while partitions restore or block, or the produce
 RESTORE_READ_S = 0.1
 LOST_AFTER_S = (
     MAX_POLL_INTERVAL_MS / 1000 * 0.8
-)  # without a poll: assume the group removed us (librdkafka#5604)
+)  # without a poll: assume that the group removed this worker (librdkafka#5604)
 
 
 class Worker:
     """One member of the group: its partitions, its producer, its stores."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - the ports it works with
+    def __init__(  # noqa: PLR0913, PLR0917 - the ports that it uses
         self,
         source: Source,
         sink: Sink,
@@ -48,14 +48,14 @@ class Worker:
         self._observer = observer
         self._waiting = Waiting(clock, observer)
         self._backoff = Backoff(clock)
-        self._needs_producer = True  # a new one ends what a predecessor with the same id left open
+        self._needs_producer = True  # a new one aborts the transaction of a predecessor with its id
         self._polled_at = 0.0
 
     def run(self, stopping: Callable[[], bool]) -> None:
-        """Work until `stopping`; no transaction is open between two passes of the loop.
+        """Run the loop until `stopping` returns true.
 
         Raises:
-            Fatal: the worker must not or cannot go on. The next one reads again what was not committed.
+            Fatal: the worker cannot continue. The next worker reads the uncommitted input again.
         """
         try:
             while self._needs_producer and not stopping():
@@ -84,27 +84,27 @@ class Worker:
 
     def close(self) -> None:
         """Close stores, leave the group, close the producer."""
-        with ExitStack() as closing:  # in reverse order; one that fails does not keep the others open
+        with ExitStack() as closing:  # in reverse order, and also after a failure
             closing.callback(self._sink.close)
             closing.callback(self._source.close)
             closing.callback(self._reader.close)
             closing.callback(self._assignment.close)
 
     def assigned(self, partitions: Sequence[int]) -> None:
-        """Take partitions; each is restored before it runs."""
+        """Add partitions; each is restored before it runs."""
         for number in partitions:
             self._remove(number)  # in case its loss was not reported
             self._assignment.add(number)
         self._observer.assigned(partitions)
 
     def revoked(self, partitions: Sequence[int]) -> None:
-        """Give partitions up."""
+        """Remove partitions that another worker owns after this call."""
         for number in partitions:
             self._remove(number)
         self._observer.revoked(partitions, lost=False)
 
     def lost(self, partitions: Sequence[int]) -> None:
-        """Give partitions up that another worker owns already."""
+        """Remove partitions that another worker may own already."""
         for number in partitions:
             self._remove(number)
         self._observer.revoked(partitions, lost=True)
@@ -129,11 +129,11 @@ class Worker:
             return Batch()
         self._polled_at = self._clock.monotonic()
         if not self._needs_producer and self._assignment.is_settled():
-            self._waiting.end()  # otherwise the producer or restore may be what the worker waits for
+            self._waiting.end()  # otherwise the worker may wait for the producer or for restore
         return batch
 
     def _commit(self, batch: Batch) -> None:
-        """Commit a batch. If that fails, its records come again."""
+        """Commit a batch. After a failure its records are delivered again."""
         start_offsets = batch.start_offsets()
         started_at = self._clock.monotonic()
         try:

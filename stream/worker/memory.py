@@ -1,22 +1,22 @@
-"""How a process that runs for long takes memory."""
+"""Memory settings of long-running processes."""
 
 import contextlib
 import ctypes
 import gc
 
 _MIB = 1024 * 1024
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # glibc's numbers for them
-_LARGE_BYTES = _MIB  # what librdkafka fetches into; counting's own arrays are below
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # glibc's parameter numbers
+_LARGE_BYTES = _MIB  # librdkafka's fetch buffers are larger, the arrays of the engine are smaller
 _KEPT_BYTES = 8 * _MIB
 
 
 def keep_memory_small() -> None:
-    """Let all threads share memory, and large pieces go back to the system when they are freed.
+    """Let all threads allocate from one arena, and return large blocks to the system when they are freed.
 
-    The arenas of glibc, one for each thread, add half to what a worker takes. By default it also keeps a
-    large piece, once freed, and puts small ones into it, so that the next needs new memory: a tenth more.
+    By default glibc has an arena per thread, which adds half to the memory of a worker. It also keeps large
+    freed blocks and puts small ones into them, so that the next large one needs new memory: a tenth more.
     """
-    with contextlib.suppress(OSError, AttributeError):  # another C library
+    with contextlib.suppress(OSError, AttributeError):  # not glibc
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_ARENA_MAX, 1)
         mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
@@ -24,17 +24,17 @@ def keep_memory_small() -> None:
 
 
 def give_back() -> None:
-    """Collect garbage and give what is free to the system: after a fork it would lie in every process."""
+    """Collect garbage and return free memory to the system, so that forked processes do not inherit it."""
     gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # another C library
+    with contextlib.suppress(OSError, AttributeError):  # not glibc
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def collect_seldom() -> None:
-    """Leave what is there out of garbage collection, and look for garbage less often.
+    """Exclude existing objects from garbage collection, and collect less often.
 
-    A batch is many objects and no cycles, but for the tracebacks of rejected records: counting takes a sixth
-    less time so, rejecting a half.
+    A batch creates many objects and no cycles, except for the tracebacks of rejected records. This saves a
+    sixth of the time of counting and half of the time of rejecting.
     """
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)

@@ -1,4 +1,4 @@
-"""Batch -> results, dead letters and state updates, chunk by chunk."""
+"""Turns a batch into results, dead letters and state updates, chunk by chunk."""
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,11 +12,11 @@ from stream.errors import Rejected, TooManyRejections
 from stream.ports import Batch, Clock, CommittedOffset
 from stream.worker.assignment import Assignment, StateUpdates
 
-# What is processed at a time: results are several times as large as texts, and stay in memory until sent.
+# Limits of a chunk: results are several times as large as texts, and stay in memory until they are sent.
 CHUNK_RECORDS, CHUNK_BYTES = 2000, 1 << 19
 
 Rejections = Mapping[tuple[int, int], Rejected]
-"""(partition, offset) -> why the record is rejected: its retries are exhausted."""
+"""(partition, offset) of each record whose retries are exhausted -> its rejection."""
 _NONE: Rejections = {}
 
 
@@ -26,7 +26,7 @@ class ProcessingLimits:
 
     Attributes:
         rejected_in_a_row_max: dead letters in a row on one partition; 0 is no limit.
-        processing_s_max: how long a batch is processed within its transaction. What is left then is
+        processing_s_max: seconds that a batch is processed within its transaction. Later records stay
             unprocessed, so that a slow machine commits before the transaction times out.
     """
 
@@ -42,22 +42,22 @@ class BatchProcessor(Protocol):
         """The digest of the fold."""
 
     def process(self, batch: Batch) -> Iterator[Sequence[OutputRecord]]:
-        """Take the records out of the batch; return results and dead letters in chunks, made when taken.
+        """Return the results and dead letters in chunks, processed lazily; empties the batch.
 
         Raises:
             Fatal: a store cannot be read, or holds totals that no worker writes.
-            TooManyRejections: while chunks are taken.
+            TooManyRejections: while the chunks are iterated over.
         """
 
     def state_updates(self) -> StateUpdates:
-        """Return what the batch changes in the state, once all chunks are taken."""
+        """Return the changes of the state by this batch; called after the last chunk."""
 
     def forget(self, partition: int) -> None:
-        """Discard what is remembered of a partition that this worker no longer owns."""
+        """Discard the data of a partition that this worker no longer owns."""
 
 
 class Processor:
-    """Counts batches with a fold. The chunks of the partitions take turns, so that none waits for another."""
+    """Processes batches with a fold. The partitions take turns chunk by chunk, so that none starves."""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class Processor:
         )
 
     def forget(self, partition: int) -> None:
-        """Nothing is remembered from batch to batch."""
+        """Do nothing: no data outlives its batch."""
 
     def _reset(self) -> None:
         self._next_offsets: dict[int, int] = {}
@@ -162,7 +162,7 @@ class Processor:
         return produced
 
     def _reject(self, record: InputRecord, rejected: Rejected) -> OutputRecord:
-        """Make a dead letter, and drop the frames that the rejection was raised in: they hold the record."""
+        """Make a dead letter; discard the traceback of the rejection, whose frames hold the record."""
         self._rejected[rejected.reason.value] += 1
         dead_letter = self._to_dead_letter(record, rejected)
         rejected.__traceback__ = rejected.__cause__ = rejected.__context__ = None
@@ -175,8 +175,8 @@ class Processor:
                 f"{in_a_row} records in a row were rejected, more than STREAM_REJECTED_IN_A_ROW_MAX={limit} "
                 f"allows; nothing of this batch is committed. The last one is {record.topic}, partition "
                 f"{record.partition}, offset {record.offset}: {rejected}",
-                "correct what rejects them; if the records are at fault, raise STREAM_REJECTED_IN_A_ROW_MAX "
-                "(0: no limit) and start the worker again",
+                "fix the cause of the rejections; if the records themselves are bad, raise "
+                "STREAM_REJECTED_IN_A_ROW_MAX (0: no limit) and start the worker again",
             )
 
 

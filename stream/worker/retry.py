@@ -13,7 +13,7 @@ WAIT_S_MAX = 2.0
 
 T = TypeVar("T")
 Key = tuple[int, ...]
-"""Whose attempts are counted: (partition, offset), and the number of the stage if a record has several."""
+"""Identifies a stage of a record: (partition, offset), and the number of the stage if there are several."""
 
 
 class DeadlineMet(Exception):
@@ -39,11 +39,11 @@ class Retrier:
         self._attempts: dict[Key, int] = {}  # in earlier batches
 
     def call(self, key: Key, stage: Callable[[], T], deadline: float) -> T:
-        """Return what `stage` returns; retry it until the attempts or the time is exhausted.
+        """Return what `stage` returns; retry it until the attempts or the time are exhausted.
 
         Raises:
             Rejected: the attempts are exhausted.
-            DeadlineMet: the time is exhausted; the next batch continues to count the attempts.
+            DeadlineMet: the time is exhausted, or the worker stops; the next batch continues the count.
         """
         attempts = self._attempts.pop(key, 0) if self._attempts else 0
         while True:

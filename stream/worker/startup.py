@@ -18,7 +18,7 @@ from stream.kafka.topics import Topics
 from stream.worker.clock import SystemClock
 
 UNREACHABLE_S_MAX = 30.0  # how long the start of a worker waits for a broker that does not answer
-COMMAND_S_MAX, COMMAND_RETRY_S = 10.0, 0.1  # how long a command does, and between two attempts
+COMMAND_S_MAX, COMMAND_RETRY_S = 10.0, 0.1  # the same for a command, and its wait between two attempts
 
 T = TypeVar("T")
 _log = structlog.get_logger()
@@ -43,7 +43,7 @@ def load_words(settings: Settings) -> Lexicon:
 
 
 def check_topics(settings: Settings, clock: SystemClock, *, is_first: bool = True) -> Topics | None:
-    """Check the topics and the access to them; None if stopped meanwhile.
+    """Check the topics and the access to them; return None if the worker is stopped meanwhile.
 
     If `is_first` is false, a supervisor has checked and warned already: wait for the broker without a limit.
 
@@ -59,7 +59,7 @@ def check_topics(settings: Settings, clock: SystemClock, *, is_first: bool = Tru
 
 
 def wait_for_topics(settings: Settings, clock: SystemClock, wait_s_max: float) -> Topics | None:
-    """Check the topics; wait up to `wait_s_max` for a broker. None if stopped meanwhile.
+    """Check the topics; wait up to `wait_s_max` for a broker. Return None if stopped meanwhile.
 
     Raises:
         Refused: the broker is unavailable, or a worker must not start on these topics.
@@ -86,7 +86,7 @@ def retry_for(request: Callable[[], T], seconds: float, wait_s: float) -> T:
     """Return the response to a request, retried for `seconds` while it is Retriable.
 
     Raises:
-        Retriable: why the last attempt failed.
+        Retriable: the last attempt failed.
     """
     retrying = Retrying(
         retry=retry_if_exception_type(Retriable),
@@ -98,7 +98,7 @@ def retry_for(request: Callable[[], T], seconds: float, wait_s: float) -> T:
 
 
 def retry_while_unreachable(settings: Settings, request: Callable[[], T]) -> T:
-    """Return the response of the broker to a request of a command, retried for a while.
+    """Return the response to a request of a command, retried for `COMMAND_S_MAX` seconds.
 
     Raises:
         Refused: the broker is unavailable.
@@ -118,7 +118,7 @@ def unreachable(settings: Settings, reason: Exception) -> Refused:
 
 
 def run_once_s_max(settings: Settings, plan: FaultPlan | None) -> float:
-    """Return how long one pass of the loop may take: retries, a transaction, an abort, slack."""
+    """Return the longest normal pass of the loop in seconds: retries, a transaction, an abort, slack."""
     delays_s = 0.0 if plan is None else plan.delays_s
     return (settings.batch_deadline_ms + 3 * settings.transaction_timeout_ms) / 1000 + 20 + delays_s
 

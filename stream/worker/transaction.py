@@ -19,15 +19,15 @@ def transact(
 ) -> StateUpdates:
     """Commit results, dead letters, totals and offsets in one transaction, then write the stores.
 
-    `chunks` are what `processor` makes of a batch, which it does as they are taken.
+    `chunks` is what `processor.process` returned: the records are processed while it is iterated over.
 
     Each exit has a meaning:
         returned: committed and written to the stores.
-        Abortable: aborted; the caller rewinds to the start of the batch and goes on.
+        Abortable: aborted; the caller rewinds to the start of the batch and continues.
         InDoubt: the outcome is unknown, or the abort failed; the caller replaces the producer, reads the
             committed offsets again and restores the tail.
-        Fatal: stop. If the batch must not be committed (TooManyRejections), it is aborted first. If a store
-            did not take the commit (a full disk), a restart restores the tail.
+        Fatal: stop. If the batch must not be committed (TooManyRejections), it is aborted first. If a
+            store was not written after the commit (a full disk), a restart restores the tail.
     """
     sink.begin()
     try:

@@ -1,4 +1,4 @@
-"""How the worker waits: for surroundings that are unavailable, and after transactions that failed."""
+"""The waits of the worker: while Kafka or a store is unavailable, and after failed transactions."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ FAILURE_WAIT_S_MAX = 5.0
 
 
 class Waiting:
-    """Waits for surroundings that are unavailable. Reports the reason once, and once that work goes on."""
+    """Waits while Kafka or a store is unavailable. Reports the reason once, and the end of the wait once."""
 
     def __init__(self, clock: Clock, observer: Observer) -> None:
         self._clock = clock
@@ -23,7 +23,7 @@ class Waiting:
         self._reported_at = 0.0
 
     def attempt(self, step: Callable[[], None]) -> None:
-        """Run a step; wait if it is too early for it."""
+        """Run a step; wait if it raises Retriable."""
         try:
             step()
         except Retriable as reason:
@@ -32,7 +32,7 @@ class Waiting:
             self.end()
 
     def wait(self, reason: Retriable) -> None:
-        """Report the reason, unless it was reported, and wait a while."""
+        """Report the reason, unless one was reported recently, and wait."""
         now, text = self._clock.monotonic(), str(reason) or repr(reason)
         if not self._reason or (text != self._reason and now - self._reported_at >= REPORT_INTERVAL_S):
             self._reason, self._reported_at = text, now
@@ -40,7 +40,7 @@ class Waiting:
         self._clock.sleep(UNAVAILABLE_WAIT_S)
 
     def end(self) -> None:
-        """Report that work goes on, if a reason to wait was reported."""
+        """Report the end of the wait, if its reason was reported."""
         if self._reason:
             self._reason = ""
             self._observer.resumed()
@@ -65,5 +65,5 @@ class Backoff:
         self._clock.sleep(min(FAILURE_WAIT_S_MAX, FAILURE_WAIT_S * 2 ** (self._failures - 1)))
 
     def reset(self) -> None:
-        """A transaction committed."""
+        """Start over, after a commit."""
         self._failures = 0

@@ -1,4 +1,4 @@
-"""The composition root: settings -> a worker. Only this module names the adapters."""
+"""The composition root: builds a worker from settings. Only this module names the adapters."""
 
 import random
 from concurrent.futures import ThreadPoolExecutor
@@ -49,18 +49,18 @@ from stream.worker.restore import STALLED_S_MAX, RestoreConfig, Restorer
 from stream.worker.retry import Retrier
 from stream.worker.startup import announce, check_topics, load_words, run_once_s_max
 
-CLIENT_FRAMING_BYTES = 1024  # what librdkafka may add to the size of a record
+CLIENT_FRAMING_BYTES = 1024  # the most that librdkafka adds to the size of a record
 PROCESSING_SHARE = 1 / 3  # of the transaction timeout
 SharedFold = Packed
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What a supervisor prepares once for all its workers.
+    """What a supervisor passes to each of its workers.
 
     Attributes:
-        fold: loaded once.
-        socket: where the probes and metrics of this worker are served.
+        fold: loaded once for all workers.
+        socket: path of the socket for the probes and metrics of this worker.
     """
 
     fold: SharedFold
@@ -80,7 +80,7 @@ def run_worker(settings: Settings, clock: SystemClock, shared: Shared | None = N
     """Run one worker until `clock` is stopped; with `shared`, one of several.
 
     Raises:
-        Fatal: it could not start or go on.
+        Fatal: it cannot start or continue.
     """
     plan = load_plan(settings.faults)
     keep_memory_small()
@@ -113,7 +113,7 @@ def run_worker(settings: Settings, clock: SystemClock, shared: Shared | None = N
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """Makes the parts of one worker from what all of them need."""
+    """Builds the parts of one worker."""
 
     settings: Settings
     topics: Topics
@@ -123,7 +123,6 @@ class _Parts:
     plan: FaultPlan | None
 
     def worker(self, fold: Fold, observer: WorkerObserver) -> Worker:
-        """Wire the worker."""
         settings, clock, assignment = self.settings, self.clock, Assignment()
         offsets = Offsets(lambda: clients.make_admin(settings))
         stats = ClientStats(
@@ -144,7 +143,6 @@ class _Parts:
         return Worker(source, sink, reader, processor, assignment, restorer, clock, observer)
 
     def fold(self, engine: Engine) -> AnagramFold:
-        """Return the fold that counts anagrams."""
         settings = self.settings
         encoder = ResultEncoder(
             settings.result_topic, settings.result_bytes_max, self._record_bytes_max(self.topics.result)
@@ -160,7 +158,7 @@ class _Parts:
         return WorkerObserver(metrics, health, self.clock, self.instruments, **own)
 
     def cluster_monitor(self) -> ClusterMonitor:
-        """Return what polls the cluster for metrics, with a client of its own."""
+        """Return the monitor that polls the cluster for metrics, with a client of its own."""
         settings, instruments = self.settings, self.instruments
         names = list(topics.names(settings).values())
         poller = OffsetsPoller(lambda: clients.make_admin(settings), names, settings.group_id)
@@ -169,7 +167,7 @@ class _Parts:
         )
 
     def initialise_stage_metrics(self) -> None:
-        """Let the series of every stage start at 0."""
+        """Create the series of every stage, so that they start at 0."""
         metrics = self.instruments.metrics
         metrics.faults_on.set(self.plan is not None)
         for stage in Stage:
@@ -205,7 +203,7 @@ class _Parts:
         return InstrumentedStores(stores, self.instruments, folder, lambda: _signature_totals(assignment))
 
     def _processor(self, fold: Fold, assignment: Assignment, observer: WorkerObserver) -> BatchProcessor:
-        """Return the processor; with a fault plan, one whose stages fail by it."""
+        """Return the processor; with a fault plan, one that injects its faults."""
         settings = self.settings
         processing_s_max = settings.transaction_timeout_ms / 1000 * PROCESSING_SHARE
         limits = ProcessingLimits(settings.rejected_in_a_row_max, processing_s_max)

@@ -1,5 +1,3 @@
-"""What the tests of the core share."""
-
 import pytest
 from english_words import get_english_words_set
 from hypothesis import settings

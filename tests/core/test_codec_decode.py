@@ -24,7 +24,7 @@ JSON_VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["id", "text", "x"]), inner),
     max_leaves=8,
 )
-SECRETS = st.text("☂Zq7", min_size=5, max_size=20)  # in no message by chance
+SECRETS = st.text("☂Zq7", min_size=5, max_size=20)  # characters that no error text contains
 
 
 def record(value: bytes | None, *headers: Header, key: bytes | None = b"key", offset: int = 7) -> InputRecord:
@@ -197,7 +197,7 @@ def test_record_that_is_not_text_is_rejected(value: bytes | None, reason: Reason
 
 @pytest.mark.parametrize("char", ["x", "ä", "☂", "😀"])
 def test_limit_counts_the_bytes_of_the_text(char: str) -> None:
-    """In both forms; in the envelope those of the text, whatever its escapes."""
+    """In an envelope, those of the decoded text."""
     size = len(char.encode()) * 10
     plain, envelope = record((char * 10).encode()), record(json.dumps({"text": char * 10}).encode())
     assert decode_blob(plain, "text", size).text == decode_blob(envelope, "json", size).text == char * 10
@@ -267,7 +267,7 @@ def test_rejection_does_not_contain_the_text(secret: str) -> None:
 
 
 def test_traceback_of_a_rejection_does_not_contain_the_text() -> None:
-    """As a log with `exc_info` prints it, with its causes."""
+    """As a log with `exc_info` prints it, including the causes."""
     for value in _bad_values("☂Zq7☂Zq7"):
         why = rejected(record(value), "json")
         assert "☂Zq7" not in "".join(traceback.format_exception(why))

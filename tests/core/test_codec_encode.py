@@ -34,7 +34,7 @@ def encode(decision: Decision, *headers: Header, blob_id: str = "id", **limits: 
 def test_encoded_result_is_the_json_of_its_model(  # noqa: PLR0913, PLR0917 - the fields of a result
     blob_id: str, counts: dict[str, int], words: int, topic: str, partition: int, offset: int
 ) -> None:
-    """The fast path writes field by field; pydantic writes as the schema in `schemas/` says."""
+    """The fast path writes field by field; pydantic writes according to the schema in `schemas/`."""
     record = InputRecord(topic, partition, offset, None, b"")
     counts_json = Decision(counts, {}, words).counts_json
     encoded = ResultEncoder("results", 10**6, 10**6).encode(record, blob_id, counts_json, words).value
@@ -68,7 +68,7 @@ def test_result_goes_to_the_partition_of_its_input_under_the_id_of_its_blob() ->
     assert result.timestamp_ms is None
 
 
-def test_headers_say_type_and_schema_and_pass_the_trace_on() -> None:
+def test_headers_contain_type_schema_and_the_trace_of_the_record() -> None:
     foreign: list[Header] = [("content-type", b"text/plain"), ("schema", b"theirs"), ("x", b"y"), ("z", None)]
     own = [("content-type", b"application/json"), ("schema", RESULT_SCHEMA.encode())]
     decision = Decision({}, {}, 0)

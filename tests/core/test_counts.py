@@ -35,7 +35,7 @@ def test_only_positive_totals_are_encoded(total: int) -> None:
         "\u0663".encode(),
     ],
 )
-def test_bytes_that_are_no_total_are_refused(value: bytes) -> None:
+def test_bytes_that_are_not_a_total_are_refused(value: bytes) -> None:
     with pytest.raises(ValueError, match="not a total"):
         decode_total(value)
 
@@ -43,7 +43,7 @@ def test_bytes_that_are_no_total_are_refused(value: bytes) -> None:
 @given(st.binary(max_size=12))
 @example(b"0")
 @example(b"007")
-def test_any_bytes_are_a_total_as_encode_writes_it_or_refused(value: bytes) -> None:
+def test_any_bytes_are_refused_or_equal_to_the_encoded_total(value: bytes) -> None:
     try:
         total = decode_total(value)
     except ValueError:

@@ -37,7 +37,7 @@ def make_dead_letter(record: InputRecord, why: Rejected = WHY, bytes_max: int = 
 
 
 def replayed(dead_letter: OutputRecord) -> InputRecord:
-    """Return a dead letter as an input record, as a replay does that keeps its headers."""
+    """Return a dead letter as an input record with the same headers, as a replay may submit it."""
     return InputRecord(
         "blobs",
         dead_letter.partition,
@@ -95,8 +95,8 @@ def test_dead_letter_keeps_the_record_byte_for_byte(record: InputRecord) -> None
 
 
 @given(RECORDS)
-def test_headers_of_the_model_are_each_there_once(record: InputRecord) -> None:
-    """Whatever headers an earlier rejection left."""
+def test_each_header_of_the_model_occurs_once(record: InputRecord) -> None:
+    """Even if the record has headers of an earlier rejection."""
     dead_letter = make_dead_letter(record)
     assert [name for name, _ in dead_letter.headers if name.startswith(OWN_HEADERS)] == NAMES
     DeadLetterHeaders.model_validate(texts(dead_letter))
@@ -136,7 +136,7 @@ def test_headers_name_the_rejection_if_it_has_no_cause() -> None:
     assert texts(make_dead_letter(RECORD))["__streams.errors.exception"] == "Rejected"
 
 
-def test_stacktrace_does_not_hold_the_message_of_the_cause() -> None:
+def test_stacktrace_does_not_contain_the_message_of_the_cause() -> None:
     """It may quote the text; the detail, which never does, is the message."""
     assert "secret" not in str(make_dead_letter(RECORD, caused_by(ValueError("secret"))).headers)
 

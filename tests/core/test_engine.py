@@ -42,20 +42,20 @@ def engine_of(index: AnagramIndex) -> Engine:
 
 
 def assert_equal_to_the_definition(engine: Engine, index: AnagramIndex, texts: Sequence[str]) -> None:
-    """Json to the byte, words, and by how much each signature's total grows."""
+    """Compare the JSON byte for byte, the words, and the increase of each signature's total."""
     counted = engine.count([text.encode() for text in texts])
     decisions = [Decider(index).decide(text) for text in texts]
     assert counted.counts_json == [decision.counts_json for decision in decisions]
     assert counted.words == [decision.words for decision in decisions]
-    grown = Counter(engine.signatures[number].decode() for number in counted.ids)
-    assert grown == sum((Counter(decision.deltas) for decision in decisions), Counter[str]())
+    increases = Counter(engine.signatures[number].decode() for number in counted.ids)
+    assert increases == sum((Counter(decision.deltas) for decision in decisions), Counter[str]())
 
 
 @given(st.lists(TEXTS, max_size=4), st.lists(TEXTS, max_size=4))
 @example([], ["", "", "cat", ""])
 @example(["cat" * 9_000], ["cat " * 9_000, "dog"])
 def test_engine_equals_the_definition_over_all_of_unicode(one: list[str], other: list[str]) -> None:
-    """One engine for several texts: what it remembers changes nothing."""
+    """Several texts in one engine: its memo changes no result."""
     engine = engine_of(INDEX)
     for texts in (one, other, one):
         assert_equal_to_the_definition(engine, INDEX, texts)
@@ -63,7 +63,7 @@ def test_engine_equals_the_definition_over_all_of_unicode(one: list[str], other:
 
 @given(ENTRIES, st.data())
 @example(["b"], None)
-def test_engine_equals_the_definition_by_any_dictionary(
+def test_engine_equals_the_definition_with_any_dictionary(
     entries: list[str], data: st.DataObject | None
 ) -> None:
     index, alphabet = build_index(entries), "abyz 1"
@@ -79,14 +79,16 @@ def test_signatures_are_those_of_the_dictionary_in_order() -> None:
 
 @pytest.mark.parametrize("texts", [[], [""], ["", f"a b {LONG}"]])
 @pytest.mark.parametrize("entries", [[], [LONG], ["b"]])
-def test_smallest_dictionaries_are_dictionaries(entries: list[str], texts: list[str]) -> None:
-    """Without a word, without a short one, with one."""
+def test_engine_equals_the_definition_with_the_smallest_dictionaries(
+    entries: list[str], texts: list[str]
+) -> None:
+    """No word, only a long word, one short word."""
     index = build_index(entries)
     assert_equal_to_the_definition(engine_of(index), index, texts)
 
 
 def test_every_word_of_the_default_dictionary_is_found(default_index: AnagramIndex) -> None:
-    """Whatever level of the table it stands at; and none of them as another."""
+    """On every level of the table, and none as another word."""
     engine = engine_of(default_index)
     keys = list(default_index.anagrams)
     counted = engine.count([" ".join(keys).encode(), " ".join(key + "1" for key in keys).encode()])
@@ -95,14 +97,14 @@ def test_every_word_of_the_default_dictionary_is_found(default_index: AnagramInd
     assert_equal_to_the_definition(engine, default_index, [" ".join(keys[:500]), " ".join(keys[-500:])])
 
 
-def test_engine_takes_every_ascii_character_as_the_definition_does() -> None:
+def test_engine_equals_the_definition_for_every_ascii_character() -> None:
     characters = [chr(code) for code in range(128)]
     texts = [f"ca{character}t {character} {character}dog{character}" for character in characters]
     assert_equal_to_the_definition(engine_of(INDEX), INDEX, texts)
 
 
-def test_engine_splits_at_every_white_space_of_unicode_and_at_nothing_beside_it() -> None:
-    """Those whose bytes begin or end as a white space's do: in a row too, and cut off by the text's end."""
+def test_engine_splits_at_every_white_space_of_unicode_and_at_no_similar_character() -> None:
+    """Similar: its first or last bytes are those of a white space. Also in a row, and at a text end."""
     near = {
         space[:-1] + chr(ord(space[-1]) + step) for space in SPACES for step in range(-65, 66) if space > "@"
     }
@@ -115,8 +117,8 @@ def test_engine_splits_at_every_white_space_of_unicode_and_at_nothing_beside_it(
 
 @pytest.mark.parametrize("letter", "abmnoyz")
 @pytest.mark.parametrize("length", [EXACT_MAX - 1, EXACT_MAX, EXACT_MAX + 1, 2 * (EXACT_MAX + 1), 300])
-def test_as_many_equal_letters_as_would_carry_over_are_no_other_word(letter: str, length: int) -> None:
-    """In base 23, 23 `a` are one `b`, and 23 `m` the character of the next lane, if it overflowed."""
+def test_equal_letters_do_not_overflow_into_another_word(letter: str, length: int) -> None:
+    """In base 23, an overflow would make 23 `a` one `b`, and 23 `m` the first letter of the next number."""
     neighbours = [chr(ord(letter) + 1) if letter != "z" else "a", letter, letter * EXACT_MAX, letter * 23]
     index = build_index([*neighbours, "n" * 2, letter + "b"])
     texts = [letter * length, letter * length + "b", "1" * length, letter * length + " " + neighbours[0]]
@@ -125,7 +127,7 @@ def test_as_many_equal_letters_as_would_carry_over_are_no_other_word(letter: str
 
 @pytest.mark.parametrize("block", [1, 2, 7])
 @pytest.mark.parametrize("group", [1, 10, 1 << 18])
-def test_borders_of_blocks_and_of_groups_change_nothing(
+def test_borders_of_blocks_and_groups_change_nothing(
     monkeypatch: pytest.MonkeyPatch, block: int, group: int
 ) -> None:
     monkeypatch.setattr(spelling_module, "_BLOCK", block)
@@ -136,8 +138,8 @@ def test_borders_of_blocks_and_of_groups_change_nothing(
     assert_equal_to_the_definition(engine, INDEX, [" ".join(texts)] * 3)
 
 
-def test_more_texts_than_a_pair_has_room_for_are_counted_in_groups() -> None:
-    """As with a dictionary of so many signatures that few bits are left."""
+def test_more_texts_than_fit_into_a_pair_are_counted_in_groups() -> None:
+    """As with a dictionary of so many signatures that few bits remain for the text."""
     engine = engine_of(INDEX)
     assert engine._texts_max << engine._bits < 2**31
     engine._bits, engine._texts_max = 29, 3
@@ -157,7 +159,7 @@ def test_no_number_of_equal_letters_is_another_word() -> None:
     assert_equal_to_the_definition(engine_of(index), index, [" ".join(words), *words])
 
 
-def test_full_memo_starts_anew_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_memo_is_cleared_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_module, "PIECES_MAX", 2)
     engine = engine_of(INDEX)
     for _ in range(2):

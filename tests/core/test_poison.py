@@ -1,4 +1,4 @@
-"""A record that cannot be decoded has one outcome too, and its dead letter always fits."""
+"""A record that cannot be decoded becomes one dead letter, which always fits into its topic."""
 
 import pytest
 

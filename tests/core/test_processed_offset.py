@@ -54,7 +54,7 @@ def test_digest_that_is_not_text_is_refused() -> None:
 @example(b"-5", b"abc")
 @example(b" 7", b"abc")
 @example(b"1_0", b"abc")
-def test_any_headers_give_a_processed_offset_that_writes_the_same_none_or_a_value_error(
+def test_any_headers_give_none_a_value_error_or_a_processed_offset_with_these_headers(
     offset: bytes | None, digest: bytes | None
 ) -> None:
     headers = [(INPUT_NEXT_OFFSET, offset), (DIGEST_HEADER, digest)]

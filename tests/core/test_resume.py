@@ -111,7 +111,7 @@ def test_offset_is_never_below_the_totals_and_never_outside_the_log(
     length: int,
     has_totals: bool,  # noqa: FBT001
 ) -> None:
-    """And a refusal has a cause and says what fixes it."""
+    """A refusal has a cause and a hint."""
     holds(committed, processed, first, first + length, has_totals=has_totals)
 
 
@@ -122,13 +122,13 @@ def test_laws_hold_for_every_case_of_small_offsets() -> None:
 
 
 @pytest.mark.parametrize("recorded", [None, "abc"])
-def test_totals_of_our_dictionary_or_of_none_are_continued(recorded: str | None) -> None:
+def test_totals_of_the_same_dictionary_or_of_none_are_continued(recorded: str | None) -> None:
     check_digest("blobs-3", recorded, "abc")
 
 
 @pytest.mark.parametrize("recorded", ["", "abd", "ABC", "abcd"])
 def test_totals_of_another_dictionary_are_refused(recorded: str) -> None:
-    with pytest.raises(Refused, match=f"digest {recorded}, ours abc") as caught:
+    with pytest.raises(Refused, match=f"digest {recorded}, not abc") as caught:
         check_digest("blobs-3", recorded, "abc")
     assert "STREAM_DICTIONARY" in caught.value.hint
     assert START_OVER in caught.value.hint

@@ -14,7 +14,7 @@ def with_config(tmp_path: Path, *lines: str) -> dict[str, str]:
     return {"STREAM_KAFKA_CONFIG": str(path)}
 
 
-def test_the_timeouts_of_the_transactional_producer_nest() -> None:
+def test_timeouts_of_the_transactional_producer_nest() -> None:
     options = clients.transactional_options(settings_of({}), "one", 1_000_000)
     assert options["message.timeout.ms"] <= options["transaction.timeout.ms"]
     assert options["socket.timeout.ms"] <= options["transaction.timeout.ms"] - 100

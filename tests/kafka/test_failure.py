@@ -55,14 +55,14 @@ def test_each_failure_of_any_other_call_has_its_recovery(
     assert type(from_call(given)) is expected
 
 
-def test_fatal_error_behind_the_system_error_of_a_callback_is_found() -> None:
-    """The client raises it as the cause of a SystemError if another callback runs after it."""
+def test_error_that_caused_a_system_error_in_a_callback_is_returned() -> None:
+    """The client raises SystemError if another callback runs after a fatal error."""
     fenced = error(KafkaError._FENCED, fatal=True)
     raised = SystemError("returned a result with an exception set")
     raised.__cause__ = KafkaException(fenced)
     assert kafka_error(raised).code() == KafkaError._FENCED
-    raised.__cause__ = Fatal("ours")
-    with pytest.raises(Fatal, match="ours"):
+    raised.__cause__ = Fatal("raised by a callback")
+    with pytest.raises(Fatal, match="raised by a callback"):
         kafka_error(raised)
     with pytest.raises(SystemError):
         kafka_error(SystemError("another"))

@@ -1,4 +1,4 @@
-"""A client whose queue is full takes the rest later: nothing twice, nothing left out, in order."""
+"""With a full queue, records are produced later: none twice, none left out, in order."""
 
 from typing import Any, cast
 
@@ -12,7 +12,7 @@ CHANGES = {b"key%d" % number: b"%d" % number for number in range(1, 8)}
 
 
 class Client:
-    """Refuses a record now and then."""
+    """Refuses a record when it has taken as many as a number in `refused`."""
 
     def __init__(self, refused: set[int]) -> None:
         self.taken: list[tuple[bytes, bytes]] = []
@@ -25,10 +25,10 @@ class Client:
         self.taken.append((key, value))
 
     def begin_transaction(self) -> None:
-        """Nothing is open."""
+        pass
 
     def poll(self, _wait_s: float) -> None:
-        """Make room."""
+        pass
 
 
 @pytest.mark.parametrize("refused", [set[int](), {0}, {3}, {5}, {6}, {0, 1, 5, 6}])

@@ -1,4 +1,4 @@
-"""A gather that fails gives nothing away: what it had taken, and what the client had in hand, comes again."""
+"""A poll that fails loses no record: those that it took or that the client held are delivered again."""
 
 from typing import Any, cast
 
@@ -20,7 +20,7 @@ def message(offset: int, partition: int = 0, value: bytes = b"x") -> Message:
 
 
 class Client:
-    """librdkafka's side of one partition: records that it returned, or held when it failed, are gone."""
+    """Stands in for librdkafka on one partition; a failure loses the records that it was about to return."""
 
     def __init__(self) -> None:
         self.position = 0
@@ -43,7 +43,7 @@ class Client:
         self.position = position.offset
 
     def resume(self, _partitions: Any) -> None:
-        """It returns all its records anyway."""
+        pass
 
 
 def source_of(client: object) -> KafkaSource:
@@ -71,7 +71,7 @@ def test_only_due_records_of_resumed_partitions_are_taken() -> None:
     source._positions.seek.clear()
     runs = [(0, 3), (0, 4), (1, 0), (2, 7), (0, 6), (1, 1), (1, 1), (1, 0), (0, 5)]
     source._take([message(offset, partition, b"v%d" % offset) for partition, offset in runs], records)
-    due = [(0, 3), (0, 4), (1, 0), (0, 6), (1, 1)]  # a gap is the log's own; earlier records are not due
+    due = [(0, 3), (0, 4), (1, 0), (0, 6), (1, 1)]  # a gap in the log is accepted; earlier records are not
     assert [(record.partition, record.offset) for record in records] == due
     assert records[0] == InputRecord(source._topic, 0, 3, b"k", b"v3", (), 5)
     assert source._positions.position == {0: 7, 1: 2}

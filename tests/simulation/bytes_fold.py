@@ -1,4 +1,4 @@
-"""A second fold, which knows nothing of words: it counts the bytes of the values per record key."""
+"""A second fold, without words: it counts the bytes of the values per record key."""
 
 import json
 from collections import Counter
@@ -37,7 +37,7 @@ class BytesTotals:
 
 
 class BytesFold:
-    """A record without a value, or with too large a value, is rejected."""
+    """Rejects records without a value or with too large a value."""
 
     digest = "bytes per key"
 

@@ -1,4 +1,4 @@
-"""Storms in which stages fail on purpose as well: the plan of the original, its delays scaled."""
+"""Storms with failing stages: the plan of the original, with scaled delays."""
 
 from typing import Any
 

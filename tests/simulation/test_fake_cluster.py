@@ -29,8 +29,6 @@ def values(log: PartitionLog, *, committed: bool = True) -> list[bytes | None]:
 
 
 class Producer:
-    """A sink and what it sends."""
-
     def __init__(self, pipeline: FakePipeline, transactional_id: str = "id") -> None:
         self.sink = FakeSink(pipeline.cluster, pipeline.names, transactional_id)
         self.sink.reset_producer()
@@ -52,7 +50,7 @@ def test_markers_take_offsets() -> None:
     assert log.read(0, ALL).position == log.high_watermark == 4
 
 
-def test_reader_sees_neither_open_nor_aborted_nor_what_follows_the_open() -> None:
+def test_reader_sees_no_aborted_records_and_nothing_from_an_open_transaction_on() -> None:
     log = PartitionLog()
     append(log, b"a1", commit=True)
     append(log, b"b1", commit=False)
@@ -63,7 +61,7 @@ def test_reader_sees_neither_open_nor_aborted_nor_what_follows_the_open() -> Non
     assert values(log, committed=False) == [b"a1", b"b1", b"c1", b"d1"]
 
 
-def test_reader_stops_at_its_limit_and_goes_on_from_there() -> None:
+def test_reader_stops_at_its_limit_and_continues_from_there() -> None:
     log = PartitionLog()
     append(log, b"a1", b"b1", b"c1", commit=True)
     first = log.read(0, 2)
@@ -71,7 +69,7 @@ def test_reader_stops_at_its_limit_and_goes_on_from_there() -> None:
     assert [entry.offset for entry in log.read(first.position, 2).entries] == [2]
 
 
-def test_compaction_keeps_the_last_of_each_key_and_every_offset() -> None:
+def test_compaction_keeps_the_last_record_of_each_key_and_every_offset() -> None:
     log = PartitionLog()
     append(log, b"a1", b"b1", commit=True)
     append(log, b"a9", commit=False)
@@ -85,7 +83,7 @@ def test_compaction_keeps_the_last_of_each_key_and_every_offset() -> None:
     assert log.read(0, ALL).position == before
 
 
-def test_compaction_does_not_touch_what_is_open() -> None:
+def test_compaction_does_not_delete_from_an_open_transaction_on() -> None:
     log = PartitionLog()
     append(log, b"a1", commit=True)
     append(log, b"a2", commit=None)
@@ -94,7 +92,7 @@ def test_compaction_does_not_touch_what_is_open() -> None:
     assert values(log, committed=False) == [b"a1", b"a2", b"a3"]
 
 
-def test_new_producer_of_an_id_fences_the_old_and_aborts_what_it_left_open() -> None:
+def test_new_producer_of_an_id_fences_the_old_one_and_aborts_its_transaction() -> None:
     pipeline = FakePipeline()
     old = Producer(pipeline)
     old.begin(b"old")
@@ -164,7 +162,7 @@ def test_offsets_of_an_unknown_member_are_refused(*, classic: bool) -> None:
         group.check(membership, [0])
 
 
-def test_classic_takes_offsets_of_the_current_epoch_only() -> None:
+def test_classic_protocol_accepts_only_offsets_of_the_current_epoch() -> None:
     group = FakePipeline(cluster=FakeCluster(classic=True)).group
     member = group.join()
     group.poll(member)
@@ -175,7 +173,7 @@ def test_classic_takes_offsets_of_the_current_epoch_only() -> None:
     group.check(group.membership(member), [0])
 
 
-def test_an_older_epoch_is_good_for_partitions_that_did_not_move_since() -> None:
+def test_older_epoch_is_accepted_for_partitions_that_did_not_move_since() -> None:
     """KIP-1251."""
     group = FakePipeline(partitions=2).group
     first, second = group.join(), group.join()
@@ -184,15 +182,15 @@ def test_an_older_epoch_is_good_for_partitions_that_did_not_move_since() -> None
     group.rebalance()
     group.check(before, [0])
     with pytest.raises(Abortable):
-        group.check(before, [0, 1])  # the other one's
+        group.check(before, [0, 1])  # the other member owns 1
     group.leave(second)
     group.poll(first)
     with pytest.raises(Abortable):
-        group.check(before, [0, 1])  # ours, but only since
+        group.check(before, [0, 1])  # this member owns 1, but only since a later epoch
     group.check(group.membership(first), [0, 1])
 
 
-def test_partition_has_no_new_owner_before_the_old_has_given_it_up() -> None:
+def test_partition_has_no_new_owner_before_the_old_one_released_it() -> None:
     group = FakePipeline(partitions=2).group
     first = group.join()
     assert group.poll(first) == ([], [0, 1])
@@ -230,8 +228,8 @@ def test_member_that_does_not_poll_loses_its_partitions() -> None:
     assert not pipeline.group.owners()
 
 
-def test_commit_that_arrives_late_does_not_commit_what_came_after_it() -> None:
-    """KAFKA-17754: the broker must know it by its epoch."""
+def test_late_commit_does_not_commit_a_later_transaction() -> None:
+    """KAFKA-17754: the broker must recognize it by its epoch."""
     pipeline = FakePipeline()
     producer = Producer(pipeline)
     producer.begin(b"first")
@@ -247,7 +245,7 @@ def test_commit_that_arrives_late_does_not_commit_what_came_after_it() -> None:
     assert results(pipeline) == [b"second"]
 
 
-def test_commit_that_arrives_late_counts_while_nobody_took_over() -> None:
+def test_late_commit_is_valid_until_a_new_producer_takes_over() -> None:
     pipeline = FakePipeline()
     producer = Producer(pipeline)
     producer.begin(b"first")

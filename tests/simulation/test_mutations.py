@@ -1,7 +1,7 @@
-"""The simulation can fail: each rule of the commit protocol, broken on purpose, is noticed under both folds.
+"""Breaks each rule of the commit protocol on purpose: the simulation notices it under both folds.
 
-A mutation may pass many seeds; it must not pass all of `SEEDS`. The storm has many stopped workers and late
-markers, since the rarer mutations need them to do harm.
+A mutation may pass many seeds; it must not pass all of `SEEDS`. The storms have many paused workers and late
+markers, because some mutations do no harm without them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ from stream.worker.restore_phases import Opening, Reading
 from stream.worker.transaction import transact
 
 SEEDS = range(300)
-STOPPED_OFTEN = Scale(
+PAUSED_OFTEN = Scale(
     fault_rate=0.03,
     weights={
         FaultClass.ERROR: 1,
@@ -98,7 +98,7 @@ def fence_is_ignored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Coordinator, "is_fenced", lambda *_: False)
 
 
-def offsets_are_sent_without_the_group(patch: pytest.MonkeyPatch) -> None:
+def offsets_are_sent_without_group_metadata(patch: pytest.MonkeyPatch) -> None:
     send_offsets = FakeSink.send_offsets
 
     def send_alone(self: FakeSink, offsets: Mapping[int, CommittedOffset], group_metadata: object) -> None:
@@ -108,7 +108,7 @@ def offsets_are_sent_without_the_group(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(FakeSink, "send_offsets", send_alone)
 
 
-def doubt_is_taken_for_an_abort(patch: pytest.MonkeyPatch) -> None:
+def doubt_is_treated_as_an_abort(patch: pytest.MonkeyPatch) -> None:
     """A new producer, but the committed offsets and the tail of the changelog are not read again."""
 
     def certain(
@@ -142,7 +142,7 @@ def committed_offsets_are_read_after_the_changelog(patch: pytest.MonkeyPatch) ->
     patch.setattr(Restorer, "_finish", late)
 
 
-def restore_checkpoints_what_it_has_not_written(patch: pytest.MonkeyPatch) -> None:
+def restore_checkpoints_unwritten_totals(patch: pytest.MonkeyPatch) -> None:
     apply = Restorer._apply
 
     def ahead(self: Restorer, reading: Reading, chunk: ChangelogChunk) -> None:
@@ -153,7 +153,7 @@ def restore_checkpoints_what_it_has_not_written(patch: pytest.MonkeyPatch) -> No
     patch.setattr(Restorer, "_apply", ahead)
 
 
-def checkpoint_runs_ahead(patch: pytest.MonkeyPatch) -> None:
+def checkpoint_is_beyond_the_changelog_record(patch: pytest.MonkeyPatch) -> None:
     commit = FakeSink.commit
 
     def ahead(self: FakeSink) -> Mapping[int, int]:
@@ -162,7 +162,7 @@ def checkpoint_runs_ahead(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(FakeSink, "commit", ahead)
 
 
-def offsets_are_committed_apart(patch: pytest.MonkeyPatch) -> None:
+def offsets_are_committed_outside_the_transaction(patch: pytest.MonkeyPatch) -> None:
     def commit_at_once(
         self: FakeSink, offsets: Mapping[int, CommittedOffset], group_metadata: object
     ) -> None:
@@ -173,7 +173,7 @@ def offsets_are_committed_apart(patch: pytest.MonkeyPatch) -> None:
 
 
 def producer_is_kept_in_doubt(patch: pytest.MonkeyPatch) -> None:
-    """The same producer goes on, and what comes late of it is taken for its own."""
+    """The same producer continues, so its late requests are accepted."""
     reset_producer, guarded = FakeSink.reset_producer, FakeSink._guarded
 
     def keep(self: FakeSink, call: Callable[[], object]) -> object:
@@ -319,7 +319,7 @@ MUTATIONS = [
     unprocessed_records_are_committed,
     totals_are_applied_before_the_commit,
     totals_are_kept_in_doubt,
-    offsets_are_committed_apart,
+    offsets_are_committed_outside_the_transaction,
     producer_is_kept_in_doubt,
     rejected_record_has_no_dead_letter,
     store_is_written_before_the_commit,
@@ -329,10 +329,10 @@ MUTATIONS = [
     committed_offsets_are_not_stable,
     committed_offsets_are_read_after_the_changelog,
     fence_is_ignored,
-    offsets_are_sent_without_the_group,
-    doubt_is_taken_for_an_abort,
-    restore_checkpoints_what_it_has_not_written,
-    checkpoint_runs_ahead,
+    offsets_are_sent_without_group_metadata,
+    doubt_is_treated_as_an_abort,
+    restore_checkpoints_unwritten_totals,
+    checkpoint_is_beyond_the_changelog_record,
 ]
 WORKLOADS: list[MakeWorkload] = [AnagramWorkload, BytesWorkload]
 
@@ -348,7 +348,7 @@ def test_broken_rule_is_noticed(
 
 def is_noticed(seed: int, make_workload: MakeWorkload) -> bool:
     try:
-        Simulation(seed, STOPPED_OFTEN, make_workload=make_workload).run()
-    except (AssertionError, KeyError):  # a Violation, a fake used as no broker can be, a partition not owned
+        Simulation(seed, PAUSED_OFTEN, make_workload=make_workload).run()
+    except (AssertionError, KeyError):  # a Violation, a call that no broker accepts, a partition not owned
         return True
     return False

@@ -1,4 +1,4 @@
-"""The commit protocol in a storm of faults. A seed is a complete replay."""
+"""The commit protocol in storms of faults. A seed is a complete replay."""
 
 from collections import Counter
 

@@ -6,55 +6,55 @@ import pytest
 
 from stream.ports import Checkpoint, Store
 
-AT = Checkpoint(changelog_offset=7, input_offset=3)
+CHECKPOINT = Checkpoint(changelog_offset=7, input_offset=3)
 
 
 class StoreContract(ABC):
-    """Subclasses say how a store is opened; opening again sees what the last one wrote."""
+    """Subclasses open a store; a store that is opened again has the data of the last one."""
 
     @abstractmethod
     def open(self) -> Store: ...
 
-    def test_a_new_store_is_empty_and_has_no_checkpoint(self) -> None:
+    def test_new_store_is_empty_and_has_no_checkpoint(self) -> None:
         store = self.open()
         assert store.checkpoint is None
         assert dict(store.items()) == {}
 
     def test_totals_and_checkpoint_are_written_together(self) -> None:
         store = self.open()
-        store.write({b"act": b"1", b"eilnst": b"2"}, AT)
+        store.write({b"act": b"1", b"eilnst": b"2"}, CHECKPOINT)
         assert dict(store.items()) == {b"act": b"1", b"eilnst": b"2"}
-        assert store.checkpoint == AT
+        assert store.checkpoint == CHECKPOINT
 
-    def test_a_reopened_store_has_the_last_write_and_its_checkpoint(self) -> None:
+    def test_reopened_store_has_the_last_write_and_its_checkpoint(self) -> None:
         store = self.open()
-        store.write({b"act": b"1"}, AT)
+        store.write({b"act": b"1"}, CHECKPOINT)
         store.write({b"act": b"2", b"b": b"1"}, Checkpoint(9, 5))
         store.close()
         reopened = self.open()
         assert dict(reopened.items()) == {b"act": b"2", b"b": b"1"}
         assert reopened.checkpoint == Checkpoint(9, 5)
 
-    def test_a_checkpoint_may_lack_an_input_offset(self) -> None:
+    def test_checkpoint_may_lack_an_input_offset(self) -> None:
         store = self.open()
         store.write({}, Checkpoint(4, None))
         store.close()
         assert self.open().checkpoint == Checkpoint(4, None)
 
-    def test_a_checkpoint_never_goes_back(self) -> None:
+    def test_checkpoint_never_goes_back(self) -> None:
         store = self.open()
-        store.write({}, AT)
+        store.write({}, CHECKPOINT)
         with pytest.raises(AssertionError):
             store.write({}, Checkpoint(6, 3))
 
     def test_items_are_totals_alone_in_the_order_of_their_keys(self) -> None:
         store = self.open()
-        store.write({b"b": b"2", b"a": b"1", b"zz": b"3"}, AT)
+        store.write({b"b": b"2", b"a": b"1", b"zz": b"3"}, CHECKPOINT)
         assert list(store.items()) == [(b"a", b"1"), (b"b", b"2"), (b"zz", b"3")]
 
     def test_key_may_start_with_any_byte_but_nul(self) -> None:
         store, keys = self.open(), [bytes([byte]) for byte in (1, 32, 48, 65, 96, 97, 123, 255)]
-        store.write(dict.fromkeys(keys, b"1"), AT)
+        store.write(dict.fromkeys(keys, b"1"), CHECKPOINT)
         store.close()
         assert [key for key, _ in self.open().items()] == keys
 

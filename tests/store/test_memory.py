@@ -14,7 +14,7 @@ class TestMemoryStore(StoreContract):
     def open(self) -> Store:
         return MemoryStore(self.disk)
 
-    def test_an_open_disk_is_not_opened_again(self) -> None:
+    def test_disk_in_use_is_not_opened_again(self) -> None:
         self.open()
         with pytest.raises(Fatal):
             self.open()

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 import pytest
-from store_contract import AT, StoreContract
+from store_contract import CHECKPOINT, StoreContract
 from support.usage import resident_mib
 
 from stream.errors import Fatal, Retriable
@@ -36,26 +36,26 @@ def changed(field: str) -> StoreIdentity:
     return StoreIdentity(**{**values, field: 2 if field == "format" else "other"})
 
 
-class Watching:
-    """Stands in for the observer: only `set_aside` is called."""
+class AsideObserver:
+    """An observer of `set_aside`; no other event may occur."""
 
     def __init__(self) -> None:
-        self.said: list[tuple[int, str]] = []
+        self.reported: list[tuple[int, str]] = []
 
     def set_aside(self, partition: int, why: str) -> None:
-        self.said.append((partition, why))
+        self.reported.append((partition, why))
 
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(name)
 
 
-def stores(folder: Path, watching: Watching, identity: StoreIdentity = IDENTITY) -> RocksStores:
-    return RocksStores(folder, identity, SystemClock(), watching)
+def stores(folder: Path, observer: AsideObserver, identity: StoreIdentity = IDENTITY) -> RocksStores:
+    return RocksStores(folder, identity, SystemClock(), observer)
 
 
 def test_identity_is_written_as_by_earlier_versions(tmp_path: Path) -> None:
     """Otherwise an upgrade would set every store aside."""
-    store = stores(tmp_path, Watching()).open(3)
+    store = stores(tmp_path, AsideObserver()).open(3)
     assert store.identity == (
         b'{"cluster_id":"cluster","count_topic_id":"count","dictionary":"digest","format":1,'
         b'"input_topic_id":"input"}'
@@ -65,62 +65,62 @@ def test_identity_is_written_as_by_earlier_versions(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("field", ["cluster_id", "input_topic_id", "count_topic_id", "digest", "format"])
-def test_a_store_of_another_identity_is_set_aside_and_kept(tmp_path: Path, field: str) -> None:
-    watching = Watching()
-    first = stores(tmp_path, watching).open(3)
-    first.write({b"act": b"1"}, AT)
+def test_store_of_another_identity_is_set_aside_and_kept(tmp_path: Path, field: str) -> None:
+    observer = AsideObserver()
+    first = stores(tmp_path, observer).open(3)
+    first.write({b"act": b"1"}, CHECKPOINT)
     first.close()
-    again = stores(tmp_path, watching).open(3)
-    assert again.checkpoint == AT
+    again = stores(tmp_path, observer).open(3)
+    assert again.checkpoint == CHECKPOINT
     again.close()
-    assert watching.said == []
-    other = stores(tmp_path, watching, changed(field)).open(3)
+    assert observer.reported == []
+    other = stores(tmp_path, observer, changed(field)).open(3)
     assert other.checkpoint is None
-    assert [partition for partition, _ in watching.said] == [3]
+    assert [partition for partition, _ in observer.reported] == [3]
     (aside,) = tmp_path.glob("partition-3.aside-*")
     kept = RocksStore(aside)
     assert dict(kept.items()) == {b"act": b"1"}
 
 
 @pytest.mark.parametrize("victim", ["MANIFEST-*", "CURRENT"])
-def test_a_damaged_store_is_set_aside(tmp_path: Path, victim: str) -> None:
-    watching = Watching()
-    first = stores(tmp_path, watching).open(0)
-    first.write({b"act": b"1"}, AT)
+def test_damaged_store_is_set_aside(tmp_path: Path, victim: str) -> None:
+    observer = AsideObserver()
+    first = stores(tmp_path, observer).open(0)
+    first.write({b"act": b"1"}, CHECKPOINT)
     first.close()
     (file,) = (tmp_path / "partition-0").glob(victim)
     file.write_bytes(b"\xff" * 64)
-    assert stores(tmp_path, watching).open(0).checkpoint is None
-    assert "damaged" in watching.said[0][1]
+    assert stores(tmp_path, observer).open(0).checkpoint is None
+    assert "damaged" in observer.reported[0][1]
 
 
-def test_a_store_found_damaged_in_use_is_set_aside_by_the_next_start(tmp_path: Path) -> None:
-    watching = Watching()
-    first = stores(tmp_path, watching).open(0)
-    first.write({b"act": b"1"}, AT)
+def test_store_whose_damage_is_detected_in_use_is_set_aside_by_the_next_start(tmp_path: Path) -> None:
+    observer = AsideObserver()
+    first = stores(tmp_path, observer).open(0)
+    first.write({b"act": b"1"}, CHECKPOINT)
     first._open().flush()
     first.close()
     for sst in (tmp_path / "partition-0").glob("*.sst"):
         whole = sst.read_bytes()
         sst.write_bytes(b"\xff" * 40 + whole[40:])
-    damaged = stores(tmp_path, watching).open(0)
-    if watching.said == []:  # found when it was read, not when it was opened
+    damaged = stores(tmp_path, observer).open(0)
+    if observer.reported == []:  # the damage is detected when the block is read
         with pytest.raises(Corrupt):
             dict(damaged.items())
         damaged.close()
-        damaged = stores(tmp_path, watching).open(0)
+        damaged = stores(tmp_path, observer).open(0)
     assert damaged.checkpoint is None
-    assert "damaged" in watching.said[0][1]
+    assert "damaged" in observer.reported[0][1]
 
 
-def test_a_store_in_use_is_waited_for(tmp_path: Path) -> None:
+def test_store_in_use_is_retriable(tmp_path: Path) -> None:
     held = RocksStore(tmp_path / "store")
     with pytest.raises(Retriable):
         RocksStore(tmp_path / "store")
     held.close()
 
 
-def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_written_is_a_fatal_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Fatal):
         RocksStore(tmp_path / "file" / "store")
@@ -162,7 +162,7 @@ def test_two_hundred_openings_leave_no_handle_open(tmp_path: Path) -> None:
     assert handles() <= before + 3
 
 
-def test_a_store_that_is_written_for_ever_holds_no_more_than_its_memtables(tmp_path: Path) -> None:
+def test_memory_of_a_store_that_is_written_all_the_time_stays_bounded(tmp_path: Path) -> None:
     if not Path("/proc/self/statm").exists():
         pytest.skip("needs /proc")
     store, keys = RocksStore(tmp_path / "store"), [b"sig%d" % n for n in range(250)]
@@ -173,7 +173,7 @@ def test_a_store_that_is_written_for_ever_holds_no_more_than_its_memtables(tmp_p
     store.close()
 
 
-def test_the_state_folder_is_its_owners_alone(tmp_path: Path) -> None:
+def test_only_its_owner_may_access_the_state_folder(tmp_path: Path) -> None:
     from stream.store.slots import claim_slot  # noqa: PLC0415
 
     with claim_slot(tmp_path / "state", "group", None) as slot:
@@ -182,7 +182,7 @@ def test_the_state_folder_is_its_owners_alone(tmp_path: Path) -> None:
 
 
 def as_kill_9_leaves_it(folder: Path, copy: Path) -> Path:
-    """With a log that is not yet in a table; copied when no compaction changes the files any more."""
+    """Copy a store whose log is not in a table yet, once compaction no longer changes the files."""
     before: list[Path] = []
     while before != (now := sorted(folder.iterdir())):
         before = now
@@ -192,11 +192,11 @@ def as_kill_9_leaves_it(folder: Path, copy: Path) -> Path:
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_flipped_bytes_are_found_or_the_store_is_as_some_write_left_it(tmp_path: Path, seed: int) -> None:
-    """A store may come back older than it was, for the changelog has the rest; never as it never was."""
+def test_flipped_bits_are_detected_or_leave_the_state_of_some_write(tmp_path: Path, seed: int) -> None:
+    """An older state is correct, because the changelog has the rest."""
     rng = random.Random(seed)
-    watching = Watching()
-    first = stores(tmp_path, watching).open(0)
+    observer = AsideObserver()
+    first = stores(tmp_path, observer).open(0)
     states: dict[int, dict[bytes, bytes]] = {}
     totals: dict[bytes, bytes] = {}
     for n in range(12):
@@ -221,8 +221,8 @@ def test_flipped_bytes_are_found_or_the_store_is_as_some_write_left_it(tmp_path:
     for _ in range(rng.choice((1, 1, 8, 64))):
         data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
     victim.write_bytes(data)
-    for _ in range(2):  # what is found when it is read is set aside by the next start
-        store = stores(tmp_path, watching).open(0)
+    for _ in range(2):  # damage that is detected on reading is set aside by the next start
+        store = stores(tmp_path, observer).open(0)
         try:
             state = dict(store.items()), store.checkpoint
             break
@@ -231,28 +231,28 @@ def test_flipped_bytes_are_found_or_the_store_is_as_some_write_left_it(tmp_path:
     items, checkpoint = state
     expected = states[checkpoint.changelog_offset] if checkpoint is not None else {}
     assert items == expected, victim
-    assert len(watching.said) <= 1
+    assert len(observer.reported) <= 1
     store.close()
 
 
 @pytest.mark.parametrize("version", ["0", "99"])
-def test_a_store_of_another_format_is_set_aside(tmp_path: Path, version: str) -> None:
-    watching = Watching()
-    first = stores(tmp_path, watching).open(0)
-    first.write({b"act": b"1"}, AT)
+def test_store_of_another_format_is_set_aside(tmp_path: Path, version: str) -> None:
+    observer = AsideObserver()
+    first = stores(tmp_path, observer).open(0)
+    first.write({b"act": b"1"}, CHECKPOINT)
     other = orjson.loads(first.identity or b"") | {"format": int(version)}
     first.claim(orjson.dumps(other, option=orjson.OPT_SORT_KEYS))
     first.close()
-    assert stores(tmp_path, watching).open(0).checkpoint is None
-    assert "format" in watching.said[0][1]
+    assert stores(tmp_path, observer).open(0).checkpoint is None
+    assert "format" in observer.reported[0][1]
 
 
-def test_many_stores_share_what_few_hold_in_memtables(tmp_path: Path) -> None:
-    several = stores(tmp_path, Watching())
+def test_stores_share_one_limit_of_memtables(tmp_path: Path) -> None:
+    several = stores(tmp_path, AsideObserver())
     opened = [several.open(partition) for partition in range(40)]
     keys = [b"abcdefgh%06d" % n for n in range(15_000)]
     for n in range(1, 3):
-        for store in opened:  # 80 MiB in all, if none is written
+        for store in opened:  # 80 MiB in all, if no memtable is flushed
             store.write(dict.fromkeys(keys, b"%d" % n), Checkpoint(n, n))
     held = sum(store.figures()["memtable_bytes"] for store in opened)
     for store in opened:
@@ -260,17 +260,17 @@ def test_many_stores_share_what_few_hold_in_memtables(tmp_path: Path) -> None:
     assert held < 40 << 20
 
 
-def test_a_damaged_block_is_never_taken_for_the_end_of_the_totals(tmp_path: Path) -> None:
-    """Of many blocks, so that the one with the checkpoint, which is read at the opening, is whole."""
-    store = stores(tmp_path, Watching()).open(0)
-    store.write({b"a%06d" % n: b"%d" % (n + 1) for n in range(40_000)}, AT)
+def test_damaged_block_is_never_taken_for_the_end_of_the_totals(tmp_path: Path) -> None:
+    """The store has many blocks, so that the one with the checkpoint, read on opening, is intact."""
+    store = stores(tmp_path, AsideObserver()).open(0)
+    store.write({b"a%06d" % n: b"%d" % (n + 1) for n in range(40_000)}, CHECKPOINT)
     store._open().flush()
     store.close()
     (sst,) = (tmp_path / "partition-0").glob("*.sst")
     whole = bytearray(sst.read_bytes())
     whole[len(whole) // 2] ^= 1
     sst.write_bytes(whole)
-    damaged = stores(tmp_path, Watching()).open(0)
+    damaged = stores(tmp_path, AsideObserver()).open(0)
     with pytest.raises(Corrupt):
         list(damaged.items())
     damaged.close()

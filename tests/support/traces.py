@@ -1,4 +1,4 @@
-"""Short traces, drawn from a seed: each step is done on the fake and on real Kafka, and shows the same."""
+"""Short traces, drawn from a seed: each step has the same outcome on the fake and on real Kafka."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -14,18 +14,18 @@ from stream.ports import CommittedOffset, Sink
 IDS = ("one", "one", "two")  # transactional ids: two producers share one, as a worker and its successor do
 BRIEF = "brief"
 MEMBERS = 2
-OUTLASTED = 0.2  # of the draws: it takes seconds
+OUTLASTED = 0.2  # share of the draws: the step takes seconds
 FINE = "fine"
 T = TypeVar("T")
 
 
 class Disagreement(AssertionError):
-    """Real Kafka did something else than the fake."""
+    """Real Kafka behaved differently from the fake."""
 
 
 @dataclass
 class Stage:
-    """One world and those who act in it."""
+    """One world with its producers and members."""
 
     world: World
     sinks: list[Sink | None]
@@ -33,7 +33,7 @@ class Stage:
 
 
 class Trace:
-    """Draws what is done next from what may be done; does it in both worlds."""
+    """Draws each step from the possible ones, and performs it in both worlds."""
 
     def __init__(self, seed: int, fake: World, real: World, partitions: int) -> None:
         self._rng = random.Random(seed)
@@ -63,7 +63,7 @@ class Trace:
                     sink.close()
             stage.world.close()
 
-    # -- what may be done ------------------------------------------------------------------------------
+    # -- possible steps --------------------------------------------------------------------------------
 
     def _possible(self) -> list[str]:
         ready = [n for n in range(len(IDS)) if self._stages[0].sinks[n] is not None and n not in self._dead]
@@ -82,7 +82,7 @@ class Trace:
     def _holders(self) -> list[int]:
         return [n for n, member in enumerate(self._stages[0].members) if member and member.records]
 
-    # -- what is done ----------------------------------------------------------------------------------
+    # -- steps -----------------------------------------------------------------------------------------
 
     def _do_submit(self) -> None:
         partition, value = self._rng.randrange(self._partitions), self._value()
@@ -100,7 +100,7 @@ class Trace:
         self._dead.discard(number)
 
     def _do_write(self) -> None:
-        """A transaction that is left open."""
+        """Begin a transaction and leave it open."""
         number, partitions = self._free_sink(), self._some_partitions()
         value = self._value()
 
@@ -121,8 +121,8 @@ class Trace:
 
         def transact(stage: Stage) -> str:
             sink = _of(stage.sinks[number])
-            how = _outcome(lambda: self._produce(stage, sink, partitions, value))
-            return how if how != FINE else _outcome(sink.commit if commit else sink.abort)
+            outcome = _outcome(lambda: self._produce(stage, sink, partitions, value))
+            return outcome if outcome != FINE else _outcome(sink.commit if commit else sink.abort)
 
         self._note_end(number, self._both(f"transact {number} {partitions} {commit}", transact))
 
@@ -138,7 +138,7 @@ class Trace:
         self._note_end(number, self._both(f"end {number} {commit}", end))
 
     def _do_outlast(self) -> None:
-        """A transaction is ended by the coordinator; its producer learns of that, and a new one goes on."""
+        """Let the coordinator abort a transaction; its producer fails, and a new one continues."""
         self._calm()
         commit, value = self._rng.random() < 0.5, self._value()
 
@@ -147,8 +147,8 @@ class Trace:
             _reset(sink)
             self._produce(stage, sink, [0], value)
             stage.world.outlast()
-            how = _outcome(sink.commit if commit else sink.abort)
-            return how + _reset(sink) + _outcome(sink.close)
+            outcome = _outcome(sink.commit if commit else sink.abort)
+            return outcome + _reset(sink) + _outcome(sink.close)
 
         self._both(f"outlast {commit}", outlast)
 
@@ -159,7 +159,7 @@ class Trace:
         self._both("inspect committed offsets", lambda stage: stage.world.committed)
 
     def _do_trim(self) -> None:
-        role, partition = "results", self._rng.randrange(self._partitions)  # a compacted topic is not cut
+        role, partition = "results", self._rng.randrange(self._partitions)  # only this topic has retention
         sight = _inspect(role, partition)(self._stages[0])()
         first = self._rng.randint(sight.first, sight.stable)
         self._both(
@@ -186,17 +186,17 @@ class Trace:
         self._settle(f"leave {number}")
 
     def _settle(self, step: str) -> None:
-        """Poll all until each partition has one owner and runs; then the shares must be alike.
+        """Poll until each partition has one owner and runs; then the shares must be equal in both worlds.
 
-        Nothing can begin while a transaction keeps the group's offsets unstable.
+        No partition resumes while a transaction keeps the group's offsets unstable.
         """
         self._calm()
 
         def shares(stage: Stage) -> Callable[[], list[int]]:
             def ask() -> list[int]:
                 members = [member for member in stage.members if member]
-                wrong = [how for member in members if (how := member.run_once())]
-                assert not wrong, wrong
+                errors = [error for member in members if (error := member.run_once())]
+                assert not errors, errors
                 owned = [len(member.owned) for member in members if not member.paused]
                 return sorted(owned) if sum(owned) == self._partitions else []
 
@@ -209,19 +209,19 @@ class Trace:
         self._do_take()
 
     def _calm(self) -> None:
-        """End what is open with offsets, so that they are stable."""
+        """Abort all open transactions, so that offsets are stable."""
         for number in sorted(self._open):
             self._end(number, commit=False)
 
     def _do_take(self) -> None:
-        """Members are given what there is."""
+        """Let the members receive all available records."""
         self._calm()
 
         def take(stage: Stage) -> Callable[[], object]:
             def ask() -> object:
                 members = [member for member in stage.members if member]
-                wrong = [how for member in members if (how := member.run_once())]
-                return wrong or sorted(record for member in members for record in member.has())
+                errors = [error for member in members if (error := member.run_once())]
+                return errors or sorted(record for member in members for record in member.has())
 
             return ask
 
@@ -229,7 +229,7 @@ class Trace:
         self._both("take", take)
 
     def _do_carry(self) -> None:
-        """What the worker does: results, totals and offsets of a member's records, in one transaction."""
+        """Write results, totals and offsets of a member's records in one transaction, as the worker does."""
         sink_number = self._free_sink()
         if self._is_fenced(sink_number):
             self._do_transact(sink_number)
@@ -239,23 +239,23 @@ class Trace:
 
         def carry(stage: Stage) -> str:
             sink = _of(stage.sinks[sink_number])
-            how = FINE
-            # All members' records, each with its own metadata; one transaction a member, as workers have.
+            outcome = FINE
+            # One transaction per member, with its own group metadata, as workers have.
             for member in sorted(_holding(stage), key=Member.has):
-                how = _outcome(lambda member=member: self._carry(stage, sink, member))  # type: ignore[misc]
-                if how == FINE:
-                    how = _outcome(sink.commit if commit else sink.abort)
-                elif how == Abortable.__name__:
-                    how += _outcome(sink.abort)
-                self._after(member, committed=commit and how == FINE)
-                if how != FINE:
+                outcome = _outcome(lambda member=member: self._carry(stage, sink, member))  # type: ignore[misc]
+                if outcome == FINE:
+                    outcome = _outcome(sink.commit if commit else sink.abort)
+                elif outcome == Abortable.__name__:
+                    outcome += _outcome(sink.abort)
+                self._after(member, committed=commit and outcome == FINE)
+                if outcome != FINE:
                     break
-            return how
+            return outcome
 
         self._note_end(sink_number, self._both(f"carry by {sink_number} {commit}", carry))
 
     def _do_stale(self) -> None:
-        """Offsets with the metadata of before another member came and went."""
+        """Send offsets with group metadata from before another member joined and left."""
         (number,) = (n for n, member in enumerate(self._stages[0].members) if member)
         sink_number, moved_too = self._free_sink(), self._rng.random() < 0.5
         if self._is_fenced(sink_number):
@@ -268,17 +268,17 @@ class Trace:
         self._leave(other)
 
         def stale(stage: Stage) -> str:
-            place = self._stages.index(stage)
-            stayed = set(range(self._partitions)) - moved[place]
-            chosen = moved[place] | stayed if moved_too else stayed
+            index = self._stages.index(stage)
+            stayed = set(range(self._partitions)) - moved[index]
+            chosen = moved[index] | stayed if moved_too else stayed
             sent = dict.fromkeys(chosen, CommittedOffset(0, has_totals=False))
             sink = _of(stage.sinks[sink_number])
-            how = _outcome(lambda: _send(sink, before[place], sent))
-            return how + _outcome(sink.abort)
+            outcome = _outcome(lambda: _send(sink, before[index], sent))
+            return outcome + _outcome(sink.abort)
 
         self._note_end(sink_number, self._both(f"stale {number} by {sink_number} {moved_too}", stale))
 
-    # -- how -------------------------------------------------------------------------------------------
+    # -- parts of steps --------------------------------------------------------------------------------
 
     def _produce(self, stage: Stage, sink: Sink, partitions: Sequence[int], value: bytes) -> None:
         sink.begin()
@@ -311,7 +311,7 @@ class Trace:
         member.records = []
 
     def _both(self, step: str, do: Callable[[Stage], object]) -> object:
-        """Do it on the fake, then on real Kafka; what is callable is asked until it is as on the fake."""
+        """Perform a step on the fake, then on Kafka; a callable result is repeated until it is the fake's."""
         self.steps.append(step)
         fake, real = self._stages
         expected = do(fake)
@@ -325,12 +325,12 @@ class Trace:
             raise Disagreement(f"Kafka: {actual}\nfake:  {expected}\nafter:\n  {steps}")
         return expected
 
-    def _note_end(self, number: int, how: object) -> None:
-        if how not in {FINE, FINE + FINE, Abortable.__name__ + FINE}:
+    def _note_end(self, number: int, outcome: object) -> None:
+        if outcome not in {FINE, FINE + FINE, Abortable.__name__ + FINE}:
             self._dead.add(number)
 
     def _is_fenced(self, number: int) -> bool:
-        """Whether its twin came after it: then it learns of that at the end of its transaction."""
+        """Whether a later producer has its id: then it fails at the end of its transaction."""
         resets = [step for step in self.steps if step.startswith("reset_producer")]
         twins = [f"reset_producer {n}" for n, name in enumerate(IDS) if name == IDS[number]]
         last = next(step for step in reversed(resets) if step in twins)
@@ -367,9 +367,9 @@ def _holding(stage: Stage) -> list[Member]:
 
 
 def _reset(sink: Sink) -> str:
-    while (how := _outcome(sink.reset_producer)) == Retriable.__name__:  # what is open is ended meanwhile
+    while (outcome := _outcome(sink.reset_producer)) == Retriable.__name__:  # its transaction is open
         pass
-    return how
+    return outcome
 
 
 def _send(sink: Sink, group: object, offsets: dict[int, CommittedOffset]) -> None:

@@ -87,9 +87,9 @@ def test_a_fenced_worker_is_not_ready(worker: ObservedWorker) -> None:
     worker.observer.started()
     worker.observer.assigned([0])
     worker.observer.restored(0, 0, 0.1, 0)
-    worker.observer.stopping("another worker took over our transactional id")
+    worker.observer.stopping("another worker took over the transactional id")
     status, body = worker.get("/healthz/ready")
-    assert (status, body["reasons"]) == (503, ["stopping: another worker took over our transactional id"])
+    assert (status, body["reasons"]) == (503, ["stopping: another worker took over the transactional id"])
     assert worker.metric("stream_ready") == {"": 0.0}
 
 

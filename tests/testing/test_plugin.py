@@ -1,4 +1,4 @@
-"""What users of the pytest plugin write."""
+"""Tests as users of the pytest plugin write them."""
 
 import pytest
 
@@ -15,12 +15,12 @@ def test_my_texts(anagram_stream):
 """
 
 
-def test_the_six_lines_of_the_readme(pytester: pytest.Pytester) -> None:
+def test_example_of_the_readme_passes(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(USERS_TEST)
     pytester.runpytest_subprocess("-W", "error").assert_outcomes(passed=1)
 
 
-def test_keys_headers_and_dead_letters() -> None:
+def test_keys_headers_and_dead_letters_are_supported() -> None:
     stream = FakeStream()
     json_header = (("content-type", b"application/json"),)
     stream.submit(b'{"id": "mine", "text": "dog"}', headers=json_header, partition=1)
@@ -32,14 +32,14 @@ def test_keys_headers_and_dead_letters() -> None:
     assert stream.results(0)[0]["source"]["offset"] == 0
 
 
-def test_dictionary_of_ones_own() -> None:
+def test_dictionary_can_be_chosen() -> None:
     stream = FakeStream(partitions=1, words=["rat", "tar"])
     stream.submit("art")
     stream.run()
     assert stream.results()[0]["anagram_counts"] == {"rat": 1, "tar": 1}
 
 
-def test_crash_and_passing_errors_change_nothing() -> None:
+def test_crash_and_transient_errors_change_no_result() -> None:
     stream = FakeStream()
     stream.fail_once("sink.reset_producer")
     stream.submit("cat")

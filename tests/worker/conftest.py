@@ -8,7 +8,7 @@ TEXTS = ("cat dog", "cat", "listen", "cat tea")
 
 @pytest.fixture
 def counted() -> FakePipeline:
-    """A pipeline that has counted `TEXTS`, a transaction each; its worker is gone.
+    """A pipeline that has counted `TEXTS`, one transaction each; its worker is closed.
 
     The totals are act 3, dgo 1, eilnst 1, aet 1, in 6 changelog records.
     """

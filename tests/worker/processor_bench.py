@@ -1,4 +1,4 @@
-"""A processor on its own, with a fold that counts every record as one item."""
+"""A processor without a worker, and a fold that counts every record as one item."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class CountTotals:
 
 
 class CountFold:
-    """A result for every record, but for those at the offsets in `rejecting`."""
+    """Makes a result of every record, except those at the offsets in `rejecting`."""
 
     digest = "count"
 

@@ -30,7 +30,7 @@ def test_legal_move_is_made(before: PartitionState, after: PartitionState) -> No
     assert partition.state is after
 
 
-def test_removed_partition_has_its_store_closed() -> None:
+def test_remove_closes_the_store() -> None:
     disk, assignment = MemoryDisk(), Assignment()
     assignment.add(0)
     assignment.add(1)
@@ -40,11 +40,11 @@ def test_removed_partition_has_its_store_closed() -> None:
     assert [partition.number for partition in assignment] == [0]
 
 
-def test_partition_that_is_not_owned_is_removed_silently() -> None:
+def test_removing_a_partition_that_is_not_owned_is_harmless() -> None:
     Assignment().remove(7)
 
 
-def test_only_running_partitions_have_stores_to_work_on() -> None:
+def test_running_lists_only_running_partitions() -> None:
     assignment = Assignment()
     for number in (0, 1):
         assignment.add(number)
@@ -56,7 +56,7 @@ def test_only_running_partitions_have_stores_to_work_on() -> None:
     assert assignment.is_settled()
 
 
-def test_close_gives_all_partitions_up() -> None:
+def test_close_removes_all_partitions_and_closes_their_stores() -> None:
     assignment, disks = Assignment(), [MemoryDisk(), MemoryDisk()]
     for number, disk in enumerate(disks):
         assignment.add(number)

@@ -29,7 +29,7 @@ from stream.testing.process import FakeProcess, Tuning, split_value
 from stream.worker.fault_injection import FaultInjectingProcessor, InjectedStages, SharedWaits
 from stream.worker.retry import WAIT_S_MAX, Retrier
 
-UNHURRIED = settings(deadline=None)  # a busy machine is slow, and no failure
+UNHURRIED = settings(deadline=None)  # slowness of a busy machine is no failure
 KEYS = [str(number) for number in range(20_000)]
 TEXTS = st.lists(st.sampled_from((*WORDS, "zzz", "-", "x1")), max_size=12).map(" ".join)
 
@@ -50,7 +50,7 @@ def test_stages_fail_as_often_as_the_original_says(stage: Stage) -> None:
     assert faults.injected == {(stage, "delay"): len(KEYS), (stage, "value-error"): failed}
 
 
-def test_original_is_that_of_the_exercise() -> None:
+def test_original_plan_has_the_figures_of_the_exercise() -> None:
     figures = {stage.value: (fault.rate, fault.delay_s) for stage, fault in ORIGINAL.stages.items()}
     assert figures == {
         "filter_input": (0.20, 1.0),
@@ -62,7 +62,7 @@ def test_original_is_that_of_the_exercise() -> None:
 
 @UNHURRIED
 @given(st.permutations([(stage, key) for stage in Stage for key in ("", "cat", "dog") for _ in range(4)]))
-def test_same_seed_gives_the_same_faults_in_whatever_order_calls_come(order: list[tuple[Stage, str]]) -> None:
+def test_same_seed_gives_the_same_faults_in_any_order_of_calls(order: list[tuple[Stage, str]]) -> None:
     def of(calls: list[tuple[Stage, str]]) -> dict[tuple[Stage, str], list[bool]]:
         faults, results = Faults(ORIGINAL, seed=5), dict[tuple[Stage, str], list[bool]]()
         for stage, key in calls:
@@ -86,7 +86,7 @@ def test_delays_are_scaled() -> None:
     assert ORIGINAL.with_options(scale=0.5).delays_s == pytest.approx(2.35 / 2)
 
 
-def test_stage_without_a_fault_meets_nothing() -> None:
+def test_stage_without_a_fault_neither_fails_nor_waits() -> None:
     faults = Faults(plan(Stage.FILTER_INPUT, rate=1.0))
     assert (faults.draw("get_words").delay_s, faults.draw("get_words").error) == (0.0, None)
     assert not faults.injected
@@ -122,7 +122,7 @@ def test_plan_comes_from_a_name_or_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("{", "JSON"),
         ("[]", "it: "),
@@ -135,12 +135,12 @@ def test_plan_comes_from_a_name_or_a_file(tmp_path: Path) -> None:
         (f'{{"stages": {{"get_words": {{"delay_s": {DELAY_S_MAX + 1}}}}}}}', "delay_s"),
     ],
 )
-def test_wrong_plan_is_refused_with_what_is_wrong(tmp_path: Path, text: str, said: str) -> None:
+def test_wrong_plan_is_refused_with_the_wrong_field(tmp_path: Path, text: str, expected: str) -> None:
     file = tmp_path / "plan.json"
     file.write_text(text)
     with pytest.raises(Misconfigured, match="does not contain a plan") as refused:
         load_plan(str(file))
-    assert said in str(refused.value)
+    assert expected in str(refused.value)
     assert "\n" not in str(refused.value)
     assert refused.value.hint
 
@@ -180,7 +180,7 @@ def test_delays_of_a_batch_pass_at_the_same_time() -> None:
 
 
 def test_waits_come_before_the_first_chunk_is_taken() -> None:
-    """So that no transaction is open while a stage is retried."""
+    """Otherwise a transaction would be open while a stage is retried."""
     clock = FakeClock()
     processor, _ = make_injecting(clock, Faults(ORIGINAL, seed=1))
     chunks = processor.process(Batch(records("a b c")))
@@ -218,7 +218,7 @@ def test_fault_that_is_not_transient_rejects_at_once() -> None:
     assert faults.injected == {("get_words", "rejected"): 1}
 
 
-def test_deadline_ends_a_batch_and_later_ones_process_the_rest() -> None:
+def test_deadline_ends_a_batch_and_later_batches_process_the_rest() -> None:
     clock, texts = FakeClock(), ["a b c"] * 30
     processor, retrier = make_injecting(clock, Faults(ORIGINAL, seed=2), deadline_s=3.0)
     remaining, outcomes, batches = records(*texts), 0, 0
@@ -237,7 +237,7 @@ def test_deadline_ends_a_batch_and_later_ones_process_the_rest() -> None:
 
 @UNHURRIED
 @given(st.lists(TEXTS, min_size=1, max_size=8), st.integers(0, 1_000))
-def test_faults_change_nothing_that_is_counted(texts: list[str], seed: int) -> None:
+def test_faults_do_not_change_what_is_counted(texts: list[str], seed: int) -> None:
     def outcome(tuning: Tuning) -> tuple[object, object, object]:
         pipeline = FakePipeline()
         for text in texts:

@@ -1,4 +1,4 @@
-"""The passes of the loop, and a worker's life from `run` to its end."""
+"""The passes of the loop, and the start and end of a worker."""
 
 import pytest
 
@@ -17,13 +17,13 @@ from stream.worker.loop import LOST_AFTER_S
 
 
 class Bench:
-    """A pipeline, and a worker that may be disturbed."""
+    """A pipeline, and a worker that a test can slow down or make fail."""
 
     def __init__(self, partitions: int = 1, tuning: Tuning | None = None, *, classic: bool = False) -> None:
         self.pipeline = FakePipeline(partitions, cluster=FakeCluster(classic=classic))
         self.faults = Faults()
         self.disks: dict[int, MemoryDisk] = {}
-        self.slow_s = 0.0  # how long counting one record takes
+        self.slow_s = 0.0  # seconds that a record takes
         self.process = FakeProcess(
             self.pipeline.cluster,
             self.pipeline.names,
@@ -56,7 +56,7 @@ def test_run_works_until_it_is_asked_to_stop() -> None:
     assert bench.process.observer.names()[0] == "started"
 
 
-def test_run_ends_with_nothing_open_and_nothing_owned() -> None:
+def test_run_ends_without_partitions_open_stores_or_an_open_transaction() -> None:
     bench = Bench()
     bench.run(passes=10)
     assert not bench.pipeline.group.owners()
@@ -92,7 +92,7 @@ def test_fatal_error_leaves_the_group_and_closes_the_stores() -> None:
     assert not bench.disks[0].in_use
 
 
-def test_partitions_are_counted_apart() -> None:
+def test_partitions_are_counted_separately() -> None:
     bench = Bench(partitions=2)
     bench.pipeline.submit("cat dog", partition=0)
     bench.pipeline.submit("cat", partition=1)
@@ -103,7 +103,7 @@ def test_partitions_are_counted_apart() -> None:
     assert [result["source"]["partition"] for result in bench.pipeline.results(1)] == [1]
 
 
-def test_transaction_is_reported_in_figures() -> None:
+def test_observer_gets_the_figures_of_a_transaction() -> None:
     bench = Bench()
     bench.drain()
     for value in ("cat dog xyzzy", None, "cat"):
@@ -152,7 +152,7 @@ def test_batch_in_doubt_is_counted_once_whatever_its_outcome(moment: Moment) -> 
     assert len(bench.pipeline.results()) == 1
 
 
-def test_doubt_restores_only_the_tail() -> None:
+def test_transaction_in_doubt_restores_only_the_tail() -> None:
     bench = Bench()
     bench.pipeline.submit("cat dog tea listen")
     bench.drain()
@@ -190,7 +190,7 @@ def test_batch_that_takes_longer_than_the_poll_interval_is_not_committed() -> No
 def test_slow_machine_commits_what_it_processed_in_time_and_the_rest_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Otherwise its transaction would time out, and the same batch would come again for ever."""
+    """Otherwise its transaction would time out, and the same batch would be repeated for ever."""
     monkeypatch.setattr(processing, "CHUNK_RECORDS", 2)
     bench = Bench(partitions=2, tuning=Tuning(processing_s_max=0.0))
     for number in range(10):
@@ -280,7 +280,7 @@ def test_batch_is_bounded_and_no_record_is_left_out() -> None:
     assert sizes == [3, 3, 3, 1]
 
 
-def test_defect_in_processing_ends_the_worker_and_nothing_of_the_batch_is_visible() -> None:
+def test_defect_in_processing_ends_the_worker_and_its_batch_is_not_visible() -> None:
     bench = Bench()
     bench.drain()
     bench.faults.plan("sink.produce", Moment.BEFORE, RuntimeError("a defect"))
@@ -293,7 +293,7 @@ def test_defect_in_processing_ends_the_worker_and_nothing_of_the_batch_is_visibl
 
 
 def test_lost_partition_is_restored_again_by_its_next_owner() -> None:
-    """The group removed a worker that stood still; it comes back as another member."""
+    """The group removed a worker that stalled; the worker joins again as another member."""
     bench = Bench()
     bench.pipeline.submit("cat")
     bench.drain()
@@ -307,7 +307,7 @@ def test_lost_partition_is_restored_again_by_its_next_owner() -> None:
 
 
 def test_partition_that_is_assigned_twice_is_restored_again() -> None:
-    """Its loss was not reported."""
+    """As after a loss that was not reported."""
     bench = Bench()
     bench.pipeline.submit("cat")
     bench.drain()
@@ -318,7 +318,7 @@ def test_partition_that_is_assigned_twice_is_restored_again() -> None:
 
 
 @pytest.mark.parametrize("lost", [False, True])
-def test_partition_that_goes_is_no_longer_restored(*, lost: bool) -> None:
+def test_partition_that_is_revoked_or_lost_is_no_longer_restored(*, lost: bool) -> None:
     bench = Bench()
     for _ in range(3):
         bench.process.run_once()

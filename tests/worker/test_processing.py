@@ -21,7 +21,7 @@ def records(number: int, partitions: int = 1, value: bytes = b"x") -> list[Input
     return [InputRecord("in", n % partitions, n, None, value) for n in range(number)]
 
 
-def test_partitions_are_apart() -> None:
+def test_partitions_are_processed_separately() -> None:
     processor = make_processor(FakeClock(), partitions=2)
     outputs = take(processor, records(5, partitions=2))
     assert values(outputs, 0) == [b"counted 0", b"counted 2", b"counted 4"]
@@ -50,13 +50,13 @@ def test_records_are_processed_in_chunks_as_they_are_taken(number: int, value: b
 
 
 def test_processed_records_are_taken_out_of_the_batch() -> None:
-    """So that a batch is not in memory twice."""
+    """Otherwise a batch would be in memory twice."""
     batch = Batch(records(3))
     list(make_processor(FakeClock()).process(batch))
     assert not batch.records
 
 
-def test_rejected_records_stand_among_the_others_in_order_and_add_nothing() -> None:
+def test_rejected_records_keep_their_place_in_the_order_and_add_nothing() -> None:
     processor = make_processor(FakeClock(), CountFold({1: BAD}))
     exhausted = Rejected(Reason.RETRIES_EXHAUSTED, "decide", "failed", 3)
     chunks = processor.process(Batch(records(4)), {(0, 2): exhausted})
@@ -69,7 +69,7 @@ def test_rejected_records_stand_among_the_others_in_order_and_add_nothing() -> N
 
 
 def test_rejection_keeps_no_frames() -> None:
-    """They hold the record, and a batch of rejections would hold every text."""
+    """Frames hold the record, so a batch of rejections would hold every text."""
     raised = Rejected(Reason.BAD_JSON, "decode", "none")
     try:
         raise raised

@@ -13,7 +13,7 @@ def worker_of(pipeline: FakePipeline, batch_records_max: int, faults: Faults | N
     return FakeProcess(pipeline.cluster, pipeline.names, pipeline.fold, tuning=tuning, faults=faults)
 
 
-def test_batch_that_trips_the_limit_commits_nothing() -> None:
+def test_batch_that_exceeds_the_limit_commits_nothing() -> None:
     pipeline = FakePipeline()
     pipeline.submit("cat")
     for _ in range(LIMIT + 1):
@@ -26,7 +26,7 @@ def test_batch_that_trips_the_limit_commits_nothing() -> None:
     assert pipeline.cluster.coordinator.is_settled()
 
 
-def test_restarted_worker_counts_from_nothing() -> None:
+def test_restarted_worker_counts_rejections_from_zero() -> None:
     pipeline = FakePipeline()
     for _ in range(LIMIT + 1):
         pipeline.submit(None)
@@ -38,7 +38,7 @@ def test_restarted_worker_counts_from_nothing() -> None:
     assert pipeline.committed() == [LIMIT + 1]
 
 
-def test_as_many_as_the_limit_pass() -> None:
+def test_as_many_rejections_in_a_row_as_the_limit_are_allowed() -> None:
     pipeline = FakePipeline()
     for value in [None] * LIMIT + ["cat"] + [None] * LIMIT:
         pipeline.submit(value)
@@ -46,7 +46,7 @@ def test_as_many_as_the_limit_pass() -> None:
     assert len(pipeline.dead_letters()) == 2 * LIMIT
 
 
-def test_batch_done_twice_counts_once() -> None:
+def test_rejections_of_a_repeated_batch_count_once() -> None:
     pipeline, faults = FakePipeline(), Faults()
     for _ in range(LIMIT):
         pipeline.submit(None)
@@ -57,7 +57,7 @@ def test_batch_done_twice_counts_once() -> None:
     assert len(pipeline.dead_letters()) == LIMIT
 
 
-def test_each_partition_has_a_row_of_its_own() -> None:
+def test_rejections_in_a_row_are_counted_per_partition() -> None:
     pipeline = FakePipeline(partitions=2)
     for _ in range(LIMIT):
         pipeline.submit(None, partition=0)

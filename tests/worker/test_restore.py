@@ -1,4 +1,4 @@
-"""Restore: changelog -> store, from every state a changelog can be in."""
+"""Restore of a store, from every state of a changelog."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from stream.testing.process import FakeProcess, Tuning
 from stream.testing.sink import FakeSink
 from stream.worker.loop import BUSY_POLL_S, IDLE_POLL_S
 
-TEXTS = 4  # that `counted` has counted
+TEXTS = 4  # number of texts in `counted`
 TOTALS = {"act": 3, "dgo": 1, "eilnst": 1, "aet": 1}
 
 
@@ -43,19 +43,19 @@ def test_empty_changelog_starts_at_the_first_input() -> None:
     assert not totals(worker)
 
 
-def test_lost_disk_is_restored_whole(counted: FakePipeline) -> None:
+def test_lost_store_is_restored_from_the_first_offset(counted: FakePipeline) -> None:
     worker = restored(counted)
     assert totals(worker) == TOTALS
     assert worker.observer.of("restored") == [(0, 6, TEXTS)]
 
 
-def test_restored_worker_goes_on_counting(counted: FakePipeline) -> None:
+def test_restored_worker_continues_to_count(counted: FakePipeline) -> None:
     counted.submit("act dog")
     assert totals(restored(counted)) == TOTALS | {"act": 4, "dgo": 2}
     assert len(counted.results()) == TEXTS + 1
 
 
-def test_kept_disk_has_only_the_tail_restored() -> None:
+def test_kept_store_is_restored_from_its_checkpoint() -> None:
     pipeline = FakePipeline()
     disks: dict[int, MemoryDisk] = {}
     pipeline.submit("cat dog")
@@ -70,7 +70,7 @@ def test_kept_disk_has_only_the_tail_restored() -> None:
     assert totals(again) == {"act": 1, "dgo": 1, "aet": 1}
 
 
-def test_whole_store_has_nothing_restored() -> None:
+def test_complete_store_is_not_restored() -> None:
     pipeline, disks = FakePipeline(), dict[int, MemoryDisk]()
     pipeline.submit("cat")
     restored(pipeline, disks).worker.close()
@@ -100,7 +100,7 @@ def test_changelog_of_markers_alone_is_restored_to_its_end() -> None:
     assert not totals(worker)
 
 
-def test_changelog_whose_last_marker_is_gone_is_restored_to_its_end() -> None:
+def test_changelog_without_its_last_marker_is_restored_to_its_end() -> None:
     pipeline = FakePipeline()
     sink = FakeSink(pipeline.cluster, pipeline.names, "another")
     sink.reset_producer()
@@ -164,7 +164,7 @@ def test_offsets_of_an_open_transaction_are_waited_for(counted: FakePipeline) ->
 
 
 @pytest.mark.parametrize("later", ["offsets", "changelog"])
-def test_markers_of_one_transaction_may_come_apart(later: str) -> None:
+def test_markers_of_one_transaction_may_arrive_at_different_times(later: str) -> None:
     pipeline = FakePipeline()
     worker = worker_of(pipeline)
     pipeline.drain(worker)
@@ -189,7 +189,7 @@ def test_checkpoint_outside_the_log_is_set_aside(counted: FakePipeline, beyond: 
     assert len(worker.observer.of("set_aside")) == 1
 
 
-def test_partition_that_the_count_topic_lacks_is_blocked_until_it_is_mended() -> None:
+def test_partition_that_the_count_topic_lacks_is_blocked_until_it_is_created() -> None:
     pipeline = FakePipeline(partitions=2)
     names, cluster = pipeline.names, pipeline.cluster
     cluster.delete(names.counts)
@@ -207,7 +207,7 @@ def test_partition_that_the_count_topic_lacks_is_blocked_until_it_is_mended() ->
     assert pipeline.totals(1) == {"dgo": 1}
 
 
-def test_blocked_partition_is_looked_at_again_now_and_then() -> None:
+def test_blocked_partition_is_checked_again_after_a_while() -> None:
     pipeline, faults = FakePipeline(), Faults()
     faults.plan("sink.check", Moment.BEFORE, Blocked("lacks it", "create it"))
     worker = worker_of(pipeline, faults=faults)
@@ -217,7 +217,7 @@ def test_blocked_partition_is_looked_at_again_now_and_then() -> None:
     assert pipeline.cluster.clock.monotonic() - started >= 5.0
 
 
-def test_committed_offset_without_totals_is_gone_on_from() -> None:
+def test_partition_without_totals_resumes_at_its_committed_offset() -> None:
     pipeline = FakePipeline()
     pipeline.submit(None)
     pipeline.submit("xyzzy")
@@ -225,13 +225,13 @@ def test_committed_offset_without_totals_is_gone_on_from() -> None:
     assert restored(pipeline).observer.of("restored") == [(0, 0, 2)]
 
 
-def test_partition_that_another_worker_had_meanwhile_is_restored_anew(counted: FakePipeline) -> None:
-    """A worker that stood still within restore has facts of two times; that is no reason to refuse."""
+def test_partition_that_another_worker_owned_meanwhile_is_restored_again(counted: FakePipeline) -> None:
+    """A worker that stalled during restore has stale offsets; it must not refuse to run."""
     faults = Faults()
     slow = worker_of(counted, faults=faults)
     other = FakeProcess(counted.cluster, counted.names, counted.fold, instance="worker-1")
 
-    def stand_still() -> None:
+    def stall() -> None:
         slow.pause()
         counted.cluster.clock.advance(60.0)
         counted.submit("cat")
@@ -239,14 +239,14 @@ def test_partition_that_another_worker_had_meanwhile_is_restored_anew(counted: F
         other.worker.close()
         slow.resume()
 
-    faults.plan("source.committed", Moment.AFTER, stand_still)
+    faults.plan("source.committed", Moment.AFTER, stall)
     counted.drain(slow)
     assert totals(slow) == TOTALS | {"act": 4}
     assert "lost" in slow.observer.names()
 
 
 def test_restored_worker_that_has_nothing_to_do_waits(counted: FakePipeline) -> None:
-    """Its last step of restore read something; that is no reason to ask for records without a pause."""
+    """Although its last step of restore read records, it does not poll without a pause."""
     worker = restored(counted)
     before = counted.cluster.clock.monotonic()
     worker.run_once()

@@ -1,4 +1,4 @@
-"""What restore refuses to go on from, each with the command that fixes it."""
+"""The states that restore refuses, each with the command that fixes it."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def refused(pipeline: FakePipeline, match: str) -> Refused:
     return caught.value
 
 
-def test_transaction_that_hangs_is_refused() -> None:
+def test_hanging_transaction_is_refused() -> None:
     pipeline = FakePipeline(cluster=FakeCluster(transaction_timeout_s=1e9))
     sink = FakeSink(pipeline.cluster, pipeline.names, "another")
     sink.reset_producer()
@@ -46,13 +46,13 @@ def test_totals_of_another_dictionary_are_refused(counted: FakePipeline) -> None
     assert "STREAM_DICTIONARY" in refused(counted, "another dictionary").hint
 
 
-def test_totals_that_are_gone_are_refused(counted: FakePipeline) -> None:
+def test_loss_of_the_totals_is_refused(counted: FakePipeline) -> None:
     counted.cluster.delete(counted.names.counts)
     counted.cluster.create(counted.names.counts, 1)
     refused(counted, "the count topic has none")
 
 
-def test_committed_offset_below_the_input_says_what_is_lost(counted: FakePipeline) -> None:
+def test_committed_offset_below_the_input_is_refused_with_the_loss(counted: FakePipeline) -> None:
     for _ in range(3):
         counted.submit("cat")
     counted.cluster.log(counted.names.input, 0).trim(6)

@@ -18,7 +18,7 @@ ATTEMPTS_MAX = 5
 
 
 class Stage:
-    """A stage that fails a number of times."""
+    """A stage that fails `failures` times."""
 
     def __init__(self, failures: int) -> None:
         self.calls = 0
@@ -169,7 +169,7 @@ def test_rejected_record_is_not_retried() -> None:
     assert len(calls) == 1
 
 
-def test_records_that_do_not_pass_are_not_counted_and_stand_among_the_others_in_order() -> None:
+def test_records_that_do_not_pass_are_not_counted_and_keep_their_place_in_the_order() -> None:
     bench = Bench(0, 99, 0, 0, 99)
     exhausted = b"retries-exhausted"
     assert bench.process() == [

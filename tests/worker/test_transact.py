@@ -23,7 +23,7 @@ TOTALS = {b"act": b"2", b"dgo": b"1"}
 
 
 class FixedTotals:
-    """Changed totals that were computed already."""
+    """Changed totals with fixed values."""
 
     def __init__(self) -> None:
         self.is_applied = False
@@ -112,7 +112,7 @@ def test_commit_makes_everything_visible_at_once_and_updates_the_state(bench: Be
     assert bench.assignment[0].rejected_in_a_row == 1
 
 
-def test_only_the_last_total_of_a_partition_says_how_far_they_go(bench: Bench) -> None:
+def test_only_the_last_total_of_a_partition_has_the_processed_offset(bench: Bench) -> None:
     bench.transact()
     counts = bench.pipeline.cluster.committed(bench.pipeline.names.counts, 0)
     processed = [read_processed_offset(record.headers) for _, record in counts]
@@ -167,7 +167,9 @@ def test_failed_abort_is_in_doubt(bench: Bench) -> None:
 
 @pytest.mark.parametrize("step", ["sink.begin", *STEPS])
 @pytest.mark.parametrize("moment", Moment)
-def test_doubt_is_not_aborted_and_leaves_the_state_untouched(bench: Bench, step: str, moment: Moment) -> None:
+def test_transaction_in_doubt_is_not_aborted_and_leaves_the_state_untouched(
+    bench: Bench, step: str, moment: Moment
+) -> None:
     bench.faults.plan(step, moment, InDoubt("injected"))
     with pytest.raises(InDoubt):
         bench.transact()
@@ -197,7 +199,7 @@ def test_transaction_that_outlives_its_timeout_is_in_doubt(bench: Bench) -> None
     assert bench.is_state_untouched
 
 
-def test_producer_whose_id_another_one_took_is_fenced(bench: Bench) -> None:
+def test_producer_is_fenced_by_another_one_with_its_id(bench: Bench) -> None:
     other = FakeSink(bench.pipeline.cluster, bench.pipeline.names, "id")
     bench.faults.plan("sink.commit", Moment.BEFORE, other.reset_producer)
     with pytest.raises(Fenced):

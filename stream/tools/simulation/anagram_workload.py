@@ -20,8 +20,6 @@ _WORDS_MAX = 8
 
 
 class AnagramWorkload:
-    """A `Workload`."""
-
     def __init__(self, rng: Random, names: Names) -> None:
         self._rng = rng
         self._fold = anagram_fold(WORDS, names, TEXT_BYTES_MAX)

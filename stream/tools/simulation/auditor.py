@@ -1,4 +1,4 @@
-"""The judge of a simulation: a read_committed reader that reads along, and what must hold at the end."""
+"""Checks a simulation: reads the topics as a read_committed reader, and checks every promise at the end."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ class Violation(AssertionError):
 
 
 class Auditor:
-    """Reads along, as any read_committed reader may at any time, and judges at the end."""
+    """Reads the output topics from time to time, and checks every promise at the end."""
 
     def __init__(self, cluster: FakeCluster, names: Names, workload: Workload) -> None:
         self._cluster = cluster
@@ -36,7 +36,7 @@ class Auditor:
         )
 
     def read_along(self) -> None:
-        """Read on, from where the last call ended."""
+        """Read the output topics from where the last call ended."""
         for topic in (self._names.results, self._names.dead_letters, self._names.counts):
             for partition in range(self._cluster.partitions(topic)):
                 topic_partition = (topic, partition)
@@ -65,10 +65,10 @@ class Auditor:
                 _hold(
                     entry.share is None or entry.share.committed is True, f"{where}: aborted {entry} was seen"
                 )
-            if topic != self._names.counts:  # compaction may have deleted what was seen there
+            if topic != self._names.counts:  # compaction may have deleted records that were seen
                 final = [offset for offset, _ in self._cluster.committed(topic, partition)]
                 seen = [entry.offset for entry in entries]
-                _hold(seen == final, f"{where}: seen on the way {seen}, at the end {final}")
+                _hold(seen == final, f"{where}: seen during the run {seen}, at the end {final}")
 
     def _dead_letters(self) -> dict[int, list[tuple[int, str]]]:
         """Return offsets and reasons by input partition; each dead-letter partition keeps their order."""
@@ -82,7 +82,7 @@ class Auditor:
         return dead_letters
 
     def _judge_outcomes(self, partition: int, dead_letters: list[tuple[int, str]]) -> list[Expected]:
-        """Check that every input record has its one outcome, in order; return those of the results."""
+        """Check that every input record has one outcome, in order; return the expectations of the results."""
         results = [
             json.loads(record.value or b"")
             for _, record in self._cluster.committed(self._names.results, partition)
@@ -124,7 +124,7 @@ def _judge_result(where: str, result: Mapping[str, Any], expected: Expected) -> 
 
 
 def _totals(counted: Sequence[Expected]) -> dict[bytes, bytes]:
-    """Add up what results add: the oracle's own sum."""
+    """Add up the deltas of the results: the oracle's own sum."""
     totals: dict[bytes, int] = {}
     for expected in counted:
         for key, added in expected.deltas.items():

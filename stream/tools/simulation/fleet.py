@@ -1,4 +1,4 @@
-"""The worker processes of a simulation: started, crashed, stopped for a while, doubled."""
+"""Starts, crashes, pauses, doubles and stops the worker processes of a simulation."""
 
 import random
 from collections import Counter
@@ -30,7 +30,7 @@ class Weather:
     Attributes:
         rate: share of the calls with a fault; 0 is calm.
         weights: of the fault classes.
-        pause_s_max: longest time that a process is stopped.
+        pause_s_max: longest time that a process is paused.
     """
 
     rate: float
@@ -40,10 +40,10 @@ class Weather:
 
 @dataclass(slots=True)
 class Hooks:
-    """What the simulation lets the fleet call.
+    """The callbacks of the simulation.
 
     Attributes:
-        meanwhile: called while a process is stopped.
+        meanwhile: called while a process is paused.
         disturb: called before each record is processed.
         trace: called with an instance and an event.
         score: number of each event.
@@ -58,8 +58,8 @@ class Hooks:
 class Fleet:
     """The processes. At most one runs at any time; the others are inside a call, or waiting.
 
-    A process inside a call cannot be stepped; the fault hook of that call steps others. So all that others
-    may do while it is slow, stopped or dead happens in the middle of its call.
+    The fault hook of a call steps the other processes. So everything that others may do while a process is
+    slow, paused or dead happens in the middle of its call.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what the processes share
@@ -151,7 +151,7 @@ class Fleet:
         self._living.append(process)
 
     def _within(self, process: FakeProcess, action: Callable[[], None]) -> None:
-        """Let a process act; it may die."""
+        """Run an action of a process, which may crash."""
         self._inside.append(process)
         try:
             self._survive(process, action)
@@ -203,9 +203,9 @@ class Fleet:
             self._hooks.meanwhile()
             self.step_another()
         process.resume()
-        self._trace(process.instance, "goes on")
+        self._trace(process.instance, "continues")
         if self._rng.random() < KILLED_WHILE_PAUSED:
-            raise Crashed("while it was stopped")
+            raise Crashed("while it was paused")
 
     def _record(self, instance: str, call: str, moment: Moment, what: str) -> None:
         self._hooks.score[what] += 1

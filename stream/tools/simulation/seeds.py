@@ -1,4 +1,4 @@
-"""Many seeds, on all cores."""
+"""Runs many seeds, on all cores."""
 
 import multiprocessing
 import os
@@ -13,8 +13,8 @@ from stream.tools.simulation.simulation import Scale, Simulation
 from stream.tools.simulation.workload import MakeWorkload
 
 CHUNK = 50  # seeds of one task
-AHEAD = 3  # tasks that wait, per process
-FAILURES_MAX = 10  # then the run ends: each is a defect
+AHEAD = 3  # tasks submitted per process
+FAILURES_MAX = 10  # so many failures end the run: each is a defect
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ def run_seed(
     simulation = Simulation(seed, Scale.drawn(seed), make_workload=make_workload, trace_lines=trace_lines)
     try:
         simulation.run()
-    except AssertionError as error:  # a Violation, or a fake that was used as no broker can be
+    except AssertionError as error:  # a Violation, or a call on a fake that no broker accepts
         return simulation, "\n".join([f"{type(error).__name__}: {error}", *error.__notes__])
     return simulation, ""
 

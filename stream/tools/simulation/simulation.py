@@ -1,4 +1,4 @@
-"""Seeded simulation: real workers on the fake cluster in a storm of faults, then calm, then the audit.
+"""Seeded simulation: real workers on the fake cluster, first with many faults, then without, then the audit.
 
 Everything is drawn from one seed and runs in one thread, so a seed is a complete replay.
 """
@@ -25,18 +25,18 @@ TRANSACTION_TIMEOUT_S = 1.0
 MARKER_DELAY_S_MAX = 5.0
 TRACE_LINES_MAX = 60
 CLASSIC = 0.3  # of the seeds: the stricter of the group protocols
-ROUNDS_MAX = 3000  # after which all input must be committed
+ROUNDS_MAX = 3000  # passes without faults, after which all input must be committed
 RESTARTED = 0.3  # share of the dead processes, per step
 COMPACTED, ROLLED, TRIMMED, READ, STOPPED = 0.03, 0.02, 0.03, 0.1, 0.02  # shares of the steps
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much happens.
+    """The size of a simulation.
 
     Attributes:
         records: number of input records.
-        steps: number of steps of the storm.
+        steps: number of steps with faults (the storm).
         fault_rate: share of the calls with a fault.
         weights: of the fault classes.
         marker_delayed: share of the transaction markers that are delayed; None: drawn.
@@ -59,8 +59,8 @@ class Scale:
 
     @classmethod
     def drawn(cls, seed: int) -> Self:
-        """Draw how much happens, from little to a lot: some rare faults need one, some the other."""
-        rng = random.Random(-1 - seed)  # noqa: S311 - to be replayed, not to be secret
+        """Draw a size: some rare faults need a small simulation, others a large one."""
+        rng = random.Random(-1 - seed)  # noqa: S311 - must be repeatable, not secret
         weights = {kind: weight * rng.choice((0.3, 1, 1, 3)) for kind, weight in cls().weights.items()}
         return cls(
             records=rng.randint(10, 200),
@@ -72,10 +72,10 @@ class Scale:
 
 
 class Simulation:
-    """One run.
+    """One simulation.
 
     Attributes:
-        score: number of each event: fault classes, calls, what the workers reported.
+        score: number of each event: fault classes, calls, events of the workers.
         trace: the last events.
     """
 
@@ -91,7 +91,7 @@ class Simulation:
         self.score: Counter[str] = Counter()
         self.trace: deque[str] = deque(maxlen=trace_lines)
         self._scale = scale = scale or Scale()
-        self._rng = rng = random.Random(seed)  # noqa: S311 - to be replayed, not to be secret
+        self._rng = rng = random.Random(seed)  # noqa: S311 - must be repeatable, not secret
         cluster = FakeCluster(
             session_timeout_s=SESSION_TIMEOUT_S,
             transaction_timeout_s=TRANSACTION_TIMEOUT_S,
@@ -179,7 +179,7 @@ class Simulation:
             self._submitted += 1
 
     def _around(self) -> None:
-        """Compaction, retention, a reader, a worker that is stopped."""
+        """Draw an event: compaction, retention, a reader, a worker that stops."""
         pipeline, partition = self._pipeline, self._rng.randrange(self._pipeline.partitions)
         kinds = (COMPACTED, ROLLED, TRIMMED, READ, STOPPED)
         kind = self._rng.choices((*range(len(kinds)), None), (*kinds, 1 - sum(kinds)))[0]

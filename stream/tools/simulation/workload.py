@@ -1,4 +1,4 @@
-"""What a simulation feeds in, and what must come out: the interface to one fold."""
+"""The interface of a simulation to one fold: its input records and their expected outcomes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,12 +21,12 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What may come of an input record.
+    """The permitted outcomes of an input record.
 
     Attributes:
-        result: fields of its result; None if it must not have one.
+        result: fields of its result; None if it must be rejected.
         deltas: key -> what the result adds to its total.
-        reasons: with which it may be rejected.
+        reasons: the permitted reasons of a rejection.
     """
 
     result: Mapping[str, Any] | None
@@ -35,7 +35,7 @@ class Expected:
 
 
 class Workload(Protocol):
-    """Draws input records for a fold, and knows its results independently of it.
+    """Draws input records for a fold, and computes their results independently of it.
 
     A result is JSON with a `source.offset`, and totals are decimal numbers that only grow.
     """
@@ -45,13 +45,13 @@ class Workload(Protocol):
         """The fold that the workers run."""
 
     def draw(self) -> Submission:
-        """Draw a record: most are good, some are poison, some are disturbed."""
+        """Draw a record: most are good, some are poison, some fail in `disturb`."""
 
     def disturb(self, record: InputRecord) -> None:
-        """Raise StageFailed for the records that ask for it."""
+        """Raise StageFailed for some records."""
 
     def expect(self, record: InputRecord) -> Expected:
-        """Return what may come of a record."""
+        """Return the permitted outcomes of a record."""
 
 
 MakeWorkload = Callable[[Random, Names], Workload]
