@@ -21,8 +21,9 @@ from confluent_kafka import TopicPartition
 from stream.broker.embedded import EmbeddedBroker
 from stream.config import Settings, load_settings
 from stream.exercise import stages
-from stream.kafka import clients, topics
+from stream.kafka import clients
 from stream.tools.child_environment import child_environment
+from stream.tools.kafka.topic_creation import create_topics
 from stream.tools.worker_process import WorkerProcess
 
 RESULT_S_MAX = 600.0  # the benchmark has a limit of its own
@@ -41,7 +42,7 @@ class TaskOrchestrator:
         settings = load_settings(
             bootstrap_servers=broker.bootstrap_servers, state_dir=self._folder / "state", **self._faults()
         )
-        topics.create(clients.make_admin(settings), settings, 1, None, repair=False)
+        create_topics(clients.make_admin(settings), settings, 1, None, repair=False)
         worker = WorkerProcess(child_environment(settings), self._folder / "worker.log")
         atexit.register(worker.stop)
         worker.start()

@@ -1,7 +1,7 @@
-"""The interfaces between the worker and the world, implemented by `kafka/`, `store/` and `testing/`.
+"""The interfaces of the worker to Kafka, the disk and the clock.
 
-An offset always names the next record to read, so that committed offset, position and end offset compare
-directly.
+`kafka/`, `store/` and `testing/` implement them. An offset is always that of the next record, so committed
+offsets, positions and end offsets can be compared.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from stream.core.fold import Changes
-from stream.core.records import Header, InputRecord, OutputRecord, first_offsets
+from stream.core.records import Header, InputRecord, OutputRecord, start_offsets
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Batch:
     """Records polled for one transaction.
 
     Attributes:
-        records: in order within each partition, only of partitions that are resumed.
+        records: in order within each partition; only of resumed partitions.
         group_metadata: as of the poll that brought the first record. Later metadata could belong to a
             membership that no longer owns these partitions.
     """
@@ -27,7 +27,7 @@ class Batch:
 
     def start_offsets(self) -> dict[int, int]:
         """Return the offset of the first record of each partition."""
-        return first_offsets(self.records)
+        return start_offsets(self.records)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,8 @@ class CommittedOffset:
     """A committed offset of the input.
 
     Attributes:
-        has_totals: records before it were counted. Kept in the commit's metadata, so that the loss of the
-            count topic is noticed.
+        has_totals: whether records before it were counted. The metadata of the commit holds this flag, so
+            that a worker detects the loss of the count topic.
     """
 
     offset: int
@@ -45,7 +45,7 @@ class CommittedOffset:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far a store goes.
+    """The position of a store in the changelog and in the input.
 
     Attributes:
         changelog_offset: restore starts here.
@@ -58,13 +58,13 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class ChangelogChunk:
-    """Changelog records of one partition that one read returned.
+    """The changelog records of one partition that one read returned.
 
     Attributes:
-        changes: key -> the last total among them.
-        records: their number.
-        processed_offset: the last headers among them that say how far totals go; empty if there are none.
-        position: after them.
+        changes: key -> its last total in the chunk.
+        records: number of records.
+        processed_offset: the headers of the last record that has a `ProcessedOffset`; empty if no record has.
+        position: the next offset to read.
     """
 
     partition: int
@@ -75,7 +75,7 @@ class ChangelogChunk:
 
 
 class AssignmentListener(Protocol):
-    """Receives the group's decisions, during `Source.poll_batch` only."""
+    """Receives changes of the assignment, during `Source.poll_batch` only."""
 
     def assigned(self, partitions: Sequence[int]) -> None:
         """This worker owns these partitions now. They are paused until `Source.resume_from`."""
@@ -84,7 +84,7 @@ class AssignmentListener(Protocol):
         """Another worker owns these partitions when this call returns."""
 
     def lost(self, partitions: Sequence[int]) -> None:
-        """Another worker has owned these partitions for a while."""
+        """The group removed this worker some time ago; another worker may own these partitions already."""
 
 
 class Source(Protocol):
@@ -94,7 +94,7 @@ class Source(Protocol):
         """Join the group."""
 
     def poll_batch(self, wait_s: float) -> Batch:
-        """Return a batch; an empty one after `wait_s` without a record. Only this call serves rebalances.
+        """Return a batch, empty if no record arrives for `wait_s`. Only this call serves rebalances.
 
         Raises:
             Retriable: the consumer reported a transient error.
@@ -102,10 +102,10 @@ class Source(Protocol):
         """
 
     def committed(self, partitions: Sequence[int]) -> Mapping[int, CommittedOffset | None]:
-        """Return the group's committed offsets, only stable ones: those of no open transaction.
+        """Return the group's committed offsets once they are stable: no open transaction can change them.
 
         Raises:
-            Retriable: they are not known yet: a transaction is still open, or the broker is unavailable.
+            Retriable: a transaction is still open, or the broker is unavailable.
         """
 
     def offset_range(self, partition: int) -> tuple[int, int]:
@@ -126,7 +126,7 @@ class Source(Protocol):
         """Deliver no record of this partition until `resume_from`."""
 
     def rewind(self, offsets: Mapping[int, int]) -> None:
-        """Deliver these partitions again from these offsets; discard what is buffered of them."""
+        """Deliver these partitions again from these offsets; discard their buffered records."""
 
     def close(self) -> None:
         """Leave the group."""
@@ -136,10 +136,10 @@ class Sink(Protocol):
     """The transactional producer. Calls from `begin` to `abort` may raise Abortable, InDoubt and Fatal."""
 
     def check(self, partition: int) -> None:
-        """Make sure that the result topic and the count topic have this partition.
+        """Check that the result topic and the count topic have this partition.
 
         Raises:
-            Blocked: one of them lacks it.
+            Blocked: a topic lacks it.
             Retriable: the broker is unavailable.
         """
 
@@ -165,12 +165,12 @@ class Sink(Protocol):
         """Replace the producer by a new one with the same transactional id, which fences the old one.
 
         Raises:
-            Retriable: the broker is unavailable, or a transaction of the same id is still being ended.
-            Fatal: the id may not be used.
+            Retriable: the broker is unavailable, or the id's last transaction is not complete yet.
+            Fatal: Kafka does not let this worker use the id.
         """
 
     def close(self) -> None:
-        """Close. An open transaction is aborted by the next producer with this id, or by its timeout."""
+        """Close. The next producer with this id, or the timeout, aborts an open transaction."""
 
 
 class Store(Protocol):
@@ -184,14 +184,14 @@ class Store(Protocol):
         """Write totals and checkpoint in one atomic batch.
 
         Raises:
-            Fatal: the disk did not take it; nothing was written.
+            Fatal: the write failed, and nothing was written.
         """
 
     def items(self) -> Iterable[tuple[bytes, bytes]]:
         """Iterate over all totals, in the order of their keys."""
 
     def figures(self) -> Mapping[str, int]:
-        """Return `keys` (estimated), and what else the store measures of itself."""
+        """Return the estimated number of `keys`, and other measurements of the store."""
 
     def close(self) -> None:
         """Close; closing twice is harmless."""
@@ -201,10 +201,11 @@ class Stores(Protocol):
     """The stores of one worker."""
 
     def open(self, partition: int) -> Store:
-        """Open the partition's store; one of another cluster, topic, digest or format is set aside first.
+        """Open the partition's store; a store of another cluster, topic, digest or format is set aside first.
 
         Raises:
-            Fatal: it is in use, or the disk cannot hold it.
+            Retriable: another process uses the store.
+            Fatal: the disk cannot hold it.
         """
 
     def set_aside(self, partition: int, why: str) -> None:
@@ -212,7 +213,7 @@ class Stores(Protocol):
 
 
 class ChangelogReader(Protocol):
-    """Committed records of the count topic, of several partitions at once."""
+    """Reads the committed records of the count topic, of several partitions at once."""
 
     def offset_range(self, partition: int) -> tuple[int, int]:
         """Return the first offset and the high watermark (never the last stable offset, KAFKA-10167).
@@ -222,10 +223,10 @@ class ChangelogReader(Protocol):
         """
 
     def start(self, partition: int, offset: int) -> None:
-        """Read this partition, too, from `offset`."""
+        """Read this partition too, from `offset`."""
 
     def read(self, wait_s: float) -> Sequence[ChangelogChunk]:
-        """Return new records; the positions include commit markers, which take offsets too.
+        """Return new records; the positions include transaction markers, which take offsets too.
 
         Raises:
             Retriable: the broker is unavailable.

@@ -10,7 +10,7 @@ import typer
 from stream.cli.app import admin_client, out, settings
 from stream.config import load_settings
 from stream.errors import Fatal
-from stream.kafka import topics
+from stream.tools.kafka.topic_creation import create_topics
 from stream.worker.startup import retry_while_unreachable
 
 
@@ -31,7 +31,7 @@ def broker(
         here = load_settings(bootstrap_servers=running.bootstrap_servers)
         admin = admin_client(here)
         for line in retry_while_unreachable(
-            here, lambda: topics.create(admin, here, None, None, repair=False)
+            here, lambda: create_topics(admin, here, None, None, repair=False)
         ):
             out.print(line)
         out.print(f"Kafka runs at {running.bootstrap_servers}; Ctrl-C stops it. In other terminals:\n")

@@ -27,10 +27,10 @@ from stream.cli.demo_view import View, make_view
 from stream.config import Settings, load_settings
 from stream.dictionary import load_index
 from stream.errors import Fatal
-from stream.kafka import topics
 from stream.tools.audit.verdict import Verdict
 from stream.tools.audit.verify import verify
 from stream.tools.child_environment import child_environment
+from stream.tools.kafka.topic_creation import create_topics, delete_topics
 from stream.tools.worker_process import WorkerProcess
 from stream.worker.startup import retry_while_unreachable
 
@@ -79,7 +79,7 @@ def _cluster(folder: Path, *, keep: bool) -> Iterator[Settings]:
             yield settings
         finally:
             if not keep:
-                retry_while_unreachable(settings, lambda: topics.delete(admin_client(settings), settings))
+                retry_while_unreachable(settings, lambda: delete_topics(admin_client(settings), settings))
         return
     from stream.broker.embedded import EmbeddedBroker  # noqa: PLC0415 - slow to import
 
@@ -94,7 +94,7 @@ def _cluster(folder: Path, *, keep: bool) -> Iterator[Settings]:
 
 def _create_topics(settings: Settings) -> None:
     retry_while_unreachable(
-        settings, lambda: topics.create(admin_client(settings), settings, None, None, repair=False)
+        settings, lambda: create_topics(admin_client(settings), settings, None, None, repair=False)
     )
 
 

@@ -13,8 +13,8 @@ from stream.cli.app import admin_client
 from stream.config import Settings
 from stream.errors import Fatal, StreamError
 from stream.kafka.clients import make_producer, producer_options, reader_options
-from stream.kafka.reader import StoredRecord, read_topic
 from stream.tools.blobs import Blob, BlobSplitting, find_sources, read_blobs, stdin_has_text
+from stream.tools.kafka.topic_reader import StoredRecord, read_topic
 
 RATE = 1_000.0  # blobs/s, far below what a worker takes: the latency shown contains no queueing
 SILENT_S_MAX = 90.0  # the demo gives up after this long without an output; a group's session ends within 45 s

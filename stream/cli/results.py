@@ -9,8 +9,8 @@ from stream.cli.app import err, quantity, report_following, settings
 from stream.cli.listing import Column, Format, Rows, cut_list, quiet_pipe, write_line
 from stream.core.records import AnagramResult
 from stream.errors import Misconfigured
-from stream.kafka.reader import StoredRecord
 from stream.tools.kafka.committed import committed_ranges, read_committed
+from stream.tools.kafka.topic_reader import StoredRecord
 
 _COLUMNS = (
     Column("blob id", least=12, flexible=True),

@@ -8,6 +8,7 @@ from stream.cli.app import admin_client, examples, out, settings
 from stream.cli.listing import Column, Rows
 from stream.kafka import topics as kafka_topics
 from stream.kafka.access import check_access, worker_acls
+from stream.tools.kafka.topic_creation import create_topics
 from stream.worker.startup import retry_while_unreachable
 
 app = typer.Typer(no_args_is_help=True, help="Create and check the four topics.", rich_markup_mode="rich")
@@ -36,7 +37,7 @@ def create(
     chosen = settings()
     admin = admin_client(chosen)
     changes = retry_while_unreachable(
-        chosen, lambda: kafka_topics.create(admin, chosen, partitions, replication, repair=repair)
+        chosen, lambda: create_topics(admin, chosen, partitions, replication, repair=repair)
     )
     for line in changes or ["nothing to do"]:
         out.print(line)

@@ -101,8 +101,8 @@ class OutputRecord(NamedTuple):
     timestamp_ms: int | None = None
 
 
-def first_offsets(records: Iterable[InputRecord]) -> dict[int, int]:
-    """Return the first offset of each partition, of records in order."""
+def start_offsets(records: Iterable[InputRecord]) -> dict[int, int]:
+    """Return the first offset of each partition; the records of a partition are in order."""
     first: dict[int, int] = {}
     for record in records:
         first.setdefault(record.partition, record.offset)

@@ -1,22 +1,23 @@
-"""The offsets of a topic: first, end, last stable, and committed by the group."""
+"""The partitions of a topic and their offsets: first, end, last stable, and committed by the group."""
 
 from collections.abc import Callable, Sequence
 
 from confluent_kafka import OFFSET_INVALID, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
-from stream.errors import Retriable
-from stream.kafka.clients import Options, make_consumer
+from stream.errors import Fatal, Retriable
+from stream.kafka.clients import Admin, Options, make_consumer
 from stream.kafka.failure import describe, from_call, kafka_error
 
 REQUEST_TIMEOUT_S = 5.0
+METADATA_TIMEOUT_S = 2.0
 
 
 class Offsets:
     """Requests offsets through an admin client that is replaced after a failed request.
 
-    librdkafka's client goes on with the leader epochs that it knows: after a broker's crash its requests
-    fail with FENCED_LEADER_EPOCH, or it finds no leader, for minutes.
+    librdkafka's client keeps the leader epochs that it knows: after a crash of a broker, its requests fail
+    with FENCED_LEADER_EPOCH or without a leader for minutes.
     """
 
     def __init__(self, make_admin: Callable[[], AdminClient]) -> None:
@@ -41,9 +42,9 @@ class Offsets:
 def committed_offsets(
     options: Options, topic: str, partitions: Sequence[int], wait_s: float
 ) -> dict[int, int | None]:
-    """Return the group's committed offsets by partition, only stable ones: those of no open transaction.
+    """Return the group's committed offsets once they are stable: no open transaction can change them.
 
-    An offset is None if nothing is committed.
+    The result is partition -> offset, None if nothing is committed.
 
     Raises:
         Retriable: the broker is unavailable, or a transaction stays open.
@@ -66,8 +67,8 @@ def offset_ranges(
 ) -> dict[int, tuple[int, int]]:
     """Return, by partition, the first offset and the end offset.
 
-    The end is the high watermark; if `stable`, it is the last stable offset: the end of what a
-    read_committed consumer can read now.
+    The end is the high watermark; if `stable`, it is the last stable offset, up to which a read_committed
+    consumer can read now.
 
     Raises:
         Retriable: the broker is unavailable.
@@ -110,3 +111,22 @@ def _list_offsets(
         # A lost response may arrive as a result without an offset.
         raise Retriable(f"{topic}, partition {unknown[0]}: the broker returned no offset")
     return offsets
+
+
+def partitions_of(admin: Admin, topic: str) -> list[int]:
+    """Return the partitions of a topic.
+
+    Raises:
+        Retriable: the broker is unavailable.
+        Refused: Kafka rejected the connection.
+        Fatal: the topic is missing.
+    """
+    try:
+        metadata = admin.list_topics(topic, METADATA_TIMEOUT_S).topics[topic]
+    except KafkaException as error:
+        raise (admin.denial() or from_call(kafka_error(error))) from error
+    if metadata.error is not None:
+        if metadata.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise Fatal(f"the topic {topic} does not exist; create it with: anagram-stream topics create")
+        raise from_call(metadata.error)
+    return sorted(metadata.partitions)

@@ -15,8 +15,7 @@ from stream.errors import Retriable
 from stream.kafka.clients import Admin
 from stream.kafka.failure import from_call, kafka_error
 from stream.kafka.futures import result_of
-from stream.kafka.offsets import REQUEST_TIMEOUT_S, offset_ranges
-from stream.kafka.reader import partitions_of
+from stream.kafka.offsets import REQUEST_TIMEOUT_S, offset_ranges, partitions_of
 
 ByTopic = dict[str, dict[int, int]]
 

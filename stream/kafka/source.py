@@ -16,7 +16,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from stream.core.records import InputRecord, first_offsets
+from stream.core.records import InputRecord, start_offsets
 from stream.core.resume import START_OVER
 from stream.errors import Fatal, Refused, Retriable, StreamError
 from stream.kafka.clients import Options, make_consumer
@@ -37,7 +37,7 @@ CONSUMED_MAX = 1_000  # records per call to librdkafka: they are in memory twice
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """How large a batch may grow, and how long it is polled for."""
+    """The largest size of a batch, and how long it is polled for."""
 
     records_max: int
     bytes_max: int
@@ -68,17 +68,17 @@ class KafkaSource:
             raise from_call(kafka_error(error)) from error
 
     def poll_batch(self, wait_s: float) -> Batch:
-        """Return what arrives within the commit interval, which begins with the start of the last batch.
+        """Return the records of one commit interval, which begins with the start of the last batch.
 
-        A record that arrives after a quiet time is therefore returned at once.
+        A record after a quiet time is therefore returned at once.
         """
         self._seek_all()
         records: list[InputRecord] = []
         try:
             group_metadata = self._fill(records, wait_s)
         except StreamError:
-            # The client lost the records that it was about to return, and these here are not returned.
-            self.rewind(dict(self._positions.position) | first_offsets(records))
+            # The client lost the records that it was about to return, and `records` are not returned.
+            self.rewind(dict(self._positions.position) | start_offsets(records))
             raise
         if not all(map(self._positions.position.__contains__, {record.partition for record in records})):
             records = [record for record in records if record.partition in self._positions.position]
@@ -141,7 +141,7 @@ class KafkaSource:
         self._positions.resume_from(partition, offset)
 
     def pause(self, partition: int) -> None:
-        self._positions.drop(partition)  # this is what counts; the consumer's pause only saves fetching
+        self._positions.drop(partition)  # this stops the delivery; the consumer's pause only saves fetching
         with contextlib.suppress(KafkaException):
             self._consumer.pause([TopicPartition(self._topic, partition)])
 
@@ -167,7 +167,7 @@ class KafkaSource:
             raise from_call(kafka_error(error)) from error
 
     def _take(self, messages: Sequence[Message], records: list[InputRecord]) -> int:
-        """Append the records that are due; return their bytes."""
+        """Append the records that are due; return their size in bytes."""
         size = 0
         for partition, run in groupby(messages, Message.partition):
             due = list(run)
@@ -191,7 +191,7 @@ class KafkaSource:
         return size
 
     def _raise_event(self, error: KafkaError, message: Message) -> None:
-        """Raise what an error event of the consumer means; nothing if the client recovers by itself."""
+        """Raise the error of an event of the consumer; return if the client recovers by itself."""
         code, number = error.code(), message.partition()
         partition = -1 if number is None else number
         if code in {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}:  # noqa: SLF001
@@ -200,7 +200,7 @@ class KafkaSource:
             raise Refused(
                 f"{self._topic}, partition {partition}: offset {self._positions.position[partition]} is no "
                 f"longer in the log (retention, or the topic was created again): {describe(error)}",
-                f"restart the worker: it says what is lost and how to go on; or {START_OVER}",
+                f"restart the worker: it says what is lost and how to continue; or {START_OVER}",
             )
         if code == KafkaError._MAX_POLL_EXCEEDED:  # noqa: SLF001 - `lost` follows
             return
@@ -211,7 +211,7 @@ class KafkaSource:
             )
         failure: StreamError = from_call(error)
         if isinstance(failure, Retriable):
-            return  # librdkafka goes on by itself; other calls report a broker that stays unavailable
+            return  # librdkafka recovers by itself; other calls report a broker that stays unavailable
         raise failure
 
     def _seek_all(self) -> None:
@@ -226,15 +226,15 @@ class KafkaSource:
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         # At the end of the log, and paused: nothing is fetched until restore knows where to resume. The end
-        # is given as a number: the client's own lookup, when it is answered late, moves a consumer on that
-        # was sent elsewhere meanwhile (records were skipped).
+        # is a number: a late response to the client's own lookup moves a consumer that has sought another
+        # offset meanwhile, and records are skipped.
         for assigned in partitions:
             assigned.offset = self._end(assigned.partition)
         try:
             consumer.incremental_assign(partitions)
             consumer.pause(partitions)
         except KafkaException as error:
-            raise Fatal(f"the assignment could not be taken: {describe(kafka_error(error))}") from error
+            raise Fatal(f"the assignment failed: {describe(kafka_error(error))}") from error
         numbers = [assigned.partition for assigned in partitions]
         for number in numbers:
             self._positions.drop(number)
@@ -248,7 +248,7 @@ class KafkaSource:
                 return self._offsets.range(self._topic, partition)[1]
             except Retriable as reason:
                 if time.monotonic() >= deadline:
-                    raise Fatal(f"the assignment could not be taken: {reason}") from reason
+                    raise Fatal(f"the assignment failed: {reason}") from reason
                 time.sleep(END_RETRY_S)
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:

@@ -1,27 +1,21 @@
-"""The four topics: describes, checks, creates and repairs them."""
+"""The four topics: describes and checks them."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from confluent_kafka import TopicCollection
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AclOperation,
-    AlterConfigOpType,
-    ConfigEntry,
     ConfigResource,
-    NewPartitions,
-    NewTopic,
 )
 
 from stream.config import Settings
 from stream.core.dead_letter import OVERHEAD_BYTES_MAX
-from stream.errors import Misconfigured, Refused, Retriable
+from stream.errors import Refused, Retriable
 from stream.kafka.clients import FRAMING_BYTES_MAX, Admin
-from stream.kafka.futures import existing_results, result_of, was_created
+from stream.kafka.futures import existing_results, result_of
 
 REQUEST_TIMEOUT_S = 10.0
-PARTITIONS = 4
 COUNT_SEGMENT_BYTES = 16 * 1024 * 1024
 CREATE = "anagram-stream topics create"
 REPAIR = "anagram-stream topics create --repair"
@@ -34,7 +28,7 @@ class TopicFacts:
     """The description of one existing topic.
 
     Attributes:
-        operations: that ACLs grant, as `kafka-acls.sh` names them, in lower case; None if unknown.
+        operations: granted by ACLs, as `kafka-acls.sh` names them, in lower case; None if unknown.
         replicas: of the partition that has the fewest.
         in_sync: in-sync replicas of the partition that has the fewest.
         leaderless: number of partitions without a leader.
@@ -51,7 +45,7 @@ class TopicFacts:
 
     @property
     def record_bytes_max(self) -> int:
-        """Size of the longest record that the topic accepts; the framing of its batch counts too."""
+        """Size of the largest record that the topic accepts; the limit includes the framing of its batch."""
         return int(self.configs.get("max.message.bytes", "1048588")) - _BATCH_FRAMING_BYTES
 
 
@@ -199,91 +193,3 @@ def _warnings(topics: Mapping[str, TopicFacts], settings: Settings) -> list[str]
             elif name == "cleanup.policy" and actual is not None and "compact" in actual and value != actual:
                 warnings.append(f"{topic.name} has {name}={actual}: compaction deletes records ({REPAIR})")
     return warnings
-
-
-def create(
-    admin: Admin,
-    settings: Settings,
-    partitions: int | None,
-    replication: int | None,
-    *,
-    repair: bool,
-) -> list[str]:
-    """Create missing topics, add missing partitions; return sentences that say what was done.
-
-    The number of partitions never decreases. The input keeps its number unless `partitions` is greater;
-    result and count topic follow the input. With `repair`, wrong configurations are set to the wanted ones.
-
-    Raises:
-        Retriable: the broker is unavailable.
-        Refused: Kafka denied access, or does not create a topic.
-        Misconfigured: `partitions` is less than the number that exists.
-    """
-    described = describe(admin, settings)
-    existing = described["input"].partitions if "input" in described else 0
-    if partitions is not None and partitions < existing:
-        raise Misconfigured(
-            f"{settings.input_topic} has {existing} partitions already; a topic cannot shrink to {partitions}"
-        )
-    number = partitions or existing or PARTITIONS
-    done = []
-    for role, name in names(settings).items():
-        wanted = wanted_configs(settings)[role]
-        if role not in described:
-            topic = NewTopic(name, number, replication if replication is not None else -1, config=wanted)
-            created = was_created(admin.create_topics([topic], request_timeout=REQUEST_TIMEOUT_S)[name])
-            done.append(f"{'created' if created else 'found'} {name}: {number} partitions")
-            continue
-        if role != "dead-letter" and described[role].partitions < number:
-            new = NewPartitions(name, number)
-            result_of(admin.create_partitions([new], request_timeout=REQUEST_TIMEOUT_S)[name])
-            done.append(f"grew {name} from {described[role].partitions} to {number} partitions")
-        if repair:
-            done += _repair(admin, described[role], wanted)
-    if done:
-        _wait_until_known(admin, settings, number)
-    return done
-
-
-def delete(admin: Admin, settings: Settings) -> None:
-    """Delete the four topics with their records, and so the group's offsets too.
-
-    Raises:
-        Retriable: the broker is unavailable.
-        Refused: Kafka denied access.
-    """
-    existing_results(admin.delete_topics(list(names(settings).values()), request_timeout=REQUEST_TIMEOUT_S))
-
-
-def _wait_until_known(admin: Admin, settings: Settings, partitions: int) -> None:
-    """Wait until brokers describe the new topics: the controller confirms before they know them.
-
-    Raises:
-        Retriable: they do not within `REQUEST_TIMEOUT_S`.
-    """
-    deadline = time.monotonic() + REQUEST_TIMEOUT_S
-    while True:
-        known = [
-            topic
-            for role, topic in describe(admin, settings).items()
-            if role == "dead-letter" or topic.partitions >= partitions
-        ]
-        if len(known) == len(names(settings)):
-            return
-        if time.monotonic() >= deadline:
-            raise Retriable("the topics were created, but the brokers do not know all of them yet")
-        time.sleep(0.1)
-
-
-def _repair(admin: Admin, topic: TopicFacts, wanted: Mapping[str, str]) -> list[str]:
-    wrong = {name: value for name, value in wanted.items() if topic.configs.get(name) != value}
-    if not wrong:
-        return []
-    entries = [
-        ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in wrong.items()
-    ]
-    resource = ConfigResource(ConfigResource.Type.TOPIC, topic.name, incremental_configs=entries)
-    result_of(admin.incremental_alter_configs([resource], request_timeout=REQUEST_TIMEOUT_S)[resource])
-    return [
-        f"set {name}={value} on {topic.name} (was {topic.configs.get(name)})" for name, value in wrong.items()
-    ]

@@ -1,11 +1,11 @@
-"""A processor around the processor: every record must pass stages first, which fail and are retried."""
+"""Wraps the processor: every record must first pass stages, which fail on purpose and are retried."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Protocol
 
-from stream.core.records import InputRecord, OutputRecord, first_offsets
+from stream.core.records import InputRecord, OutputRecord, start_offsets
 from stream.errors import Rejected
 from stream.exercise.faults import Faults, Stage
 from stream.ports import Batch, Clock
@@ -16,11 +16,11 @@ from stream.worker.retry import DeadlineMet, Retrier
 Tokens = Callable[[InputRecord], Iterable[str]]
 """The words of a record's text. Raises Rejected if it has none."""
 OnInjected = Callable[[str, str, int], None]
-"""Receives how many faults of a kind were injected into a stage."""
+"""Called with a stage, a kind of fault, and how many faults of this kind were injected."""
 
 
 class Stages(Protocol):
-    """What a record must pass before it is counted."""
+    """The stages that a record must pass before it is counted."""
 
     def run(self, record: InputRecord, deadline: float) -> None:
         """Run the stages of one record, with retries.
@@ -31,14 +31,14 @@ class Stages(Protocol):
         """
 
     def end_batch(self) -> None:
-        """All records of a batch were run, or its time is exhausted."""
+        """Called after the last record of a batch, or when its time is exhausted."""
 
     def forget(self, partition: int) -> None:
         """Discard the attempts of a partition that this worker no longer owns."""
 
 
 class FaultInjectingProcessor:
-    """Runs the stages of all records of a batch, before its transaction, and processes those that pass."""
+    """Runs all records of a batch through the stages, before its transaction; processes those that pass."""
 
     def __init__(self, processor: Processor, stages: Stages, clock: Clock, deadline_s: float) -> None:
         self._processor = processor
@@ -53,7 +53,7 @@ class FaultInjectingProcessor:
 
     def process(self, batch: Batch) -> Iterator[list[OutputRecord]]:
         reached, rejections = self._run_stages(batch.records)
-        self._unprocessed = first_offsets(batch.records[reached:])
+        self._unprocessed = start_offsets(batch.records[reached:])
         del batch.records[reached:]
         return self._processor.process(batch, rejections)
 
@@ -82,13 +82,13 @@ class FaultInjectingProcessor:
 
 
 class SharedWaits:
-    """A `Clock` on which the waits of the records of a batch pass at the same time.
+    """A `Clock` that lets all records of a batch wait at the same time.
 
-    A wait is noted and not slept: time runs ahead for the record that waits, and `set_ahead` sets it back for
-    the next one. `sleep_longest` sleeps the longest wait of all records, once.
+    `sleep` does not sleep but moves the time of the current record ahead; `set_ahead` resets the time for the
+    next record. `sleep_longest` sleeps once, as long as the record that waited longest.
 
     Attributes:
-        ahead_s: how far its time is ahead of the real time.
+        ahead_s: seconds that the time of the current record is ahead of the real time.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -107,18 +107,16 @@ class SharedWaits:
         self._longest_s = max(self._longest_s, self.ahead_s)
 
     def set_ahead(self, ahead_s: float) -> None:
-        """Set how far the time is ahead."""
         self.ahead_s = ahead_s
 
     def sleep_longest(self) -> None:
-        """Sleep as long as the record that waited longest."""
         longest_s, self._longest_s, self.ahead_s = self._longest_s, 0.0, 0.0
         if longest_s:
             self._clock.sleep(longest_s)
 
 
 class InjectedStages:
-    """The stages of the exercise, which fail and take time by a plan. The retrier must work on `waits`."""
+    """The stages of the exercise, with the failures and delays of a plan. `retrier` must use `waits`."""
 
     def __init__(
         self,
@@ -136,7 +134,7 @@ class InjectedStages:
         self._reported: Counter[tuple[str, str]] = Counter()
 
     def run(self, record: InputRecord, deadline: float) -> None:
-        """Run all stages of a record; its words are looked up at the same time, as they are independent."""
+        """Run all stages of a record; the lookups of its words are independent and wait at the same time."""
         self._waits.set_ahead(0.0)
         tokens = dict.fromkeys(self._tokens(record))
         self._run_stage(record, Stage.FILTER_INPUT, 0, "", deadline)
@@ -149,7 +147,7 @@ class InjectedStages:
         self._waits.set_ahead(slowest_s)
 
     def end_batch(self) -> None:
-        """Wait for the slowest record, and report what was injected."""
+        """Wait for the slowest record, and report the injected faults."""
         self._waits.sleep_longest()
         injected = self._faults.injected.copy()
         for (stage, kind), number in (injected - self._reported).items():
@@ -160,7 +158,7 @@ class InjectedStages:
         self._retrier.forget(partition)
 
     def _run_stage(self, record: InputRecord, stage: Stage, number: int, word: str, deadline: float) -> None:
-        """Run one stage; `number` tells the stages of a record apart."""
+        """Run one stage; `number` identifies it among the stages of the record."""
         key = f"{record.partition}-{record.offset}/{word}"
 
         def attempt() -> None:

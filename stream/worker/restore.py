@@ -1,11 +1,11 @@
-"""Changelog -> store, up to the end, in bounded steps while the partition is paused.
+"""Restores stores from the changelog, up to its end, in bounded steps while the partitions are paused.
 
 The order makes it exact: first the committed offset (a stable one: of no open transaction), then the
-changelog's high watermark, then committed records up to it. The high watermark and not the last stable
-offset, because the markers of one transaction reach the offsets topic and the changelog apart (KAFKA-10167).
+changelog's high watermark, then committed records up to it. It is not the last stable offset, because the
+markers of one transaction reach the offsets topic and the changelog at different times (KAFKA-10167).
 Positions are compared, never the offset of a record: markers take offsets, and compaction removes records.
 
-A partition that restores goes through phases:
+The phases of a partition:
 
     new ── committed offset read ─→ Opening ── end read, store opened ─→ Reading ── position at end ─→ runs
 """
@@ -35,7 +35,7 @@ from stream.worker.restore_phases import Opening, Reading, StallTimer
 
 BLOCKED_RETRY_S = 5.0
 STALLED_S_MAX = 120.0  # an open transaction of a dead worker ends within its timeout, 10 s by default
-UNWRITTEN_RECORDS_MAX = 500_000  # read since the store was last written: what an interruption costs
+UNWRITTEN_RECORDS_MAX = 500_000  # since the last write to the store; a restore reads them again
 HANGING_TRANSACTION_HINT = (
     "find and end it with `kafka-transactions.sh --bootstrap-server … find-hanging --broker-id …` "
     "and `kafka-transactions.sh … abort`"
@@ -60,10 +60,10 @@ class Restorer:
     """Brings every assigned partition from RESTORING to RUNNING.
 
     Attributes:
-        received_records: whether the last step read any.
+        received_records: whether the last step read any record.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - the ports that it moves data between
+    def __init__(  # noqa: PLR0913, PLR0917 - the ports that it uses
         self,
         source: Source,
         sink: Sink,
@@ -140,7 +140,7 @@ class Restorer:
                 self._opening[number] = Opening(committed, now)
 
     def _committed(self, numbers: Sequence[int]) -> Mapping[int, CommittedOffset | None]:
-        """Return stable offsets; say after a while what may keep them from being stable."""
+        """Return stable offsets; after `stalled_s_max` the error names a possible cause."""
         now = self._clock.monotonic()
         try:
             offsets = self._source.committed(numbers)
@@ -235,7 +235,7 @@ class Restorer:
         self._observer.restoring(chunk.partition, reading.position, reading.end)
 
     def _finish(self, partition: Partition, reading: Reading) -> None:
-        """Let a partition run whose store is at the changelog's end."""
+        """Run a partition whose store reached the changelog's end."""
         number = partition.number
         if not reading.is_complete:
             self._check_stalled(number, reading)
@@ -275,18 +275,20 @@ class Restorer:
     def _check_stalled(self, number: int, reading: Reading) -> None:
         """Wait for an open transaction, within a limit: one that hangs must be ended by an operator."""
         now = self._clock.monotonic()
-        if self.received_records:  # of another partition: this one may not have had its turn
+        if self.received_records:  # of another partition: this one may not have been read yet
             reading.stall.skip(now)
-        elif reading.stall.is_exceeded(now):
+            return
+        reading.stall.advance(now)
+        if reading.stall.is_exceeded:
             self._reader.offset_range(number)  # raises Retriable if the broker is unavailable instead
             raise Refused(
                 f"{self._changelog(number)} has been at offset {reading.position} of {reading.end} "
                 f"for {reading.stall.stalled_s:.0f} s: a transaction hangs open in it",
                 HANGING_TRANSACTION_HINT,
             )
-        elif reading.stall.is_worth_reporting:
+        if reading.stall.is_worth_reporting:
             raise Retriable(
-                f"{self._changelog(number)}: waiting for an open transaction at {reading.position}"
+                f"{self._changelog(number)}: waiting for an open transaction at offset {reading.position}"
             )
 
     def _changelog(self, number: int) -> str:

@@ -1,19 +1,19 @@
-"""The phases of one partition's restore, and how long it makes no progress."""
+"""The phases of one partition's restore, and the timer that detects a stall."""
 
 from dataclasses import dataclass, field
 
 from stream.core.processed_offset import ProcessedOffset
 from stream.ports import ChangelogChunk, Checkpoint, CommittedOffset, Store
 
-STALL_STEP_S_MAX = 1.0  # the time between two checks counts up to this: a suspended machine stalls no restore
+STALL_STEP_S_MAX = 1.0  # the longest time that counts between two checks
 STALL_REPORTED_AFTER_S = 2.0
 
 
 class StallTimer:
-    """Adds up the time without progress.
+    """Measures the time without progress.
 
     Attributes:
-        stalled_s: seconds since the last progress, as far as they count.
+        stalled_s: seconds without progress; a suspended machine adds at most `STALL_STEP_S_MAX`.
     """
 
     def __init__(self, now: float, stalled_s_max: float) -> None:
@@ -22,17 +22,20 @@ class StallTimer:
         self._stalled_s_max = stalled_s_max
 
     def reset(self) -> None:
-        """There was progress."""
+        """Start over, after progress."""
         self.stalled_s = 0.0
 
     def skip(self, now: float) -> None:
         """Do not count the time since the last check."""
         self._last_checked_at = now
 
-    def is_exceeded(self, now: float) -> bool:
-        """Count the time since the last check; whether the limit is reached."""
+    def advance(self, now: float) -> None:
+        """Count the time since the last check."""
         self.stalled_s += min(STALL_STEP_S_MAX, now - self._last_checked_at)
         self._last_checked_at = now
+
+    @property
+    def is_exceeded(self) -> bool:
         return self.stalled_s >= self._stalled_s_max
 
     @property
@@ -43,7 +46,7 @@ class StallTimer:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The committed offset is known (None: the group has none); the end of the changelog is read after it."""
+    """First phase: the committed offset is known (None: the group has none); the changelog end is not."""
 
     committed: CommittedOffset | None
     started_at: float
@@ -51,11 +54,11 @@ class Opening:
 
 @dataclass(slots=True)
 class Reading:
-    """The store is open and is brought from `position` to `end`.
+    """Second phase: the store is open and is restored from `position` to `end`.
 
     Attributes:
         input_offset: the totals read so far cover all input before it; None if nothing was counted.
-        digest: of the fold that computed them; None if no record was read that says so.
+        digest: of the fold that computed them; None before a record that names it.
         records: number of records read.
         unwritten: totals read and not written to the store; most of them change again soon.
         unwritten_records: number of records that they were read from.
@@ -74,11 +77,10 @@ class Reading:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the end is reached."""
         return self.position >= self.end
 
     def apply(self, chunk: ChangelogChunk, processed: ProcessedOffset | None, unwritten_max: int) -> None:
-        """Take a chunk; write when enough is read, and at the end."""
+        """Apply a chunk; write to the store when enough records are read, and at the end."""
         if processed is not None:
             self.input_offset, self.digest = processed.input_offset, processed.digest
         self.position = chunk.position

@@ -3,8 +3,8 @@ import time
 import orjson
 import pytest
 
-from stream.kafka.reader import StoredRecord
 from stream.tools.chaos.outcome_reader import SeenOutcomes, StallTimer
+from stream.tools.kafka.topic_reader import StoredRecord
 
 
 def result(offset: int, source: int, value: str = "x", partition: int = 0) -> StoredRecord:

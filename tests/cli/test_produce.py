@@ -6,7 +6,7 @@ import pytest
 from cli.running import Cli, Spawn
 from support.topics import make_topics, read
 
-from stream.kafka.reader import StoredRecord
+from stream.tools.kafka.topic_reader import StoredRecord
 
 pytestmark = pytest.mark.broker
 

@@ -12,7 +12,8 @@ from confluent_kafka import Producer
 from stream.config import Settings
 from stream.errors import Retriable
 from stream.kafka import clients, topics
-from stream.kafka.reader import StoredRecord, read_topic
+from stream.tools.kafka.topic_creation import create_topics
+from stream.tools.kafka.topic_reader import StoredRecord, read_topic
 
 T = TypeVar("T")
 QUEUED_RECORDS_MAX = 20_000
@@ -29,7 +30,7 @@ def admin_of(env: dict[str, str]) -> clients.Admin:
 
 
 def make_topics(env: dict[str, str], partitions: int) -> dict[str, str]:
-    topics.create(admin_of(env), settings_of(env), partitions, None, repair=False)
+    create_topics(admin_of(env), settings_of(env), partitions, None, repair=False)
     return env
 
 

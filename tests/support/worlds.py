@@ -1,7 +1,6 @@
-"""The fake cluster and a real one behind one surface, so that the same calls can be made on both.
+"""The fake cluster and a real one behind one interface, so that a test makes the same calls on both.
 
-Real Kafka answers when it has got round to it. What it is waited for is what the fake has said already; then
-a little longer, for what must not come.
+Real Kafka responds later than the fake: a test waits until it shows what the fake shows.
 """
 
 import time
@@ -15,7 +14,6 @@ from support.topics import admin_of, settings_of
 from stream.core.records import InputRecord
 from stream.errors import Retriable, StreamError
 from stream.kafka import clients, offsets, topics
-from stream.kafka.reader import read_topic
 from stream.kafka.sink import KafkaSink
 from stream.kafka.source import BatchLimits, KafkaSource
 from stream.ports import CommittedOffset, Sink, Source
@@ -24,19 +22,19 @@ from stream.testing.names import Names
 from stream.testing.pipeline import FakePipeline
 from stream.testing.sink import FakeSink
 from stream.testing.source import FakeSource
+from stream.tools.kafka.topic_reader import read_topic
 
 T = TypeVar("T")
-At = tuple[str, int]
 Seen = tuple[int, bytes | None, bytes | None]  # offset, key, value
-PATIENCE_S = 30.0
-TIMEOUT_S = 60.0  # of a transaction, so that none ends while somebody looks
-BRIEF_S = 1.0  # of one that is to end so
+RESPONSE_S_MAX = 30.0
+TIMEOUT_S = 60.0  # of a transaction: none may time out during a trace
+BRIEF_S = 1.0  # of a transaction that is to time out
 LISTED = ("results", "counts")
 
 
 @dataclass(frozen=True)
 class Sight:
-    """What a partition shows: first offset, last stable offset, end offset, committed records."""
+    """The visible state of a partition: first, last stable and end offset, committed records."""
 
     first: int
     stable: int
@@ -45,27 +43,27 @@ class Sight:
 
 
 class World(Protocol):
-    """What a trace needs of a cluster."""
+    """The part of a cluster that a trace needs."""
 
     names: Names
 
     def sink(self, transactional_id: str, *, brief: bool = False) -> Sink: ...
     def source(self) -> Source: ...
     def metadata(self, source: Source) -> object:
-        """The group's, as of now."""
+        """Return the group metadata as of now."""
 
     def submit(self, partition: int, value: bytes) -> int: ...
     def flush(self, sink: Sink) -> None: ...
     def outlast(self) -> None:
-        """Let a brief transaction outlive its timeout, and the coordinator end it; no other may be open."""
+        """Wait until the coordinator aborts a brief transaction; no other may be open."""
 
     def trim(self, topic: str, partition: int, first: int) -> None: ...
     def inspect(self, topic: str, partition: int) -> Sight: ...
     def committed(self) -> dict[int, CommittedOffset | None] | None:
-        """The group's stable offsets; None while a transaction keeps some from being so."""
+        """Return the group's stable offsets; None while an open transaction may change some."""
 
     def agree(self, ask: Callable[[], T], expected: T | None) -> T:
-        """Ask until the answer is the expected one, for as long as this world may take to come to it."""
+        """Return the result of `ask`, repeated for a limited time until it is `expected`."""
 
     def close(self) -> None: ...
 
@@ -92,7 +90,7 @@ class FakeWorld:
         return self._pipeline.submit(value, partition)
 
     def flush(self, sink: Sink) -> None:
-        """Everything arrives at once here."""
+        pass  # all records arrive at once
 
     def outlast(self) -> None:
         self.cluster.clock.advance(BRIEF_S + 0.1)
@@ -117,7 +115,7 @@ class FakeWorld:
         return ask()
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        pass
 
 
 class KafkaWorld:
@@ -158,13 +156,13 @@ class KafkaWorld:
         self._producer.produce(
             self.names.input, value, None, partition, on_delivery=lambda _, m: taken.append(m.offset())
         )
-        assert self._producer.flush(PATIENCE_S) == 0
+        assert self._producer.flush(RESPONSE_S_MAX) == 0
         assert taken[0] is not None
         return taken[0]
 
     def flush(self, sink: Sink) -> None:
         assert isinstance(sink, KafkaSink)
-        sink._call(lambda: sink._open().flush(PATIENCE_S))  # which is what serves callbacks
+        sink._call(lambda: sink._open().flush(RESPONSE_S_MAX))  # it serves callbacks
 
     def outlast(self) -> None:
         time.sleep(BRIEF_S)
@@ -180,7 +178,7 @@ class KafkaWorld:
     def trim(self, topic: str, partition: int, first: int) -> None:
         position = TopicPartition(topic, partition, first)
         for future in self._admin.delete_records([position]).values():
-            future.result(PATIENCE_S)
+            future.result(RESPONSE_S_MAX)
 
     def inspect(self, topic: str, partition: int) -> Sight:
         first, end = offsets.offset_ranges(self._admin, topic, [partition])[partition]
@@ -201,10 +199,10 @@ class KafkaWorld:
             return None
 
     def agree(self, ask: Callable[[], T], expected: T | None) -> T:
-        deadline = time.monotonic() + PATIENCE_S
-        while (answer := ask()) != expected and time.monotonic() < deadline:
+        deadline = time.monotonic() + RESPONSE_S_MAX
+        while (result := ask()) != expected and time.monotonic() < deadline:
             time.sleep(0.05)
-        return answer
+        return result
 
     def close(self) -> None:
         if self._stable is not None:
@@ -213,7 +211,7 @@ class KafkaWorld:
 
 @dataclass
 class Member:
-    """One member of the group, in one world; it resumes partitions at the committed offset, or at 0."""
+    """One member of the group in one world; it resumes partitions at the committed offset, else at 0."""
 
     world: World
     source: Source
@@ -237,7 +235,7 @@ class Member:
         self.revoked(partitions)
 
     def run_once(self) -> str:
-        """Poll once, and resume the partitions that can be resumed; return the error."""
+        """Poll once, and resume partitions that can be resumed; return the name of the error, or empty."""
         try:
             batch = self.source.poll_batch(0.1)
             if batch.records:
@@ -253,7 +251,7 @@ class Member:
         return ""
 
     def has(self) -> tuple[tuple[int, int, bytes | None], ...]:
-        """Return what it received and has not committed: partition, offset, value."""
+        """Return partition, offset and value of the records that it received and has not committed."""
         return tuple(sorted((r.partition, r.offset, r.value) for r in self.records))
 
     def leave(self) -> None:

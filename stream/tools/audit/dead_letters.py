@@ -6,8 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from stream.kafka.reader import StoredRecord
 from stream.tools.audit.outcomes import DeadLetter, hash_content
+from stream.tools.kafka.topic_reader import StoredRecord
 
 _BATCH_RECORDS = 10_000
 _PARTITION, _OFFSET, _REASON = "__streams.errors.partition", "__streams.errors.offset", "dead-letter.reason"

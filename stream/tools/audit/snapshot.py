@@ -17,8 +17,7 @@ from typing import TypeVar
 from stream.config import Settings
 from stream.errors import Fatal, Retriable
 from stream.kafka.clients import Admin, reader_options
-from stream.kafka.offsets import committed_offsets, offset_ranges
-from stream.kafka.reader import partitions_of
+from stream.kafka.offsets import committed_offsets, offset_ranges, partitions_of
 from stream.worker.startup import retry_for
 
 STABLE_S_MAX = 120.0  # an open transaction of a dead worker ends within its timeout

@@ -18,7 +18,6 @@ from stream.errors import Refused
 from stream.kafka import topics
 from stream.kafka.clients import Admin, make_admin, reader_options
 from stream.kafka.offsets import offset_ranges
-from stream.kafka.reader import StoredRecord, read_topic
 from stream.store.rocks import StoreIdentity
 from stream.tools.audit.dead_letters import DeadLetterIndex
 from stream.tools.audit.expected import ExpectedOutcomes
@@ -27,6 +26,7 @@ from stream.tools.audit.outcomes import Bounds, Result, StoreCopy, read_result
 from stream.tools.audit.snapshot import AuditSnapshot, take_snapshot
 from stream.tools.audit.stores import read_stores
 from stream.tools.audit.verdict import DIFFERENCES_MAX, Verdict
+from stream.tools.kafka.topic_reader import StoredRecord, read_topic
 
 PROGRESS_RECORDS = 5_000  # input records between two progress reports
 

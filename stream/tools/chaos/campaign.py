@@ -10,7 +10,6 @@ from stream.config import Settings, load_settings
 from stream.core.dictionary import AnagramIndex
 from stream.dictionary import load_index
 from stream.errors import Fatal
-from stream.kafka import topics
 from stream.kafka.clients import make_admin
 from stream.tools.audit.verify import verify
 from stream.tools.chaos.cluster import cluster
@@ -25,6 +24,7 @@ from stream.tools.chaos.outcome_reader import (
 from stream.tools.chaos.plan import Fault
 from stream.tools.chaos.producer import CampaignProducer, InputSize
 from stream.tools.chaos.score import Score
+from stream.tools.kafka.topic_creation import create_topics
 
 SESSION_TIMEOUT_MS = 6_000
 TRANSACTION_TIMEOUT_MS = 5_000
@@ -88,7 +88,7 @@ class Campaign:
         options = self._options
         with cluster(self._folder, SESSION_TIMEOUT_MS, options.java) as started:
             settings = self._settings(started.broker.bootstrap_servers)
-            topics.create(make_admin(settings), settings, options.partitions, None, repair=False)
+            create_topics(make_admin(settings), settings, options.partitions, None, repair=False)
             env = worker_environment(settings, started.proxy.address, options.processes)
             self._cluster = started
             self._fleet = Fleet(self._folder, env, options.workers)

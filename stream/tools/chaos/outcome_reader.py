@@ -13,7 +13,7 @@ from stream.config import Settings
 from stream.core.processed_offset import read_processed_offset
 from stream.errors import StreamError
 from stream.kafka.clients import make_admin, reader_options
-from stream.kafka.reader import StoredRecord, read_topic
+from stream.tools.kafka.topic_reader import StoredRecord, read_topic
 
 TopicPartition = tuple[str, int]
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from stream.config import Settings
 from stream.errors import Retriable
 from stream.kafka.clients import Admin, make_admin, reader_options
-from stream.kafka.offsets import offset_ranges
-from stream.kafka.reader import StoredRecord, partitions_of, read_topic
+from stream.kafka.offsets import offset_ranges, partitions_of
+from stream.tools.kafka.topic_reader import StoredRecord, read_topic
 from stream.worker.startup import retry_while_unreachable, unreachable
 
 

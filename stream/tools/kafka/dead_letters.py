@@ -6,8 +6,8 @@ from typing import Any
 
 from stream.config import Settings
 from stream.errors import Fatal
-from stream.kafka.reader import StoredRecord
 from stream.tools.kafka.committed import committed_ranges, read_committed
+from stream.tools.kafka.topic_reader import StoredRecord
 
 UNKNOWN = "?"  # for a header that is missing: another program wrote the record
 

@@ -10,9 +10,8 @@ from confluent_kafka.admin import ConfigResource  # type: ignore[attr-defined]
 from stream.kafka.clients import Admin, Options, make_consumer
 from stream.kafka.failure import from_call, kafka_error
 from stream.kafka.futures import result_of
-from stream.kafka.offsets import REQUEST_TIMEOUT_S, offset_ranges
+from stream.kafka.offsets import METADATA_TIMEOUT_S, REQUEST_TIMEOUT_S, offset_ranges, partitions_of
 from stream.kafka.offsets_poller import group_offsets, last_offsets
-from stream.kafka.reader import METADATA_TIMEOUT_S, partitions_of
 
 FIRST_RECORD_S_MAX = 5.0  # to find a record below the last stable offset
 _FETCH_BYTES = 64 * 1024

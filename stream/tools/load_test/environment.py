@@ -12,6 +12,7 @@ from stream.errors import Retriable
 from stream.kafka import topics
 from stream.kafka.clients import FRAMING_BYTES_MAX, Admin, make_admin, reader_options
 from stream.kafka.offsets import committed_offsets, offset_ranges, stable_ends
+from stream.tools.kafka.topic_creation import create_topics, delete_topics
 from stream.worker.startup import retry_while_unreachable
 
 COMMITTED_S = 5.0
@@ -80,10 +81,10 @@ def own_environment(
         chosen, lambda: topics.describe(admin, chosen)
     )  # if the broker stays unavailable, there is nothing to delete
     try:
-        retry_while_unreachable(chosen, lambda: topics.create(admin, chosen, partitions, None, repair=False))
+        retry_while_unreachable(chosen, lambda: create_topics(admin, chosen, partitions, None, repair=False))
         yield LoadTestEnvironment(chosen, partitions, chosen.state_dir, admin, own=True, prefix="b")
     finally:
-        retry_while_unreachable(chosen, lambda: topics.delete(admin, chosen))
+        retry_while_unreachable(chosen, lambda: delete_topics(admin, chosen))
         shutil.rmtree(chosen.state_dir, ignore_errors=True)
 
 

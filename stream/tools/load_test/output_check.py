@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from stream.kafka.clients import reader_options
-from stream.kafka.reader import StoredRecord, read_topic
+from stream.tools.kafka.topic_reader import StoredRecord, read_topic
 from stream.tools.load_test.environment import LoadTestEnvironment
 from stream.tools.load_test.expected_output import ExpectedOutput, source_partition
 

@@ -4,11 +4,11 @@ import pytest
 
 from stream.core.dictionary import build_index
 from stream.core.processed_offset import ProcessedOffset
-from stream.kafka.reader import StoredRecord
 from stream.tools.audit.expected import ExpectedOutcomes
 from stream.tools.audit.join import PartitionJoin
 from stream.tools.audit.verdict import Verdict
 from stream.tools.audit.verify import _Partition
+from stream.tools.kafka.topic_reader import StoredRecord
 
 
 def new_partition() -> _Partition:

@@ -1,0 +1,90 @@
+"""Reads the committed records of a topic, for tools."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from confluent_kafka import Message, TopicPartition
+
+from stream.core.records import Header
+from stream.errors import Retriable
+from stream.kafka.clients import Admin, Options, make_consumer
+from stream.kafka.headers import message_headers
+from stream.kafka.offsets import offset_ranges, partitions_of
+from stream.kafka.reader import FETCH_WAIT_MS, position_after, read_messages
+
+SILENCE_S_MAX = 30.0  # without a record before the end of a topic: the broker is unavailable
+BATCH_RECORDS_MAX, PREFETCH_KIB = 2_000, 8 * 1024  # held in Python and in the client
+
+
+class StoredRecord(NamedTuple):
+    """A committed record of any topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[Header]
+    timestamp_ms: int
+
+
+def read_topic(  # noqa: PLR0913 - what to read, from where, up to where
+    options: Options,
+    admin: Admin,
+    topic: str,
+    *,
+    start: dict[int, int] | None = None,
+    follow: Callable[[], bool] | None = None,
+    ends: Mapping[int, int] | None = None,
+) -> Iterator[StoredRecord]:
+    """Yield the committed records of a topic from its beginning, or from `start` (partition -> offset).
+
+    It ends at the offsets that are the end when it starts; with `follow`, when that returns False; with
+    `ends` (partition -> offset) at those, and then it reads only their partitions. Partitions are read
+    concurrently; within each one the records are in the order of the log.
+
+    Raises:
+        Retriable: the broker is unavailable.
+        Fatal: the topic is missing.
+    """
+    partitions = partitions_of(admin, topic) if ends is None else sorted(ends)
+    ranges = offset_ranges(admin, topic, partitions, stable=True)
+    if ends is None:
+        ends = {p: end for p, (_, end) in ranges.items()}
+    # As numbers: the client's own lookup of a first offset takes half a second.
+    start_offsets = {p: first for p, (first, _) in ranges.items()} | (start or {})
+    unfinished = {p for p in partitions if ends[p] > start_offsets[p]} if follow is None else set(partitions)
+    if not unfinished:
+        return
+    # Only a fetch reports the end of a partition, so it must not wait for more records.
+    waiting = {} if follow is not None else {"fetch.wait.max.ms": FETCH_WAIT_MS}
+    consumer = make_consumer({**options, "queued.max.messages.kbytes": PREFETCH_KIB, **waiting})
+    try:
+        consumer.assign([TopicPartition(topic, p, start_offsets[p]) for p in unfinished])
+        last_received_at = time.monotonic()
+        while unfinished if follow is None else follow():
+            messages = read_messages(consumer, BATCH_RECORDS_MAX, 0.2)
+            last_received_at = time.monotonic() if messages else last_received_at
+            if follow is None and time.monotonic() - last_received_at > SILENCE_S_MAX:
+                raise Retriable(f"{topic}: no record arrived for {SILENCE_S_MAX:.0f} s")
+            for message in messages:
+                partition, position = position_after(message)
+                is_within = follow is not None or (position or 0) <= ends.get(partition, 0)
+                if message.error() is None and partition in unfinished and is_within:
+                    yield _stored(message)
+                if follow is None and position is not None and position >= ends[partition]:
+                    unfinished.discard(partition)
+    finally:
+        consumer.close()
+
+
+def _stored(message: Message) -> StoredRecord:
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    assert topic is not None
+    assert partition is not None
+    assert offset is not None
+    timestamp_ms = message.timestamp()[1]
+    return StoredRecord(
+        topic, partition, offset, message.key(), message.value(), message_headers(message), timestamp_ms
+    )
