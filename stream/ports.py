@@ -12,9 +12,9 @@ from stream.core.fold import Changes
 from stream.core.records import Header, InputRecord, OutputRecord, start_offsets
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Batch:
-    """Records polled for one transaction.
+    """Records polled for one transaction. Processing empties it, so `start_offsets` is called before.
 
     Attributes:
         records: in order within each partition; only of resumed partitions.

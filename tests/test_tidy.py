@@ -136,7 +136,8 @@ RETIRED = {
     *("Aside", "Behind", "Board", "Bookmark", "Bury", "Cell", "Counted", "Counts", "Cut", "Disturbed"),
     *("DisturbedProcessor", "Front", "Grown", "Joined", "Letter", "Need", "Onlooker", "Outcomes", "Part"),
     *("Place", "Processed", "Spent", "Staged", "StagedProcessor", "Subject", "Sum", "Surroundings", "Tie"),
-    *("Watch", "Work", "ANSWER_S_MAX", "asked_again", "at", "behind", "bookmark", "bury", "commit_wait_s"),
+    *("GatherLimits", "Watch", "WatchedSink", "WatchedSource", "WatchedStores"),
+    *("Work", "ANSWER_S_MAX", "asked_again", "at", "behind", "bookmark", "bury", "commit_wait_s"),
     *("found", "grow", "heard", "looked", "mend", "patiently", "renew", "tell", "told", "turned", "undone"),
 }
 
@@ -309,7 +310,11 @@ def retired(module: Module) -> Complaints:
 def names_in(node: ast.AST) -> Iterator[str]:
     """Find the names that a node binds or uses."""
     match node:
-        case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name) | ast.alias(asname=str(name)):
+        case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name):
+            yield name
+        case ast.alias(name=name, asname=other):
+            yield other or name.rsplit(".", maxsplit=1)[-1]
+        case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)):
             yield name
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
             yield name
@@ -401,6 +406,9 @@ def test_file_says_nothing_of_one_machine_or_registry(name: str) -> None:
         (retired, "x", "f(mend=1)"),
         (retired, "x", "x._tell()"),
         (retired, "x", "from y import z as patiently"),
+        (retired, "x", "from y import Bookmark"),
+        (retired, "x", "try: ...\nexcept X as found: ..."),
+        (retired, "x", "match x:\n    case at: ..."),
     ],
 )
 def test_rule_sees_what_it_forbids(rule: Callable[[Module], Complaints], name: str, text: str) -> None:

@@ -4,7 +4,10 @@ from collections.abc import Collection
 
 
 def encode_total(total: int) -> bytes:
-    """Return a total as the count topic and the store hold it: decimal ASCII."""
+    """Return a total as the count topic and the store hold it: decimal ASCII.
+
+    This is the definition; `SignatureTotals` encodes many totals at once.
+    """
     assert total > 0
     return b"%d" % total
 

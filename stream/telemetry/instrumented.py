@@ -183,7 +183,7 @@ class InstrumentedSink:
         self._instruments.transaction_began_s = None
 
     def reset_producer(self) -> None:
-        with self._instruments.phase("reset_producer"):
+        with self._instruments.phase("renew"):
             self._sink.reset_producer()
         self._instruments.transaction_began_s = None
 

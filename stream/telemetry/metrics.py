@@ -35,7 +35,7 @@ PHASES = (
     "abort",
     "store",
     "transaction",
-    "reset_producer",
+    "renew",  # the producer is replaced; the name of earlier versions
 )
 
 Row = tuple[str, ...]

@@ -21,9 +21,17 @@ from stream.testing.sink import FakeSink
 from stream.testing.source import FakeSource
 from stream.testing.stores import FakeStores
 from stream.worker.assignment import Assignment
-from stream.worker.fault_injection import FaultInjectingProcessor, InjectedStages, SharedWaits, Stages, Tokens
+from stream.worker.fault_injection import (
+    FaultInjectingFold,
+    FaultInjectingSource,
+    InjectedStages,
+    Rejections,
+    SharedWaits,
+    Stages,
+    Tokens,
+)
 from stream.worker.loop import Worker
-from stream.worker.processing import ProcessingLimits, Processor
+from stream.worker.processing import CHUNK_RECORDS, ProcessingLimits, Processor
 from stream.worker.restore import STALLED_S_MAX, RestoreConfig, Restorer
 from stream.worker.retry import Retrier
 
@@ -47,6 +55,7 @@ class Tuning:
         rejected_in_a_row_max: 0 is no limit.
         unwritten_records_max: records that restore reads before it writes them to the store.
         processing_s_max: how long a batch is processed within its transaction.
+        chunk_records: processed at a time.
         plan: which stages fail on purpose.
         tokens: returns the words of a record, for the plan.
     """
@@ -58,6 +67,7 @@ class Tuning:
     rejected_in_a_row_max: int = 0
     unwritten_records_max: int = 100
     processing_s_max: float = 30.0
+    chunk_records: int = CHUNK_RECORDS
     plan: FaultPlan | None = None
     tokens: Tokens = split_value
 
@@ -96,12 +106,16 @@ class FakeProcess:
         self.sink = FakeSink(cluster, names, f"{names.group}-{instance}", self.faults)
         self.reader = FakeReader(cluster, names.counts, self.faults, records_max=tuning.restore_records_max)
         self.assignment = Assignment()
-        self.processor = self._processor(
-            fold, dead_letter_factory(names, clock.now), disturb, clock, tuning, rng
+        rejections: Rejections = {}
+        self._worker_source = self._fault_injecting(rejections, disturb, clock, tuning, rng)
+        fold = FaultInjectingFold(fold, rejections)
+        limits = ProcessingLimits(tuning.rejected_in_a_row_max, tuning.processing_s_max, tuning.chunk_records)
+        self.processor = Processor(
+            fold, dead_letter_factory(names, clock.now), self.assignment, clock, limits
         )
         self.restorer = self._restorer(fold, names, clock, tuning)
         self.worker = Worker(
-            self.source,
+            self._worker_source,
             self.sink,
             self.reader,
             self.processor,
@@ -132,32 +146,29 @@ class FakeProcess:
             ),
         )
 
-    def _processor(  # noqa: PLR0913, PLR0917 - the parts of a processor
+    def _fault_injecting(
         self,
-        fold: Fold,
-        to_dead_letter: DeadLetterFactory,
+        rejections: Rejections,
         disturb: Callable[[InputRecord], None],
         clock: Clock,
         tuning: Tuning,
         rng: random.Random | None,
-    ) -> FaultInjectingProcessor:
-        limits = ProcessingLimits(tuning.rejected_in_a_row_max, tuning.processing_s_max)
-        processor = Processor(fold, to_dead_letter, self.assignment, clock, limits)
+    ) -> FaultInjectingSource:
         rng = rng or random.Random(0)  # noqa: S311 - jitter, the same each time
+        attempts_max, deadline_s = tuning.retry_attempts_max, tuning.batch_deadline_s
         if tuning.plan is None:
-            retrier = Retrier(clock, self.observer, tuning.retry_attempts_max, rng)
-            stages: Stages = DisturbedStage(disturb, retrier)
-            return FaultInjectingProcessor(processor, stages, clock, tuning.batch_deadline_s)
+            stages: Stages = DisturbedStage(disturb, Retrier(clock, self.observer, attempts_max, rng))
+            return FaultInjectingSource(self.source, stages, rejections, clock, deadline_s)
         waits = SharedWaits(clock)
-        retrier = Retrier(waits, self.observer, tuning.retry_attempts_max, rng)
+        retrier = Retrier(waits, self.observer, attempts_max, rng)
         injected = InjectedStages(StageFaults(tuning.plan), tuning.tokens, retrier, waits)
         stages = StagesInOrder([injected, DisturbedStage(disturb, retrier)])
-        return FaultInjectingProcessor(processor, stages, waits, tuning.batch_deadline_s)
+        return FaultInjectingSource(self.source, stages, rejections, waits, deadline_s)
 
     def run_once(self) -> None:
         """Do what `Worker.run` does, one pass per call: get a producer, join the group, work."""
         if not self._has_joined and self.sink.is_ready:
-            self.source.subscribe(self.worker)
+            self._worker_source.subscribe(self.worker)
             self._has_joined = True
         self.worker.run_once()
 

@@ -1,16 +1,15 @@
-"""Wraps the processor: every record must first pass stages, which fail on purpose and are retried."""
+"""Wraps source and fold: every record must first pass stages, which fail on purpose and are retried."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from stream.core.records import InputRecord, OutputRecord, start_offsets
+from stream.core.fold import Chunk, Fold
+from stream.core.records import InputRecord, start_offsets
 from stream.errors import Rejected
 from stream.exercise.faults import Faults, Stage
-from stream.ports import Batch, Clock
-from stream.worker.assignment import StateUpdates
-from stream.worker.processing import Processor
+from stream.ports import AssignmentListener, Batch, Clock, Source
 from stream.worker.retry import DeadlineMet, Retrier
 
 Tokens = Callable[[InputRecord], Iterable[str]]
@@ -37,48 +36,97 @@ class Stages(Protocol):
         """Discard the attempts of a partition that this worker no longer owns."""
 
 
-class FaultInjectingProcessor:
-    """Runs all records of a batch through the stages, before its transaction; processes those that pass."""
+Rejections = dict[tuple[int, int], Rejected]
+"""(partition, offset) -> why the record is rejected: its retries are exhausted."""
 
-    def __init__(self, processor: Processor, stages: Stages, clock: Clock, deadline_s: float) -> None:
-        self._processor = processor
+
+class FaultInjectingSource:
+    """A `Source` that runs the stages of every record before it delivers the record.
+
+    A record whose attempts are exhausted is delivered and put into `rejections`; records that the deadline
+    leaves are delivered by a later poll. All waits end before the poll returns, so before a transaction.
+    """
+
+    def __init__(
+        self, source: Source, stages: Stages, rejections: Rejections, clock: Clock, deadline_s: float
+    ) -> None:
+        self._source = source
         self._stages = stages
+        self._rejections = rejections
         self._clock = clock
         self._deadline_s = deadline_s
-        self._unprocessed: dict[int, int] = {}
+        self.committed = source.committed
+        self.offset_range = source.offset_range
+        self.resume_from = source.resume_from
+        self.pause = source.pause
+        self.rewind = source.rewind
+        self.close = source.close
 
-    @property
-    def digest(self) -> str:
-        return self._processor.digest
+    def subscribe(self, listener: AssignmentListener) -> None:
+        self._source.subscribe(_ForgettingListener(listener, self._stages))
 
-    def process(self, batch: Batch) -> Iterator[list[OutputRecord]]:
-        reached, rejections = self._run_stages(batch.records)
-        self._unprocessed = start_offsets(batch.records[reached:])
-        del batch.records[reached:]
-        return self._processor.process(batch, rejections)
+    def poll_batch(self, wait_s: float) -> Batch:
+        batch = self._source.poll_batch(wait_s)
+        reached = self._run_stages(batch.records)
+        self._source.rewind(start_offsets(batch.records[reached:]))
+        return replace(batch, records=batch.records[:reached])
 
-    def state_updates(self) -> StateUpdates:
-        updates = self._processor.state_updates()
-        return replace(updates, unprocessed={**self._unprocessed, **updates.unprocessed})
-
-    def forget(self, partition: int) -> None:
-        self._stages.forget(partition)
-
-    def _run_stages(self, records: list[InputRecord]) -> tuple[int, dict[tuple[int, int], Rejected]]:
-        """Return the number of records that were run in time, and the rejected ones among them."""
+    def _run_stages(self, records: list[InputRecord]) -> int:
+        """Return the number of records whose stages were run before the deadline."""
+        self._rejections.clear()
         deadline = self._clock.monotonic() + self._deadline_s
-        rejections: dict[tuple[int, int], Rejected] = {}
         reached = len(records)
         for number, record in enumerate(records):
             try:
                 self._stages.run(record, deadline)
             except Rejected as rejected:
-                rejections[record.partition, record.offset] = rejected
+                self._rejections[record.partition, record.offset] = rejected
             except DeadlineMet:
                 reached = number
                 break
         self._stages.end_batch()
-        return reached, rejections
+        return reached
+
+
+class FaultInjectingFold:
+    """A `Fold` that rejects the records in `rejections`, and passes the others to another fold."""
+
+    def __init__(self, fold: Fold, rejections: Rejections) -> None:
+        self._fold = fold
+        self._rejections = rejections
+        self.load = fold.load
+        self.validate = fold.validate
+
+    @property
+    def digest(self) -> str:
+        return self._fold.digest
+
+    def process(self, records: Sequence[InputRecord]) -> Chunk:
+        rejected = [self._rejections.get((record.partition, record.offset)) for record in records]
+        chunk = self._fold.process([r for r, why in zip(records, rejected, strict=True) if why is None])
+        outcomes = iter(chunk.outcomes)
+        return replace(chunk, outcomes=[why or next(outcomes) for why in rejected])
+
+
+class _ForgettingListener:
+    """An `AssignmentListener` that also discards the attempts of partitions that go."""
+
+    def __init__(self, listener: AssignmentListener, stages: Stages) -> None:
+        self._listener = listener
+        self._stages = stages
+        self.assigned = listener.assigned
+
+    def revoked(self, partitions: Sequence[int]) -> None:
+        self._forget(partitions)
+        self._listener.revoked(partitions)
+
+    def lost(self, partitions: Sequence[int]) -> None:
+        self._forget(partitions)
+        self._listener.lost(partitions)
+
+    def _forget(self, partitions: Sequence[int]) -> None:
+        for partition in partitions:
+            self._stages.forget(partition)
 
 
 class SharedWaits:

@@ -11,7 +11,7 @@ from stream.errors import Abortable, Fatal, InDoubt, Retriable
 from stream.events import Committed, Observer
 from stream.ports import Batch, ChangelogReader, Clock, Sink, Source
 from stream.worker.assignment import Assignment, StateUpdates
-from stream.worker.processing import BatchProcessor
+from stream.worker.processing import Processor
 from stream.worker.restore import Restorer
 from stream.worker.transaction import transact
 from stream.worker.waiting import Backoff, Waiting
@@ -32,7 +32,7 @@ class Worker:
         source: Source,
         sink: Sink,
         reader: ChangelogReader,
-        processor: BatchProcessor,
+        processor: Processor,
         assignment: Assignment,
         restorer: Restorer,
         clock: Clock,
@@ -110,9 +110,8 @@ class Worker:
         self._observer.revoked(partitions, lost=True)
 
     def _remove(self, number: int) -> None:
-        self._restorer.forget(number)
-        self._processor.forget(number)
         self._assignment.remove(number)
+        self._restorer.forget(number)
 
     def _poll_batch(self) -> Batch:
         is_settled = self._assignment.is_settled()
@@ -122,12 +121,13 @@ class Worker:
             timeout_s = BUSY_POLL_S
         else:
             timeout_s = IDLE_POLL_S
+        polled_at = self._clock.monotonic()
         try:
             batch = self._source.poll_batch(timeout_s)
         except Retriable as error:
             self._waiting.wait(error)
             return Batch()
-        self._polled_at = self._clock.monotonic()
+        self._polled_at = polled_at
         if not self._needs_producer and self._assignment.is_settled():
             self._waiting.end()  # otherwise the worker may wait for the producer or for restore
         return batch
@@ -137,10 +137,8 @@ class Worker:
         start_offsets = batch.start_offsets()
         started_at = self._clock.monotonic()
         try:
-            chunks = self._processor.process(batch)  # a stage that fails is retried here
-            began_at = self._clock.monotonic()
-            self._check_membership(began_at)
-            updates = transact(chunks, batch.group_metadata, self._processor, self._sink, self._assignment)
+            self._check_membership(started_at)
+            updates = transact(batch, self._processor, self._sink, self._assignment)
         except Abortable as error:
             self._source.rewind(start_offsets)
             self._observer.aborted(error)
@@ -153,9 +151,7 @@ class Worker:
         else:
             self._backoff.reset()
             self._source.rewind(updates.unprocessed)
-            transaction_s = self._clock.monotonic() - began_at - updates.processing_s
-            processing_s = began_at - started_at + updates.processing_s
-            self._observer.committed(_committed(updates, processing_s, transaction_s))
+            self._observer.committed(_committed(updates, self._clock.monotonic() - started_at))
 
     def _check_membership(self, now: float) -> None:
         passed_s = now - self._polled_at
@@ -167,8 +163,8 @@ class Worker:
         self._needs_producer = False
 
 
-def _committed(updates: StateUpdates, processing_s: float, transaction_s: float) -> Committed:
-    rejected = sum(updates.rejected.values())
+def _committed(updates: StateUpdates, seconds: float) -> Committed:
+    rejected, processing_s = sum(updates.rejected.values()), updates.processing_s
     return Committed(
         records=updates.records,
         items=updates.items,
@@ -176,5 +172,5 @@ def _committed(updates: StateUpdates, processing_s: float, transaction_s: float)
         rejected=updates.rejected,
         changes=sum(len(changed.changes) for changed in updates.changed.values()),
         offsets={number: committed.offset for number, committed in updates.offsets.items()},
-        seconds={"process": processing_s, "transaction": transaction_s},
+        seconds={"process": processing_s, "transaction": seconds - processing_s},
     )

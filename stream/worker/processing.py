@@ -1,9 +1,8 @@
 """Turns a batch into results, dead letters and state updates, chunk by chunk."""
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from stream.core.dead_letter import DeadLetterFactory
 from stream.core.fold import Deltas, Fold
@@ -15,10 +14,6 @@ from stream.worker.assignment import Assignment, StateUpdates
 # Limits of a chunk: results are several times as large as texts, and stay in memory until they are sent.
 CHUNK_RECORDS, CHUNK_BYTES = 2000, 1 << 19
 
-Rejections = Mapping[tuple[int, int], Rejected]
-"""(partition, offset) of each record whose retries are exhausted -> its rejection."""
-_NONE: Rejections = {}
-
 
 @dataclass(frozen=True, slots=True)
 class ProcessingLimits:
@@ -28,32 +23,12 @@ class ProcessingLimits:
         rejected_in_a_row_max: dead letters in a row on one partition; 0 is no limit.
         processing_s_max: seconds that a batch is processed within its transaction. Later records stay
             unprocessed, so that a slow machine commits before the transaction times out.
+        chunk_records: processed at a time.
     """
 
     rejected_in_a_row_max: int
     processing_s_max: float
-
-
-class BatchProcessor(Protocol):
-    """Processes one batch at a time."""
-
-    @property
-    def digest(self) -> str:
-        """The digest of the fold."""
-
-    def process(self, batch: Batch) -> Iterator[Sequence[OutputRecord]]:
-        """Return the results and dead letters in chunks, processed lazily; empties the batch.
-
-        Raises:
-            Fatal: a store cannot be read, or holds totals that no worker writes.
-            TooManyRejections: while the chunks are iterated over.
-        """
-
-    def state_updates(self) -> StateUpdates:
-        """Return the changes of the state by this batch; called after the last chunk."""
-
-    def forget(self, partition: int) -> None:
-        """Discard the data of a partition that this worker no longer owns."""
+    chunk_records: int = CHUNK_RECORDS
 
 
 class Processor:
@@ -76,10 +51,16 @@ class Processor:
 
     @property
     def digest(self) -> str:
+        """The digest of the fold."""
         return self._fold.digest
 
-    def process(self, batch: Batch, rejections: Rejections = _NONE) -> Iterator[list[OutputRecord]]:
-        """Process a batch; the records in `rejections` become dead letters without being counted."""
+    def process(self, batch: Batch) -> Iterator[list[OutputRecord]]:
+        """Return the results and dead letters in chunks, processed lazily; empties the batch.
+
+        Raises:
+            Fatal: a store cannot be read, or holds totals that no worker writes.
+            TooManyRejections: while the chunks are iterated over.
+        """
         self._reset()
         queues = defaultdict[int, deque[InputRecord]](deque)
         for record in batch.records:
@@ -88,9 +69,10 @@ class Processor:
         for number in queues:
             self._assignment[number].load_totals(self._fold)
             self._rejected_in_a_row[number] = self._assignment[number].rejected_in_a_row
-        return self._chunks(deque(queues.values()), rejections)
+        return self._chunks(deque(queues.values()))
 
     def state_updates(self) -> StateUpdates:
+        """Return the changes of the state by this batch; called after the last chunk."""
         offsets, changed = dict[int, CommittedOffset](), {}
         for number, offset in self._next_offsets.items():
             partition = self._assignment[number]
@@ -109,9 +91,6 @@ class Processor:
             processing_s=self._processing_s,
         )
 
-    def forget(self, partition: int) -> None:
-        """Do nothing: no data outlives its batch."""
-
     def _reset(self) -> None:
         self._next_offsets: dict[int, int] = {}
         self._deltas: dict[int, list[Deltas]] = {}
@@ -120,14 +99,12 @@ class Processor:
         self._records, self._items, self._processing_s = 0, 0, 0.0
         self._rejected: Counter[str] = Counter()
 
-    def _chunks(
-        self, queues: deque[deque[InputRecord]], rejections: Rejections
-    ) -> Iterator[list[OutputRecord]]:
+    def _chunks(self, queues: deque[deque[InputRecord]]) -> Iterator[list[OutputRecord]]:
         deadline = self._clock.monotonic() + self._limits.processing_s_max
         while queues:
             queue = queues.popleft()
             started_at = self._clock.monotonic()
-            produced = self._process_chunk(list(_take_chunk(queue)), rejections)
+            produced = self._process_chunk(list(self._take_chunk(queue)))
             self._processing_s += self._clock.monotonic() - started_at
             if queue:
                 queues.append(queue)
@@ -136,13 +113,15 @@ class Processor:
                 self._unprocessed = {queue[0].partition: queue[0].offset for queue in queues}
                 return
 
-    def _process_chunk(self, records: Sequence[InputRecord], rejections: Rejections) -> list[OutputRecord]:
-        passed = [record for record in records if _key(record) not in rejections] if rejections else records
-        chunk = self._fold.process(passed)
-        outcomes: Iterable[OutputRecord | Rejected] = chunk.outcomes
-        if rejections:
-            counted = iter(chunk.outcomes)
-            outcomes = [rejections.get(_key(record)) or next(counted) for record in records]
+    def _take_chunk(self, queue: deque[InputRecord]) -> Iterator[InputRecord]:
+        number, size = 0, 0
+        while queue and number < self._limits.chunk_records and size < CHUNK_BYTES:
+            record = queue.popleft()
+            number, size = number + 1, size + len(record.value or b"")
+            yield record
+
+    def _process_chunk(self, records: Sequence[InputRecord]) -> list[OutputRecord]:
+        chunk = self._fold.process(records)
         partition = records[0].partition
         self._next_offsets[partition] = records[-1].offset + 1
         self._deltas.setdefault(partition, []).append(chunk.deltas)
@@ -150,7 +129,7 @@ class Processor:
         self._items += chunk.items
         produced = list[OutputRecord]()
         in_a_row = self._rejected_in_a_row[partition]
-        for record, outcome in zip(records, outcomes, strict=True):
+        for record, outcome in zip(records, chunk.outcomes, strict=True):
             if isinstance(outcome, OutputRecord):
                 in_a_row = 0
                 produced.append(outcome)
@@ -178,15 +157,3 @@ class Processor:
                 "fix the cause of the rejections; if the records themselves are bad, raise "
                 "STREAM_REJECTED_IN_A_ROW_MAX (0: no limit) and start the worker again",
             )
-
-
-def _take_chunk(queue: deque[InputRecord]) -> Iterator[InputRecord]:
-    number, size = 0, 0
-    while queue and number < CHUNK_RECORDS and size < CHUNK_BYTES:
-        record = queue.popleft()
-        number, size = number + 1, size + len(record.value or b"")
-        yield record
-
-
-def _key(record: InputRecord) -> tuple[int, int]:
-    return record.partition, record.offset

@@ -1,25 +1,14 @@
 """The exactly-once transaction: Kafka first, RocksDB after."""
 
-from collections.abc import Iterable, Sequence
-
 from stream.core.processed_offset import ProcessedOffset
-from stream.core.records import OutputRecord
 from stream.errors import Abortable, TooManyRejections
-from stream.ports import Sink
+from stream.ports import Batch, Sink
 from stream.worker.assignment import Assignment, StateUpdates
-from stream.worker.processing import BatchProcessor
+from stream.worker.processing import Processor
 
 
-def transact(
-    chunks: Iterable[Sequence[OutputRecord]],
-    group_metadata: object,
-    processor: BatchProcessor,
-    sink: Sink,
-    assignment: Assignment,
-) -> StateUpdates:
+def transact(batch: Batch, processor: Processor, sink: Sink, assignment: Assignment) -> StateUpdates:
     """Commit results, dead letters, totals and offsets in one transaction, then write the stores.
-
-    `chunks` is what `processor.process` returned: the records are processed while it is iterated over.
 
     Each exit has a meaning:
         returned: committed and written to the stores.
@@ -29,6 +18,7 @@ def transact(
         Fatal: stop. If the batch must not be committed (TooManyRejections), it is aborted first. If a
             store was not written after the commit (a full disk), a restart restores the tail.
     """
+    chunks = processor.process(batch)  # lazily: a chunk is processed when the loop below takes it
     sink.begin()
     try:
         for records in chunks:
@@ -37,7 +27,7 @@ def transact(
         for partition, changed in updates.changed.items():
             processed = ProcessedOffset(updates.offsets[partition].offset, processor.digest)
             sink.produce_changelog(partition, changed.changes, processed.headers())
-        sink.send_offsets(updates.offsets, group_metadata)
+        sink.send_offsets(updates.offsets, batch.group_metadata)
         restore_from = sink.commit()
     except (Abortable, TooManyRejections):
         sink.abort()  # readers wait for an open transaction

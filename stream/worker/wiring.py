@@ -28,6 +28,7 @@ from stream.kafka.reader import KafkaReader
 from stream.kafka.sink import KafkaSink
 from stream.kafka.source import BatchLimits, KafkaSource
 from stream.kafka.topics import TopicFacts, Topics
+from stream.ports import Source
 from stream.store.rocks import RocksStores, StoreIdentity
 from stream.store.slots import Slot, claim_slot
 from stream.telemetry.client_stats import STATISTICS_MS, ClientStats
@@ -41,10 +42,16 @@ from stream.telemetry.observer import WorkerObserver
 from stream.telemetry.server import TelemetryServer
 from stream.worker.assignment import Assignment
 from stream.worker.clock import SystemClock
-from stream.worker.fault_injection import FaultInjectingProcessor, InjectedStages, SharedWaits
+from stream.worker.fault_injection import (
+    FaultInjectingFold,
+    FaultInjectingSource,
+    InjectedStages,
+    Rejections,
+    SharedWaits,
+)
 from stream.worker.loop import Worker
 from stream.worker.memory import collect_seldom, keep_memory_small
-from stream.worker.processing import BatchProcessor, ProcessingLimits, Processor
+from stream.worker.processing import ProcessingLimits, Processor
 from stream.worker.restore import STALLED_S_MAX, RestoreConfig, Restorer
 from stream.worker.retry import Retrier
 from stream.worker.startup import announce, check_topics, load_words, run_once_s_max
@@ -88,7 +95,6 @@ def run_worker(settings: Settings, clock: SystemClock, shared: Shared | None = N
     instruments = Instruments(metrics, Lag(clock), clock)
     host = settings.http_host if shared is None else str(shared.socket)
     with (
-        ThreadPoolExecutor(1, "dictionary") as executor,
         TelemetryServer(
             host, settings.http_port, metrics, health, clock, run_once_s_max(settings, plan)
         ) as server,
@@ -96,8 +102,11 @@ def run_worker(settings: Settings, clock: SystemClock, shared: Shared | None = N
     ):
         if shared is None:
             announce(settings, server.port, plan)
-        loading = executor.submit(lambda: load_words(settings) if shared is None else shared.fold.unpack())
-        checked = check_topics(settings, clock, is_first=shared is None)
+        with ThreadPoolExecutor(1, "dictionary") as executor:
+            loading = executor.submit(
+                lambda: load_words(settings) if shared is None else shared.fold.unpack()
+            )
+            checked = check_topics(settings, clock, is_first=shared is None)
         if checked is None:
             return
         parts = _Parts(settings, checked, slot, clock, instruments, plan)
@@ -123,13 +132,18 @@ class _Parts:
     plan: FaultPlan | None
 
     def worker(self, fold: Fold, observer: WorkerObserver) -> Worker:
+        """Wire the worker; with a fault plan, source and fold inject its faults."""
         settings, clock, assignment = self.settings, self.clock, Assignment()
         offsets = Offsets(lambda: clients.make_admin(settings))
         stats = ClientStats(
             self.instruments.metrics, self.instruments.lag, settings.input_topic, observer.connected
         )
         stores = self._stores(fold, assignment, observer)
-        source = InstrumentedSource(self._source(offsets, stats), self.instruments, stores.sample)
+        source: Source = InstrumentedSource(self._source(offsets, stats), self.instruments, stores.sample)
+        if self.plan is not None:
+            rejections: Rejections = {}
+            source = self._fault_injecting(source, self.plan, rejections, observer)
+            fold = FaultInjectingFold(fold, rejections)
         sink = InstrumentedSink(self._sink(stats), self.instruments)
         reader = KafkaReader(clients.reader_options(settings), offsets, settings.count_topic)
         config = RestoreConfig(
@@ -139,7 +153,9 @@ class _Parts:
             max(STALLED_S_MAX, 2 * settings.transaction_timeout_ms / 1000 + 30),
         )
         restorer = Restorer(source, sink, reader, stores, fold, assignment, clock, observer, config)
-        processor = self._processor(fold, assignment, observer)
+        processing_s_max = settings.transaction_timeout_ms / 1000 * PROCESSING_SHARE
+        limits = ProcessingLimits(settings.rejected_in_a_row_max, processing_s_max)
+        processor = Processor(fold, self._dead_letter_factory(), assignment, clock, limits)
         return Worker(source, sink, reader, processor, assignment, restorer, clock, observer)
 
     def fold(self, engine: Engine) -> AnagramFold:
@@ -202,18 +218,14 @@ class _Parts:
         stores = RocksStores(folder, identity, self.clock, observer)
         return InstrumentedStores(stores, self.instruments, folder, lambda: _signature_totals(assignment))
 
-    def _processor(self, fold: Fold, assignment: Assignment, observer: WorkerObserver) -> BatchProcessor:
-        """Return the processor; with a fault plan, one that injects its faults."""
+    def _fault_injecting(
+        self, source: Source, plan: FaultPlan, rejections: Rejections, observer: WorkerObserver
+    ) -> FaultInjectingSource:
         settings = self.settings
-        processing_s_max = settings.transaction_timeout_ms / 1000 * PROCESSING_SHARE
-        limits = ProcessingLimits(settings.rejected_in_a_row_max, processing_s_max)
-        processor = Processor(fold, self._dead_letter_factory(), assignment, self.clock, limits)
-        if self.plan is None:
-            return processor
         waits, jitter = SharedWaits(self.clock), random.Random()  # noqa: S311
         retrier = Retrier(waits, observer, settings.retry_attempts_max, jitter, lambda: self.clock.stopped)
-        stages = InjectedStages(Faults(self.plan), self._tokens, retrier, waits, self._count_injected)
-        return FaultInjectingProcessor(processor, stages, waits, settings.batch_deadline_ms / 1000)
+        stages = InjectedStages(Faults(plan), self._tokens, retrier, waits, self._count_injected)
+        return FaultInjectingSource(source, stages, rejections, waits, settings.batch_deadline_ms / 1000)
 
     def _tokens(self, record: InputRecord) -> list[str]:
         return words(decode_blob(record, self.settings.input_format, self.settings.text_bytes_max).text)

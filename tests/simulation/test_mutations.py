@@ -23,12 +23,12 @@ from stream.tools.simulation.anagram_workload import AnagramWorkload
 from stream.tools.simulation.simulation import Scale, Simulation
 from stream.tools.simulation.workload import MakeWorkload
 from stream.worker.assignment import Assignment, Partition, PartitionState, StateUpdates
-from stream.worker.processing import BatchProcessor, Processor, Rejections
+from stream.worker.processing import Processor
 from stream.worker.restore import Restorer
 from stream.worker.restore_phases import Opening, Reading
 from stream.worker.transaction import transact
 
-SEEDS = range(300)
+SEEDS = range(600)
 PAUSED_OFTEN = Scale(
     fault_rate=0.03,
     weights={
@@ -112,14 +112,13 @@ def doubt_is_treated_as_an_abort(patch: pytest.MonkeyPatch) -> None:
     """A new producer, but the committed offsets and the tail of the changelog are not read again."""
 
     def certain(
-        chunks: Iterable[Sequence[OutputRecord]],
-        group_metadata: object,
-        processor: BatchProcessor,
+        batch: Batch,
+        processor: Processor,
         sink: FakeSink,
         assignment: Assignment,
     ) -> StateUpdates:
         try:
-            return transact(chunks, group_metadata, processor, sink, assignment)
+            return transact(batch, processor, sink, assignment)
         except InDoubt as doubt:
             while not sink.is_ready:
                 try:
@@ -265,20 +264,19 @@ def unprocessed_records_are_not_rewound_to(patch: pytest.MonkeyPatch) -> None:
 
 def unprocessed_records_are_committed(patch: pytest.MonkeyPatch) -> None:
     process, state_updates = Processor.process, Processor.state_updates
-    ends: dict[int, int] = {}
+    ends: dict[Processor, dict[int, int]] = {}
 
-    def note_ends(self: Processor, batch: Batch, rejections: Rejections) -> Iterator[list[OutputRecord]]:
-        ends.clear()
-        ends.update({record.partition: record.offset + 1 for record in batch.records})
-        return process(self, batch, rejections)
+    def note_ends(self: Processor, batch: Batch) -> Iterator[list[OutputRecord]]:
+        ends[self] = {record.partition: record.offset + 1 for record in batch.records}
+        return process(self, batch)
 
     def commit_all(self: Processor) -> StateUpdates:
         updates = state_updates(self)
-        offsets = {
-            partition: replace(committed, offset=ends[partition])
-            for partition, committed in updates.offsets.items()
+        rest = {
+            partition: CommittedOffset(ends[self][partition], has_totals=partition in updates.changed)
+            for partition in updates.unprocessed
         }
-        return replace(updates, offsets=offsets)
+        return replace(updates, offsets={**updates.offsets, **rest})
 
     patch.setattr(Processor, "process", note_ends)
     patch.setattr(Processor, "state_updates", commit_all)

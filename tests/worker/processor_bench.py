@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from stream.core.fold import Changes, Chunk
+from stream.core.fold import Changes, Chunk, Fold
 from stream.core.records import InputRecord, OutputRecord
 from stream.errors import Rejected
-from stream.ports import Batch, Clock
+from stream.ports import AssignmentListener, Batch, Clock, CommittedOffset
 from stream.store.memory import MemoryDisk, MemoryStore
 from stream.worker.assignment import Assignment, PartitionState
-from stream.worker.fault_injection import FaultInjectingProcessor
+from stream.worker.fault_injection import FaultInjectingFold, FaultInjectingSource, Rejections, Stages
 from stream.worker.processing import ProcessingLimits, Processor
 
 FAR_S = 1e9
@@ -66,7 +66,7 @@ def to_dead_letter(record: InputRecord, rejected: Rejected) -> OutputRecord:
 
 def make_processor(
     clock: Clock,
-    fold: CountFold | None = None,
+    fold: Fold | None = None,
     *,
     partitions: int = 1,
     rejected_in_a_row_max: int = 0,
@@ -81,12 +81,77 @@ def make_processor(
     return Processor(fold or CountFold(), to_dead_letter, assignment, clock, limits)
 
 
-def take(
-    processor: Processor | FaultInjectingProcessor, records: Sequence[InputRecord]
-) -> list[OutputRecord]:
+def take(processor: Processor, records: Sequence[InputRecord]) -> list[OutputRecord]:
     """Process a batch of these records, and take all its chunks."""
     return [record for chunk in processor.process(Batch([*records])) for record in chunk]
 
 
 def values(outputs: Sequence[OutputRecord], partition: int = 0) -> list[bytes | None]:
     return [record.value for record in outputs if record.partition == partition]
+
+
+class OneBatchSource:
+    """A source with one prepared batch."""
+
+    def __init__(self) -> None:
+        self.records: list[InputRecord] = []
+        self.rewound: dict[int, int] = {}
+        self.listener: AssignmentListener | None = None
+
+    def subscribe(self, listener: AssignmentListener) -> None:
+        self.listener = listener
+
+    def poll_batch(self, wait_s: float) -> Batch:
+        return Batch([*self.records])
+
+    def rewind(self, offsets: Mapping[int, int]) -> None:
+        self.rewound = dict(offsets)
+
+    def committed(self, partitions: Sequence[int]) -> Mapping[int, CommittedOffset | None]:
+        raise NotImplementedError
+
+    def offset_range(self, partition: int) -> tuple[int, int]:
+        raise NotImplementedError
+
+    def resume_from(self, partition: int, offset: int) -> None: ...
+
+    def pause(self, partition: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class StagedBench:
+    """A source whose records must pass stages, and a processor behind it."""
+
+    def __init__(
+        self, stages: Stages, clock: Clock, *, deadline_s: float = FAR_S, partitions: int = 1
+    ) -> None:
+        self.fold, self._one_batch = CountFold(), OneBatchSource()
+        rejections: Rejections = {}
+        self.source = FaultInjectingSource(self._one_batch, stages, rejections, clock, deadline_s)
+        fold = FaultInjectingFold(self.fold, rejections)
+        self.processor = make_processor(clock, fold, partitions=partitions)
+
+    def process(self, records: Sequence[InputRecord]) -> list[OutputRecord]:
+        """Poll a batch of these records, process it, and return its results and dead letters."""
+        self._one_batch.records = [*records]
+        return take(self.processor, self.source.poll_batch(0).records)
+
+    @property
+    def unprocessed(self) -> dict[int, int]:
+        """The offsets that the source was rewound to by the last poll."""
+        return self._one_batch.rewound
+
+    def revoke(self, partition: int) -> None:
+        """Let the group revoke a partition."""
+        self.source.subscribe(NoListener())
+        assert self._one_batch.listener is not None
+        self._one_batch.listener.revoked([partition])
+
+
+class NoListener:
+    def assigned(self, partitions: Sequence[int]) -> None: ...
+
+    def revoked(self, partitions: Sequence[int]) -> None: ...
+
+    def lost(self, partitions: Sequence[int]) -> None: ...

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from worker.processor_bench import FAR_S, make_processor, take
+from worker.processor_bench import FAR_S, StagedBench, take
 
 from stream.core.records import InputRecord
 from stream.errors import Misconfigured, Rejected, StageFailed
@@ -20,13 +20,12 @@ from stream.exercise.faults import (
     StageFault,
     load_plan,
 )
-from stream.ports import Batch
 from stream.testing.anagrams import WORDS, blob_tokens
 from stream.testing.clock import FakeClock
 from stream.testing.observer import FakeObserver
 from stream.testing.pipeline import FakePipeline
 from stream.testing.process import FakeProcess, Tuning, split_value
-from stream.worker.fault_injection import FaultInjectingProcessor, InjectedStages, SharedWaits
+from stream.worker.fault_injection import InjectedStages, SharedWaits
 from stream.worker.retry import WAIT_S_MAX, Retrier
 
 UNHURRIED = settings(deadline=None)  # slowness of a busy machine is no failure
@@ -155,13 +154,11 @@ def test_plan_is_frozen() -> None:
         ORIGINAL.seed = 3  # type: ignore[misc]
 
 
-def make_injecting(
-    clock: FakeClock, faults: Faults, deadline_s: float = FAR_S
-) -> tuple[FaultInjectingProcessor, Retrier]:
+def make_bench(clock: FakeClock, faults: Faults, deadline_s: float = FAR_S) -> tuple[StagedBench, Retrier]:
     waits = SharedWaits(clock)
     retrier = Retrier(waits, FakeObserver(), 12, random.Random(1))
     stages = InjectedStages(faults, split_value, retrier, waits)
-    return FaultInjectingProcessor(make_processor(waits), stages, waits, deadline_s), retrier
+    return StagedBench(stages, waits, deadline_s=deadline_s), retrier
 
 
 def records(*texts: str) -> list[InputRecord]:
@@ -174,27 +171,27 @@ def test_delays_of_a_batch_pass_at_the_same_time() -> None:
         stages={stage: fault.model_copy(update={"rate": 0.0}) for stage, fault in ORIGINAL.stages.items()}
     )
     started = clock.monotonic()
-    processor, _ = make_injecting(clock, Faults(slow))
-    assert len(take(processor, records(*["a b c d e f g"] * 500))) == 500
+    bench, _ = make_bench(clock, Faults(slow))
+    assert len(bench.process(records(*["a b c d e f g"] * 500))) == 500
     assert clock.monotonic() - started == pytest.approx(2.25)
 
 
 def test_waits_come_before_the_first_chunk_is_taken() -> None:
     """Otherwise a transaction would be open while a stage is retried."""
     clock = FakeClock()
-    processor, _ = make_injecting(clock, Faults(ORIGINAL, seed=1))
-    chunks = processor.process(Batch(records("a b c")))
+    bench, _ = make_bench(clock, Faults(ORIGINAL, seed=1))
+    bench.process(records("a b c"))
     waited_until = clock.monotonic()
-    list(chunks)
+    take(bench.processor, records("a b c"))
     assert clock.monotonic() == waited_until
 
 
 def test_stages_are_retried_one_by_one_and_waits_pass_at_the_same_time() -> None:
     clock, faults = FakeClock(), Faults(ORIGINAL, seed=1)
     started = clock.monotonic()
-    processor, _ = make_injecting(clock, faults)
-    take(processor, records(*["a b c"] * 300))
-    assert not processor.state_updates().rejected
+    bench, _ = make_bench(clock, faults)
+    bench.process(records(*["a b c"] * 300))
+    assert not bench.processor.state_updates().rejected
     assert clock.monotonic() - started < 12 * 2.25 + 12 * WAIT_S_MAX
     filtered = faults.injected["filter_input", "delay"] - faults.injected["filter_input", "value-error"]
     split = faults.injected["get_words", "delay"] - faults.injected["get_words", "value-error"]
@@ -204,32 +201,32 @@ def test_stages_are_retried_one_by_one_and_waits_pass_at_the_same_time() -> None
 
 def test_only_a_record_whose_attempts_are_exhausted_is_rejected() -> None:
     faults = Faults(FaultPlan(stages={Stage.FIND_ANAGRAMS: StageFault(rate=0.7)}))
-    processor, _ = make_injecting(FakeClock(), faults)
-    outputs = take(processor, records(*["a"] * 1000))
+    bench, _ = make_bench(FakeClock(), faults)
+    outputs = bench.process(records(*["a"] * 1000))
     dead_letters = [record for record in outputs if record.topic == "dead"]
     assert 0 < len(dead_letters) < 60  # 0.7 ** 12 is 1.4 %
-    assert processor.state_updates().rejected == {"retries-exhausted": len(dead_letters)}
+    assert bench.processor.state_updates().rejected == {"retries-exhausted": len(dead_letters)}
 
 
 def test_fault_that_is_not_transient_rejects_at_once() -> None:
     faults = Faults(plan(rate=1.0, error=Failure.REJECTED))
-    processor, _ = make_injecting(FakeClock(), faults)
-    assert [record.topic for record in take(processor, records("a"))] == ["dead"]
+    bench, _ = make_bench(FakeClock(), faults)
+    assert [record.topic for record in bench.process(records("a"))] == ["dead"]
     assert faults.injected == {("get_words", "rejected"): 1}
 
 
 def test_deadline_ends_a_batch_and_later_batches_process_the_rest() -> None:
     clock, texts = FakeClock(), ["a b c"] * 30
-    processor, retrier = make_injecting(clock, Faults(ORIGINAL, seed=2), deadline_s=3.0)
+    bench, retrier = make_bench(clock, Faults(ORIGINAL, seed=2), deadline_s=3.0)
     remaining, outcomes, batches = records(*texts), 0, 0
     while remaining:
         batches += 1
         started = clock.monotonic()
-        outcomes += len(take(processor, remaining))
+        outcomes += len(bench.process(remaining))
         assert clock.monotonic() - started < 3.0 + 2.25 + WAIT_S_MAX
-        updates = processor.state_updates()
+        updates = bench.processor.state_updates()
         assert not updates.rejected
-        start = updates.unprocessed.get(0, len(texts))
+        start = bench.unprocessed.get(0, len(texts))
         remaining = [record for record in remaining if record.offset >= start]
     assert (outcomes, batches > 1) == (30, True)
     assert not retrier._attempts

@@ -11,7 +11,6 @@ from stream.testing.faults import DiskFull, Faults, Moment
 from stream.testing.pipeline import FakePipeline
 from stream.testing.process import FakeProcess, Tuning
 from stream.testing.sink import FakeSink
-from stream.worker import processing
 from stream.worker.assignment import PartitionState
 from stream.worker.loop import LOST_AFTER_S
 
@@ -187,12 +186,9 @@ def test_batch_that_takes_longer_than_the_poll_interval_is_not_committed() -> No
     assert bench.stored() == {b"act": b"1"}
 
 
-def test_slow_machine_commits_what_it_processed_in_time_and_the_rest_later(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_slow_machine_commits_what_it_processed_in_time_and_the_rest_later() -> None:
     """Otherwise its transaction would time out, and the same batch would be repeated for ever."""
-    monkeypatch.setattr(processing, "CHUNK_RECORDS", 2)
-    bench = Bench(partitions=2, tuning=Tuning(processing_s_max=0.0))
+    bench = Bench(partitions=2, tuning=Tuning(processing_s_max=0.0, chunk_records=2))
     for number in range(10):
         bench.pipeline.submit("cat", partition=number % 2)
     bench.drain()
@@ -205,8 +201,7 @@ def test_slow_machine_commits_what_it_processed_in_time_and_the_rest_later(
 def test_partitions_take_turns_so_that_none_starves_when_time_is_short(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(processing, "CHUNK_RECORDS", 1)
-    bench = Bench(partitions=2, tuning=Tuning(processing_s_max=3.5))
+    bench = Bench(partitions=2, tuning=Tuning(processing_s_max=3.5, chunk_records=1))
     produce = FakeSink.produce
 
     def slow(self: FakeSink, records: list[OutputRecord]) -> None:

@@ -2,16 +2,16 @@ import random
 from collections.abc import Callable
 
 import pytest
-from worker.processor_bench import FAR_S, CountFold, make_processor, take, values
+from worker.processor_bench import FAR_S, StagedBench, values
 
 from stream.core.records import InputRecord
 from stream.errors import Reason, Rejected, StageFailed
 from stream.ports import CommittedOffset
 from stream.testing.clock import FakeClock
+from stream.testing.faults import Moment
 from stream.testing.observer import FakeObserver
 from stream.testing.pipeline import FakePipeline
 from stream.testing.process import DisturbedStage, FakeProcess, Tuning
-from stream.worker.fault_injection import FaultInjectingProcessor
 from stream.worker.retry import WAIT_S_MAX, DeadlineMet, Retrier
 
 ATTEMPTS_MAX = 5
@@ -31,38 +31,34 @@ class Stage:
         return "done"
 
 
-class Bench:
+class Bench(StagedBench):
     """A processor whose records must each pass a stage."""
 
     def __init__(self, *failures: int, deadline_s: float = FAR_S, partitions: int = 1) -> None:
-        self.clock, self.observer, self.fold = FakeClock(), FakeObserver(), CountFold()
+        self.clock, self.observer = FakeClock(), FakeObserver()
         self.stages = [Stage(failing) for failing in failures]
         self.retrier = Retrier(self.clock, self.observer, ATTEMPTS_MAX, random.Random(1))
-        self.processor = FaultInjectingProcessor(
-            make_processor(self.clock, self.fold, partitions=partitions),
-            DisturbedStage(self._run_stage, self.retrier),
-            self.clock,
-            deadline_s,
-        )
+        stage = DisturbedStage(self._run_stage, self.retrier)
+        super().__init__(stage, self.clock, deadline_s=deadline_s, partitions=partitions)
         self.records = [InputRecord("in", 0, offset, None, b"x") for offset in range(len(failures))]
 
     def _run_stage(self, record: InputRecord) -> None:
         self.stages[record.offset]()
 
-    def process(self, *, start: int = 0) -> list[bytes | None]:
-        return values(take(self.processor, self.records[start:]))
+    def run(self, *, start: int = 0) -> list[bytes | None]:
+        return values(self.process(self.records[start:]))
 
 
 def test_stage_that_fails_transiently_is_retried() -> None:
     bench = Bench(2)
-    assert bench.process() == [b"counted 0"]
+    assert bench.run() == [b"counted 0"]
     assert bench.stages[0].calls == 3
-    assert not bench.processor.state_updates().unprocessed
+    assert not bench.unprocessed
 
 
 def test_record_is_rejected_after_as_many_attempts_as_the_setting_says() -> None:
     bench = Bench(99)
-    assert bench.process() == [b"0: retries-exhausted"]
+    assert bench.run() == [b"0: retries-exhausted"]
     assert bench.stages[0].calls == ATTEMPTS_MAX
     updates = bench.processor.state_updates()
     assert updates.offsets == {0: CommittedOffset(1, has_totals=False)}
@@ -84,21 +80,21 @@ def test_rejection_names_stage_and_attempts() -> None:
 def test_every_failed_attempt_is_reported_and_followed_by_a_wait() -> None:
     bench = Bench(99)
     started = bench.clock.monotonic()
-    bench.process()
+    bench.run()
     assert bench.observer.of("retried") == [("decide", attempt) for attempt in range(1, ATTEMPTS_MAX + 1)]
     assert 0.0 < bench.clock.monotonic() - started <= WAIT_S_MAX * (ATTEMPTS_MAX - 1)
 
 
 def test_deadline_ends_the_batch_before_the_record_and_its_attempts_are_remembered() -> None:
     bench = Bench(0, 99, 0, deadline_s=0.015)
-    bench.process()
+    bench.run()
     updates = bench.processor.state_updates()
     assert updates.offsets == {0: CommittedOffset(1, has_totals=True)}
-    assert updates.unprocessed == {0: 1}
+    assert bench.unprocessed == {0: 1}
     batches = 1
-    while updates.unprocessed:
+    while bench.unprocessed:
         batches += 1
-        outputs = bench.process(start=1)
+        outputs = bench.run(start=1)
         updates = bench.processor.state_updates()
     assert batches > 1
     assert outputs == [b"1: retries-exhausted", b"counted 2"]
@@ -109,15 +105,31 @@ def test_deadline_ends_the_batch_before_the_record_and_its_attempts_are_remember
 def test_deadline_leaves_the_rest_of_every_partition_unprocessed() -> None:
     bench = Bench(0, 99, deadline_s=0.0, partitions=2)
     others = [InputRecord("in", 1, 0, None, b"x"), InputRecord("in", 1, 1, None, b"x")]
-    take(bench.processor, [*bench.records, *others])
-    assert bench.processor.state_updates().unprocessed == {0: 1, 1: 0}
+    bench.process([*bench.records, *others])
+    assert bench.unprocessed == {0: 1, 1: 0}
 
 
-def test_batch_whose_first_record_meets_the_deadline_commits_nothing() -> None:
+def test_batch_whose_first_record_meets_the_deadline_is_empty() -> None:
     bench = Bench(99, deadline_s=0.0)
-    assert bench.process() == []
-    updates = bench.processor.state_updates()
-    assert (updates.offsets, updates.records, updates.unprocessed) == ({}, 0, {0: 0})
+    bench.process(bench.records)
+    assert not bench.source.poll_batch(0).records
+    assert bench.unprocessed == {0: 0}
+
+
+def test_worker_begins_no_transaction_for_a_batch_that_meets_the_deadline_at_once() -> None:
+    pipeline = FakePipeline()
+    pipeline.submit("stubborn")
+    tuning = Tuning(retry_attempts_max=4, batch_deadline_s=0.0)
+    worker = FakeProcess(
+        pipeline.cluster, pipeline.names, pipeline.fold, tuning=tuning, disturb=failing_on(b"stubborn")
+    )
+    begun = list[str]()
+    worker.faults.plan("sink.begin", Moment.BEFORE, lambda: begun.append("begun"))
+    while worker.observer.names().count("retried") < 3:
+        worker.run_once()
+    assert not begun
+    pipeline.drain(worker)
+    assert len(pipeline.dead_letters()) == 1
 
 
 def test_no_wait_passes_the_deadline() -> None:
@@ -140,17 +152,17 @@ def test_stopping_worker_does_not_wait() -> None:
 
 def test_attempts_of_a_revoked_partition_are_forgotten() -> None:
     bench = Bench(99, deadline_s=0.0)
-    bench.process()
-    bench.processor.forget(0)
+    bench.run()
+    bench.revoke(0)
     assert not bench.retrier._attempts
 
 
 def test_attempts_of_a_record_that_passed_are_forgotten() -> None:
     bench = Bench(1, deadline_s=0.0)
-    bench.process()
-    assert bench.processor.state_updates().unprocessed
-    bench.process()
-    assert not bench.processor.state_updates().unprocessed
+    bench.run()
+    assert bench.unprocessed
+    bench.run()
+    assert not bench.unprocessed
     assert not bench.retrier._attempts
 
 
@@ -161,18 +173,17 @@ def test_rejected_record_is_not_retried() -> None:
         calls.append(record)
         raise Rejected(Reason.NULL_VALUE, "decode", "no value")
 
-    bench = Bench(0)
-    bench.processor = FaultInjectingProcessor(
-        make_processor(bench.clock), DisturbedStage(reject, bench.retrier), bench.clock, FAR_S
-    )
-    assert bench.process() == [b"0: null-value"]
+    clock = FakeClock()
+    retrier = Retrier(clock, FakeObserver(), ATTEMPTS_MAX, random.Random(1))
+    bench = StagedBench(DisturbedStage(reject, retrier), clock)
+    assert values(bench.process([InputRecord("in", 0, 0, None, b"x")])) == [b"0: null-value"]
     assert len(calls) == 1
 
 
 def test_records_that_do_not_pass_are_not_counted_and_keep_their_place_in_the_order() -> None:
     bench = Bench(0, 99, 0, 0, 99)
     exhausted = b"retries-exhausted"
-    assert bench.process() == [
+    assert bench.run() == [
         *(b"counted 0", b"1: " + exhausted, b"counted 2", b"counted 3", b"4: " + exhausted)
     ]
     assert bench.fold.processed == [0, 2, 3]

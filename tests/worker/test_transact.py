@@ -1,6 +1,6 @@
 """The exits of the transaction, on the fake cluster."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -16,6 +16,7 @@ from stream.testing.pipeline import FakePipeline
 from stream.testing.sink import FakeSink
 from stream.testing.stores import FakeStore
 from stream.worker.assignment import Assignment, PartitionState, StateUpdates
+from stream.worker.processing import Processor
 from stream.worker.transaction import transact
 
 STEPS = ("sink.produce", "sink.produce_changelog", "sink.send_offsets", "sink.commit")
@@ -36,17 +37,19 @@ class FixedTotals:
         self.is_applied = True
 
 
-class FixedProcessor:
+class FixedProcessor(Processor):
     """Two outcomes and two totals of partition 0, in two chunks."""
-
-    digest = "digest"
 
     def __init__(self, pipeline: FakePipeline) -> None:
         self.totals = FixedTotals()
         self.failing: Exception | None = None  # raised while the second chunk is taken
         self._names = pipeline.names
 
-    def process(self, _batch: Batch) -> Iterator[Sequence[OutputRecord]]:
+    @property
+    def digest(self) -> str:
+        return "digest"
+
+    def process(self, batch: Batch) -> Iterator[list[OutputRecord]]:
         yield [OutputRecord(self._names.results, 0, b"k", b"result")]
         if self.failing is not None:
             raise self.failing
@@ -54,8 +57,6 @@ class FixedProcessor:
 
     def state_updates(self) -> StateUpdates:
         return StateUpdates({0: CommittedOffset(5, has_totals=True)}, {0: self.totals}, {0: 1})
-
-    def forget(self, partition: int) -> None: ...
 
 
 @dataclass
@@ -71,8 +72,8 @@ class Bench:
     group_metadata: object
 
     def transact(self) -> StateUpdates:
-        chunks = self.processor.process(Batch())
-        return transact(chunks, self.group_metadata, self.processor, self.sink, self.assignment)
+        batch = Batch(group_metadata=self.group_metadata)
+        return transact(batch, self.processor, self.sink, self.assignment)
 
     def visible(self) -> list[bytes | None]:
         names = self.pipeline.names

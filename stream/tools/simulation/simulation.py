@@ -114,6 +114,7 @@ class Simulation:
             unwritten_records_max=rng.choice((1, 5, 20, 1000)),
             batch_deadline_s=rng.choice((0.02, 0.2, 5.0)),
             processing_s_max=rng.choice((0.0, 0.02, 5.0)),
+            chunk_records=rng.choice((1, 2, 3, 8)),
         )
         delayed = rng.choice((0.0, 0.3, 0.6))
         self._marker_delayed = delayed if scale.marker_delayed is None else scale.marker_delayed
