@@ -96,8 +96,8 @@ def carry_on(world: FakeWorld | KafkaWorld, sink: Sink) -> list[Sight]:
 
 
 def settled(world: FakeWorld | KafkaWorld) -> Sight:
-    """Look once no transaction is open."""
-    while (sight := world.inspect(world.names.results, 0)).stable < sight.end:
+    """Inspect the partition once no transaction is open; both ends are requested one after the other."""
+    while (sight := world.inspect(world.names.results, 0)).stable != sight.end:
         time.sleep(0.05)
     return sight
 
