@@ -4,6 +4,7 @@ A real Prometheus evaluates the alerts, with times divided by 60; the seconds un
 (-s). Last stable offsets are polled every 10 s, as always.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -218,13 +219,14 @@ def a_store_is_damaged(scene: Scene) -> None:
 def processes_are_killed(scene: Scene) -> None:
     worker = scene.worker(STREAM_PROCESSES="2")
     worker.wait_for("worker started", times=2)
+    command = ["pgrep", "-P", str(worker.process.pid)]  # the test may end the worker before the thread ends
 
     def kill_children() -> None:
         for _ in range(5):
-            command = ["pgrep", "-P", str(worker.process.pid)]
             children = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
             for child in children[-1:]:
-                os.kill(int(child), signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(child), signal.SIGKILL)
             time.sleep(2)
 
     threading.Thread(target=kill_children, daemon=True).start()
