@@ -139,7 +139,7 @@ def test_borders_of_blocks_and_groups_change_nothing(
 
 
 def test_more_texts_than_fit_into_a_pair_are_counted_in_groups() -> None:
-    """As with a dictionary of so many signatures that few bits remain for the text."""
+    """A large dictionary leaves few bits for the number of the text."""
     engine = engine_of(INDEX)
     assert engine._texts_max << engine._bits < 2**31
     engine._bits, engine._texts_max = 29, 3

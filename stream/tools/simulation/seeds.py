@@ -14,7 +14,7 @@ from stream.tools.simulation.workload import MakeWorkload
 
 CHUNK = 50  # seeds of one task
 AHEAD = 3  # tasks submitted per process
-FAILURES_MAX = 10  # so many failures end the run: each is a defect
+FAILURES_MAX = 10  # the run ends after this number of failures: each is a defect
 
 
 @dataclass(slots=True)
