@@ -1,0 +1,55 @@
+"""The headers of a record in the dead-letter topic that stands for input which was skipped deliberately.
+
+`anagram-stream offsets skip` writes one such record for a range of input offsets. Its value is null.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stream.core.records import Header
+
+SKIPPED = "skipped"
+"""The value of `dead-letter.reason`; no rejected record has it."""
+_REASON, _GROUP, _TO = "dead-letter.reason", "dead-letter.group", "skipped.to"
+_TOPIC, _PARTITION, _FIRST = "__streams.errors.topic", "__streams.errors.partition", "__streams.errors.offset"
+_NUMBER = re.compile(rb"0|[1-9][0-9]*")
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedRange:
+    """Input that was skipped deliberately.
+
+    Attributes:
+        first: the first skipped offset.
+        end: the offset after the last skipped one.
+    """
+
+    partition: int
+    first: int
+    end: int
+
+    def __contains__(self, offset: int) -> bool:
+        return self.first <= offset < self.end
+
+    def headers(self, topic: str, group: str) -> list[Header]:
+        """Return the headers of the record for this range of the input `topic`, skipped by `group`."""
+        texts = {
+            _TOPIC: topic,
+            _PARTITION: str(self.partition),
+            _FIRST: str(self.first),
+            _TO: str(self.end),
+            _REASON: SKIPPED,
+            _GROUP: group,
+        }
+        return [(name, text.encode()) for name, text in texts.items()]
+
+
+def read_skipped(headers: Sequence[Header]) -> SkippedRange | None:
+    """Read the headers of a record in the dead-letter topic; None if it is not one of a skipped range."""
+    values = dict(headers)
+    numbers = [values.get(name) or b"" for name in (_PARTITION, _FIRST, _TO)]
+    if values.get(_REASON) != SKIPPED.encode() or not all(map(_NUMBER.fullmatch, numbers)):
+        return None
+    partition, first, end = map(int, numbers)
+    return SkippedRange(partition, first, end) if first < end else None
