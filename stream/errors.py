@@ -12,7 +12,9 @@ StreamError
 └── Fatal          stop with exit status 1; the next worker reads uncommitted input again
     ├── Fenced     another member owns this transactional id
     ├── Refused    a precondition is not met; carries the command that fixes it
-    │   └── TooManyRejections   too many records in a row were rejected: abort the transaction first
+    │   └── MustNotCommit   the same within a transaction: abort it first
+    │       ├── TooManyRejections   too many records in a row were rejected
+    │       └── LogsChanged         a topic was created again, or a log was truncated
     └── Misconfigured   wrong settings or usage: exit status 2
 """
 
@@ -114,11 +116,16 @@ class Refused(Fatal):
         self.hint = hint
 
 
-class TooManyRejections(Refused):
-    """More records in a row were rejected than allowed, which suggests a defect, not bad data.
+class MustNotCommit(Refused):
+    """The open transaction must not be committed: abort it, then stop."""
 
-    Raised while a batch is processed, so its open transaction is aborted before the worker stops.
-    """
+
+class TooManyRejections(MustNotCommit):
+    """More records in a row were rejected than allowed, which suggests a defect, not bad data."""
+
+
+class LogsChanged(MustNotCommit):
+    """A topic was deleted and created again, or a log lost records: it no longer belongs to the totals."""
 
 
 class Misconfigured(Fatal):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from stream.core.evidence import Appended, CommittedOffset, LogEnds, TopicIds
 from stream.core.fold import Changes
 from stream.core.records import Header, InputRecord, OutputRecord, start_offsets
 
@@ -20,27 +21,16 @@ class Batch:
         records: in order within each partition; only of resumed partitions.
         group_metadata: as of the poll that brought the first record. Later metadata could belong to a
             membership that no longer owns these partitions.
+        leader_epochs: partition -> leader epoch of its last record, if known.
     """
 
     records: list[InputRecord] = field(default_factory=list)
     group_metadata: object = None
+    leader_epochs: Mapping[int, int] = field(default_factory=dict)
 
     def start_offsets(self) -> dict[int, int]:
         """Return the offset of the first record of each partition."""
         return start_offsets(self.records)
-
-
-@dataclass(frozen=True, slots=True)
-class CommittedOffset:
-    """A committed offset of the input.
-
-    Attributes:
-        has_totals: whether records before it were counted. The metadata of the commit holds this flag, so
-            that a worker detects the loss of the count topic.
-    """
-
-    offset: int
-    has_totals: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +88,7 @@ class Source(Protocol):
 
         Raises:
             Retriable: the consumer reported a transient error.
-            Fatal: a record is missing, or the group does not accept this member.
+            Fatal: a record is missing, the log was truncated, or the group does not accept this member.
         """
 
     def committed(self, partitions: Sequence[int]) -> Mapping[int, CommittedOffset | None]:
@@ -115,8 +105,8 @@ class Source(Protocol):
             Retriable: the broker is unavailable.
         """
 
-    def resume_from(self, partition: int, offset: int) -> None:
-        """Deliver an assigned partition from `offset`.
+    def resume_from(self, partition: int, offset: int, leader_epoch: int) -> None:
+        """Deliver an assigned partition from `offset`; `leader_epoch` is of the record before, -1 if unknown.
 
         Raises:
             Retriable: the assignment has not settled yet.
@@ -135,11 +125,26 @@ class Source(Protocol):
 class Sink(Protocol):
     """The transactional producer. Calls from `begin` to `abort` may raise Abortable, InDoubt and Fatal."""
 
+    @property
+    def topic_ids(self) -> TopicIds:
+        """The ids of the four topics that this worker started with."""
+
     def check(self, partition: int) -> None:
-        """Check that the result topic and the count topic have this partition.
+        """Check that the topics are those of the start, and that result and count topic have this partition.
 
         Raises:
             Blocked: a topic lacks it.
+            Refused: a topic was deleted, or created again.
+            Retriable: the broker is unavailable.
+        """
+
+    def check_topics(self) -> None:
+        """Check that the topics are those of the start; raises as `check` does."""
+
+    def log_ends(self, ends: LogEnds) -> Mapping[str, int]:
+        """Return the present end offsets of these log partitions, by role.
+
+        Raises:
             Retriable: the broker is unavailable.
         """
 
@@ -147,16 +152,24 @@ class Sink(Protocol):
         """Begin a transaction."""
 
     def produce(self, records: Iterable[OutputRecord]) -> None:
-        """Add results and dead letters."""
+        """Add results and dead letters of one partition."""
 
     def produce_changelog(self, partition: int, changes: Changes, headers: Sequence[Header]) -> None:
         """Add changed totals; the last record carries `headers`."""
 
+    def flush(self) -> Mapping[int, Mapping[str, Appended]]:
+        """Wait until all records are in their logs; return what was appended, by input partition and role.
+
+        Raises:
+            LogsChanged: the input topic was deleted or created again since the start of the worker. This is
+                checked after the batch was polled, so no record of a new topic of that name is committed.
+        """
+
     def send_offsets(self, offsets: Mapping[int, CommittedOffset], group_metadata: object) -> None:
         """Add the group's new committed offsets."""
 
-    def commit(self) -> Mapping[int, int]:
-        """Commit; return, for each partition with changes, the changelog offset to restore from."""
+    def commit(self) -> None:
+        """Commit."""
 
     def abort(self) -> None:
         """Abort the open transaction."""

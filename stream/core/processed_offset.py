@@ -8,6 +8,9 @@ from stream.core.records import Header
 
 INPUT_NEXT_OFFSET = "input-next-offset"
 DIGEST = "dictionary"
+INPUT_TOPIC = "input-topic"
+PROCESSED_KEY = b"\x00processed"
+"""Key of the record that a transaction without a changed total writes, so that each commit has one."""
 _OFFSET = re.compile(rb"0|[1-9][0-9]*")
 
 
@@ -18,18 +21,24 @@ class ProcessedOffset:
     Attributes:
         input_offset: they cover all input before this offset.
         digest: the digest of the fold that computed them.
+        input_topic: id of the topic that the offset belongs to; None if an earlier version wrote the record.
     """
 
     input_offset: int
     digest: str
+    input_topic: str | None = None
 
     def headers(self) -> list[Header]:
-        """Return the two headers."""
-        return [(INPUT_NEXT_OFFSET, b"%d" % self.input_offset), (DIGEST, self.digest.encode())]
+        """Return the headers of the transaction's last changelog record of the partition."""
+        headers: list[Header] = [
+            (INPUT_NEXT_OFFSET, b"%d" % self.input_offset),
+            (DIGEST, self.digest.encode()),
+        ]
+        return headers if self.input_topic is None else [*headers, (INPUT_TOPIC, self.input_topic.encode())]
 
 
 def has_processed_offset(headers: Sequence[Header]) -> bool:
-    """Whether both headers are among these."""
+    """Whether the two headers that every version writes are among these."""
     return {INPUT_NEXT_OFFSET, DIGEST} <= {name for name, _ in headers}
 
 
@@ -47,4 +56,5 @@ def read_processed_offset(headers: Sequence[Header]) -> ProcessedOffset | None:
         return None
     if not _OFFSET.fullmatch(offset):
         raise ValueError(f"not an offset: {offset[:20]!r}")
-    return ProcessedOffset(int(offset), digest.decode())
+    topic = values.get(INPUT_TOPIC)
+    return ProcessedOffset(int(offset), digest.decode(), None if topic is None else topic.decode())

@@ -1,74 +1,276 @@
-"""Where a partition resumes, and when it must not: totals and committed offsets must belong together."""
+"""Where a partition resumes, and when it must not: totals, committed offset and logs must belong together.
 
+Every transaction writes the same input offset twice: as the group's committed offset, with `Evidence` in its
+metadata, and as `ProcessedOffset` in the headers of its last changelog record. The worker, `doctor`,
+`topics check` and `offsets` use this one rule.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from stream.core.evidence import COUNTED, CommittedOffset, Evidence, TopicIds
+from stream.core.processed_offset import ProcessedOffset
 from stream.errors import Refused
 
+RESUME = "anagram-stream offsets resume"
+SKIP = "anagram-stream offsets skip"
 START_OVER = (
     "start over under new names: set STREAM_GROUP_ID, STREAM_RESULT_TOPIC and STREAM_COUNT_TOPIC to names "
     "not used before, run `anagram-stream topics create`, then `anagram-stream worker`"
 )
 
 
-def resume_offset(  # noqa: PLR0913 - six facts, one rule
-    where: str,
-    *,
-    committed: int | None,
-    committed_has_totals: bool,
-    processed: int | None,
-    first: int,
-    end: int,
-    reset_command: str,
-) -> int:
-    """Return the input offset to resume from.
+@dataclass(frozen=True, slots=True)
+class PartitionFacts:
+    """What is known of one input partition.
 
-    `where` names the partition in messages. `committed` is the group's committed offset, with
-    `committed_has_totals` from its metadata; the totals cover all input before `processed`. Both are None if
-    nothing was committed or counted. The input log holds the offsets from `first` to before `end`.
+    Attributes:
+        names: role -> name of the topic.
+        topics: role -> id of the topic as it is now.
+        digest: of the fold that is to continue.
+        committed: the group's committed offset; None if it has none.
+        processed: the last headers in the changelog; None if it holds none.
+        first: the input log holds the offsets from `first` to before `end`.
+        output_ends: role -> present end of the log partition that the evidence names.
+    """
+
+    names: Mapping[str, str]
+    partition: int
+    topics: TopicIds
+    digest: str
+    committed: CommittedOffset | None
+    processed: ProcessedOffset | None
+    first: int
+    end: int
+    output_ends: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def where(self) -> str:
+        return f"{self.names['input']}, partition {self.partition}"
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """The evidence of the committed offset; None if somebody else committed it."""
+        return self.committed.evidence if self.committed else None
+
+    @property
+    def is_of_earlier_version(self) -> bool:
+        """Whether a version that wrote no evidence committed the offset."""
+        return self.committed is not None and self.committed.metadata == COUNTED
+
+    @property
+    def skip(self) -> str:
+        """The command that accepts a loss on this partition, without the offset to go on from."""
+        return f"{SKIP} --partition {self.partition}"
+
+
+def resume_offset(facts: PartitionFacts) -> int:
+    """Return the input offset to resume from.
 
     Raises:
         Refused: resuming would count input twice, leave input out, or continue without the earlier totals.
     """
-    if committed is None and processed is None:
-        return first
-    refusal = None
-    if committed is None:
-        refusal = (
-            f"the totals cover the input before offset {processed}, but the group has no committed offset "
-            "(reset, expired, or another group); reading from the start would count twice"
-        )
-    elif processed is None and committed_has_totals:
-        refusal = (
-            f"the group committed offset {committed} with totals, but the count topic has none "
-            "(emptied, created again, or another topic); to go on would leave the earlier input out"
-        )
-    elif processed is not None and committed < processed:
-        refusal = (
-            f"the committed offset {committed} is below {processed}, up to which the totals go "
-            "(reset, or another group); to go on would count twice"
-        )
-    elif committed > end:
-        beyond = f"the committed offset {committed} is beyond the end of the log, {end}"
-        refusal = f"{beyond} (the topic was created again, or its log was truncated)"
-    if refusal is not None or committed is None:
-        raise Refused(f"{where}: {refusal}", START_OVER)
-    if committed < first:
-        raise Refused(
-            f"{where}: the committed offset {committed} is no longer in the log, which begins at {first} "
-            f"(retention); {first - committed} offsets were never counted and are lost",
-            f"accept the loss and go on with `{reset_command}`, or {START_OVER}",
-        )
-    return committed
+    for check in _CHECKS:
+        refusal = check(facts)
+        if refusal is not None:
+            raise refusal
+    return facts.first if facts.committed is None else facts.committed.offset
 
 
-def check_digest(where: str, recorded: str | None, own: str) -> None:
-    """Check that the totals have the digest of this worker's dictionary.
+def _refuse(facts: PartitionFacts, message: str, hint: str) -> Refused:
+    return Refused(f"{facts.where}: {message}", hint)
 
-    `recorded` is None if nothing was counted.
 
-    Raises:
-        Refused: they have another digest; continuing would mix the totals of two dictionaries.
-    """
-    if recorded is not None and recorded != own:
-        raise Refused(
-            f"{where}: the totals were counted with another dictionary (digest {recorded}, not {own})",
-            f"set STREAM_DICTIONARY to the one that was used, or {START_OVER}",
+def _other_dictionary(facts: PartitionFacts) -> Refused | None:
+    digests = (
+        facts.processed.digest if facts.processed else None,
+        facts.evidence.digest if facts.evidence else None,
+    )
+    other = next((digest for digest in digests if digest not in {None, facts.digest}), None)
+    if other is None:
+        return None
+    return _refuse(
+        facts,
+        f"the totals were counted with another dictionary (digest {other}, not {facts.digest})",
+        f"set STREAM_DICTIONARY to the one that was used, or {START_OVER}",
+    )
+
+
+def _input_recreated(facts: PartitionFacts) -> Refused | None:
+    known = facts.evidence.topics.get("input") if facts.evidence else None
+    known = known or (facts.processed.input_topic if facts.processed else None)
+    if known in {None, facts.topics["input"]}:
+        return None
+    return _refuse(
+        facts,
+        f"the topic {facts.names['input']} was deleted and created again (id {known} before, "
+        f"{facts.topics['input']} now): its offsets start over, and results and totals are of records that "
+        "no longer exist; to go on would mix both",
+        START_OVER,
+    )
+
+
+def _count_topic_recreated(facts: PartitionFacts) -> Refused | None:
+    known = facts.evidence.topics.get("count") if facts.evidence else None
+    if known in {None, facts.topics["count"]} or facts.committed is None:
+        return None
+    return _refuse(
+        facts,
+        f"the topic {facts.names['count']} was deleted and created again (id {known} before, "
+        f"{facts.topics['count']} now): the totals of the input before offset {facts.committed.offset} are "
+        "lost",
+        START_OVER,
+    )
+
+
+def _outcomes_recreated(facts: PartitionFacts) -> Refused | None:
+    if facts.evidence is None:
+        return None
+    for role in ("result", "dead-letter"):
+        known = facts.evidence.topics.get(role)
+        if known not in {None, facts.topics[role]}:
+            return _refuse(
+                facts,
+                f"the topic {facts.names[role]} was deleted and created again (id {known} before, "
+                f"{facts.topics[role]} now): its records for the input before offset "
+                f"{facts.evidence.offset} are lost; the totals are not affected",
+                f"accept that loss and go on with `{RESUME} --accept-loss`, or {START_OVER}",
+            )
+    return None
+
+
+def _no_committed_offset(facts: PartitionFacts) -> Refused | None:
+    if facts.committed is not None or facts.processed is None:
+        return None
+    return _refuse(
+        facts,
+        "the group has no committed offset (it expired, was deleted, or the group is another one), but the "
+        f"totals cover the input before offset {facts.processed.input_offset}; reading from the start would "
+        "count that input twice",
+        f"go on exactly where the totals end with `{RESUME}`",
+    )
+
+
+def _foreign_commit(facts: PartitionFacts) -> Refused | None:
+    """Somebody else committed: a plain consumer with this group id, or a tool that moves offsets."""
+    if facts.committed is None or facts.evidence is not None or facts.is_of_earlier_version:
+        return None
+    offset = facts.committed.offset
+    message = f"the committed offset {offset} was not written by this application"
+    if facts.processed is None:
+        message += (
+            f"; no totals exist, so to go on would leave out the input from {facts.first} to before {offset}"
         )
+        go_on = f"accept it with `{facts.skip} --to {offset}`"
+    else:
+        covered = facts.processed.input_offset
+        message += f"; the totals cover the input before offset {covered}, so to go on would " + (
+            f"leave out the input from {covered} to before {offset}"
+            if offset > covered
+            else f"count the input from {offset} to before {covered} twice"
+            if offset < covered
+            else "trust an offset that nobody vouches for"
+        )
+        go_on = f"accept the loss with `{facts.skip} --to {offset}`"
+    hint = f"go on exactly with `{RESUME}`"
+    if facts.processed is None or offset > facts.processed.input_offset:
+        hint += f", or {go_on}"
+    return _refuse(facts, message, hint)
+
+
+def _totals_missing(facts: PartitionFacts) -> Refused | None:
+    if facts.committed is None or facts.processed is not None:
+        return None
+    return _refuse(
+        facts,
+        f"the group committed offset {facts.committed.offset}, but {facts.names['count']} holds no record of "
+        "it (emptied, truncated, or another topic): the totals of the earlier input are lost",
+        START_OVER,
+    )
+
+
+def _moved_back(facts: PartitionFacts) -> Refused | None:
+    if facts.committed is None or facts.processed is None:
+        return None
+    offset, covered = facts.committed.offset, facts.processed.input_offset
+    if offset >= covered:
+        return None
+    return _refuse(
+        facts,
+        f"the committed offset {offset} is below {covered}, up to which the totals go (somebody moved it "
+        f"back); to go on would count the input from {offset} to before {covered} twice",
+        f"go on exactly where the totals end with `{RESUME}`",
+    )
+
+
+def _changelog_truncated(facts: PartitionFacts) -> Refused | None:
+    if facts.evidence is None or facts.processed is None:
+        return None
+    known, end = facts.evidence.ends.get("count"), facts.output_ends.get("count")
+    is_short = known is not None and end is not None and end < known.offset
+    if facts.evidence.offset <= facts.processed.input_offset and not is_short:
+        return None
+    return _refuse(
+        facts,
+        f"{facts.names['count']} was truncated (an unclean leader election, or a log that was cut): it "
+        f"covers the input before offset {facts.processed.input_offset}, but the group committed offset "
+        f"{facts.evidence.offset} with totals; the totals of the input in between are lost",
+        f"bring the log back from a replica, or {START_OVER}",
+    )
+
+
+def _outcomes_truncated(facts: PartitionFacts) -> Refused | None:
+    if facts.evidence is None:
+        return None
+    for role in ("result", "dead-letter"):
+        known, end = facts.evidence.ends.get(role), facts.output_ends.get(role)
+        if known is not None and end is not None and end < known.offset:
+            return _refuse(
+                facts,
+                f"{facts.names[role]}, partition {known.partition}, ends at offset {end}, but records up to "
+                f"offset {known.offset} were committed: it was truncated, and up to {known.offset - end} "
+                "records are lost; the totals are not affected",
+                f"accept that loss and go on with `{RESUME} --accept-loss`, or bring the log back from a "
+                "replica",
+            )
+    return None
+
+
+def _beyond_the_log(facts: PartitionFacts) -> Refused | None:
+    if facts.committed is None or facts.committed.offset <= facts.end:
+        return None
+    return _refuse(
+        facts,
+        f"the committed offset {facts.committed.offset} is beyond the end of the log, {facts.end}: the log "
+        f"was truncated, and {facts.committed.offset - facts.end} records that were counted no longer exist; "
+        "new records would get the offsets of lost ones",
+        START_OVER,
+    )
+
+
+def _deleted_by_retention(facts: PartitionFacts) -> Refused | None:
+    if facts.committed is None or facts.committed.offset >= facts.first:
+        return None
+    return _refuse(
+        facts,
+        f"the committed offset {facts.committed.offset} is no longer in the log, which begins at "
+        f"{facts.first} (retention); {facts.first - facts.committed.offset} offsets were never counted and "
+        "are lost",
+        f"accept the loss and go on with `{facts.skip} --to {facts.first}`, or {START_OVER}",
+    )
+
+
+_CHECKS: tuple[Callable[[PartitionFacts], Refused | None], ...] = (
+    _other_dictionary,
+    _input_recreated,
+    _count_topic_recreated,
+    _no_committed_offset,
+    _foreign_commit,
+    _totals_missing,
+    _moved_back,
+    _changelog_truncated,
+    _beyond_the_log,
+    _outcomes_recreated,
+    _outcomes_truncated,
+    _deleted_by_retention,
+)

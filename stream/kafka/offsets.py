@@ -38,6 +38,20 @@ class Offsets:
             self._admin = None
             raise
 
+    def ends(self, logs: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """Return the high watermark of log partitions of several topics, in one request per broker.
+
+        Raises:
+            Retriable: the broker is unavailable.
+        """
+        if self._admin is None:
+            self._admin = self._make_admin()
+        try:
+            return _list_offsets(self._admin, logs, OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED)
+        except Retriable:
+            self._admin = None
+            raise
+
 
 def committed_offsets(
     options: Options, topic: str, partitions: Sequence[int], wait_s: float
@@ -74,9 +88,10 @@ def offset_ranges(
         Retriable: the broker is unavailable.
     """
     level = IsolationLevel.READ_COMMITTED if stable else IsolationLevel.READ_UNCOMMITTED
-    first = _list_offsets(admin, topic, partitions, OffsetSpec.earliest(), level)
-    end = _list_offsets(admin, topic, partitions, OffsetSpec.latest(), level)
-    return {partition: (first[partition], end[partition]) for partition in partitions}
+    logs = [(topic, partition) for partition in partitions]
+    first = _list_offsets(admin, logs, OffsetSpec.earliest(), level)
+    end = _list_offsets(admin, logs, OffsetSpec.latest(), level)
+    return {log[1]: (first[log], end[log]) for log in logs}
 
 
 def stable_ends(admin: AdminClient, topic: str, partitions: Sequence[int]) -> dict[int, int]:
@@ -85,31 +100,32 @@ def stable_ends(admin: AdminClient, topic: str, partitions: Sequence[int]) -> di
     Raises:
         Retriable: the broker is unavailable.
     """
-    return _list_offsets(admin, topic, partitions, OffsetSpec.latest(), IsolationLevel.READ_COMMITTED)
+    logs = [(topic, partition) for partition in partitions]
+    ends = _list_offsets(admin, logs, OffsetSpec.latest(), IsolationLevel.READ_COMMITTED)
+    return {partition: offset for (_, partition), offset in ends.items()}
 
 
 def _list_offsets(
-    admin: AdminClient, topic: str, partitions: Sequence[int], spec: OffsetSpec, level: IsolationLevel
-) -> dict[int, int]:
-    if not partitions:
+    admin: AdminClient, logs: Sequence[tuple[str, int]], spec: OffsetSpec, level: IsolationLevel
+) -> dict[tuple[str, int], int]:
+    if not logs:
         return {}
     try:
         futures = admin.list_offsets(
-            {TopicPartition(topic, partition): spec for partition in partitions},
+            {TopicPartition(topic, partition): spec for topic, partition in logs},
             isolation_level=level,
             request_timeout=REQUEST_TIMEOUT_S,
         )
-        offsets = {
-            topic_partition.partition: future.result().offset for topic_partition, future in futures.items()
-        }
+        offsets = {(each.topic, each.partition): future.result().offset for each, future in futures.items()}
     except KafkaException as error:
         cause = kafka_error(error)
         if cause.code() in {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.UNKNOWN_TOPIC_ID}:
             raise Retriable(describe(cause)) from error  # not every broker knows a new partition yet
         raise from_call(cause) from error
-    if unknown := [partition for partition, offset in offsets.items() if offset < 0]:
+    if unknown := [log for log, offset in offsets.items() if offset < 0]:
         # A lost response may arrive as a result without an offset.
-        raise Retriable(f"{topic}, partition {unknown[0]}: the broker returned no offset")
+        topic, partition = unknown[0]
+        raise Retriable(f"{topic}, partition {partition}: the broker returned no offset")
     return offsets
 
 

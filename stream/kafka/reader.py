@@ -7,7 +7,7 @@ from typing import cast
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from stream.core.fold import Changes
-from stream.core.processed_offset import has_processed_offset
+from stream.core.processed_offset import PROCESSED_KEY, has_processed_offset
 from stream.core.records import Header
 from stream.errors import Fatal, Retriable
 from stream.kafka.clients import Options, make_consumer
@@ -76,6 +76,7 @@ class KafkaReader:
 
 def _chunk(partition: int, messages: Sequence[Message], position: int) -> ChangelogChunk:
     last = dict(zip(map(Message.key, messages), map(Message.value, messages), strict=True))
+    last.pop(PROCESSED_KEY, None)
     if None in last or None in last.values():  # no worker wrote this record
         last = {key or b"": total or b"" for key, total in last.items()}
     processed_offset = _processed_offset_headers(messages)

@@ -6,15 +6,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice, repeat
 from operator import length_hint
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
+from stream.core.evidence import Appended, CommittedOffset, LogEnds
 from stream.core.fold import Changes
 from stream.core.records import Header, OutputRecord
 from stream.errors import Abortable, Blocked, Fatal, InDoubt, Retriable
 from stream.kafka.clients import Options, make_producer
+from stream.kafka.deliveries import Deliveries
 from stream.kafka.failure import CALL_FAILED, describe, from_call, from_transaction, kafka_error
-from stream.kafka.source import COUNTED
-from stream.ports import CommittedOffset
+from stream.kafka.offsets import Offsets
+from stream.kafka.topic_watch import TopicWatch
 
 METADATA_S_MAX = 5.0
 REPORTS_EVERY = 5_000  # changelog records between two calls that take delivery reports
@@ -24,8 +26,19 @@ RESET_S_MAX = 5.0  # per attempt; the loop polls the group in between
 class KafkaSink:
     """A transactional producer. After InDoubt it is unusable until `reset_producer`."""
 
-    def __init__(self, options: Options, topics: Mapping[str, str], timeout_s: float) -> None:
+    def __init__(
+        self,
+        options: Options,
+        topics: Mapping[str, str],
+        timeout_s: float,
+        watch: TopicWatch,
+        offsets: Offsets,
+    ) -> None:
+        self.topic_ids = watch.ids
         self._options = options
+        self._watch = watch
+        self._offsets = offsets
+        self._topics = topics
         self._input_topic = topics["input"]
         self._result_topic = topics["result"]
         self._count_topic = topics["count"]
@@ -35,10 +48,10 @@ class KafkaSink:
         self._ready = False
         self._partitions: dict[str, int] = {}
         self._began_at = 0.0
-        self._changed: set[int] = set()  # partitions with changes
-        self._delivered: dict[int, int] = {}  # partition -> offset of the transaction's last changelog record
+        self._deliveries = Deliveries()
 
     def check(self, partition: int) -> None:
+        self.check_topics()
         for topic in (self._result_topic, self._count_topic):
             if partition < self._partitions.get(topic, 0):
                 continue
@@ -48,6 +61,15 @@ class KafkaSink:
                     f"{topic} has {self._partitions[topic]} partitions, so input partition {partition} waits",
                     "anagram-stream topics create",
                 )
+
+    def check_topics(self) -> None:
+        self._watch.request()
+        self._watch.confirm()
+
+    def log_ends(self, ends: LogEnds) -> Mapping[str, int]:
+        logs = {role: (self._topics[role], end.partition) for role, end in ends.items()}
+        offsets = self._offsets.ends(list(logs.values()))
+        return {role: offsets[log] for role, log in logs.items()}
 
     def reset_producer(self) -> None:
         if self._producer is None or self._ready:
@@ -70,28 +92,23 @@ class KafkaSink:
 
     def begin(self) -> None:
         self._began_at = time.monotonic()
-        self._delivered = {}
-        self._changed = set()
+        self._deliveries = Deliveries()
+        self._watch.request(["input"])  # after the batch was polled; `flush` confirms
         self._call(self._open().begin_transaction)
 
     def produce(self, records: Iterable[OutputRecord]) -> None:
-        produce = self._open().produce
+        results = list[OutputRecord]()
         for record in records:
-            topic, partition, key, value, headers, timestamp_ms = record
-            if topic != self._result_topic or timestamp_ms is not None:
-                self._produce(record)
-                continue
-            try:
-                produce(topic, value, key, partition, headers=list(headers))
-            except (BufferError, KafkaException):
-                self._produce(record)
+            if record.topic == self._result_topic and record.timestamp_ms is None:
+                results.append(record)
+            else:
+                self._produce_dead_letter(record)
+        if results:
+            self._produce_results(results)
         self._take_reports()
 
     def produce_changelog(self, partition: int, changes: Changes, headers: Sequence[Header]) -> None:
-        """Add changed totals; the last record carries `headers`, and its delivery report is awaited.
-
-        One report is enough: an idempotent producer keeps the order within a partition.
-        """
+        """Add changed totals; the last record carries `headers`, and its delivery report is awaited."""
         *keys, last_key = changes
         *totals, last_total = changes.values()
         topic, remaining = self._count_topic, iter(keys)
@@ -102,28 +119,35 @@ class KafkaSink:
         except (BufferError, KafkaException):
             for key in keys[len(keys) - length_hint(remaining) - 1 :]:  # from the first refused record
                 self._send(topic, partition, key, changes[key])
-        self._changed.add(partition)
-        self._send(topic, partition, last_key, last_total, headers, on_delivery=self._on_delivery)
+        self._send(topic, partition, last_key, last_total, headers, is_reported=True)
+        self._deliveries.add(partition, "count", (topic, partition), len(changes))
+
+    def flush(self) -> Mapping[int, Mapping[str, Appended]]:
+        """Wait for all delivery reports, and for the id of the input topic.
+
+        `commit_transaction` waits for the records anyway; waiting before the offsets are sent lets these say
+        where the records are. It is not slower: offsets that are sent while records are in flight may wait
+        for the retry of a busy coordinator.
+        """
+        self._call(lambda: self._open().flush(max(0.1, self._remaining_s())))
+        try:
+            self._watch.confirm()
+        except Retriable as reason:
+            raise Abortable(str(reason)) from reason
+        return self._deliveries.appended()
 
     def send_offsets(self, offsets: Mapping[int, CommittedOffset], group_metadata: object) -> None:
         entries = [
             TopicPartition(
-                self._input_topic,
-                partition,
-                committed.offset,
-                metadata=COUNTED if committed.has_totals else "",
+                self._input_topic, partition, committed.offset, committed.metadata, committed.leader_epoch
             )
             for partition, committed in offsets.items()
         ]
         timeout_s = max(0.1, self._remaining_s())
         self._call(lambda: self._open().send_offsets_to_transaction(entries, group_metadata, timeout_s))
 
-    def commit(self) -> Mapping[int, int]:
-        """Commit. librdkafka flushes first, so all delivery reports have arrived when its call returns."""
+    def commit(self) -> None:
         self._call(lambda: self._open().commit_transaction(max(0.1, self._remaining_s())))
-        if self._changed - self._delivered.keys():
-            raise InDoubt("committed, but the broker did not report the offsets of the totals")
-        return {partition: offset + 1 for partition, offset in self._delivered.items()}
 
     def abort(self) -> None:
         """Abort; a failure leaves the outcome in doubt."""
@@ -140,11 +164,24 @@ class KafkaSink:
         """Take delivery reports: librdkafka keeps each record until its report is taken."""
         self._call(lambda: self._open().poll(0))
 
-    def _produce(self, record: OutputRecord) -> None:
-        partition = record.partition
-        if record.topic == self._dead_letter_topic:
-            partition %= self._dead_letter_partitions()
-        self._send(record.topic, partition, record.key, record.value, record.headers, record.timestamp_ms)
+    def _produce_results(self, results: Sequence[OutputRecord]) -> None:
+        """Produce results of one partition."""
+        produce, last = self._open().produce, results[-1]
+        for record in results[:-1]:
+            topic, partition, key, value, headers, _ = record
+            try:
+                produce(topic, value, key, partition, headers=list(headers))
+            except (BufferError, KafkaException):
+                self._send(topic, partition, key, value, headers)
+        self._send(last.topic, last.partition, last.key, last.value, last.headers, is_reported=True)
+        self._deliveries.add(last.partition, "result", (last.topic, last.partition), len(results))
+
+    def _produce_dead_letter(self, record: OutputRecord) -> None:
+        topic, partition = record.topic, record.partition % self._dead_letter_partitions()
+        self._send(
+            topic, partition, record.key, record.value, record.headers, record.timestamp_ms, is_reported=True
+        )
+        self._deliveries.add(record.partition, "dead-letter", (topic, partition), 1)
 
     def _open(self) -> Producer:
         assert self._producer is not None, "reset the producer first"
@@ -170,7 +207,8 @@ class KafkaSink:
         value: bytes | None,
         headers: Sequence[Header] = (),
         timestamp_ms: int | None = None,
-        on_delivery: Callable[[KafkaError | None, Message], None] | None = None,
+        *,
+        is_reported: bool = False,
     ) -> None:
         timestamp = max(0, timestamp_ms or 0)  # 0: now
         while True:
@@ -180,7 +218,7 @@ class KafkaSink:
                     value,
                     key,
                     partition,
-                    on_delivery=on_delivery,
+                    on_delivery=self._deliveries.report if is_reported else None,
                     timestamp=timestamp,
                     headers=list(headers),
                 )
@@ -192,11 +230,6 @@ class KafkaSink:
                 raise _from_produce(kafka_error(error), timed_out=self._timed_out()) from error
             else:
                 return
-
-    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
-        partition, offset = message.partition(), message.offset()
-        if error is None and partition is not None and offset is not None:  # else the commit fails
-            self._delivered[partition] = offset
 
     def _remaining_s(self) -> float:
         return self._timeout_s - (time.monotonic() - self._began_at)

@@ -16,6 +16,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
+from stream.core.evidence import CommittedOffset
 from stream.core.records import InputRecord, start_offsets
 from stream.core.resume import START_OVER
 from stream.errors import Fatal, Refused, Retriable, StreamError
@@ -24,9 +25,8 @@ from stream.kafka.failure import CALL_FAILED, describe, from_call, kafka_error
 from stream.kafka.headers import message_headers
 from stream.kafka.offsets import Offsets
 from stream.kafka.positions import Positions
-from stream.ports import AssignmentListener, Batch, CommittedOffset
+from stream.ports import AssignmentListener, Batch
 
-COUNTED = "counted"  # metadata of a committed offset if records before it were counted
 COMMITTED_S = 0.25  # how long one request waits for stable offsets; doubled after each failure
 COMMITTED_S_MAX = 4.0
 END_S_MAX, END_RETRY_S = 30.0, 0.2  # for a lookup within a rebalance; if it fails, the worker must restart
@@ -54,6 +54,7 @@ class KafkaSource:
         self._limits = limits
         self._listener: AssignmentListener | None = None
         self._positions = Positions()
+        self._leader_epochs: dict[int, int] = {}  # partition -> of the last record
         self._committed_s = COMMITTED_S
         self._batch_began_at = 0.0
         self._record_bytes = _TYPICAL_BYTES
@@ -80,9 +81,10 @@ class KafkaSource:
             # The client lost the records that it was about to return, and `records` are not returned.
             self.rewind(dict(self._positions.position) | start_offsets(records))
             raise
-        if not all(map(self._positions.position.__contains__, {record.partition for record in records})):
+        partitions = {record.partition for record in records}
+        if not all(map(self._positions.position.__contains__, partitions)):
             records = [record for record in records if record.partition in self._positions.position]
-        return Batch(records, group_metadata)
+        return Batch(records, group_metadata, {p: self._leader_epochs[p] for p in partitions})
 
     def _fill(self, records: list[InputRecord], wait_s: float) -> object:
         """Poll the records of a batch; return the group's metadata as of its first record."""
@@ -124,15 +126,16 @@ class KafkaSource:
         for entry in entries:
             if entry.error is not None:
                 raise from_call(entry.error)
-            committed = CommittedOffset(entry.offset, has_totals=entry.metadata == COUNTED)
+            epoch = -1 if entry.leader_epoch is None else entry.leader_epoch
+            committed = CommittedOffset(entry.offset, entry.metadata or "", epoch)
             offsets[entry.partition] = None if entry.offset == OFFSET_INVALID else committed
         return offsets
 
     def offset_range(self, partition: int) -> tuple[int, int]:
         return self._offsets.range(self._topic, partition)
 
-    def resume_from(self, partition: int, offset: int) -> None:
-        position = TopicPartition(self._topic, partition, offset)
+    def resume_from(self, partition: int, offset: int, leader_epoch: int) -> None:
+        position = TopicPartition(self._topic, partition, offset, leader_epoch=leader_epoch)
         try:
             self._consumer.seek(position)
             self._consumer.resume([position])
@@ -180,6 +183,9 @@ class KafkaSource:
             due = self._positions.take_due(partition, due)
             if not due:
                 continue
+            assert partition is not None
+            epoch = due[-1].leader_epoch()
+            self._leader_epochs[partition] = -1 if epoch is None else epoch
             keys, values = list(map(Message.key, due)), list(map(Message.value, due))
             size += sum(map(len, filter(None, keys))) + sum(map(len, filter(None, values)))
             stamps = map(itemgetter(1), map(Message.timestamp, due))
@@ -197,6 +203,13 @@ class KafkaSource:
         if code in {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}:  # noqa: SLF001
             if partition not in self._positions.position:
                 return
+            if "truncation" in error.str():  # KIP-320; librdkafka has no code of its own for it
+                raise Refused(
+                    f"{self._topic}, partition {partition}: the log was truncated (an unclean leader "
+                    "election, or a log that was cut): records that were counted no longer exist, and new "
+                    f"ones have their offsets: {describe(error)}",
+                    START_OVER,
+                )
             raise Refused(
                 f"{self._topic}, partition {partition}: offset {self._positions.position[partition]} is no "
                 f"longer in the log (retention, or the topic was created again): {describe(error)}",

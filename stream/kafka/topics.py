@@ -11,6 +11,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from stream.config import Settings
 from stream.core.dead_letter import OVERHEAD_BYTES_MAX
+from stream.core.evidence import TopicIds
 from stream.errors import Refused, Retriable
 from stream.kafka.clients import FRAMING_BYTES_MAX, Admin
 from stream.kafka.futures import existing_results, result_of
@@ -59,6 +60,16 @@ class Topics:
     count: TopicFacts
     dead_letter: TopicFacts
     warnings: Sequence[str] = field(default=())
+
+    @property
+    def ids(self) -> TopicIds:
+        """Role -> topic id."""
+        return {
+            "input": self.input.id,
+            "result": self.result.id,
+            "count": self.count.id,
+            "dead-letter": self.dead_letter.id,
+        }
 
     @property
     def batch_bytes_max(self) -> int:

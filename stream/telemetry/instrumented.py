@@ -6,9 +6,10 @@ Calls that are made per record are passed through unwrapped.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from stream.core.evidence import Appended, CommittedOffset
 from stream.core.fold import Changes
 from stream.core.records import Header, InputRecord, OutputRecord
-from stream.ports import AssignmentListener, Batch, Clock, CommittedOffset, Sink, Source
+from stream.ports import AssignmentListener, Batch, Clock, Sink, Source
 from stream.telemetry.lag import Lag
 from stream.telemetry.metrics import Metrics
 
@@ -149,7 +150,10 @@ class InstrumentedSink:
         self._sink = sink
         self._instruments = instruments
         self._produce_s = 0.0
+        self.topic_ids = sink.topic_ids
         self.check = sink.check
+        self.check_topics = sink.check_topics
+        self.log_ends = sink.log_ends
         self.close = sink.close
 
     def begin(self) -> None:
@@ -166,16 +170,19 @@ class InstrumentedSink:
         with self._timed_produce():
             self._sink.produce_changelog(partition, changes, headers)
 
-    def send_offsets(self, offsets: Mapping[int, CommittedOffset], group_metadata: object) -> None:
+    def flush(self) -> Mapping[int, Mapping[str, Appended]]:
         self._instruments.metrics.phases.labels("produce").observe(self._produce_s)
+        with self._instruments.phase("flush"):
+            return self._sink.flush()
+
+    def send_offsets(self, offsets: Mapping[int, CommittedOffset], group_metadata: object) -> None:
         with self._instruments.phase("offsets"):
             self._sink.send_offsets(offsets, group_metadata)
 
-    def commit(self) -> Mapping[int, int]:
+    def commit(self) -> None:
         with self._instruments.phase("commit"):
-            restore_from = self._sink.commit()
+            self._sink.commit()
         self._instruments.transaction_began_s = None
-        return restore_from
 
     def abort(self) -> None:
         with self._instruments.phase("abort"):

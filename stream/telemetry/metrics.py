@@ -30,6 +30,7 @@ PHASES = (
     "process",
     "begin",
     "produce",
+    "flush",
     "offsets",
     "commit",
     "abort",
@@ -196,6 +197,16 @@ class Metrics:
         self.lag_seconds = self._table(
             "stream_lag_seconds",
             "Greatest possible age of unprocessed input; 0 if there is none.",
+            "partition",
+        )
+        self.group_lag_records = self._table(
+            "stream_group_lag_records",
+            "Input up to the last stable offset that the group has not committed, in every partition.",
+            "partition",
+        )
+        self.group_lag_stalled = self._table(
+            "stream_group_lag_stalled_seconds",
+            "Time for which no worker has committed an offset of a partition with lag, for every partition.",
             "partition",
         )
         self.last_stable_lag = self._table(

@@ -48,17 +48,26 @@ class FakeCluster:
         self._poll_interval_s_max = poll_interval_s_max
         self._classic = classic
         self._topics: dict[str, list[PartitionLog]] = {}
+        self._topic_ids: dict[str, str] = {}
+        self._created = 0
         self._groups: dict[tuple[str, str], FakeGroup] = {}
         self._in_flight: list[tuple[float, Callable[[], object]]] = []
 
     def create(self, topic: str, partitions: int) -> None:
         """Create a topic, or add partitions to one."""
+        if topic not in self._topics:
+            self._created += 1
+            self._topic_ids[topic] = f"topic-{self._created}"
         logs = self._topics.setdefault(topic, [])
         logs.extend(PartitionLog() for _ in range(partitions - len(logs)))
 
     def delete(self, topic: str) -> None:
         """Delete a topic and its records."""
         del self._topics[topic]
+
+    def topic_id(self, topic: str) -> str | None:
+        """Return the id of a topic; one that is created again has another. None if it does not exist."""
+        return self._topic_ids.get(topic) if topic in self._topics else None
 
     def partitions(self, topic: str) -> int:
         """Return the number of partitions of a topic; 0 if it does not exist."""

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from stream.core.evidence import CommittedOffset
 from stream.errors import Abortable, Retriable
-from stream.ports import Clock, CommittedOffset
+from stream.ports import Clock
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,3 +12,13 @@ class Names:
     counts: str = "signature-counts"
     dead_letters: str = "dead-letters"
     group: str = "anagram-counter"
+
+    @property
+    def by_role(self) -> dict[str, str]:
+        """Role -> name of the topic."""
+        return {
+            "input": self.input,
+            "result": self.results,
+            "count": self.counts,
+            "dead-letter": self.dead_letters,
+        }

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stream.core.fold import Fold
+from stream.core.processed_offset import PROCESSED_KEY
 from stream.testing.anagrams import anagram_fold
 from stream.testing.cluster import FakeCluster
 from stream.testing.names import Names
@@ -82,4 +83,8 @@ class FakePipeline:
     def totals(self, partition: int = 0) -> Mapping[str, int]:
         """Return the last committed total of each signature."""
         records = self.cluster.committed(self.names.counts, partition)
-        return {(record.key or b"").decode(): int(record.value or b"") for _, record in records}
+        return {
+            (record.key or b"").decode(): int(record.value or b"")
+            for _, record in records
+            if record.key != PROCESSED_KEY
+        }

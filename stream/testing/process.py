@@ -138,9 +138,7 @@ class FakeProcess:
             clock,
             self.observer,
             RestoreConfig(
-                names.input,
-                names.counts,
-                "reset partition {partition}",
+                names.by_role,
                 STALLED_S_MAX,
                 tuning.unwritten_records_max,
             ),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from stream.core.processed_offset import has_processed_offset
+from stream.core.processed_offset import PROCESSED_KEY, has_processed_offset
 from stream.ports import ChangelogChunk
 from stream.testing.cluster import FakeCluster
 from stream.testing.faults import Faults, faulty
@@ -62,5 +62,6 @@ class FakeReader:
 def _chunk(partition: int, fetched: Fetched) -> ChangelogChunk:
     records = [entry.record for entry in fetched.entries if entry.record is not None]
     changes = {record.key or b"": record.value or b"" for record in records}
+    changes.pop(PROCESSED_KEY, None)
     headers = (record.headers for record in reversed(records) if has_processed_offset(record.headers))
     return ChangelogChunk(partition, changes, len(records), next(headers, ()), fetched.position)

@@ -1,14 +1,14 @@
 """The port `Sink` on the fake cluster."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
+from stream.core.evidence import TOPICS_CHANGED_HINT, Appended, CommittedOffset, LogEnds, TopicIds
 from stream.core.fold import Changes
 from stream.core.records import Header, OutputRecord
-from stream.errors import Blocked, Fenced, InDoubt
-from stream.ports import CommittedOffset
+from stream.errors import Blocked, Fenced, InDoubt, LogsChanged
 from stream.testing.cluster import FakeCluster
 from stream.testing.faults import Faults, faulty
 from stream.testing.group import Membership
@@ -25,12 +25,12 @@ class _Producer:
     Attributes:
         epoch: given by the coordinator.
         began_at: when its open transaction began; None without one.
-        changelog: partition -> offset of the open transaction's last changelog record.
+        appended: input partition -> role -> what the open transaction appended.
     """
 
     epoch: int
     began_at: float | None
-    changelog: dict[int, int]
+    appended: dict[int, dict[str, Appended]] = field(default_factory=dict)
 
 
 class FakeSink:
@@ -48,6 +48,9 @@ class FakeSink:
         self._names = names
         self._id = transactional_id
         self._producer: _Producer | None = None
+        self.topic_ids: TopicIds = {
+            role: cluster.topic_id(name) or "" for role, name in names.by_role.items()
+        }
 
     @property
     def is_ready(self) -> bool:
@@ -56,9 +59,21 @@ class FakeSink:
 
     @faulty("sink.check")
     def check(self, partition: int) -> None:
+        self._compare_topics()
         for topic in (self._names.results, self._names.counts):
             if partition >= self._cluster.partitions(topic):
                 raise Blocked(f"{topic} lacks partition {partition}", "create it")
+
+    @faulty("sink.check_topics")
+    def check_topics(self) -> None:
+        self._compare_topics()
+
+    @faulty("sink.log_ends")
+    def log_ends(self, ends: LogEnds) -> Mapping[str, int]:
+        logs = {
+            role: self._cluster.log(self._names.by_role[role], end.partition) for role, end in ends.items()
+        }
+        return {role: log.high_watermark for role, log in logs.items()}
 
     def begin(self) -> None:
         self._guarded(self._begin)
@@ -70,11 +85,14 @@ class FakeSink:
     def produce_changelog(self, partition: int, changes: Changes, headers: Sequence[Header]) -> None:
         self._guarded(lambda: self._produce_changelog(partition, changes, headers))
 
+    def flush(self) -> Mapping[int, Mapping[str, Appended]]:
+        return self._guarded(self._flush)
+
     def send_offsets(self, offsets: Mapping[int, CommittedOffset], group_metadata: object) -> None:
         self._guarded(lambda: self._send_offsets(offsets, group_metadata))
 
-    def commit(self) -> Mapping[int, int]:
-        return self._guarded(self._commit)
+    def commit(self) -> None:
+        self._guarded(self._commit)
 
     def abort(self) -> None:
         self._guarded(self._abort)
@@ -83,7 +101,7 @@ class FakeSink:
     def reset_producer(self) -> None:
         self._producer = None
         epoch = self._cluster.coordinator.init(self._id)
-        self._producer = _Producer(epoch, None, {})
+        self._producer = _Producer(epoch, None)
 
     @faulty("sink.close")
     def close(self) -> None:
@@ -94,7 +112,7 @@ class FakeSink:
         producer = self._open()
         assert producer.began_at is None, "a transaction is open"
         producer.began_at = self._cluster.clock.monotonic()
-        producer.changelog = {}
+        producer.appended = {}
 
     @faulty("sink.produce")
     def _produce(self, record: OutputRecord) -> None:
@@ -102,14 +120,21 @@ class FakeSink:
         if record.topic == self._names.dead_letters:
             partition %= self._cluster.partitions(record.topic)
         plain = Record(record.key, record.value, record.headers, record.timestamp_ms)
-        self._append(record.topic, partition, plain)
+        role = next(role for role, name in self._names.by_role.items() if name == record.topic)
+        self._append(record.partition, role, partition, plain)
 
     @faulty("sink.produce_changelog")
     def _produce_changelog(self, partition: int, changes: Changes, headers: Sequence[Header]) -> None:
-        producer, last = self._open(), len(changes) - 1
+        last = len(changes) - 1
         for number, (key, value) in enumerate(changes.items()):
             record = Record(key, value, headers if number == last else ())
-            producer.changelog[partition] = self._append(self._names.counts, partition, record)
+            self._append(partition, "count", partition, record)
+
+    @faulty("sink.flush")
+    def _flush(self) -> Mapping[int, Mapping[str, Appended]]:
+        self._in_transaction()
+        self._compare_topics()
+        return self._open().appended
 
     @faulty("sink.send_offsets")
     def _send_offsets(self, offsets: Mapping[int, CommittedOffset], group_metadata: object) -> None:
@@ -122,13 +147,11 @@ class FakeSink:
         )
 
     @faulty("sink.commit")
-    def _commit(self) -> Mapping[int, int]:
+    def _commit(self) -> None:
         self._request(
             "sink.commit", lambda epoch: self._cluster.coordinator.end(self._id, epoch, commit=True)
         )
-        producer = self._open()
-        producer.began_at = None
-        return {partition: offset + 1 for partition, offset in producer.changelog.items()}
+        self._open().began_at = None
 
     @faulty("sink.abort")
     def _abort(self) -> None:
@@ -137,12 +160,20 @@ class FakeSink:
         )
         self._open().began_at = None
 
-    def _append(self, topic: str, partition: int, record: Record) -> int:
-        log = self._cluster.log(topic, partition)
-        return self._request(
+    def _append(self, owner: int, role: str, partition: int, record: Record) -> None:
+        log = self._cluster.log(self._names.by_role[role], partition)
+        offset = self._request(
             "sink.produce",
             lambda epoch: self._cluster.coordinator.append(self._id, epoch, log, record),
         )
+        by_role = self._open().appended.setdefault(owner, {})
+        records = by_role[role].records if role in by_role else 0
+        by_role[role] = Appended(partition, records + 1, offset + 1)
+
+    def _compare_topics(self) -> None:
+        for role, name in self._names.by_role.items():
+            if self._cluster.topic_id(name) != self.topic_ids[role]:
+                raise LogsChanged(f"the topic {name} was deleted", TOPICS_CHANGED_HINT)
 
     def _request(self, call: str, request: Callable[[int], _Answer]) -> _Answer:
         """Send a request to the coordinator; it may arrive late."""

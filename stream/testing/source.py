@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+from stream.core.evidence import CommittedOffset
 from stream.core.records import InputRecord
 from stream.errors import Refused, Retriable
-from stream.ports import AssignmentListener, Batch, CommittedOffset
+from stream.ports import AssignmentListener, Batch
 from stream.testing.cluster import FakeCluster
 from stream.testing.faults import Faults, faulty
 
@@ -74,7 +75,8 @@ class FakeSource:
         return log.first_offset, log.high_watermark
 
     @faulty("source.resume_from")
-    def resume_from(self, partition: int, offset: int) -> None:
+    def resume_from(self, partition: int, offset: int, leader_epoch: int) -> None:
+        del leader_epoch  # a log is never truncated here
         if partition not in self.assigned:
             raise Retriable(f"partition {partition} is not assigned")
         self._positions[partition] = offset

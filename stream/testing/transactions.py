@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from stream.core.evidence import CommittedOffset
 from stream.errors import Fenced, Retriable
-from stream.ports import Clock, CommittedOffset
+from stream.ports import Clock
 from stream.testing.group import FakeGroup, Membership
 from stream.testing.log import PartitionLog, Record, Share
 

@@ -12,10 +12,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from stream.core.fold import ChangedTotals, Fold, Totals
+from stream.core.evidence import Appended, LogEnds, advance_ends
+from stream.core.fold import ChangedTotals, Changes, Fold, Totals
+from stream.core.processed_offset import PROCESSED_KEY
 from stream.core.resume import START_OVER
 from stream.errors import Refused
-from stream.ports import Checkpoint, CommittedOffset, Store
+from stream.ports import Checkpoint, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class StateUpdates:
     """What one transaction changes in the state; complete when the whole batch is processed.
 
     Attributes:
-        offsets: partition -> committed offset, for every partition with processed records.
+        offsets: partition -> offset of the next record, for every partition with processed records.
         changed: partition -> changed totals, only partitions with any.
         rejected_in_a_row: partition -> rejections since its last result.
         unprocessed: partition -> offset of the first record that is left for the next transaction.
@@ -33,7 +35,7 @@ class StateUpdates:
         processing_s: seconds that processing the records took.
     """
 
-    offsets: Mapping[int, CommittedOffset]
+    offsets: Mapping[int, int]
     changed: Mapping[int, ChangedTotals]
     rejected_in_a_row: Mapping[int, int] = field(default_factory=dict)
     unprocessed: Mapping[int, int] = field(default_factory=dict)
@@ -41,6 +43,12 @@ class StateUpdates:
     items: int = 0
     rejected: Mapping[str, int] = field(default_factory=dict)
     processing_s: float = 0.0
+
+    def changelog(self, number: int) -> Changes:
+        """Return the changelog records of a partition, at least one: the last one says how far they go."""
+        if number in self.changed:
+            return self.changed[number].changes
+        return {PROCESSED_KEY: b"%d" % self.offsets[number]}
 
 
 class PartitionState(StrEnum):
@@ -70,6 +78,7 @@ class Partition:
         store: open from the start of restore.
         totals: the content of the store in memory, while the partition runs; loaded on first use.
         rejected_in_a_row: dead letters since the last result, as of the last commit.
+        ends: ends of the logs that hold its outcomes, as of the last commit.
     """
 
     number: int
@@ -77,6 +86,7 @@ class Partition:
     store: Store | None = None
     totals: Totals | None = None
     rejected_in_a_row: int = 0
+    ends: LogEnds = field(default_factory=dict)
 
     def move(self, state: PartitionState) -> None:
         """Change the state; the totals are loaded again afterwards."""
@@ -99,12 +109,6 @@ class Partition:
                     START_OVER,
                 ) from error
         return self.totals
-
-    @property
-    def has_totals(self) -> bool:
-        """Whether input of the partition was counted and committed."""
-        checkpoint = self.open_store.checkpoint
-        return checkpoint is not None and checkpoint.input_offset is not None
 
     @property
     def open_store(self) -> Store:
@@ -151,16 +155,27 @@ class Assignment:
             partition.store.close()
             partition.store = None
 
-    def apply(self, updates: StateUpdates, restore_from: Mapping[int, int]) -> None:
+    def advance_ends(self, appended: Mapping[int, Mapping[str, Appended]]) -> dict[int, LogEnds]:
+        """Return the ends of the logs after a transaction, by partition.
+
+        Raises:
+            LogsChanged: a log is shorter than it was.
+        """
+        return {number: advance_ends(self[number].ends, by_role) for number, by_role in appended.items()}
+
+    def apply(self, updates: StateUpdates, ends: Mapping[int, LogEnds]) -> None:
         """Write a committed transaction to stores and memory.
 
         Raises:
             Fatal: a write failed (a full disk). The transaction is committed; a restart restores the tail.
         """
-        for number, changed in updates.changed.items():
-            checkpoint = Checkpoint(restore_from[number], updates.offsets[number].offset)
-            self[number].open_store.write(changed.changes, checkpoint)
-            changed.apply()
+        for number, offset in updates.offsets.items():
+            partition, changed = self[number], updates.changed.get(number)
+            checkpoint = Checkpoint(ends[number]["count"].offset, offset)
+            partition.open_store.write(changed.changes if changed else {}, checkpoint)
+            partition.ends = ends[number]
+            if changed:
+                changed.apply()
         for number, rejected in updates.rejected_in_a_row.items():
             self[number].rejected_in_a_row = rejected
 

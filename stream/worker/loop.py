@@ -19,6 +19,7 @@ from stream.worker.waiting import Backoff, Waiting
 IDLE_POLL_S = 0.5  # poll timeout without records; it also bounds the reaction to SIGTERM
 BUSY_POLL_S = 0.05  # the same while partitions restore or block, or the producer is replaced
 RESTORE_READ_S = 0.1
+TOPICS_CHECKED_S = 5.0  # without a transaction, which checks them too
 LOST_AFTER_S = (
     MAX_POLL_INTERVAL_MS / 1000 * 0.8
 )  # without a poll: assume that the group removed this worker (librdkafka#5604)
@@ -50,6 +51,7 @@ class Worker:
         self._backoff = Backoff(clock)
         self._needs_producer = True  # a new one aborts the transaction of a predecessor with its id
         self._polled_at = 0.0
+        self._topics_checked_at = clock.monotonic()
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Run the loop until `stopping` returns true.
@@ -80,6 +82,8 @@ class Worker:
             self._waiting.attempt(self._reset_producer)
         elif not self._assignment.is_settled():
             self._waiting.attempt(lambda: self._restorer.step(RESTORE_READ_S))
+        elif self._clock.monotonic() >= self._topics_checked_at + TOPICS_CHECKED_S:
+            self._waiting.attempt(self._check_topics)
         self._observer.ran_once()
 
     def close(self) -> None:
@@ -150,6 +154,7 @@ class Worker:
             self._backoff.wait(error)
         else:
             self._backoff.reset()
+            self._topics_checked_at = started_at
             self._source.rewind(updates.unprocessed)
             self._observer.committed(_committed(updates, self._clock.monotonic() - started_at))
 
@@ -157,6 +162,10 @@ class Worker:
         passed_s = now - self._polled_at
         if passed_s > LOST_AFTER_S:
             raise Abortable(f"{passed_s:.0f} s passed since the group was last polled")
+
+    def _check_topics(self) -> None:
+        self._sink.check_topics()
+        self._topics_checked_at = self._clock.monotonic()
 
     def _reset_producer(self) -> None:
         self._sink.reset_producer()
@@ -171,6 +180,6 @@ def _committed(updates: StateUpdates, seconds: float) -> Committed:
         results=updates.records - rejected,
         rejected=updates.rejected,
         changes=sum(len(changed.changes) for changed in updates.changed.values()),
-        offsets={number: committed.offset for number, committed in updates.offsets.items()},
+        offsets=dict(updates.offsets),
         seconds={"process": processing_s, "transaction": seconds - processing_s},
     )

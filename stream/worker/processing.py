@@ -8,7 +8,7 @@ from stream.core.dead_letter import DeadLetterFactory
 from stream.core.fold import Deltas, Fold
 from stream.core.records import InputRecord, OutputRecord
 from stream.errors import Rejected, TooManyRejections
-from stream.ports import Batch, Clock, CommittedOffset
+from stream.ports import Batch, Clock
 from stream.worker.assignment import Assignment, StateUpdates
 
 # Limits of a chunk: results are several times as large as texts, and stay in memory until they are sent.
@@ -73,15 +73,14 @@ class Processor:
 
     def state_updates(self) -> StateUpdates:
         """Return the changes of the state by this batch; called after the last chunk."""
-        offsets, changed = dict[int, CommittedOffset](), {}
-        for number, offset in self._next_offsets.items():
+        changed = {}
+        for number in self._next_offsets:
             partition = self._assignment[number]
             totals = partition.load_totals(self._fold).compute_changes(self._deltas.pop(number))
             if totals.changes:
                 changed[number] = totals
-            offsets[number] = CommittedOffset(offset, has_totals=bool(totals.changes) or partition.has_totals)
         return StateUpdates(
-            offsets=offsets,
+            offsets=self._next_offsets,
             changed=changed,
             rejected_in_a_row=self._rejected_in_a_row,
             unprocessed=self._unprocessed,

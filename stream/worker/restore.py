@@ -14,9 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from stream.core.evidence import CommittedOffset, LogEnd
 from stream.core.fold import Fold
-from stream.core.processed_offset import read_processed_offset
-from stream.core.resume import START_OVER, check_digest, resume_offset
+from stream.core.processed_offset import ProcessedOffset, read_processed_offset
+from stream.core.resume import START_OVER, PartitionFacts, resume_offset
 from stream.errors import Blocked, Refused, Retriable
 from stream.events import Observer
 from stream.ports import (
@@ -24,7 +25,6 @@ from stream.ports import (
     ChangelogReader,
     Checkpoint,
     Clock,
-    CommittedOffset,
     Sink,
     Source,
     Store,
@@ -36,19 +36,14 @@ from stream.worker.restore_phases import Opening, Reading, StallTimer
 BLOCKED_RETRY_S = 5.0
 STALLED_S_MAX = 120.0  # an open transaction of a dead worker ends within its timeout, 10 s by default
 UNWRITTEN_RECORDS_MAX = 500_000  # since the last write to the store; a restore reads them again
-HANGING_TRANSACTION_HINT = (
-    "find and end it with `kafka-transactions.sh --bootstrap-server … find-hanging --broker-id …` "
-    "and `kafka-transactions.sh … abort`"
-)
+HANGING_TRANSACTION_HINT = "abort it with your cluster's administration tool (KIP-664), and restart the worker"
 
 
 @dataclass(frozen=True, slots=True)
 class RestoreConfig:
-    """The names that restore mentions in its errors, and its limits."""
+    """The names of the topics by role, and the limits of a restore."""
 
-    input_topic: str
-    count_topic: str
-    reset_command: str
+    names: Mapping[str, str]
     stalled_s_max: float
     unwritten_records_max: int = UNWRITTEN_RECORDS_MAX
 
@@ -186,12 +181,18 @@ class Restorer:
             return
         store, checkpoint = self._open_store(partition, first, end)
         position = checkpoint.changelog_offset if checkpoint else first
-        input_offset = checkpoint.input_offset if checkpoint else None
+        processed = self._processed(checkpoint)
         stall = StallTimer(opening.started_at, self._config.stalled_s_max)
-        self._reading[number] = Reading(opening, store, end, position, input_offset, stall)
+        self._reading[number] = Reading(opening, store, end, position, processed, stall)
         del self._opening[number]
         if position < end:
             self._reader.start(number, position)
+
+    def _processed(self, checkpoint: Checkpoint | None) -> ProcessedOffset | None:
+        """Return how far a store goes; its identity holds the digest and the input topic of this worker."""
+        if checkpoint is None or checkpoint.input_offset is None:
+            return None
+        return ProcessedOffset(checkpoint.input_offset, self._fold.digest, self._sink.topic_ids["input"])
 
     def _open_store(self, partition: Partition, first: int, end: int) -> tuple[Store, Checkpoint | None]:
         """Open the store; set it aside if its checkpoint is outside the changelog."""
@@ -249,28 +250,32 @@ class Restorer:
             # `lost` comes with the next poll; if it does not, the restore starts over.
             self.forget(number)
             return
-        self._source.resume_from(number, offset)
+        opening = reading.opening
+        self._source.resume_from(number, offset, opening.committed.leader_epoch if opening.committed else -1)
+        known_ends = opening.evidence.ends if opening.evidence else {}
+        partition.ends = {**known_ends, "count": LogEnd(number, reading.position)}
         self.forget(number)
         partition.move(PartitionState.RUNNING)
-        seconds = self._clock.monotonic() - reading.opening.started_at
+        seconds = self._clock.monotonic() - opening.started_at
         self._observer.restored(number, reading.records, seconds, offset)
 
     def _resume_offset(self, number: int, reading: Reading) -> int:
-        if reading.input_offset is None and reading.records:
+        if reading.processed is None and reading.records:
             raise Refused(f"{self._changelog(number)} holds totals that no worker writes", START_OVER)
-        where = f"{self._config.input_topic}, partition {number}"
-        check_digest(where, reading.digest, self._fold.digest)
+        opening = reading.opening
         first, end = self._source.offset_range(number)
-        committed = reading.opening.committed
-        return resume_offset(
-            where,
-            committed=committed.offset if committed else None,
-            committed_has_totals=committed is not None and committed.has_totals,
-            processed=reading.input_offset,
-            first=first,
-            end=end,
-            reset_command=self._config.reset_command.format(partition=number),
+        facts = PartitionFacts(
+            self._config.names,
+            number,
+            self._sink.topic_ids,
+            self._fold.digest,
+            opening.committed,
+            reading.processed,
+            first,
+            end,
+            self._sink.log_ends(opening.evidence.ends) if opening.evidence else {},
         )
+        return resume_offset(facts)
 
     def _check_stalled(self, number: int, reading: Reading) -> None:
         """Wait for an open transaction, within a limit: one that hangs must be ended by an operator."""
@@ -292,4 +297,4 @@ class Restorer:
             )
 
     def _changelog(self, number: int) -> str:
-        return f"{self._config.count_topic}, partition {number}"
+        return f"{self._config.names['count']}, partition {number}"

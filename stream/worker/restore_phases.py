@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from stream.core.evidence import CommittedOffset, Evidence
 from stream.core.processed_offset import ProcessedOffset
-from stream.ports import ChangelogChunk, Checkpoint, CommittedOffset, Store
+from stream.ports import ChangelogChunk, Checkpoint, Store
 
 STALL_STEP_S_MAX = 1.0  # the longest time that counts between two checks
 STALL_REPORTED_AFTER_S = 2.0
@@ -51,14 +52,17 @@ class Opening:
     committed: CommittedOffset | None
     started_at: float
 
+    @property
+    def evidence(self) -> Evidence | None:
+        return self.committed.evidence if self.committed else None
+
 
 @dataclass(slots=True)
 class Reading:
     """Second phase: the store is open and is restored from `position` to `end`.
 
     Attributes:
-        input_offset: the totals read so far cover all input before it; None if nothing was counted.
-        digest: of the fold that computed them; None before a record that names it.
+        processed: how far the totals go that were read so far; None if nothing was processed.
         records: number of records read.
         unwritten: totals read and not written to the store; most of them change again soon.
         unwritten_records: number of records that they were read from.
@@ -68,9 +72,8 @@ class Reading:
     store: Store
     end: int
     position: int
-    input_offset: int | None
+    processed: ProcessedOffset | None
     stall: StallTimer
-    digest: str | None = None
     records: int = 0
     unwritten: dict[bytes, bytes] = field(default_factory=dict)
     unwritten_records: int = 0
@@ -82,11 +85,12 @@ class Reading:
     def apply(self, chunk: ChangelogChunk, processed: ProcessedOffset | None, unwritten_max: int) -> None:
         """Apply a chunk; write to the store when enough records are read, and at the end."""
         if processed is not None:
-            self.input_offset, self.digest = processed.input_offset, processed.digest
+            self.processed = processed
         self.position = chunk.position
         self.records += chunk.records
         self.unwritten.update(chunk.changes)
         self.unwritten_records += chunk.records
         if self.unwritten_records >= unwritten_max or self.is_complete:
-            self.store.write(self.unwritten, Checkpoint(self.position, self.input_offset))
+            input_offset = self.processed.input_offset if self.processed else None
+            self.store.write(self.unwritten, Checkpoint(self.position, input_offset))
             self.unwritten, self.unwritten_records = {}, 0

@@ -27,6 +27,7 @@ from stream.kafka.offsets_poller import OffsetsPoller
 from stream.kafka.reader import KafkaReader
 from stream.kafka.sink import KafkaSink
 from stream.kafka.source import BatchLimits, KafkaSource
+from stream.kafka.topic_watch import TopicWatch
 from stream.kafka.topics import TopicFacts, Topics
 from stream.ports import Source
 from stream.store.rocks import RocksStores, StoreIdentity
@@ -68,10 +69,12 @@ class Shared:
     Attributes:
         fold: loaded once for all workers.
         socket: path of the socket for the probes and metrics of this worker.
+        polls_group: whether this worker exports the lag of the whole group; one of them does.
     """
 
     fold: SharedFold
     socket: Path
+    polls_group: bool = False
 
 
 def load_shared_fold(settings: Settings) -> SharedFold:
@@ -115,7 +118,7 @@ def run_worker(settings: Settings, clock: SystemClock, shared: Shared | None = N
         parts.initialise_stage_metrics()
         collect_seldom()
         worker = parts.worker(fold, observer)
-        with closing(parts.cluster_monitor()):
+        with closing(parts.cluster_monitor(polls_group=shared is None or shared.polls_group)):
             worker.run(lambda: clock.stopped)
         observer.stopping("drained")
 
@@ -144,13 +147,10 @@ class _Parts:
             rejections: Rejections = {}
             source = self._fault_injecting(source, self.plan, rejections, observer)
             fold = FaultInjectingFold(fold, rejections)
-        sink = InstrumentedSink(self._sink(stats), self.instruments)
+        sink = InstrumentedSink(self._sink(offsets, stats), self.instruments)
         reader = KafkaReader(clients.reader_options(settings), offsets, settings.count_topic)
         config = RestoreConfig(
-            settings.input_topic,
-            settings.count_topic,
-            _reset_command(settings),
-            max(STALLED_S_MAX, 2 * settings.transaction_timeout_ms / 1000 + 30),
+            topics.names(settings), max(STALLED_S_MAX, 2 * settings.transaction_timeout_ms / 1000 + 30)
         )
         restorer = Restorer(source, sink, reader, stores, fold, assignment, clock, observer, config)
         processing_s_max = settings.transaction_timeout_ms / 1000 * PROCESSING_SHARE
@@ -173,14 +173,13 @@ class _Parts:
         metrics.worker.info({"group": self.settings.group_id, "worker": self.slot.instance_id})
         return WorkerObserver(metrics, health, self.clock, self.instruments, **own)
 
-    def cluster_monitor(self) -> ClusterMonitor:
+    def cluster_monitor(self, *, polls_group: bool) -> ClusterMonitor:
         """Return the monitor that polls the cluster for metrics, with a client of its own."""
         settings, instruments = self.settings, self.instruments
         names = list(topics.names(settings).values())
-        poller = OffsetsPoller(lambda: clients.make_admin(settings), names, settings.group_id)
-        return ClusterMonitor(
-            poller.poll, settings.input_topic, instruments.metrics, instruments.lag, self.clock
-        )
+        poller = OffsetsPoller(lambda: clients.make_admin(settings), clients.reader_options(settings), names)
+        metrics, lag = instruments.metrics, instruments.lag
+        return ClusterMonitor(poller, settings.input_topic, metrics, lag, self.clock, polls_group=polls_group)
 
     def initialise_stage_metrics(self) -> None:
         """Create the series of every stage, so that they start at 0."""
@@ -203,14 +202,15 @@ class _Parts:
         )
         return KafkaSource(options, offsets, settings.input_topic, limits)
 
-    def _sink(self, stats: ClientStats) -> KafkaSink:
-        settings = self.settings
+    def _sink(self, offsets: Offsets, stats: ClientStats) -> KafkaSink:
+        settings, names = self.settings, topics.names(self.settings)
         options = clients.with_statistics(
             clients.transactional_options(settings, self.slot.instance_id, self.topics.batch_bytes_max),
             STATISTICS_MS,
             stats.callback_for("producer"),
         )
-        return KafkaSink(options, topics.names(settings), settings.transaction_timeout_ms / 1000)
+        watch = TopicWatch(lambda: clients.make_admin(settings), names, self.topics.ids)
+        return KafkaSink(options, names, settings.transaction_timeout_ms / 1000, watch, offsets)
 
     def _stores(self, fold: Fold, assignment: Assignment, observer: WorkerObserver) -> InstrumentedStores:
         checked, folder = self.topics, self.slot.folder
@@ -256,12 +256,3 @@ class _Parts:
 
 def _signature_totals(assignment: Assignment) -> dict[int, SignatureTotals]:
     return {p: totals for p, totals in assignment.totals().items() if isinstance(totals, SignatureTotals)}
-
-
-def _reset_command(settings: Settings) -> str:
-    """Return the command of Kafka's tool that moves a group's offset; the partition is filled in later."""
-    return (
-        f"kafka-consumer-groups.sh --bootstrap-server {settings.bootstrap_servers} "
-        f"--group {settings.group_id} --topic {settings.input_topic}:{{partition}} "
-        "--reset-offsets --to-earliest --execute"
-    )

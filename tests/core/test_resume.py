@@ -1,134 +1,243 @@
+"""The rule that says where a partition resumes, over all combinations of commit, changelog and logs."""
+
+from dataclasses import replace
 from itertools import product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.core.resume import START_OVER, check_digest, resume_offset
+from stream.core.evidence import COUNTED, CommittedOffset, Evidence, LogEnd
+from stream.core.processed_offset import ProcessedOffset
+from stream.core.resume import PartitionFacts, resume_offset
 from stream.errors import Refused
 
-RESET = "anagram-stream offsets reset --partition 3"
-OFFSETS = st.none() | st.integers(0, 2**63 - 1) | st.integers(0, 9)
-FEW = (None, 0, 1, 2, 3, 4)
+NAMES = {"input": "blobs", "result": "results", "count": "counts", "dead-letter": "dead"}
+TOPICS = {role: f"id-of-{role}" for role in NAMES}
+ENDS = {"result": LogEnd(3, 40), "count": LogEnd(3, 90), "dead-letter": LogEnd(1, 7)}
+PRESENT_ENDS = {role: end.offset for role, end in ENDS.items()}
+DIGEST = "abc"
 
 
-def resume(
-    committed: int | None, processed: int | None, first: int, end: int, *, has_totals: bool = False
-) -> int:
-    return resume_offset(
-        "blobs-3",
-        committed=committed,
-        committed_has_totals=has_totals,
-        processed=processed,
-        first=first,
-        end=end,
-        reset_command=RESET,
-    )
+def commit(offset: int, *, topics: dict[str, str] | None = None, digest: str = DIGEST) -> CommittedOffset:
+    return CommittedOffset(offset, Evidence(offset, topics or TOPICS, digest, ENDS).encode())
 
 
-@pytest.mark.parametrize(
-    ("committed", "has_totals", "processed", "first", "end", "expected"),
-    [
-        (None, False, None, 0, 0, 0),
-        (None, False, None, 0, 9, 0),
-        (None, False, None, 5, 9, 5),
-        (0, False, None, 0, 9, 0),
-        (4, False, None, 0, 9, 4),
-        (4, True, 4, 0, 9, 4),
-        (4, False, 4, 0, 9, 4),
-        (6, True, 4, 0, 9, 6),
-        (5, True, 5, 5, 9, 5),
-        (9, True, 9, 0, 9, 9),
-        (9, True, 3, 9, 9, 9),
-        (6, True, 2, 5, 9, 6),
-    ],
-)
-def test_partition_resumes_at_the_committed_offset_else_at_the_first(  # noqa: PLR0913, PLR0917 - a table's columns
-    committed: int | None,
-    has_totals: bool,  # noqa: FBT001
-    processed: int | None,
-    first: int,
-    end: int,
-    expected: int,
-) -> None:
-    assert resume(committed, processed, first, end, has_totals=has_totals) == expected
+def facts(
+    committed: CommittedOffset | None, processed: int | ProcessedOffset | None, first: int = 0, end: int = 100
+) -> PartitionFacts:
+    if isinstance(processed, int):
+        processed = ProcessedOffset(processed, DIGEST, TOPICS["input"])
+    return PartitionFacts(NAMES, 3, TOPICS, DIGEST, committed, processed, first, end, PRESENT_ENDS)
 
 
 @pytest.mark.parametrize(
-    ("committed", "has_totals", "processed", "first", "end", "message", "hint"),
+    ("known", "expected"),
     [
-        (None, False, 4, 0, 9, "no committed offset", START_OVER),
-        (None, False, 0, 0, 9, "no committed offset", START_OVER),
-        (4, True, None, 0, 9, "the count topic has none", START_OVER),
-        (0, True, None, 0, 9, "the count topic has none", START_OVER),
-        (3, True, 4, 0, 9, "would count twice", START_OVER),
-        (0, False, 4, 0, 9, "would count twice", START_OVER),
-        (3, True, 4, 5, 9, "would count twice", START_OVER),
-        (4, True, 4, 6, 9, "2 offsets were never counted", RESET),
-        (4, False, None, 6, 9, "begins at 6", RESET),
-        (10, True, 10, 0, 9, "beyond the end of the log, 9", START_OVER),
-        (10, False, None, 0, 9, "created again, or its log was truncated", START_OVER),
-        (1, True, 1, 0, 0, "beyond the end of the log, 0", START_OVER),
+        (facts(None, None), 0),
+        (facts(None, None, first=7), 7),
+        (facts(commit(5), 5), 5),
+        (facts(commit(5), 5, first=5), 5),
+        (facts(commit(100), 100), 100),
+        (facts(CommittedOffset(5, COUNTED), 5), 5),
+        (facts(CommittedOffset(8, COUNTED), ProcessedOffset(5, DIGEST)), 8),
+    ],
+    ids=[
+        "new",
+        "new, cut by retention",
+        "agreed",
+        "at the first",
+        "at the end",
+        "before",
+        "before, rejected",
     ],
 )
-def test_partition_is_refused_if_totals_and_offset_do_not_belong_together(  # noqa: PLR0913, PLR0917 - a table's columns
-    committed: int | None,
-    has_totals: bool,  # noqa: FBT001
-    processed: int | None,
-    first: int,
-    end: int,
-    message: str,
-    hint: str,
-) -> None:
+def test_partition_resumes_where_commit_and_changelog_agree(known: PartitionFacts, expected: int) -> None:
+    assert resume_offset(known) == expected
+
+
+OTHER_INPUT = {**TOPICS, "input": "id-of-old"}
+OTHER_COUNT = {**TOPICS, "count": "id-of-old"}
+OTHER_RESULT = {**TOPICS, "result": "id-of-old"}
+OTHER_DEAD_LETTER = {**TOPICS, "dead-letter": "id-of-old"}
+RESUME, SKIP, START_OVER = "offsets resume", "offsets skip --partition 3", "start over under new names"
+REFUSALS = {
+    "offset expired": (facts(None, 5), "no committed offset.* before offset 5; .*twice", RESUME),
+    "offset moved ahead": (
+        facts(CommittedOffset(8), 5),
+        "8 was not written by this application.*leave out the input from 5 to before 8",
+        f"{RESUME}.*{SKIP} --to 8",
+    ),
+    "offset moved back by a stranger": (
+        facts(CommittedOffset(2), 5),
+        "2 was not written by this application.*count the input from 2 to before 5 twice",
+        RESUME,
+    ),
+    "stranger commits the same offset": (facts(CommittedOffset(5, "me"), 5), "not written", RESUME),
+    "stranger on a new group": (
+        facts(CommittedOffset(8), None),
+        "leave out the input from 0 to before 8",
+        f"{RESUME}.*{SKIP} --to 8",
+    ),
+    "metadata copied to another offset": (
+        facts(CommittedOffset(8, commit(5).metadata), 5),
+        "8 was not written by this application",
+        RESUME,
+    ),
+    "offset moved back with its metadata": (facts(commit(2), 5), "2 is below 5.*twice", RESUME),
+    "offset of an earlier version moved back": (
+        facts(CommittedOffset(2, COUNTED), 5),
+        "2 is below 5",
+        RESUME,
+    ),
+    "changelog emptied": (facts(commit(5), None), "counts holds no record", START_OVER),
+    "changelog emptied, earlier version": (
+        facts(CommittedOffset(5, COUNTED), None),
+        "counts holds no record",
+        START_OVER,
+    ),
+    "changelog truncated": (
+        facts(commit(5), 3),
+        "counts was truncated.*before offset 3.*offset 5",
+        START_OVER,
+    ),
+    "changelog shorter than committed": (
+        replace(facts(commit(5), 5), output_ends={**PRESENT_ENDS, "count": 89}),
+        "counts was truncated",
+        START_OVER,
+    ),
+    "results truncated": (
+        replace(facts(commit(5), 5), output_ends={**PRESENT_ENDS, "result": 30}),
+        "results, partition 3, ends at offset 30.*up to 10 records are lost",
+        f"{RESUME} --accept-loss",
+    ),
+    "dead letters truncated": (
+        replace(facts(commit(5), 5), output_ends={**PRESENT_ENDS, "dead-letter": 6}),
+        "dead, partition 1, ends at offset 6",
+        f"{RESUME} --accept-loss",
+    ),
+    "input truncated": (facts(commit(5), 5, end=4), "5 is beyond the end of the log, 4", START_OVER),
+    "input deleted by retention": (
+        facts(commit(5), 5, first=9),
+        "no longer in the log, which begins at 9.*4 offsets were never counted",
+        f"{SKIP} --to 9",
+    ),
+    "input recreated": (facts(commit(5, topics=OTHER_INPUT), 5), "blobs was deleted and created", START_OVER),
+    "input recreated, offsets deleted": (
+        facts(None, ProcessedOffset(5, DIGEST, "id-of-old")),
+        "blobs was deleted and created",
+        START_OVER,
+    ),
+    "count topic recreated": (
+        facts(commit(5, topics=OTHER_COUNT), None),
+        "counts was deleted and created.*before offset 5 are lost",
+        START_OVER,
+    ),
+    "result topic recreated": (
+        facts(commit(5, topics=OTHER_RESULT), 5),
+        "results was deleted and created",
+        f"{RESUME} --accept-loss",
+    ),
+    "dead-letter topic recreated": (
+        facts(commit(5, topics=OTHER_DEAD_LETTER), 5),
+        "dead was deleted and created",
+        f"{RESUME} --accept-loss",
+    ),
+    "dictionary of the commit": (
+        facts(commit(5, digest="x"), 5),
+        "another dictionary.*x, not abc",
+        "STREAM_D",
+    ),
+    "dictionary of the changelog": (
+        facts(commit(5), ProcessedOffset(5, "x")),
+        "another dictionary",
+        "STREAM_DICTIONARY",
+    ),
+}
+
+
+@pytest.mark.parametrize("accident", REFUSALS)
+def test_accident_is_refused_with_what_happened_and_the_command_that_goes_on(accident: str) -> None:
+    known, message, hint = REFUSALS[accident]
     with pytest.raises(Refused, match=message) as caught:
-        resume(committed, processed, first, end, has_totals=has_totals)
-    assert str(caught.value).startswith("blobs-3: ")
-    assert hint in caught.value.hint
+        resume_offset(known)
+    assert str(caught.value).startswith("blobs, partition 3: ")
+    with pytest.raises(Refused, match=hint):
+        raise Refused(caught.value.hint, "")
 
 
-def holds(committed: int | None, processed: int | None, first: int, end: int, *, has_totals: bool) -> None:
-    """Assert the laws of one case."""
-    fits = first <= (first if committed is None else committed) <= end
+def holds(known: PartitionFacts) -> None:
+    """Resuming is allowed only if nothing is counted twice, left out or forgotten."""
     try:
-        offset = resume(committed, processed, first, end, has_totals=has_totals)
-    except Refused as refused:
-        assert refused.hint  # noqa: PT017 - either outcome is right
-        totals_or_offset_lost = committed is None or (has_totals and processed is None)
-        assert totals_or_offset_lost or not fits or (processed is not None and committed < processed)  # type: ignore[operator]
-        assert (committed, processed) != (None, None)
+        offset = resume_offset(known)
+    except Refused:
+        assert known.committed is not None or known.processed is not None, "a new group always starts"
         return
-    assert fits
-    assert first <= offset <= end
-    assert offset >= (processed or 0)
-    assert offset == (first if committed is None else committed)
+    assert known.first <= offset <= known.end, "the log holds what comes next"
+    if known.committed is None:
+        assert known.processed is None
+        assert offset == known.first
+        return
+    assert offset == known.committed.offset, "no other offset than the committed one"
+    assert known.processed is not None, "what was committed has a record in the changelog"
+    assert known.processed.digest == known.digest
+    assert known.processed.input_topic in {None, known.topics["input"]}
+    evidence = known.evidence
+    if evidence is None:
+        assert known.is_of_earlier_version
+        assert known.processed.input_offset <= offset
+        return
+    assert known.processed.input_offset == offset
+    assert evidence.topics == known.topics
+    assert evidence.digest == known.digest
+    assert all(known.output_ends[role] >= end.offset for role, end in evidence.ends.items())
 
 
-@given(OFFSETS, OFFSETS, st.integers(0, 9), st.integers(0, 2**63), st.booleans())
-def test_offset_is_never_below_the_totals_and_never_outside_the_log(
-    committed: int | None,
-    processed: int | None,
+OFFSETS = (0, 2, 5)
+METADATA = ("", COUNTED, "own", "copied", "recreated", "another dictionary")
+
+
+def committed_of(offset: int | None, metadata: str) -> CommittedOffset | None:
+    if offset is None:
+        return None
+    own = {
+        "own": commit(offset),
+        "copied": replace(commit(offset + 1), offset=offset),
+        "recreated": commit(offset, topics=OTHER_RESULT),
+        "another dictionary": commit(offset, digest="x"),
+    }
+    return own.get(metadata, CommittedOffset(offset, metadata))
+
+
+def test_rule_holds_for_all_small_combinations() -> None:
+    combinations = product(
+        (None, *OFFSETS), METADATA, (None, *OFFSETS), OFFSETS, (0, 1, 5), (40, 39), (90, 89)
+    )
+    for offset, metadata, processed, first, length, results, counts in combinations:
+        known = facts(committed_of(offset, metadata), processed, first, first + length)
+        holds(replace(known, output_ends={"result": results, "count": counts, "dead-letter": 7}))
+
+
+offsets = st.integers(0, 200)
+
+
+@given(
+    st.none() | st.builds(committed_of, offsets, st.sampled_from(METADATA)),
+    st.none()
+    | st.builds(
+        ProcessedOffset, offsets, st.sampled_from((DIGEST, "x")), st.sampled_from((None, *TOPICS.values()))
+    ),
+    offsets,
+    offsets,
+    st.fixed_dictionaries({role: st.integers(0, 100) for role in ENDS}),
+    st.fixed_dictionaries({role: st.sampled_from((topic_id, "new")) for role, topic_id in TOPICS.items()}),
+)
+def test_rule_holds_for_any_facts(  # noqa: PLR0913, PLR0917 - what is known
+    committed: CommittedOffset | None,
+    processed: ProcessedOffset | None,
     first: int,
     length: int,
-    has_totals: bool,  # noqa: FBT001
+    ends: dict[str, int],
+    topics: dict[str, str],
 ) -> None:
-    """A refusal has a cause and a hint."""
-    holds(committed, processed, first, first + length, has_totals=has_totals)
-
-
-def test_laws_hold_for_every_case_of_small_offsets() -> None:
-    cases = product(FEW, FEW, range(4), range(3), (False, True))
-    for committed, processed, first, length, has_totals in cases:
-        holds(committed, processed, first, first + length, has_totals=has_totals)
-
-
-@pytest.mark.parametrize("recorded", [None, "abc"])
-def test_totals_of_the_same_dictionary_or_of_none_are_continued(recorded: str | None) -> None:
-    check_digest("blobs-3", recorded, "abc")
-
-
-@pytest.mark.parametrize("recorded", ["", "abd", "ABC", "abcd"])
-def test_totals_of_another_dictionary_are_refused(recorded: str) -> None:
-    with pytest.raises(Refused, match=f"digest {recorded}, not abc") as caught:
-        check_digest("blobs-3", recorded, "abc")
-    assert "STREAM_DICTIONARY" in caught.value.hint
-    assert START_OVER in caught.value.hint
+    holds(PartitionFacts(NAMES, 3, topics, DIGEST, committed, processed, first, first + length, ends))

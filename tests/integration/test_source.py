@@ -36,7 +36,7 @@ class Resuming:
     def resume(self) -> None:
         for partition in list(self.waiting):
             try:
-                self._source.resume_from(partition, 0)
+                self._source.resume_from(partition, 0, -1)
             except Retriable:
                 continue
             self.waiting.remove(partition)

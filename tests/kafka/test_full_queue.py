@@ -6,7 +6,9 @@ import pytest
 from support.topics import settings_of
 
 from stream.kafka import clients, topics
+from stream.kafka.offsets import Offsets
 from stream.kafka.sink import KafkaSink
+from stream.kafka.topic_watch import TopicWatch
 
 CHANGES = {b"key%d" % number: b"%d" % number for number in range(1, 8)}
 
@@ -34,7 +36,13 @@ class Client:
 @pytest.mark.parametrize("refused", [set[int](), {0}, {3}, {5}, {6}, {0, 1, 5, 6}])
 def test_changelog_is_whole_and_in_order(refused: set[int]) -> None:
     settings = settings_of({})
-    sink = KafkaSink(clients.transactional_options(settings, "one", 1_000), topics.names(settings), 5.0)
+    sink = KafkaSink(
+        clients.transactional_options(settings, "one", 1_000),
+        topics.names(settings),
+        5.0,
+        TopicWatch(lambda: clients.make_admin(settings), topics.names(settings), {}),
+        Offsets(lambda: clients.make_admin(settings)),
+    )
     client = Client(refused)
     sink._producer = cast("Any", client)
     sink.begin()

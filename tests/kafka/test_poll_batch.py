@@ -58,7 +58,7 @@ def source_of(client: object) -> KafkaSource:
 
 def test_poll_that_fails_skips_no_record() -> None:
     source = source_of(Client())
-    source.resume_from(0, 0)
+    source.resume_from(0, 0, -1)
     with pytest.raises(Retriable):
         source.poll_batch(1)
     assert [record.offset for record in source.poll_batch(1).records] == [0, 1, 2, 3]
@@ -66,8 +66,8 @@ def test_poll_that_fails_skips_no_record() -> None:
 
 def test_only_due_records_of_resumed_partitions_are_taken() -> None:
     source, records = source_of(Client()), list[InputRecord]()
-    source.resume_from(0, 3)
-    source.resume_from(1, 0)
+    source.resume_from(0, 3, -1)
+    source.resume_from(1, 0, -1)
     source._positions.seek.clear()
     runs = [(0, 3), (0, 4), (1, 0), (2, 7), (0, 6), (1, 1), (1, 1), (1, 0), (0, 5)]
     source._take([message(offset, partition, b"v%d" % offset) for partition, offset in runs], records)

@@ -2,9 +2,9 @@
 
 import pytest
 
+from stream.core.evidence import CommittedOffset
 from stream.core.records import OutputRecord
 from stream.errors import Abortable, Fenced, InDoubt, Retriable
-from stream.ports import CommittedOffset
 from stream.testing.cluster import FakeCluster
 from stream.testing.log import PartitionLog, Record
 from stream.testing.names import Names
@@ -13,7 +13,7 @@ from stream.testing.process import FakeProcess
 from stream.testing.sink import FakeSink
 
 ALL = 100
-FIVE = {0: CommittedOffset(5, has_totals=True)}
+FIVE = {0: CommittedOffset(5)}
 
 
 def append(log: PartitionLog, *values: bytes, commit: bool | None) -> None:

@@ -11,9 +11,10 @@ import pytest
 from simulation.bytes_fold import BytesWorkload
 
 import stream.worker.loop
+from stream.core.evidence import CommittedOffset, LogEnd, LogEnds
 from stream.core.records import InputRecord, OutputRecord
 from stream.errors import Abortable, InDoubt, Retriable
-from stream.ports import Batch, ChangelogChunk, Checkpoint, CommittedOffset
+from stream.ports import Batch, ChangelogChunk, Checkpoint
 from stream.testing.faults import FaultClass
 from stream.testing.reader import FakeReader
 from stream.testing.sink import FakeSink
@@ -52,7 +53,7 @@ def store_is_written_before_the_commit(patch: pytest.MonkeyPatch) -> None:
         for partition, changed in updates.changed.items():
             store = self._assignment[partition].open_store
             position = store.checkpoint.changelog_offset if store.checkpoint else 0
-            store.write(changed.changes, Checkpoint(position, updates.offsets[partition].offset))
+            store.write(changed.changes, Checkpoint(position, updates.offsets[partition]))
         return updates
 
     patch.setattr(Processor, "state_updates", write_first)
@@ -147,18 +148,25 @@ def restore_checkpoints_unwritten_totals(patch: pytest.MonkeyPatch) -> None:
     def ahead(self: Restorer, reading: Reading, chunk: ChangelogChunk) -> None:
         apply(self, reading, chunk)
         if reading.unwritten:
-            reading.store.write({}, Checkpoint(reading.position, reading.input_offset))
+            reading.store.write(
+                {},
+                Checkpoint(reading.position, reading.processed.input_offset if reading.processed else None),
+            )
 
     patch.setattr(Restorer, "_apply", ahead)
 
 
 def checkpoint_is_beyond_the_changelog_record(patch: pytest.MonkeyPatch) -> None:
-    commit = FakeSink.commit
+    apply = Assignment.apply
 
-    def ahead(self: FakeSink) -> Mapping[int, int]:
-        return {partition: offset + 2 for partition, offset in commit(self).items()}
+    def ahead(self: Assignment, updates: StateUpdates, ends: Mapping[int, LogEnds]) -> None:
+        later = {
+            number: {**by_role, "count": LogEnd(number, by_role["count"].offset + 2)}
+            for number, by_role in ends.items()
+        }
+        apply(self, updates, later)
 
-    patch.setattr(FakeSink, "commit", ahead)
+    patch.setattr(Assignment, "apply", ahead)
 
 
 def offsets_are_committed_outside_the_transaction(patch: pytest.MonkeyPatch) -> None:
@@ -272,10 +280,7 @@ def unprocessed_records_are_committed(patch: pytest.MonkeyPatch) -> None:
 
     def commit_all(self: Processor) -> StateUpdates:
         updates = state_updates(self)
-        rest = {
-            partition: CommittedOffset(ends[self][partition], has_totals=partition in updates.changed)
-            for partition in updates.unprocessed
-        }
+        rest = {partition: ends[self][partition] for partition in updates.unprocessed}
         return replace(updates, offsets={**updates.offsets, **rest})
 
     patch.setattr(Processor, "process", note_ends)

@@ -7,9 +7,10 @@ from typing import TypeVar
 
 from support.worlds import LISTED, Member, Sight, World
 
+from stream.core.evidence import CommittedOffset
 from stream.core.records import OutputRecord
 from stream.errors import Abortable, Retriable, StreamError
-from stream.ports import CommittedOffset, Sink
+from stream.ports import Sink
 
 IDS = ("one", "one", "two")  # transactional ids: two producers share one, as a worker and its successor do
 BRIEF = "brief"
@@ -271,7 +272,7 @@ class Trace:
             index = self._stages.index(stage)
             stayed = set(range(self._partitions)) - moved[index]
             chosen = moved[index] | stayed if moved_too else stayed
-            sent = dict.fromkeys(chosen, CommittedOffset(0, has_totals=False))
+            sent = dict.fromkeys(chosen, CommittedOffset(0))
             sink = _of(stage.sinks[sink_number])
             outcome = _outcome(lambda: _send(sink, before[index], sent))
             return outcome + _outcome(sink.abort)
@@ -295,7 +296,7 @@ class Trace:
             sink.produce(
                 [OutputRecord(stage.world.names.results, record.partition, record.key, record.value)]
             )
-            ends[record.partition] = CommittedOffset(record.offset + 1, has_totals=True)
+            ends[record.partition] = CommittedOffset(record.offset + 1)
         for partition in sorted(ends):
             sink.produce_changelog(partition, {b"act": b"%d" % ends[partition].offset}, [("h", b"1")])
         stage.world.flush(sink)

@@ -9,14 +9,16 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from confluent_kafka import Producer, TopicPartition
+from support.sinks import make_sink
 from support.topics import admin_of, settings_of
 
+from stream.core.evidence import CommittedOffset
 from stream.core.records import InputRecord
 from stream.errors import Retriable, StreamError
-from stream.kafka import clients, offsets, topics
+from stream.kafka import clients, offsets
 from stream.kafka.sink import KafkaSink
 from stream.kafka.source import BatchLimits, KafkaSource
-from stream.ports import CommittedOffset, Sink, Source
+from stream.ports import Sink, Source
 from stream.testing.cluster import FakeCluster
 from stream.testing.names import Names
 from stream.testing.pipeline import FakePipeline
@@ -139,7 +141,7 @@ class KafkaWorld:
         timeout_s = BRIEF_S if brief else TIMEOUT_S
         settings = self._settings.model_copy(update={"transaction_timeout_ms": int(timeout_s * 1000)})
         options = clients.transactional_options(settings, transactional_id, 1_000_000)
-        return KafkaSink(options, topics.names(settings), timeout_s)
+        return make_sink(settings, options, timeout_s)
 
     def source(self) -> Source:
         offsets_client = offsets.Offsets(lambda: clients.make_admin(self._settings))
@@ -242,7 +244,7 @@ class Member:
                 self.records += batch.records
             for partition in sorted(self.paused):
                 committed = self.source.committed([partition])[partition]
-                self.source.resume_from(partition, 0 if committed is None else committed.offset)
+                self.source.resume_from(partition, 0 if committed is None else committed.offset, -1)
                 self.paused.discard(partition)
         except Retriable:
             return ""

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
+from stream.core.evidence import Appended
 from stream.core.records import InputRecord
 from stream.core.totals import SignatureTotals
 from stream.errors import Abortable
@@ -129,7 +130,7 @@ def test_records_that_are_polled_again_are_measured_when_they_are_committed(meas
 
 def test_the_phases_and_the_age_of_a_transaction_are_measured(measured: Measured) -> None:
     class Slow(FakeSink):
-        def commit(self) -> dict[int, int]:
+        def commit(self) -> None:
             measured.clock.sleep(0.5)
             raise Abortable("no")
 
@@ -144,9 +145,15 @@ def test_the_phases_and_the_age_of_a_transaction_are_measured(measured: Measured
         def produce_changelog(self, *_: Any) -> None:
             measured.clock.sleep(0.25)
 
+        def flush(self) -> dict[int, dict[str, Appended]]:
+            measured.clock.sleep(0.125)
+            return {}
+
         def send_offsets(self, *_: Any) -> None: ...
 
-    sink = InstrumentedSink(Slow.__new__(Slow), measured.instruments)
+    slow = Slow.__new__(Slow)
+    slow.topic_ids = {}
+    sink = InstrumentedSink(slow, measured.instruments)
     assert measured.value("stream_open_transaction_age_seconds") == 0
     sink.begin()
     for _ in range(2):
@@ -154,12 +161,14 @@ def test_the_phases_and_the_age_of_a_transaction_are_measured(measured: Measured
         sink.produce([])
     sink.produce_changelog(0, {}, [])
     assert measured.value("stream_open_transaction_age_seconds") == 21.25
+    sink.flush()
     sink.send_offsets({}, None)
     with pytest.raises(Abortable):
         sink.commit()
     sink.abort()
     assert measured.value("stream_open_transaction_age_seconds") == 0
     assert measured.value("stream_batch_phase_seconds_sum", phase="produce") == 1.25
+    assert measured.value("stream_batch_phase_seconds_sum", phase="flush") == 0.125
     assert measured.value("stream_batch_phase_seconds_sum", phase="abort") == 0.25
     assert measured.value("stream_batch_phase_seconds_count", phase="commit") == 0, "it did not succeed"
 

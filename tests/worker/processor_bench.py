@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from stream.core.evidence import CommittedOffset
 from stream.core.fold import Changes, Chunk, Fold
 from stream.core.records import InputRecord, OutputRecord
 from stream.errors import Rejected
-from stream.ports import AssignmentListener, Batch, Clock, CommittedOffset
+from stream.ports import AssignmentListener, Batch, Clock
 from stream.store.memory import MemoryDisk, MemoryStore
 from stream.worker.assignment import Assignment, PartitionState
 from stream.worker.fault_injection import FaultInjectingFold, FaultInjectingSource, Rejections, Stages
@@ -113,7 +114,7 @@ class OneBatchSource:
     def offset_range(self, partition: int) -> tuple[int, int]:
         raise NotImplementedError
 
-    def resume_from(self, partition: int, offset: int) -> None: ...
+    def resume_from(self, partition: int, offset: int, leader_epoch: int) -> None: ...
 
     def pause(self, partition: int) -> None: ...
 

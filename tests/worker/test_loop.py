@@ -2,6 +2,7 @@
 
 import pytest
 
+from stream.core.processed_offset import ProcessedOffset, read_processed_offset
 from stream.core.records import InputRecord, OutputRecord
 from stream.errors import Abortable, Fatal, Fenced, InDoubt, Retriable
 from stream.events import Committed
@@ -115,16 +116,25 @@ def test_observer_gets_the_figures_of_a_transaction() -> None:
     assert what.offsets == {0: 3}
 
 
-def test_committed_offset_says_whether_records_before_it_were_counted() -> None:
+def test_every_commit_has_evidence_and_a_changelog_record_that_says_the_same() -> None:
     bench = Bench()
-    has_totals = list[bool]()
-    for value in (None, "cat", None):
+    names, cluster = bench.pipeline.names, bench.pipeline.cluster
+    for offset, value in enumerate((None, "cat", None), 1):
         bench.pipeline.submit(value)
         bench.drain()
         committed = bench.pipeline.group.committed([0])[0]
         assert committed is not None
-        has_totals.append(committed.has_totals)
-    assert has_totals == [False, True, True]
+        evidence = committed.evidence
+        assert evidence is not None
+        last_offset, last = cluster.committed(names.counts, 0)[-1]
+        assert read_processed_offset(last.headers) == ProcessedOffset(
+            offset, bench.pipeline.fold.digest, cluster.topic_id(names.input)
+        )
+        assert evidence.offset == committed.offset == offset
+        assert evidence.ends["count"] == (0, last_offset + 1)
+        outcomes = cluster.committed(names.results, 0), cluster.committed(names.dead_letters, 0)
+        for role, outcome in zip(("result", "dead-letter"), outcomes, strict=True):
+            assert evidence.ends.get(role) == ((0, outcome[-1][0] + 1) if outcome else None)
 
 
 @pytest.mark.parametrize("call", ["sink.begin", "sink.produce", "sink.send_offsets", "sink.commit"])

@@ -8,7 +8,7 @@ from worker.processor_bench import CountFold, make_processor, take, values
 
 from stream.core.records import InputRecord
 from stream.errors import Fatal, Reason, Rejected
-from stream.ports import Batch, CommittedOffset
+from stream.ports import Batch
 from stream.testing.clock import FakeClock
 from stream.worker.processing import CHUNK_BYTES, CHUNK_RECORDS
 
@@ -27,7 +27,7 @@ def test_partitions_are_processed_separately() -> None:
     assert values(outputs, 0) == [b"counted 0", b"counted 2", b"counted 4"]
     assert values(outputs, 1) == [b"counted 1", b"counted 3"]
     updates = processor.state_updates()
-    assert updates.offsets == {0: CommittedOffset(5, has_totals=True), 1: CommittedOffset(4, has_totals=True)}
+    assert updates.offsets == {0: 5, 1: 4}
     assert {number: changed.changes for number, changed in updates.changed.items()} == {
         0: {b"n": b"3"},
         1: {b"n": b"2"},
@@ -79,7 +79,7 @@ def test_batch_of_rejections_changes_no_totals() -> None:
     processor = make_processor(FakeClock(), CountFold({0: BAD}))
     take(processor, records(1))
     updates = processor.state_updates()
-    assert (updates.changed, updates.offsets) == ({}, {0: CommittedOffset(1, has_totals=False)})
+    assert (updates.changed, updates.offsets) == ({}, {0: 1})
 
 
 def test_time_limit_leaves_the_rest_of_every_partition_unprocessed() -> None:

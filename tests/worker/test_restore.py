@@ -2,9 +2,10 @@
 
 import pytest
 
+from stream.core.evidence import CommittedOffset
 from stream.core.processed_offset import ProcessedOffset
 from stream.errors import Blocked, Retriable
-from stream.ports import Checkpoint, CommittedOffset
+from stream.ports import Checkpoint
 from stream.store.memory import MemoryDisk
 from stream.testing.faults import Faults, Moment
 from stream.testing.log import PartitionLog
@@ -152,7 +153,7 @@ def test_offsets_of_an_open_transaction_are_waited_for(counted: FakePipeline) ->
     sink = FakeSink(counted.cluster, counted.names, "another")
     sink.reset_producer()
     sink.begin()
-    sink.send_offsets({0: CommittedOffset(1, has_totals=True)}, None)
+    sink.send_offsets({0: CommittedOffset(1)}, None)
     worker = worker_of(counted)
     for _ in range(5):
         worker.run_once()
@@ -222,7 +223,7 @@ def test_partition_without_totals_resumes_at_its_committed_offset() -> None:
     pipeline.submit(None)
     pipeline.submit("xyzzy")
     restored(pipeline).worker.close()
-    assert restored(pipeline).observer.of("restored") == [(0, 0, 2)]
+    assert restored(pipeline).observer.of("restored") == [(0, 1, 2)]
 
 
 def test_partition_that_another_worker_owned_meanwhile_is_restored_again(counted: FakePipeline) -> None:

@@ -2,9 +2,9 @@
 
 import pytest
 
+from stream.core.evidence import CommittedOffset, Evidence
 from stream.core.processed_offset import ProcessedOffset
 from stream.errors import Refused
-from stream.ports import CommittedOffset
 from stream.testing.cluster import FakeCluster
 from stream.testing.pipeline import FakePipeline
 from stream.testing.process import FakeProcess
@@ -24,7 +24,7 @@ def test_hanging_transaction_is_refused() -> None:
     sink.reset_producer()
     sink.begin()
     sink.produce_changelog(0, {b"act": b"9"}, ())
-    assert "find-hanging" in refused(pipeline, "hangs open").hint
+    assert "KIP-664" in refused(pipeline, "hangs open").hint
 
 
 def test_totals_without_a_committed_offset_are_refused(counted: FakePipeline) -> None:
@@ -32,8 +32,21 @@ def test_totals_without_a_committed_offset_are_refused(counted: FakePipeline) ->
     refused(counted, "no committed offset")
 
 
+@pytest.mark.parametrize(("offset", "effect"), [(2, "twice"), (9, "leave out the input from 4 to before 9")])
+def test_committed_offset_of_somebody_else_is_refused(
+    counted: FakePipeline, offset: int, effect: str
+) -> None:
+    counted.group.commit({0: CommittedOffset(offset)})
+    refused(counted, f"not written by this application.*{effect}")
+
+
 def test_committed_offset_below_the_totals_is_refused(counted: FakePipeline) -> None:
-    counted.group.commit({0: CommittedOffset(2, has_totals=True)})
+    earlier = Evidence(
+        2,
+        {role: counted.cluster.topic_id(name) or "" for role, name in counted.names.by_role.items()},
+        counted.fold.digest,
+    )
+    counted.group.commit({0: CommittedOffset(2, earlier.encode())})
     refused(counted, "is below")
 
 
@@ -49,19 +62,14 @@ def test_totals_of_another_dictionary_are_refused(counted: FakePipeline) -> None
 def test_loss_of_the_totals_is_refused(counted: FakePipeline) -> None:
     counted.cluster.delete(counted.names.counts)
     counted.cluster.create(counted.names.counts, 1)
-    refused(counted, "the count topic has none")
+    refused(counted, "was deleted and created again")
 
 
 def test_committed_offset_below_the_input_is_refused_with_the_loss(counted: FakePipeline) -> None:
     for _ in range(3):
         counted.submit("cat")
     counted.cluster.log(counted.names.input, 0).trim(6)
-    assert "reset partition 0" in refused(counted, "2 offsets were never counted").hint
-
-
-def test_committed_offset_beyond_the_input_is_refused(counted: FakePipeline) -> None:
-    counted.group.commit({0: CommittedOffset(9, has_totals=True)})
-    refused(counted, "beyond the end")
+    assert "offsets skip --partition 0 --to 6" in refused(counted, "2 offsets were never counted").hint
 
 
 @pytest.mark.parametrize("value", [b"not a total", b""])

@@ -9,7 +9,7 @@ from stream.core.fold import Changes
 from stream.core.processed_offset import ProcessedOffset, read_processed_offset
 from stream.core.records import OutputRecord
 from stream.errors import Abortable, Fatal, Fenced, InDoubt, TooManyRejections
-from stream.ports import Batch, Checkpoint, CommittedOffset
+from stream.ports import Batch, Checkpoint
 from stream.store.memory import MemoryDisk
 from stream.testing.faults import Crashed, DiskFull, Faults, Moment
 from stream.testing.pipeline import FakePipeline
@@ -19,7 +19,7 @@ from stream.worker.assignment import Assignment, PartitionState, StateUpdates
 from stream.worker.processing import Processor
 from stream.worker.transaction import transact
 
-STEPS = ("sink.produce", "sink.produce_changelog", "sink.send_offsets", "sink.commit")
+STEPS = ("sink.produce", "sink.produce_changelog", "sink.flush", "sink.send_offsets", "sink.commit")
 TOTALS = {b"act": b"2", b"dgo": b"1"}
 
 
@@ -56,7 +56,7 @@ class FixedProcessor(Processor):
         yield [OutputRecord(self._names.dead_letters, 0, b"k", b"poison")]
 
     def state_updates(self) -> StateUpdates:
-        return StateUpdates({0: CommittedOffset(5, has_totals=True)}, {0: self.totals}, {0: 1})
+        return StateUpdates({0: 5}, {0: self.totals}, {0: 1})
 
 
 @dataclass
@@ -106,7 +106,7 @@ def bench() -> Bench:
 def test_commit_makes_everything_visible_at_once_and_updates_the_state(bench: Bench) -> None:
     bench.transact()
     assert bench.visible() == EVERYTHING
-    assert bench.pipeline.group.committed([0]) == {0: CommittedOffset(5, has_totals=True)}
+    assert bench.pipeline.committed() == [5]
     assert bench.disk.totals == TOTALS
     assert bench.disk.checkpoint == Checkpoint(changelog_offset=2, input_offset=5)
     assert bench.processor.totals.is_applied
@@ -117,7 +117,7 @@ def test_only_the_last_total_of_a_partition_has_the_processed_offset(bench: Benc
     bench.transact()
     counts = bench.pipeline.cluster.committed(bench.pipeline.names.counts, 0)
     processed = [read_processed_offset(record.headers) for _, record in counts]
-    assert processed == [None, ProcessedOffset(5, "digest")]
+    assert processed == [None, ProcessedOffset(5, "digest", bench.sink.topic_ids["input"])]
 
 
 @pytest.mark.parametrize("step", STEPS)

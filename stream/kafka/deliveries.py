@@ -1,0 +1,51 @@
+"""Collects from delivery reports where the records of one transaction are in the logs."""
+
+from collections import Counter
+
+from confluent_kafka import KafkaError, Message
+
+from stream.core.evidence import Appended
+from stream.errors import Abortable
+
+LogPartition = tuple[str, int]  # topic, partition
+
+
+class Deliveries:
+    """The deliveries of one transaction.
+
+    Only the last record of a run needs a report: an idempotent producer keeps the order within a partition.
+    """
+
+    def __init__(self) -> None:
+        self._records: Counter[LogPartition] = Counter()
+        self._last_offset: dict[LogPartition, int] = {}
+        self._owners: dict[int, dict[str, LogPartition]] = {}
+
+    def add(self, owner: int, role: str, log: LogPartition, records: int) -> None:
+        """Note that `records` of the input partition `owner` go to `log`."""
+        self._records[log] += records
+        self._owners.setdefault(owner, {})[role] = log
+
+    def report(self, error: KafkaError | None, message: Message) -> None:
+        """Take a delivery report; `Producer.produce` calls it as `on_delivery`."""
+        topic, partition, offset = message.topic(), message.partition(), message.offset()
+        if error is None and topic is not None and partition is not None and offset is not None:
+            self._last_offset[topic, partition] = offset
+
+    def appended(self) -> dict[int, dict[str, Appended]]:
+        """Return what was appended, by input partition and role.
+
+        Raises:
+            Abortable: the report of a record is missing.
+        """
+        missing = self._records.keys() - self._last_offset.keys()
+        if missing:
+            topic, partition = min(missing)
+            raise Abortable(f"{topic}, partition {partition}: the broker did not confirm the records")
+        return {
+            owner: {
+                role: Appended(log[1], self._records[log], self._last_offset[log] + 1)
+                for role, log in logs.items()
+            }
+            for owner, logs in self._owners.items()
+        }

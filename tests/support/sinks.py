@@ -1,0 +1,16 @@
+"""A transactional producer on a real Kafka, as `worker/wiring.py` makes it."""
+
+from stream.config import Settings
+from stream.kafka import clients, topics
+from stream.kafka.clients import Options
+from stream.kafka.offsets import Offsets
+from stream.kafka.sink import KafkaSink
+from stream.kafka.topic_watch import TopicWatch
+
+
+def make_sink(settings: Settings, options: Options, timeout_s: float) -> KafkaSink:
+    names = topics.names(settings)
+    described = topics.describe(clients.make_admin(settings), settings)
+    ids = {role: topic.id for role, topic in described.items()}
+    watch = TopicWatch(lambda: clients.make_admin(settings), names, ids)
+    return KafkaSink(options, names, timeout_s, watch, Offsets(lambda: clients.make_admin(settings)))
