@@ -3,12 +3,15 @@
 import json
 import re
 import signal
+from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 import pytest
 from cli.running import Cli, Put, Spawn
 from confluent_kafka import Consumer, TopicPartition
+
+from stream.core.skipped import SkippedRange
 
 pytestmark = pytest.mark.broker
 
@@ -19,15 +22,128 @@ def forged(topic: str, offset: int) -> Any:
     return 0, "a", json.dumps(body), ()
 
 
-def test_empty_input_is_exactly_once(cli: Cli, stream_env: dict[str, str]) -> None:
+def commit(env: dict[str, str], offsets: dict[int, int]) -> None:
+    """Commit offsets as a consumer does that is not a worker."""
+    consumer = Consumer(
+        {"bootstrap.servers": env["STREAM_BOOTSTRAP_SERVERS"], "group.id": env["STREAM_GROUP_ID"]}
+    )
+    topic = env["STREAM_INPUT_TOPIC"]
+    consumer.commit(
+        offsets=[TopicPartition(topic, p, offset) for p, offset in offsets.items()], asynchronous=False
+    )
+    consumer.close()
+
+
+def texts(partition: int, number: int) -> list[Any]:
+    return [(partition, f"b{n}", "cat", ()) for n in range(number)]
+
+
+def test_without_a_committed_offset_nothing_was_counted(cli: Cli, stream_env: dict[str, str]) -> None:
     done = cli("verify", env=stream_env)
     assert done.status == 0
-    assert "exactly once: 0 input records, no differences" in done.out
+    group = stream_env["STREAM_GROUP_ID"]
+    assert done.lines[-1] == f"nothing was counted yet: the group {group} has no committed offset"
 
 
-def test_uncommitted_input_is_not_a_difference(cli: Cli, stream_env: dict[str, str], put: Put) -> None:
-    put(stream_env["STREAM_INPUT_TOPIC"], [(0, "a", "cat", ())])
-    assert cli("verify", env=stream_env).status == 0
+def test_uncommitted_input_is_pending_and_not_a_difference(
+    cli: Cli, stream_env: dict[str, str], put: Put
+) -> None:
+    put(stream_env["STREAM_INPUT_TOPIC"], [*texts(0, 1), *texts(1, 2)])
+    done = cli("verify", env=stream_env)
+    assert done.status == 0
+    assert "exactly once" not in done.out
+    assert done.lines[-1].startswith("nothing was counted yet")
+    assert done.lines[-1].endswith("3 input records pending, not counted yet")
+    commit(stream_env, {0: 0})
+    done = cli("verify", "--format", "json", env=stream_env)
+    report = json.loads(done.out)
+    assert (done.status, report["holds"], report["pending"]) == (0, True, 3)
+    assert [(each["committed"], each["pending"]) for each in report["partitions"]] == [(0, 1), (None, 2)]
+    assert cli("verify", env=stream_env).lines[-1] == (
+        "exactly once: 0 input records checked, no differences; 3 input records pending, not counted yet"
+    )
+
+
+def test_more_pending_offsets_than_are_read_are_counted_as_offsets(
+    cli: Cli, stream_env: dict[str, str], put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream.tools.audit.verify.PENDING_OFFSETS_MAX", 3)
+    put(stream_env["STREAM_INPUT_TOPIC"], [*texts(0, 3), *texts(1, 2)])  # and a marker on each
+    report = json.loads(cli("verify", "--format", "json", env=stream_env).out)
+    assert [each["pending"] for each in report["partitions"]] == [4, 2]
+
+
+def test_offset_that_a_stranger_moved_ahead_is_lost_input_on_each_partition(
+    cli: Cli, stream_env: dict[str, str], put: Put
+) -> None:
+    put(stream_env["STREAM_INPUT_TOPIC"], [*texts(0, 1), *texts(1, 2)])
+    commit(stream_env, {0: 1, 1: 2})
+    done = cli("verify", env=stream_env)
+    assert done.status == 1
+    assert "exactly once" not in done.out
+    assert "! partition 0: input 0: no result and no dead letter" in done.lines
+    assert "! partition 1: input 0 to 1 (2 records): no result and no dead letter" in done.lines
+    assert done.lines[-1] == "3 differences, 3 input records checked"
+
+
+def test_lost_input_is_one_line_and_the_verdict_is_the_last(
+    cli: Cli, stream_env: dict[str, str], put: Put
+) -> None:
+    put(stream_env["STREAM_INPUT_TOPIC"], texts(1, 400))
+    commit(stream_env, {1: 400})
+    put(stream_env["STREAM_COUNT_TOPIC"], [(0, b"act", b"3", ()), (0, b"dgo", b"3", ())])
+    done = cli("verify", "--differences", "2", env=stream_env)
+    assert [line for line in done.lines if line.startswith("!")] == [
+        f"! {stream_env['STREAM_COUNT_TOPIC']}: the total of {key} on partition 0 is 3, the input gives 0, +3"
+        for key in ("act", "dgo")
+    ]
+    assert done.lines[-2:] == ["… and 400 more", "402 differences, 400 input records checked"]
+
+
+def test_skipped_range_is_said_and_not_lost(cli: Cli, stream_env: dict[str, str], put: Put) -> None:
+    topic, group = stream_env["STREAM_INPUT_TOPIC"], stream_env["STREAM_GROUP_ID"]
+    put(topic, texts(1, 6))
+    commit(stream_env, {1: 5})
+    put(
+        stream_env["STREAM_DEAD_LETTER_TOPIC"],
+        [(0, None, None, SkippedRange(1, 2, 5).headers(topic, group))],
+    )
+    done = cli("verify", env=stream_env)
+    assert done.status == 1
+    assert "! partition 1: input 0 to 1 (2 records): no result and no dead letter" in done.lines
+    assert "- partition 1: input 2 to 4 (3 records): skipped deliberately" in done.lines
+    assert done.lines[-1] == (
+        "2 differences, 2 input records checked; 1 input record pending, not counted yet; "
+        "3 input records skipped deliberately"
+    )
+    report = json.loads(cli("verify", "--format", "json", env=stream_env).out)
+    assert (report["lost"], report["skipped"], report["dead_letters"]) == (2, 3, 0)
+
+
+def test_committed_offset_beyond_the_input_is_a_difference_at_once(
+    cli: Cli, stream_env: dict[str, str], put: Put
+) -> None:
+    put(stream_env["STREAM_INPUT_TOPIC"], texts(0, 1))
+    commit(stream_env, {0: 9})
+    done = cli("verify", env=stream_env)
+    assert done.status == 1
+    assert "partition 0: the committed offset 9 is beyond the end of the input, 2" in done.out
+    assert "partition 0: input 0: no result and no dead letter" in done.out
+
+
+def test_stores_are_said_to_be_unchecked_or_missing(
+    cli: Cli, stream_env: dict[str, str], tmp_path: Path
+) -> None:
+    def stores_row(*arguments: str) -> tuple[str, str]:
+        done = cli("verify", *arguments, env=stream_env)
+        rows = [line.split(maxsplit=1) for line in done.lines if line.startswith("  stores")]
+        return rows[0][1].strip(), done.out
+
+    assert stores_row()[0] == "not checked (no --state-dir)"
+    (tmp_path / "empty").mkdir()
+    row, out = stores_row("--state-dir", "empty")
+    assert row == "no stores found"
+    assert "not checked: no stores found in empty" in out
 
 
 def test_result_without_input_is_a_difference(cli: Cli, stream_env: dict[str, str], put: Put) -> None:
@@ -35,7 +151,8 @@ def test_result_without_input_is_a_difference(cli: Cli, stream_env: dict[str, st
     done = cli("verify", "--format", "json", env=stream_env)
     report = json.loads(done.out)
     assert (done.status, report["holds"], report["unknown"]) == (1, False, 1)
-    assert "0:7" in report["differences"][0]
+    what = "a result, but the input is missing or not committed (offset 0 of the result topic)"
+    assert report["differences"] == [f"partition 0: input 7: {what}"]
     done = cli("verify", "--differences", "0", env=stream_env)
     assert done.status == 1
     assert "1 difference" in done.out
@@ -63,13 +180,7 @@ def test_result_without_its_totals_is_a_difference(cli: Cli, stream_env: dict[st
         "source": {"topic": topic, "partition": 0, "offset": 0},
     }
     put(stream_env["STREAM_RESULT_TOPIC"], [(0, "a", json.dumps(body), ())])
-    group = {
-        "bootstrap.servers": stream_env["STREAM_BOOTSTRAP_SERVERS"],
-        "group.id": stream_env["STREAM_GROUP_ID"],
-    }
-    consumer = Consumer(group)
-    consumer.commit(offsets=[TopicPartition(topic, 0, 1)], asynchronous=False)
-    consumer.close()
+    commit(stream_env, {0: 1})
     done = cli("verify", env=stream_env)
     assert done.status == 1
     assert "the total of act on partition 0 is 0, the input gives 1, -1" in done.out

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import orjson
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
+from support.environment import own_env
 from support.process import WorkerProcess
-from support.topics import produce, read, wait_until
+from support.topics import admin_of, make_topics, produce, read, wait_until
 
 from stream.config import Settings
 from stream.dictionary import load_index
+from stream.errors import Retriable
 from stream.ports import Checkpoint
 from stream.store.rocks import RocksStore
 from stream.tools.audit.stores import store_folders
@@ -32,6 +34,29 @@ def forge(env: dict[str, str], topic: str, key: bytes, value: bytes) -> None:
     producer = Producer({"bootstrap.servers": env["STREAM_BOOTSTRAP_SERVERS"]})
     producer.produce(env[topic], value, key, partition=0)
     assert producer.flush(30) == 0
+
+
+def commit(env: dict[str, str], offsets: dict[int, int]) -> None:
+    """Commit offsets as a consumer does that is not a worker."""
+    consumer = Consumer(
+        {"bootstrap.servers": env["STREAM_BOOTSTRAP_SERVERS"], "group.id": env["STREAM_GROUP_ID"]}
+    )
+    topic = env["STREAM_INPUT_TOPIC"]
+    consumer.commit(
+        offsets=[TopicPartition(topic, p, offset) for p, offset in offsets.items()], asynchronous=False
+    )
+    consumer.close()
+
+
+@pytest.fixture
+def counted_env(kafka: str, tmp_path: Path) -> dict[str, str]:
+    """Settings of a pipeline with four partitions; three records of partition 1 are counted."""
+    env = make_topics(own_env(kafka, tmp_path), partitions=4)
+    with WorkerProcess(env, tmp_path / "log") as worker:
+        produce(env, [("a", "cat"), ("b", "silent"), ("c", "cat")], partition=1)
+        wait_until(lambda: len(read(env, "result")) == 3, 60)
+        assert worker.stop() == 0
+    return env
 
 
 def kinds(verdict: Verdict) -> dict[str, int]:
@@ -85,3 +110,61 @@ def test_store_with_another_total_is_detected(stream_env: dict[str, str], tmp_pa
     verdict = audit(stream_env)
     assert kinds(verdict) == {"stores": 1}
     assert "the total of act on partition 0 is 9, the input gives 2, +7" in verdict.differences[0]
+
+
+def test_input_that_a_stranger_moved_the_group_over_is_lost_on_every_partition(
+    counted_env: dict[str, str],
+) -> None:
+    for partition in (0, 1, 3):
+        produce(counted_env, [("d", "listen")], partition=partition)
+    verdict = audit(counted_env)
+    assert verdict.holds
+    assert (verdict.checked, verdict.pending) == (3, 3)
+    assert [each.pending for each in verdict.partitions.values()] == [1, 1, 0, 1]
+    assert verdict.partitions[1].stores_compared == 1
+    assert verdict.partitions[1].totals == 2
+    commit(counted_env, {0: 1, 1: 4, 3: 1})
+    verdict = audit(counted_env)
+    assert kinds(verdict) == {"lost": 3}
+    assert verdict.differences == [
+        f"partition {partition}: input {offset}: no result and no dead letter"
+        for partition, offset in ((0, 0), (1, 3), (3, 0))
+    ]
+    assert (verdict.checked, verdict.pending) == (6, 0)
+
+
+def test_totals_of_a_group_that_a_stranger_moved_back_are_a_difference(counted_env: dict[str, str]) -> None:
+    commit(counted_env, {1: 1})
+    verdict = audit(counted_env)
+    assert kinds(verdict)["totals"] >= 1
+    assert any("the committed offset is 1: it was moved back" in each for each in verdict.differences)
+
+
+def test_outcomes_that_retention_deleted_are_not_checked_and_not_lost(counted_env: dict[str, str]) -> None:
+    topic = counted_env["STREAM_RESULT_TOPIC"]
+    admin = admin_of(counted_env)
+    for future in admin.delete_records([TopicPartition(topic, 1, 3)]).values():
+        future.result(30)  # a transaction marker is left
+    verdict = audit(counted_env)
+    assert verdict.holds, verdict.differences
+    assert (verdict.checked, verdict.not_checked) == (0, 3)
+    assert verdict.partitions[1].totals is None
+    assert any(f"{topic}, partition 1, begins at 3" in sentence for sentence in verdict.unchecked)
+
+
+def test_round_that_fails_is_repeated_from_the_beginning(
+    counted_env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    auditor = Auditor(settings_of(counted_env), load_index(None))
+    auditor.run_round()
+
+    def fail(*_: object) -> None:
+        raise Retriable("no broker")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Auditor, "_count_pending", fail)
+        with pytest.raises(Retriable):
+            auditor.run_round()
+    auditor.run_round()
+    assert auditor.verdict.holds, auditor.verdict.differences
+    assert (auditor.verdict.records, auditor.verdict.results) == (3, 3)

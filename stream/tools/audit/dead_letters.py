@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from stream.core.skipped import SkippedRange, read_skipped
 from stream.tools.audit.outcomes import DeadLetter, hash_content
 from stream.tools.kafka.topic_reader import StoredRecord
 
@@ -17,10 +18,15 @@ _Row = tuple[int, int, str, int | None]
 
 
 class DeadLetterIndex:
-    """A temporary database of input partition, input offset, reason, and a hash of key and value."""
+    """A temporary database of input partition, input offset, reason, and a hash of key and value.
+
+    Attributes:
+        skipped: the ranges of input that were skipped deliberately, which are no dead letters.
+    """
 
     def __init__(self, folder: Path, topic: str, group: str) -> None:
         """Index the dead letters of this input topic and group only; others may share their topic."""
+        self.skipped: list[SkippedRange] = []
         self._source = (topic.encode(), group.encode())
         self._database = sqlite3.connect(folder / "dead-letters.sqlite", isolation_level=None)
         self._database.execute("PRAGMA journal_mode=OFF")
@@ -37,6 +43,9 @@ class DeadLetterIndex:
         for record in records:
             headers = dict(record.headers)
             if headers.get(_TOPIC) is not None and (headers[_TOPIC], headers.get(_GROUP)) != self._source:
+                continue
+            if (skipped := read_skipped(record.headers)) is not None:
+                self.skipped.append(skipped)
                 continue
             row = _row(record, headers)
             if row is None:

@@ -6,7 +6,7 @@ totals, which the dictionary bounds, and the input records whose outcome has not
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from stream.core.records import InputRecord
 from stream.errors import Reason
@@ -33,21 +33,28 @@ class _Peekable(Generic[Item]):
             yield taken
 
 
+class _Input(NamedTuple):
+    """An input record, and the offset of the input record before it."""
+
+    record: InputRecord
+    previous: int
+
+
 class PartitionJoin:
     """Compares the input of one partition with its outcomes, one range of offsets after the other.
 
     Attributes:
         fold: signature -> total that the input gives, as far as the totals cover it.
-        unverifiable: input records whose outcome retention may have deleted.
     """
 
     def __init__(self, partition: int, expected: ExpectedOutcomes, verdict: Verdict) -> None:
         self.fold: dict[str, int] = {}
-        self.unverifiable = 0
         self._partition = partition
         self._expected = expected
         self._verdict = verdict
-        self._pending: dict[int, InputRecord] = {}  # offset -> record whose outcome has not been read yet
+        self._report = verdict.partition(partition)
+        self._latest_offset = -1  # of the input record that was read last
+        self._pending: dict[int, _Input] = {}  # offset -> record whose outcome has not been read yet
         self._pending_bytes = 0
         self._deltas = deque[tuple[int, Mapping[str, int]]]()  # of input that the totals do not cover yet
         self._last_source = -1  # input offset of the latest result
@@ -68,13 +75,15 @@ class PartitionJoin:
         next_results, next_dead_letters = _Peekable(results), _Peekable(dead_letters)
         for record in inputs:
             offset = record.offset
-            self._verdict.records += 1
+            self._report.records += 1
+            each_input = _Input(record, self._latest_offset)
+            self._latest_offset = offset
             for result in next_results.take_while(lambda each: self._is_past(each, offset, bounds)):  # noqa: B023
                 self._compare_late_result(result, bounds)
             for dead_letter in next_dead_letters.take_while(lambda each: each.input_offset < offset):  # noqa: B023
                 self._compare_late_dead_letter(dead_letter, bounds)
-            if not self._compare_outcomes(record, next_results, next_dead_letters):
-                self._await_outcome(record, bounds)
+            if not self._compare_outcomes(each_input, next_results, next_dead_letters):
+                self._await_outcome(each_input, bounds)
             self._fold(bounds.counted_to, uncompared)
         for result in next_results.take_while(lambda _: True):
             self._compare_late_result(result, bounds)
@@ -89,30 +98,34 @@ class PartitionJoin:
                 f"{store.name} covers input before {store.input_offset}, the count topic covers input "
                 f"before {bounds.counted_to}",
             )
+            self._report.stores_compared += 1
         for offset in [offset for offset in self._pending if offset < bounds.committed]:
-            if (lost := self._pop_pending(offset)) is not None:
-                self._add_lost(lost, bounds)
+            if (without_outcome := self._pop_pending(offset)) is not None:
+                self._add_without_outcome(without_outcome, bounds)
+        report = self._report
+        report.pending = len(self._pending)
+        report.checked = report.records - report.skipped - report.not_checked - report.pending
 
     def _compare_outcomes(
-        self, record: InputRecord, results: "_Peekable[Result]", dead_letters: "_Peekable[DeadLetter]"
+        self, each_input: _Input, results: "_Peekable[Result]", dead_letters: "_Peekable[DeadLetter]"
     ) -> int:
         """Compare a record with its outcomes; return how many there are."""
-        outcomes = 0
+        record, outcomes = each_input.record, 0
         for result in results.take_while(lambda each: each.source == (self._partition, record.offset)):
             outcomes += 1
-            self._compare_result(record, result, outcomes)
+            self._compare_result(each_input, result, outcomes)
         for dead_letter in dead_letters.take_while(lambda each: each.input_offset == record.offset):
             outcomes += 1
-            self._compare_dead_letter(record, dead_letter, outcomes)
+            self._compare_dead_letter(each_input, dead_letter, outcomes)
         return outcomes
 
-    def _await_outcome(self, record: InputRecord, bounds: Bounds) -> None:
+    def _await_outcome(self, each_input: _Input, bounds: Bounds) -> None:
         """Keep a record until its outcome is read; above the limits report it as lost at once."""
         if len(self._pending) < PENDING_RECORDS_MAX and self._pending_bytes < PENDING_BYTES_MAX:
-            self._pending[record.offset] = record
-            self._pending_bytes += len(record.value or b"")
+            self._pending[each_input.record.offset] = each_input
+            self._pending_bytes += len(each_input.record.value or b"")
         else:
-            self._add_lost(record, bounds)
+            self._add_without_outcome(each_input, bounds)
 
     def differing(self, totals: Mapping[bytes, bytes]) -> list[bytes]:
         """Return the signatures whose totals are not those of the fold."""
@@ -142,20 +155,17 @@ class PartitionJoin:
         partition, source = result.source
         return partition != self._partition or source < offset or source >= bounds.end
 
-    def _compare_result(self, record: InputRecord, result: Result, outcomes: int) -> None:
-        self._verdict.results += 1
+    def _compare_result(self, each_input: _Input, result: Result, outcomes: int) -> None:
+        self._report.results += 1
+        record = each_input.record
         if outcomes > 1:
-            self._verdict.add_difference(
-                "duplicated", f"{self._name(record.offset)} has {outcomes} outcomes instead of one"
-            )
+            self._differ("duplicated", each_input, f"{outcomes} outcomes instead of one", result)
             return
-        self._check_order(result)
+        self._check_order(each_input, result)
         expected = self._expected.of(record)
         if isinstance(expected, Reason):
-            self._verdict.add_difference(
-                "wrong",
-                f"{self._name(record.offset)} has a result, but must be rejected as {expected.value}",
-            )
+            what = f"a result, but it must be rejected as {expected.value}"
+            self._differ("wrong", each_input, what, result)
             return
         blob_id, decision = expected
         body = result.body
@@ -165,76 +175,56 @@ class PartitionJoin:
             or body.get("blob_id") != blob_id
             or result.key != blob_id.encode()
         ):
-            self._verdict.add_difference(
-                "wrong", f"{self._name(record.offset)}: the result at {result.offset} does not match its text"
-            )
+            self._differ("wrong", each_input, "the result does not match its text", result)
         self._verdict.words += decision.words
         self._deltas.append((record.offset, decision.deltas))
 
-    def _compare_dead_letter(self, record: InputRecord, dead_letter: DeadLetter, outcomes: int) -> None:
-        self._verdict.dead_letters += 1
+    def _compare_dead_letter(self, each_input: _Input, dead_letter: DeadLetter, outcomes: int) -> None:
+        self._report.dead_letters += 1
+        record = each_input.record
         if outcomes > 1:
-            self._verdict.add_difference(
-                "duplicated", f"{self._name(record.offset)} has {outcomes} outcomes instead of one"
-            )
+            self._differ("duplicated", each_input, f"{outcomes} outcomes instead of one")
             return
         if dead_letter.content_hash not in {None, hash_content(record.key, record.value)}:
-            self._verdict.add_difference(
-                "wrong", f"{self._name(record.offset)}: its dead letter has another key or value"
-            )
+            self._differ("wrong", each_input, "its dead letter has another key or value")
             return
         if dead_letter.reason in {Reason.RETRIES_EXHAUSTED.value, Reason.RESULT_TOO_LARGE.value}:
             return  # depends on faults, or on the topic's limit at that time: cannot be computed again
         expected = self._expected.of(record)
         reason = expected.value if isinstance(expected, Reason) else "a result"
         if reason != dead_letter.reason:
-            self._verdict.add_difference(
-                "wrong",
-                f"{self._name(record.offset)} was rejected as {dead_letter.reason}; expected is {reason}",
-            )
+            self._differ("wrong", each_input, f"rejected as {dead_letter.reason}; expected is {reason}")
 
     def _compare_late_result(self, result: Result, bounds: Bounds) -> None:
         """Compare a result whose input was read before, or is not of this partition and range."""
         partition, source = result.source
-        if partition == self._partition and (record := self._pop_pending(source)) is not None:
-            self._compare_result(record, result, 1)
+        if partition == self._partition and (each_input := self._pop_pending(source)) is not None:
+            self._compare_result(each_input, result, 1)
             return
-        self._verdict.results += 1
+        self._report.results += 1
+        add, at_offset = self._verdict.add_input_difference, result.offset
         if partition != self._partition:
-            self._verdict.add_difference(
-                "misplaced",
-                f"the result at {result.offset} on partition {self._partition} is of partition {partition}",
-            )
+            what = f"its result is on partition {self._partition}"
+            add("misplaced", partition, source, what, result_offset=at_offset)
         elif bounds.first <= source < bounds.end and self._last_source >= source:
-            self._verdict.add_difference(
-                "duplicated", f"{self._name(source)} has another result, at {result.offset}"
-            )
+            add("duplicated", partition, source, "another result", result_offset=at_offset)
         elif source >= bounds.first:
-            self._verdict.add_difference(
-                "unknown",
-                f"the result at {result.offset} is of {self._name(source)}, which is missing or not "
-                "committed",
-            )
+            what = "a result, but the input is missing or not committed"
+            add("unknown", partition, source, what, result_offset=at_offset)
 
     def _compare_late_dead_letter(self, dead_letter: DeadLetter, bounds: Bounds) -> None:
-        if (record := self._pop_pending(dead_letter.input_offset)) is not None:
-            self._compare_dead_letter(record, dead_letter, 1)
+        offset = dead_letter.input_offset
+        if (each_input := self._pop_pending(offset)) is not None:
+            self._compare_dead_letter(each_input, dead_letter, 1)
             return
-        self._verdict.dead_letters += 1
-        if dead_letter.input_offset >= bounds.first:
-            self._verdict.add_difference(
-                "unknown",
-                f"a dead letter is of {self._name(dead_letter.input_offset)}, which has another outcome, is "
-                "missing or is not committed",
-            )
+        self._report.dead_letters += 1
+        if offset >= bounds.first:
+            what = "a dead letter, but the input has another outcome, is missing or is not committed"
+            self._verdict.add_input_difference("unknown", self._partition, offset, what)
 
-    def _check_order(self, result: Result) -> None:
+    def _check_order(self, each_input: _Input, result: Result) -> None:
         if result.source[1] < self._last_source:
-            self._verdict.add_difference(
-                "misplaced",
-                f"the result at {result.offset} of {self._name(result.source[1])} follows one of a later "
-                "record",
-            )
+            self._differ("misplaced", each_input, "its result follows one of later input", result)
         self._last_source = max(self._last_source, result.source[1])
 
     def _fold(self, counted_to: int, stores: deque[StoreCopy]) -> None:
@@ -250,19 +240,34 @@ class PartitionJoin:
         while stores and stores[0].input_offset <= offset:
             store = stores.popleft()
             self.compare(store.name, "stores", store.totals)
+            self._report.stores_compared += 1
 
-    def _pop_pending(self, offset: int) -> InputRecord | None:
-        record = self._pending.pop(offset, None)
-        if record is not None:
-            self._pending_bytes -= len(record.value or b"")
-        return record
+    def _pop_pending(self, offset: int) -> _Input | None:
+        each_input = self._pending.pop(offset, None)
+        if each_input is not None:
+            self._pending_bytes -= len(each_input.record.value or b"")
+        return each_input
 
-    def _add_lost(self, record: InputRecord, bounds: Bounds) -> None:
-        is_rejected = bounds.dead_letters_truncated and isinstance(self._expected.of(record), Reason)
-        if record.offset < bounds.outcomes_from or is_rejected:
-            self.unverifiable += 1
-        elif record.offset < bounds.committed:
-            self._verdict.add_difference("lost", f"{self._name(record.offset)} has no outcome")
+    def _add_without_outcome(self, each_input: _Input, bounds: Bounds) -> None:
+        record = each_input.record
+        if record.offset >= bounds.committed:
+            return
+        if any(record.offset in skipped for skipped in bounds.skipped):
+            self._verdict.add_skipped(self._partition, record.offset, each_input.previous)
+        elif record.offset < bounds.not_counted_from and (
+            record.offset < bounds.outcomes_from
+            or (bounds.dead_letters_truncated and isinstance(self._expected.of(record), Reason))
+        ):
+            self._report.not_checked += 1
+        else:
+            self._differ("lost", each_input, "no result and no dead letter")
 
-    def _name(self, offset: int) -> str:
-        return f"input record {self._partition}:{offset}"
+    def _differ(self, kind: str, each_input: _Input, what: str, result: Result | None = None) -> None:
+        self._verdict.add_input_difference(
+            kind,
+            self._partition,
+            each_input.record.offset,
+            what,
+            previous=each_input.previous,
+            result_offset=None if result is None else result.offset,
+        )

@@ -1,10 +1,14 @@
 """What an audit compares: results, dead letters and copies of stores, between which offsets."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
+
+from stream.core.skipped import SkippedRange
+
+OFFSET_MAX = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,8 @@ class Bounds:
         counted_to: the totals cover all input before this offset.
         outcomes_from: retention may have deleted the results of earlier input.
         dead_letters_truncated: retention deleted dead letters, perhaps those of input compared here.
+        not_counted_from: no transaction counted input from here on, so retention deleted no outcome of it.
+        skipped: input that was skipped deliberately.
     """
 
     first: int
@@ -70,6 +76,8 @@ class Bounds:
     counted_to: int
     outcomes_from: int = 0
     dead_letters_truncated: bool = False
+    not_counted_from: int = OFFSET_MAX
+    skipped: Sequence[SkippedRange] = ()
 
 
 def hash_content(key: bytes | None, value: bytes | None) -> int:

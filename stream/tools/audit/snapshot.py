@@ -8,6 +8,7 @@ The order of the requests makes them consistent:
 3. The ends of results and dead letters; wait for them likewise. What is below is decided, and holds the
    outcomes of 1 and of every total of 2.
 4. Stable committed offsets again: every outcome below 3 is of input below them.
+5. The last stable offsets of the input: what lies between 4 and them is pending.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,15 +35,26 @@ class AuditSnapshot:
     """The ranges of offsets that an audit reads, by partition.
 
     Attributes:
-        committed: input partition -> every input record below this offset has an outcome below the ends.
-        input: input partition -> its first offset, and the offset below which all outcomes' input lies.
+        committed: input partition -> every input record below this offset has an outcome below the ends;
+            None if the group has no committed offset.
+        committed_later: input partition -> all outcomes and totals below the ends are of input below it.
+        log: input partition -> its first offset and its last stable one.
     """
 
-    committed: Mapping[int, int]
-    input: Ranges
+    committed: Mapping[int, int | None]
+    committed_later: Mapping[int, int]
+    log: Ranges
     results: Ranges
     dead_letters: Ranges
     counts: Ranges
+
+    @property
+    def input(self) -> Ranges:
+        """Input partition -> the range of offsets whose outcomes are compared."""
+        return {
+            p: (first, min(max(first, self.committed_later[p]), max(first, end)))
+            for p, (first, end) in self.log.items()
+        }
 
 
 def take_snapshot(settings: Settings, admin: Admin) -> AuditSnapshot:
@@ -57,10 +69,10 @@ def take_snapshot(settings: Settings, admin: Admin) -> AuditSnapshot:
     results = _decided(admin, settings.result_topic)
     dead_letters = _decided(admin, settings.dead_letter_topic)
     after = _committed(settings, inputs)
-    first = {p: begin for p, (begin, _) in offset_ranges(admin, settings.input_topic, inputs).items()}
     return AuditSnapshot(
-        committed={p: before[p] or 0 for p in inputs},
-        input={p: (first[p], max(first[p], after[p] or 0)) for p in inputs},
+        committed=before,
+        committed_later={p: after[p] or 0 for p in inputs},
+        log=offset_ranges(admin, settings.input_topic, inputs, stable=True),
         results=results,
         dead_letters=dead_letters,
         counts=counts,

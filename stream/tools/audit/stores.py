@@ -7,27 +7,37 @@ from pathlib import Path
 from stream.errors import Fatal, Refused
 from stream.store.rocks import StoreIdentity, read_copy
 from stream.tools.audit.outcomes import StoreCopy
+from stream.tools.audit.verdict import Verdict
 
 _STORE = re.compile(r"partition-([0-9]+)")
 
 
 def read_stores(
-    state_dirs: Sequence[Path], identity: StoreIdentity, unchecked: list[str]
+    state_dirs: Sequence[Path], identity: StoreIdentity, verdict: Verdict
 ) -> Mapping[int, Sequence[StoreCopy]]:
-    """Return copies of the stores below these folders, by partition; note in `unchecked` those left out."""
+    """Return copies of the stores below these folders, by partition; the verdict says which are left out."""
     copies: dict[int, list[StoreCopy]] = {}
-    for path in sorted(path for folder in state_dirs for path in store_folders(folder)):
-        try:
-            store_identity, checkpoint, totals = read_copy(path)
-        except Fatal as why:
-            unchecked.append(str(why))
-            continue
-        if store_identity != identity:
-            unchecked.append(f"the store {path} is new, or belongs to another cluster, topic or dictionary")
-        elif checkpoint is not None and checkpoint.input_offset is not None:
+    verdict.stores_found = 0 if state_dirs else None
+    for folder in state_dirs:
+        paths = sorted(store_folders(folder))
+        verdict.stores_found = (verdict.stores_found or 0) + len(paths)
+        if not paths:
+            verdict.unchecked.append(f"no stores found in {folder}")
+        for path in paths:
+            try:
+                store_identity, checkpoint, totals = read_copy(path)
+            except Fatal as why:
+                verdict.unchecked.append(str(why))
+                continue
+            if store_identity != identity:
+                verdict.unchecked.append(
+                    f"the store {path} is new, or belongs to another cluster, topic or dictionary"
+                )
+                continue
+            input_offset = checkpoint.input_offset if checkpoint else None
+            position = checkpoint.changelog_offset if checkpoint else 0
             partition = int(path.name.removeprefix("partition-"))
-            copy = StoreCopy(str(path), checkpoint.input_offset, checkpoint.changelog_offset, totals)
-            copies.setdefault(partition, []).append(copy)
+            copies.setdefault(partition, []).append(StoreCopy(str(path), input_offset or 0, position, totals))
     return copies
 
 

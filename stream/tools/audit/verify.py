@@ -1,20 +1,17 @@
 """The audit: compares the committed input with results, dead letters, totals and stores."""
 
 import tempfile
-from array import array
-from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
 
 from stream.config import Settings
 from stream.core.dictionary import AnagramIndex
-from stream.core.processed_offset import ProcessedOffset, read_processed_offset
 from stream.core.records import InputRecord
-from stream.errors import Refused
+from stream.core.skipped import SkippedRange
+from stream.errors import Refused, StreamError
 from stream.kafka import topics
 from stream.kafka.clients import Admin, make_admin, reader_options
 from stream.kafka.offsets import offset_ranges
@@ -22,13 +19,16 @@ from stream.store.rocks import StoreIdentity
 from stream.tools.audit.dead_letters import DeadLetterIndex
 from stream.tools.audit.expected import ExpectedOutcomes
 from stream.tools.audit.join import PartitionJoin
-from stream.tools.audit.outcomes import Bounds, Result, StoreCopy, read_result
+from stream.tools.audit.offsets import offset_differences, truncated_logs
+from stream.tools.audit.outcomes import OFFSET_MAX, Bounds, Result, StoreCopy, read_result
+from stream.tools.audit.partition_state import PartitionState
 from stream.tools.audit.snapshot import AuditSnapshot, take_snapshot
 from stream.tools.audit.stores import read_stores
 from stream.tools.audit.verdict import DIFFERENCES_MAX, Verdict
 from stream.tools.kafka.topic_reader import StoredRecord, read_topic
 
 PROGRESS_RECORDS = 5_000  # input records between two progress reports
+PENDING_OFFSETS_MAX = 10_000  # of a partition, which are read to count the records among them
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,47 +44,6 @@ OnProgress = Callable[[Progress], None]
 
 def ignore(_: Progress) -> None:
     """Report no progress."""
-
-
-@dataclass(slots=True)
-class _Partition:
-    """The state of a partition between two rounds.
-
-    Attributes:
-        input_position: the next offset to read in the input; the next two likewise for their topics.
-        totals: the latest total of each signature in the count topic.
-        transaction_starts: the first offset of each transaction in the count topic.
-        transaction_ends: the last record's offset of each transaction in the count topic.
-        transaction_start: the first offset of a transaction whose last record has not been read yet.
-    """
-
-    join: PartitionJoin
-    input_position: int
-    result_position: int
-    count_position: int
-    totals: dict[bytes, bytes] = field(default_factory=dict)
-    processed_offset: ProcessedOffset | None = None
-    transaction_starts: "array[int]" = field(default_factory=lambda: array("q"))
-    transaction_ends: "array[int]" = field(default_factory=lambda: array("q"))
-    transaction_start: int | None = None
-
-    def add_total(self, record: StoredRecord) -> None:
-        """Add a record of the count topic."""
-        self.totals[record.key or b""] = record.value or b""
-        start = record.offset if self.transaction_start is None else self.transaction_start
-        self.transaction_start = start
-        with suppress(ValueError):  # a foreign record: its total differs from the fold
-            processed_offset = read_processed_offset(record.headers)
-            if processed_offset is not None:
-                self.processed_offset = processed_offset
-                self.transaction_starts.append(start)
-                self.transaction_ends.append(record.offset)
-                self.transaction_start = None
-
-    def is_within_transaction(self, position: int) -> bool:
-        """Whether a changelog position is inside a transaction: a restore was interrupted there."""
-        number = bisect_left(self.transaction_ends, position)
-        return number < len(self.transaction_ends) and self.transaction_starts[number] < position
 
 
 def verify(
@@ -121,21 +80,39 @@ class Auditor:
         self._admin: Admin = make_admin(settings)
         self._options = reader_options(settings)
         self._expected = ExpectedOutcomes(index, settings.input_format, settings.text_bytes_max)
-        self._partitions: dict[int, _Partition] = {}
+        self._differences_max = differences_max
+        self._start_over()
+
+    def _start_over(self) -> None:
+        self._partitions: dict[int, PartitionState] = {}
         self._dead_letter_positions: dict[int, int] = {}
-        self.verdict = Verdict(differences_max=differences_max)
+        self._skipped: list[SkippedRange] = []
+        self.verdict = Verdict(differences_max=self._differences_max)
 
     def run_round(self, state_dirs: Sequence[Path] = (), on_progress: OnProgress = ignore) -> None:
         """Audit what was committed since the last round; raises as `verify` does."""
         checked = topics.check(self._admin, self._settings)
         identity = StoreIdentity(checked.cluster_id, checked.input.id, checked.count.id, self._index.digest)
-        self.verdict.unchecked.clear()
-        self.verdict.totals = self.verdict.stores = 0
+        self.verdict.start_round()
         # Stores are read before the snapshot is taken, so that all input which they cover is below its ends.
-        stores = read_stores(state_dirs, identity, self.verdict.unchecked)
+        stores = read_stores(state_dirs, identity, self.verdict)
         snapshot = take_snapshot(self._settings, self._admin)
-        self._note_truncated_logs(snapshot)
-        done, total = 0, sum(end - first for first, end in snapshot.input.values())
+        self.verdict.unchecked += truncated_logs(self._settings, snapshot)
+        try:
+            self._compare(snapshot, checked.input.id, stores if state_dirs else None, on_progress)
+        except StreamError:
+            self._start_over()  # some partitions were read and others not: the next round reads all again
+            raise
+
+    def _compare(
+        self,
+        snapshot: AuditSnapshot,
+        input_id: str,
+        stores: Mapping[int, Sequence[StoreCopy]] | None,
+        on_progress: OnProgress,
+    ) -> None:
+        ranges = snapshot.input
+        done, total = 0, sum(end - first for first, end in ranges.values())
         with (
             tempfile.TemporaryDirectory(prefix="anagram-stream-verify-") as folder,
             DeadLetterIndex(
@@ -143,15 +120,23 @@ class Auditor:
             ) as dead_letters,
         ):
             self._index_dead_letters(dead_letters, snapshot)
-            for partition, (first, end) in snapshot.input.items():
-                copies = stores.get(partition, ()) if first == 0 else ()
+            for partition, (first, end) in ranges.items():
+                copies = (stores or {}).get(partition, ())
+                report = self.verdict.partition(partition)
+                report.committed, report.totals = snapshot.committed[partition], None
+                report.stores_found, report.stores_compared = None if stores is None else len(copies), 0
                 on_offset = partial(_report, on_progress, done - first, total)
                 self._advance(partition, snapshot, dead_letters, copies, on_offset)
+                processed = self._partitions[partition].processed_offset
+                for sentence in offset_differences(snapshot, partition, processed, input_id):
+                    self.verdict.add_difference("totals", sentence)
                 done += end - first
-            for _ in range(dead_letters.remaining()):
-                self.verdict.add_difference(
-                    "unknown", "a dead letter is of a partition that the input does not have"
-                )
+            self.verdict.add_difference(
+                "unknown",
+                "a dead letter is of a partition that the input does not have",
+                dead_letters.remaining(),
+            )
+        self._count_pending(snapshot)
         on_progress(Progress(total, total))
 
     def _advance(
@@ -165,37 +150,61 @@ class Auditor:
         first, end = snapshot.input[number]
         first_result, results_end = snapshot.results[number]
         first_count, counts_end = snapshot.counts[number]
+        committed = snapshot.committed[number] or 0
         partition = self._partitions.get(number)
         if partition is None:
             join = PartitionJoin(number, self._expected, self.verdict)
-            partition = self._partitions[number] = _Partition(join, first, first_result, first_count)
+            partition = self._partitions[number] = PartitionState(join, count_position=first_count)
         self._read_totals(number, partition, counts_end)
-        results = self._results(number, partition.result_position, results_end)
-        outcomes_from = 0
-        if first_result > 0 and (earliest := next(results, None)) is not None:
-            outcomes_from, results = earliest.source[1], chain([earliest], results)
-        processed_to = partition.processed_offset.input_offset if partition.processed_offset else 0
+        input_start = max(first, partition.input_position)
+        results_start = max(first_result, partition.result_position)
+        results = self._results(number, results_start, results_end)
+        if input_start > partition.input_position or results_start > partition.result_position:
+            partition.is_whole = False
+        if results_start > partition.result_position:  # retention deleted results that were not read
+            earliest = next(results, None)
+            partition.outcomes_from = end if earliest is None else earliest.source[1]
+            results = chain([] if earliest is None else [earliest], results)
+        processed = partition.processed_offset
         bounds = Bounds(
             first=first,
-            committed=snapshot.committed[number],
+            committed=committed,
             end=end,
             # The totals of all committed input are below the count topic's end, whatever its headers say.
-            counted_to=max(processed_to, snapshot.committed[number]),
-            outcomes_from=outcomes_from if results_end > first_result else end,
+            counted_to=max(processed.input_offset if processed else 0, committed),
+            outcomes_from=partition.outcomes_from,
             dead_letters_truncated=any(start > 0 for start, _ in snapshot.dead_letters.values()),
+            # An earlier version wrote no changelog record for input that changed no total.
+            not_counted_from=processed.input_offset if processed and processed.input_topic else OFFSET_MAX,
+            skipped=[each for each in self._skipped if each.partition == number],
         )
         partition.join.advance(
             bounds,
-            self._inputs(number, partition.input_position, end, on_offset),
+            self._inputs(number, input_start, end, on_offset),
             results,
             dead_letters.take(number),
-            self._restored(partition, stores),
+            self._restored(partition, stores) if partition.is_whole else (),
         )
-        partition.input_position, partition.result_position = end, results_end
-        if first == 0 and first_result == 0:
+        partition.input_position = max(partition.input_position, end)
+        partition.result_position = results_end
+        if partition.is_whole:
             self._compare_totals(number, partition)
 
-    def _compare_totals(self, number: int, partition: _Partition) -> None:
+    def _count_pending(self, snapshot: AuditSnapshot) -> None:
+        """Add the input that the group has not reached to the pending records."""
+        starts, ends = dict[int, int](), dict[int, int]()
+        for partition, (_, start) in snapshot.input.items():
+            _, end = snapshot.log[partition]
+            if end - start > PENDING_OFFSETS_MAX:
+                self.verdict.partition(partition).pending += end - start
+            elif start < end:
+                starts[partition], ends[partition] = start, end
+        topic = self._settings.input_topic
+        if starts:
+            for record in read_topic(self._options, self._admin, topic, start=starts, ends=ends):
+                self.verdict.partition(record.partition).pending += 1
+
+    def _compare_totals(self, number: int, partition: PartitionState) -> None:
         """Compare all but totals that changed after the snapshot: compaction may have deleted older ones."""
         changed: set[bytes] = set()
         if partition.join.differing(partition.totals):
@@ -205,8 +214,9 @@ class Auditor:
                 record.key or b"" for record in self._read(topic, number, partition.count_position, end)
             }
         partition.join.compare(self._settings.count_topic, "totals", partition.totals, changed)
+        self.verdict.partition(number).totals = len(partition.totals)
 
-    def _restored(self, partition: _Partition, stores: Sequence[StoreCopy]) -> list[StoreCopy]:
+    def _restored(self, partition: PartitionState, stores: Sequence[StoreCopy]) -> list[StoreCopy]:
         """Return the stores that match an input offset: no transaction is half restored in them."""
         restored = []
         for store in stores:
@@ -218,7 +228,7 @@ class Auditor:
                 restored.append(store)
         return restored
 
-    def _read_totals(self, number: int, partition: _Partition, end: int) -> None:
+    def _read_totals(self, number: int, partition: PartitionState, end: int) -> None:
         for record in self._read(self._settings.count_topic, number, partition.count_position, end):
             partition.add_total(record)
         partition.count_position = end
@@ -262,31 +272,13 @@ class Auditor:
                 self.verdict.unchecked.append(
                     f"{without_source} records of {topic} do not name their input record"
                 )
+        self._skipped += dead_letters.skipped
 
     def _read(self, topic: str, partition: int, start: int, end: int) -> Iterator[StoredRecord]:
         if start < end:
             yield from read_topic(
                 self._options, self._admin, topic, start={partition: start}, ends={partition: end}
             )
-
-    def _note_truncated_logs(self, snapshot: AuditSnapshot) -> None:
-        settings, note = self._settings, self.verdict.unchecked.append
-        for partition, (first, _) in snapshot.input.items():
-            if first > 0:
-                note(
-                    f"{settings.input_topic}, partition {partition}, begins at {first} (retention): "
-                    "outcomes of earlier input and the totals of this partition cannot be checked"
-                )
-        for topic, ranges in (
-            (settings.result_topic, snapshot.results),
-            (settings.dead_letter_topic, snapshot.dead_letters),
-        ):
-            for partition, (first, _) in ranges.items():
-                if first > 0:
-                    note(
-                        f"{topic}, partition {partition}, begins at {first} (retention): earlier outcomes, "
-                        "and totals that include them, cannot be checked"
-                    )
 
 
 def _report(on_progress: OnProgress, shift: int, total: int, offset: int) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from stream.core.dictionary import build_index
 from stream.core.records import InputRecord
+from stream.core.skipped import SkippedRange
 from stream.tools.audit.expected import ExpectedOutcomes
 from stream.tools.audit.join import PartitionJoin
 from stream.tools.audit.outcomes import Bounds, DeadLetter, Result, StoreCopy, hash_content
@@ -161,10 +162,65 @@ def test_outcomes_that_retention_deleted_are_not_lost() -> None:
         iter([result(9, 2)]),
         iter(()),
     )
-    assert (audit.kinds(), audit.join.unverifiable) == ({}, 2)
+    assert (audit.kinds(), audit.verdict.partitions[0].not_checked) == ({}, 2)
     audit = Audit()
     audit.join.advance(Bounds(0, 2, 2, 2, dead_letters_truncated=True), inputs[:2], iter(()), iter(()))
-    assert (audit.kinds(), audit.join.unverifiable) == ({"lost": 1}, 1)
+    assert (audit.kinds(), audit.verdict.partitions[0].not_checked) == ({"lost": 1}, 1)
+
+
+def test_input_that_no_transaction_counted_is_lost_whatever_retention_deleted() -> None:
+    audit = Audit()
+    inputs = [record(0), record(1, b"\xff"), record(2), record(3, b"\xff")]
+    bounds = Bounds(0, 4, 4, 4, outcomes_from=4, dead_letters_truncated=True, not_counted_from=2)
+    audit.join.advance(bounds, inputs, iter(()), iter(()))
+    assert (audit.kinds(), audit.verdict.partitions[0].not_checked) == ({"lost": 2}, 2)
+
+
+def test_lost_input_is_one_line_for_records_that_follow_one_another() -> None:
+    inputs = [record(n) for n in (0, 2, 4, 7, 8, 9)]
+    audit = Audit().run_round(inputs, [result(0, 2), result(1, 8)])
+    assert audit.kinds() == {"lost": 4}
+    assert audit.verdict.differences == [
+        "partition 0: input 0: no result and no dead letter",
+        "partition 0: input 4 to 7 (2 records): no result and no dead letter",
+        "partition 0: input 9: no result and no dead letter",
+    ]
+
+
+def test_range_of_lost_input_goes_on_in_the_next_round() -> None:
+    audit = Audit().run_round([record(0), record(1)]).run_round([record(2)])
+    assert audit.verdict.differences == [
+        "partition 0: input 0 to 2 (3 records): no result and no dead letter"
+    ]
+
+
+def test_wrong_results_are_one_line_that_says_where_they_begin() -> None:
+    results = [result(10 + n, n, {"cat": 9}) for n in range(3)]
+    what = "the result does not match its text (from offset 10 of the result topic)"
+    verdict = Audit().run_round([record(n) for n in range(3)], results).verdict
+    assert verdict.differences == [f"partition 0: input 0 to 2 (3 records): {what}"]
+
+
+def test_skipped_input_without_outcome_is_no_difference_below_the_committed_offset_only() -> None:
+    audit = Audit()
+    inputs = [record(n) for n in range(7)]
+    bounds = Bounds(0, 5, 7, 7, skipped=[SkippedRange(0, 2, 6)])
+    audit.join.advance(bounds, inputs, iter([result(0, 0), result(1, 3)]), iter(()))
+    report = audit.verdict.partitions[0]
+    assert audit.kinds() == {"lost": 1}
+    assert (report.skipped, report.pending, report.checked) == (2, 2, 3)
+    assert audit.verdict.skipped_ranges == [
+        "partition 0: input 2: skipped deliberately",
+        "partition 0: input 4: skipped deliberately",
+    ]
+
+
+def test_input_that_awaits_its_outcome_is_pending_and_not_checked() -> None:
+    audit = Audit().run_round([record(0), record(1)], [result(0, 0)], committed=1)
+    report = audit.verdict.partitions[0]
+    assert (report.records, report.checked, report.pending) == (2, 1, 1)
+    audit.run_round([record(2)], [result(1, 1), result(2, 2)])
+    assert (report.records, report.checked, report.pending) == (3, 3, 0)
 
 
 def test_lost_records_above_the_limit_of_pending_ones_are_lost_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,3 +249,10 @@ def test_store_is_compared_with_the_fold_at_its_offset(offset: int, total: bytes
     inputs = [record(n) for n in range(3)]
     differences = kinds(inputs, [result(n, n) for n in range(3)], stores=stores)
     assert differences == ({"stores": 1} if differ else {})
+
+
+def test_each_compared_store_is_counted() -> None:
+    stores = [StoreCopy(name, offset, 0, {}) for name, offset in (("empty", 0), ("ahead", 9))]
+    audit = Audit().run_round([record(0)], [result(0, 0)], stores=stores)
+    assert audit.verdict.partitions[0].stores_compared == 2
+    assert audit.kinds() == {"stores": 1}
