@@ -25,6 +25,7 @@ from stream.cli.demo_run import (
 )
 from stream.cli.demo_view import View, make_view
 from stream.config import Settings, load_settings
+from stream.core.processed_offset import PROCESSED_KEY
 from stream.dictionary import load_index
 from stream.errors import Fatal
 from stream.tools.audit.verdict import Verdict
@@ -139,7 +140,8 @@ def _watch(  # noqa: PLR0913, PLR0917 - what is watched
         for record in follower.take(0.1):
             now = time.monotonic()
             if record.topic == settings.count_topic:
-                watched.total(record)
+                if record.key != PROCESSED_KEY:
+                    watched.total(record)
                 continue
             watched.done += 1
             watched.last = now

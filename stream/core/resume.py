@@ -103,9 +103,8 @@ def _input_recreated(facts: PartitionFacts) -> Refused | None:
         return None
     return _refuse(
         facts,
-        f"the topic {facts.names['input']} was deleted and created again (id {known} before, "
-        f"{facts.topics['input']} now): its offsets start over, and results and totals are of records that "
-        "no longer exist; to go on would mix both",
+        f"{_another_topic(facts, 'input', known)}: its offsets are those of other records, and results and "
+        "totals are of records that it does not hold; to go on would mix both",
         START_OVER,
     )
 
@@ -116,9 +115,8 @@ def _count_topic_recreated(facts: PartitionFacts) -> Refused | None:
         return None
     return _refuse(
         facts,
-        f"the topic {facts.names['count']} was deleted and created again (id {known} before, "
-        f"{facts.topics['count']} now): the totals of the input before offset {facts.committed.offset} are "
-        "lost",
+        f"{_another_topic(facts, 'count', known)}: it does not hold the totals of the input before offset "
+        f"{facts.committed.offset}",
         START_OVER,
     )
 
@@ -131,12 +129,19 @@ def _outcomes_recreated(facts: PartitionFacts) -> Refused | None:
         if known not in {None, facts.topics[role]}:
             return _refuse(
                 facts,
-                f"the topic {facts.names[role]} was deleted and created again (id {known} before, "
-                f"{facts.topics[role]} now): its records for the input before offset "
-                f"{facts.evidence.offset} are lost; the totals are not affected",
+                f"{_another_topic(facts, role, known)}: it does not hold the records for the input before "
+                f"offset {facts.evidence.offset}; the totals are not affected",
                 f"accept that loss and go on with `{RESUME} --accept-loss`, or {START_OVER}",
             )
     return None
+
+
+def _another_topic(facts: PartitionFacts, role: str, known: str | None) -> str:
+    setting = f"STREAM_{role.upper().replace('-', '_')}_TOPIC"
+    return (
+        f"{facts.names[role]} is another topic than before (id {known}, now {facts.topics[role]}): it was "
+        f"deleted and created again, or {setting} was changed"
+    )
 
 
 def _no_committed_offset(facts: PartitionFacts) -> Refused | None:

@@ -10,6 +10,7 @@ import orjson
 from confluent_kafka import Producer
 
 from stream.config import Settings
+from stream.core.processed_offset import PROCESSED_KEY
 from stream.errors import Retriable
 from stream.kafka import clients, topics
 from stream.tools.kafka.topic_creation import create_topics
@@ -62,7 +63,7 @@ def results(env: dict[str, str]) -> list[dict[str, Any]]:
 
 def totals(env: dict[str, str]) -> dict[str, int]:
     """Return the totals: the last value per partition and key, summed over partitions."""
-    last = {(r.partition, r.key): r.value for r in read(env, "count")}
+    last = {(r.partition, r.key): r.value for r in read(env, "count") if r.key != PROCESSED_KEY}
     summed: Counter[str] = Counter()
     for (_, key), value in last.items():
         summed[(key or b"").decode()] += int(value or b"")

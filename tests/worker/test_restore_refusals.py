@@ -62,7 +62,7 @@ def test_totals_of_another_dictionary_are_refused(counted: FakePipeline) -> None
 def test_loss_of_the_totals_is_refused(counted: FakePipeline) -> None:
     counted.cluster.delete(counted.names.counts)
     counted.cluster.create(counted.names.counts, 1)
-    refused(counted, "was deleted and created again")
+    refused(counted, "is another topic than before")
 
 
 def test_committed_offset_below_the_input_is_refused_with_the_loss(counted: FakePipeline) -> None:

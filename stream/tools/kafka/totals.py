@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from stream.config import Settings
 from stream.core.counts import decode_total
+from stream.core.processed_offset import PROCESSED_KEY
 from stream.errors import Fatal
 from stream.tools.kafka.committed import committed_ranges, read_committed
 
@@ -28,6 +29,8 @@ def read_totals(settings: Settings, on_progress: Callable[[int, int], None]) -> 
     begin, end = sum(positions.values()), sum(end for _, end in ranges.values())
     for number, record in enumerate(read_committed(settings, topic)):
         of_partition = values.setdefault(record.partition, {})
+        if record.key == PROCESSED_KEY:
+            continue
         if record.value is None:
             of_partition.pop(record.key or b"", None)
         else:
