@@ -152,7 +152,8 @@ def _no_committed_offset(facts: PartitionFacts) -> Refused | None:
         "the group has no committed offset (it expired, was deleted, or the group is another one), but the "
         f"totals cover the input before offset {facts.processed.input_offset}; reading from the start would "
         "count that input twice",
-        f"go on exactly where the totals end with `{RESUME}`",
+        "if STREAM_GROUP_ID was changed, set it back; otherwise go on exactly where the totals end with "
+        f"`{RESUME}`",
     )
 
 
