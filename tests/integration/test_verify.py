@@ -150,6 +150,11 @@ def test_outcomes_that_retention_deleted_are_not_checked_and_not_lost(counted_en
     assert (verdict.checked, verdict.not_checked) == (0, 3)
     assert verdict.partitions[1].totals is None
     assert any(f"{topic}, partition 1, begins at 3" in sentence for sentence in verdict.unchecked)
+    produce(counted_env, [("d", "listen")], partition=1)
+    commit(counted_env, {1: 4})
+    verdict = audit(counted_env)
+    assert kinds(verdict) == {"lost": 1}, "no transaction counted it, so it never had an outcome"
+    assert verdict.not_checked == 3
 
 
 def test_round_that_fails_is_repeated_from_the_beginning(
