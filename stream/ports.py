@@ -141,8 +141,11 @@ class Sink(Protocol):
     def check_topics(self) -> None:
         """Check that the topics are those of the start; raises as `check` does."""
 
-    def log_ends(self, ends: LogEnds) -> Mapping[str, int]:
-        """Return the present end offsets of these log partitions, by role.
+    def log_ends(self, ends: LogEnds) -> LogEnds:
+        """Return how far the logs still hold what these ends say, with the present leader epochs.
+
+        The offset is the given one if the log holds the record before it; less if the log was truncated, even
+        if it has grown beyond that offset since.
 
         Raises:
             Retriable: the broker is unavailable.

@@ -6,12 +6,14 @@ offset only if the logs still agree (`resume.py`). Kafka allows 4,096 bytes of m
 (`offset.metadata.max.bytes`); the evidence of a partition has some 300.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
+from zlib import crc32
 
 import orjson
 
+from stream.core.records import Header
 from stream.errors import LogsChanged
 
 FORMAT = 1
@@ -20,18 +22,36 @@ TOPICS_CHANGED_HINT = "restart the worker: it says what is lost, and the command
 
 
 class LogEnd(NamedTuple):
-    """The offset after the last record of a log that belongs to a commit."""
+    """The end of a log as a commit knows it.
+
+    Attributes:
+        partition: of the output topic.
+        offset: after the last record that belongs to the commit.
+        checksum: CRC-32 of that record: another record may take its offset after a truncation.
+        leader_epoch: one that the log had before or at the commit; -1 if unknown. Without a later one, there
+            was no election, and nothing was truncated.
+    """
 
     partition: int
     offset: int
+    checksum: int = 0
+    leader_epoch: int = -1
 
 
 class Appended(NamedTuple):
-    """What one transaction appended to one log: the number of records, and the offset after the last one."""
+    """What one transaction appended to one log.
+
+    Attributes:
+        partition: of the output topic.
+        records: number of records.
+        end: the offset after the last one.
+        checksum: CRC-32 of the last one.
+    """
 
     partition: int
     records: int
     end: int
+    checksum: int = 0
 
 
 TopicIds = Mapping[str, str]
@@ -75,7 +95,7 @@ def read_evidence(metadata: str | None) -> Evidence | None:
         content = orjson.loads(metadata or "")
         if content["anagram-stream"] != FORMAT:
             return None
-        ends = {role: LogEnd(int(partition), int(end)) for role, (partition, end) in content["ends"].items()}
+        ends = {str(role): LogEnd(*map(int, end)) for role, end in content["ends"].items()}
         topics = {str(role): str(topic_id) for role, topic_id in content["topics"].items()}
         return Evidence(int(content["offset"]), topics, str(content["dictionary"]), ends)
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError, IndexError):
@@ -112,6 +132,7 @@ def advance_ends(ends: LogEnds, appended: Mapping[str, Appended]) -> LogEnds:
     Raises:
         LogsChanged: a log is shorter than it was.
     """
+    advanced = {}
     for role, new in appended.items():
         known = ends.get(role)
         if known is None or known.partition != new.partition:
@@ -123,4 +144,13 @@ def advance_ends(ends: LogEnds, appended: Mapping[str, Appended]) -> LogEnds:
                 "was deleted and created again. Nothing of this batch is committed",
                 TOPICS_CHANGED_HINT,
             )
-    return {**ends, **{role: LogEnd(new.partition, new.end) for role, new in appended.items()}}
+        advanced[role] = LogEnd(new.partition, new.end, new.checksum, known.leader_epoch)
+    return {**ends, **advanced}
+
+
+def checksum(key: bytes | None, value: bytes | None, headers: Sequence[Header]) -> int:
+    """Return the checksum of a record. No two records of this application are equal: each names its input."""
+    checksum = crc32(value or b"", crc32(key or b""))
+    for name, data in headers:
+        checksum = crc32(data or b"", crc32(name.encode(), checksum))
+    return checksum

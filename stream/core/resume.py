@@ -6,7 +6,7 @@ metadata, and as `ProcessedOffset` in the headers of its last changelog record. 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from stream.core.evidence import COUNTED, CommittedOffset, Evidence, TopicIds
 from stream.core.processed_offset import ProcessedOffset
@@ -31,7 +31,8 @@ class PartitionFacts:
         committed: the group's committed offset; None if it has none.
         processed: the last headers in the changelog; None if it holds none.
         first: the input log holds the offsets from `first` to before `end`.
-        output_ends: role -> present end of the log partition that the evidence names.
+        output_ends: role -> the offset of the evidence if the log still holds the record before it; less if
+            it does not, see `Sink.log_ends`.
     """
 
     names: Mapping[str, str]
@@ -75,6 +76,19 @@ def resume_offset(facts: PartitionFacts) -> int:
         if refusal is not None:
             raise refusal
     return facts.first if facts.committed is None else facts.committed.offset
+
+
+def check_totals(facts: PartitionFacts) -> None:
+    """Check that the totals can be continued, at whatever offset; a foreign commit says nothing about that.
+
+    Raises:
+        Refused: no new committed offset makes them usable.
+    """
+    own = facts if facts.evidence or facts.is_of_earlier_version else replace(facts, committed=None)
+    for check in _CHECKS_OF_TOTALS:
+        refusal = check(own)
+        if refusal is not None:
+            raise refusal
 
 
 def _refuse(facts: PartitionFacts, message: str, hint: str) -> Refused:
@@ -233,9 +247,9 @@ def _outcomes_truncated(facts: PartitionFacts) -> Refused | None:
         if known is not None and end is not None and end < known.offset:
             return _refuse(
                 facts,
-                f"{facts.names[role]}, partition {known.partition}, ends at offset {end}, but records up to "
-                f"offset {known.offset} were committed: it was truncated, and up to {known.offset - end} "
-                "records are lost; the totals are not affected",
+                f"{facts.names[role]}, partition {known.partition}, does not hold the record before offset "
+                f"{known.offset} any more, which was committed: it was truncated to offset {end} or before; "
+                "the totals are not affected",
                 f"accept that loss and go on with `{RESUME} --accept-loss`, or bring the log back from a "
                 "replica",
             )
@@ -280,3 +294,4 @@ _CHECKS: tuple[Callable[[PartitionFacts], Refused | None], ...] = (
     _outcomes_truncated,
     _deleted_by_retention,
 )
+_CHECKS_OF_TOTALS = (*_CHECKS[:3], _totals_missing, _changelog_truncated)

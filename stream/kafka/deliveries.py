@@ -6,8 +6,7 @@ from confluent_kafka import KafkaError, Message
 
 from stream.core.evidence import Appended
 from stream.errors import Abortable
-
-LogPartition = tuple[str, int]  # topic, partition
+from stream.kafka.offsets import LogPartition
 
 
 class Deliveries:
@@ -19,11 +18,13 @@ class Deliveries:
     def __init__(self) -> None:
         self._records: Counter[LogPartition] = Counter()
         self._last_offset: dict[LogPartition, int] = {}
+        self._checksum: dict[LogPartition, int] = {}
         self._owners: dict[int, dict[str, LogPartition]] = {}
 
-    def add(self, owner: int, role: str, log: LogPartition, records: int) -> None:
-        """Note that `records` of the input partition `owner` go to `log`."""
+    def add(self, owner: int, role: str, log: LogPartition, records: int, checksum: int) -> None:
+        """Note that `records` of the input partition `owner` go to `log`; `checksum` is of the last one."""
         self._records[log] += records
+        self._checksum[log] = checksum
         self._owners.setdefault(owner, {})[role] = log
 
     def report(self, error: KafkaError | None, message: Message) -> None:
@@ -44,7 +45,7 @@ class Deliveries:
             raise Abortable(f"{topic}, partition {partition}: the broker did not confirm the records")
         return {
             owner: {
-                role: Appended(log[1], self._records[log], self._last_offset[log] + 1)
+                role: Appended(log[1], self._records[log], self._last_offset[log] + 1, self._checksum[log])
                 for role, log in logs.items()
             }
             for owner, logs in self._owners.items()

@@ -5,12 +5,14 @@ from collections.abc import Callable, Sequence
 from confluent_kafka import OFFSET_INVALID, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
+from stream.core.evidence import CommittedOffset
 from stream.errors import Fatal, Retriable
 from stream.kafka.clients import Admin, Options, make_consumer
 from stream.kafka.failure import describe, from_call, kafka_error
 
 REQUEST_TIMEOUT_S = 5.0
 METADATA_TIMEOUT_S = 2.0
+LogPartition = tuple[str, int]  # topic, partition
 
 
 class Offsets:
@@ -38,8 +40,8 @@ class Offsets:
             self._admin = None
             raise
 
-    def ends(self, logs: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
-        """Return the high watermark of log partitions of several topics, in one request per broker.
+    def ends(self, logs: Sequence[LogPartition]) -> dict[LogPartition, tuple[int, int]]:
+        """Return high watermark and leader epoch of logs of several topics, in one request per broker.
 
         Raises:
             Retriable: the broker is unavailable.
@@ -56,24 +58,36 @@ class Offsets:
 def committed_offsets(
     options: Options, topic: str, partitions: Sequence[int], wait_s: float
 ) -> dict[int, int | None]:
+    """Return `stable_commits` without their metadata."""
+    commits = stable_commits(options, topic, partitions, wait_s)
+    return {p: None if committed is None else committed.offset for p, committed in commits.items()}
+
+
+def stable_commits(
+    options: Options, topic: str, partitions: Sequence[int], wait_s: float
+) -> dict[int, CommittedOffset | None]:
     """Return the group's committed offsets once they are stable: no open transaction can change them.
 
-    The result is partition -> offset, None if nothing is committed.
+    The result is by partition; None if nothing is committed.
 
     Raises:
         Retriable: the broker is unavailable, or a transaction stays open.
     """
     consumer = make_consumer(options)
     try:
-        committed = consumer.committed([TopicPartition(topic, partition) for partition in partitions], wait_s)
+        entries = consumer.committed([TopicPartition(topic, partition) for partition in partitions], wait_s)
     except KafkaException as error:
         raise from_call(kafka_error(error)) from error
     finally:
         consumer.close()
-    for topic_partition in committed:
-        if topic_partition.error is not None:
-            raise from_call(topic_partition.error)
-    return {each.partition: None if each.offset == OFFSET_INVALID else each.offset for each in committed}
+    commits: dict[int, CommittedOffset | None] = {}
+    for entry in entries:
+        if entry.error is not None:
+            raise from_call(entry.error)
+        epoch = -1 if entry.leader_epoch is None else entry.leader_epoch
+        committed = CommittedOffset(entry.offset, entry.metadata or "", epoch)
+        commits[entry.partition] = None if entry.offset == OFFSET_INVALID else committed
+    return commits
 
 
 def offset_ranges(
@@ -91,7 +105,7 @@ def offset_ranges(
     logs = [(topic, partition) for partition in partitions]
     first = _list_offsets(admin, logs, OffsetSpec.earliest(), level)
     end = _list_offsets(admin, logs, OffsetSpec.latest(), level)
-    return {log[1]: (first[log], end[log]) for log in logs}
+    return {log[1]: (first[log][0], end[log][0]) for log in logs}
 
 
 def stable_ends(admin: AdminClient, topic: str, partitions: Sequence[int]) -> dict[int, int]:
@@ -102,12 +116,13 @@ def stable_ends(admin: AdminClient, topic: str, partitions: Sequence[int]) -> di
     """
     logs = [(topic, partition) for partition in partitions]
     ends = _list_offsets(admin, logs, OffsetSpec.latest(), IsolationLevel.READ_COMMITTED)
-    return {partition: offset for (_, partition), offset in ends.items()}
+    return {partition: offset for (_, partition), (offset, _) in ends.items()}
 
 
 def _list_offsets(
-    admin: AdminClient, logs: Sequence[tuple[str, int]], spec: OffsetSpec, level: IsolationLevel
-) -> dict[tuple[str, int], int]:
+    admin: AdminClient, logs: Sequence[LogPartition], spec: OffsetSpec, level: IsolationLevel
+) -> dict[LogPartition, tuple[int, int]]:
+    """Return the offset and the leader epoch, -1 if unknown, by log."""
     if not logs:
         return {}
     try:
@@ -116,17 +131,20 @@ def _list_offsets(
             isolation_level=level,
             request_timeout=REQUEST_TIMEOUT_S,
         )
-        offsets = {(each.topic, each.partition): future.result().offset for each, future in futures.items()}
+        results = {(each.topic, each.partition): future.result() for each, future in futures.items()}
     except KafkaException as error:
         cause = kafka_error(error)
         if cause.code() in {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.UNKNOWN_TOPIC_ID}:
             raise Retriable(describe(cause)) from error  # not every broker knows a new partition yet
         raise from_call(cause) from error
-    if unknown := [log for log, offset in offsets.items() if offset < 0]:
+    if unknown := [log for log, result in results.items() if result.offset < 0]:
         # A lost response may arrive as a result without an offset.
         topic, partition = unknown[0]
         raise Retriable(f"{topic}, partition {partition}: the broker returned no offset")
-    return offsets
+    return {
+        log: (result.offset, -1 if result.leader_epoch is None else result.leader_epoch)
+        for log, result in results.items()
+    }
 
 
 def partitions_of(admin: Admin, topic: str) -> list[int]:

@@ -8,14 +8,14 @@ from operator import length_hint
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
-from stream.core.evidence import Appended, CommittedOffset, LogEnds
+from stream.core.evidence import Appended, CommittedOffset, LogEnds, checksum
 from stream.core.fold import Changes
 from stream.core.records import Header, OutputRecord
 from stream.errors import Abortable, Blocked, Fatal, InDoubt, Retriable
 from stream.kafka.clients import Options, make_producer
 from stream.kafka.deliveries import Deliveries
 from stream.kafka.failure import CALL_FAILED, describe, from_call, from_transaction, kafka_error
-from stream.kafka.offsets import Offsets
+from stream.kafka.output_logs import OutputLogs
 from stream.kafka.topic_watch import TopicWatch
 
 METADATA_S_MAX = 5.0
@@ -32,13 +32,12 @@ class KafkaSink:
         topics: Mapping[str, str],
         timeout_s: float,
         watch: TopicWatch,
-        offsets: Offsets,
+        logs: OutputLogs,
     ) -> None:
         self.topic_ids = watch.ids
         self._options = options
         self._watch = watch
-        self._offsets = offsets
-        self._topics = topics
+        self._logs = logs
         self._input_topic = topics["input"]
         self._result_topic = topics["result"]
         self._count_topic = topics["count"]
@@ -66,10 +65,8 @@ class KafkaSink:
         self._watch.request()
         self._watch.confirm()
 
-    def log_ends(self, ends: LogEnds) -> Mapping[str, int]:
-        logs = {role: (self._topics[role], end.partition) for role, end in ends.items()}
-        offsets = self._offsets.ends(list(logs.values()))
-        return {role: offsets[log] for role, log in logs.items()}
+    def log_ends(self, ends: LogEnds) -> LogEnds:
+        return self._logs.ends(ends)
 
     def reset_producer(self) -> None:
         if self._producer is None or self._ready:
@@ -120,7 +117,8 @@ class KafkaSink:
             for key in keys[len(keys) - length_hint(remaining) - 1 :]:  # from the first refused record
                 self._send(topic, partition, key, changes[key])
         self._send(topic, partition, last_key, last_total, headers, is_reported=True)
-        self._deliveries.add(partition, "count", (topic, partition), len(changes))
+        last = checksum(last_key, last_total, headers)
+        self._deliveries.add(partition, "count", (topic, partition), len(changes), last)
 
     def flush(self) -> Mapping[int, Mapping[str, Appended]]:
         """Wait for all delivery reports, and for the id of the input topic.
@@ -174,14 +172,16 @@ class KafkaSink:
             except (BufferError, KafkaException):
                 self._send(topic, partition, key, value, headers)
         self._send(last.topic, last.partition, last.key, last.value, last.headers, is_reported=True)
-        self._deliveries.add(last.partition, "result", (last.topic, last.partition), len(results))
+        log, last_checksum = (last.topic, last.partition), checksum(last.key, last.value, last.headers)
+        self._deliveries.add(last.partition, "result", log, len(results), last_checksum)
 
     def _produce_dead_letter(self, record: OutputRecord) -> None:
         topic, partition = record.topic, record.partition % self._dead_letter_partitions()
         self._send(
             topic, partition, record.key, record.value, record.headers, record.timestamp_ms, is_reported=True
         )
-        self._deliveries.add(record.partition, "dead-letter", (topic, partition), 1)
+        last = checksum(record.key, record.value, record.headers)
+        self._deliveries.add(record.partition, "dead-letter", (topic, partition), 1, last)
 
     def _open(self) -> Producer:
         assert self._producer is not None, "reset the producer first"

@@ -142,6 +142,7 @@ class KafkaSource:
         except KafkaException as error:
             raise from_call(kafka_error(error)) from error
         self._positions.resume_from(partition, offset)
+        self._leader_epochs[partition] = leader_epoch
 
     def pause(self, partition: int) -> None:
         self._positions.drop(partition)  # this stops the delivery; the consumer's pause only saves fetching
@@ -230,7 +231,9 @@ class KafkaSource:
     def _seek_all(self) -> None:
         for partition, offset in list(self._positions.seek.items()):
             try:
-                self._consumer.seek(TopicPartition(self._topic, partition, offset))
+                # With an epoch, so that the client notices if the log was truncated meanwhile (KIP-320).
+                epoch = self._leader_epochs.get(partition, -1)
+                self._consumer.seek(TopicPartition(self._topic, partition, offset, leader_epoch=epoch))
             except KafkaException as error:
                 if isinstance(failure := from_call(kafka_error(error)), Retriable):
                     continue  # not settled yet; until then no record of the partition is delivered

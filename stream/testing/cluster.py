@@ -62,8 +62,11 @@ class FakeCluster:
         logs.extend(PartitionLog() for _ in range(partitions - len(logs)))
 
     def delete(self, topic: str) -> None:
-        """Delete a topic and its records."""
+        """Delete a topic and its records; Kafka also deletes the committed offsets of its groups."""
         del self._topics[topic]
+        for (_, of_topic), group in self._groups.items():
+            if of_topic == topic:
+                group.forget_offsets()
 
     def topic_id(self, topic: str) -> str | None:
         """Return the id of a topic; one that is created again has another. None if it does not exist."""

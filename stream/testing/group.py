@@ -198,12 +198,17 @@ class FakeGroup:
         """Delete a committed offset, as its expiry does."""
         self._committed.pop(partition, None)
 
+    def forget_offsets(self) -> None:
+        """Delete all offsets, pending ones too, as the deletion of the topic does."""
+        self._committed.clear()
+        self._pending.clear()
+
     def add_pending(self, transaction: object, offsets: Mapping[int, CommittedOffset]) -> None:
         """Keep offsets until their transaction ends."""
         self._pending.setdefault(transaction, {}).update(offsets)
 
     def end_pending(self, transaction: object, *, commit: bool) -> None:
         """Apply the marker of a transaction."""
-        offsets = self._pending.pop(transaction)
+        offsets = self._pending.pop(transaction, {})
         if commit:
             self._committed.update(offsets)

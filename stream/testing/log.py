@@ -66,6 +66,7 @@ class PartitionLog:
     def __init__(self) -> None:
         self._entries: list[Entry] = []
         self._open: list[Share] = []
+        self._epochs = [(0, 0)]
         self.first_offset = 0
         self.high_watermark = 0
 
@@ -131,6 +132,27 @@ class PartitionLog:
         assert self.first_offset <= first_offset <= self.high_watermark
         self.first_offset = first_offset
         del self._entries[: bisect_left(self._entries, first_offset, key=_offset)]
+
+    def truncate(self, end: int) -> None:
+        """Lose everything from `end` on, as in an unclean leader election; the next leader epoch starts."""
+        assert not self._open
+        del self._entries[bisect_left(self._entries, end, key=_offset) :]
+        epoch = self._epochs[-1][0] + 1
+        self._epochs = [(known, start) for known, start in self._epochs if start < end]
+        self._epochs.append((epoch, end))
+        self.high_watermark = end
+
+    @property
+    def leader_epoch(self) -> int:
+        return self._epochs[-1][0]
+
+    def epoch_of(self, offset: int) -> int:
+        """Return the leader epoch of a record."""
+        return next(epoch for epoch, start in reversed(self._epochs) if start <= offset)
+
+    def end_of_epoch(self, epoch: int) -> int:
+        """Return the end offset of a leader epoch, as OffsetForLeaderEpoch does (KIP-320)."""
+        return next((start for later, start in self._epochs if later > epoch), self.high_watermark)
 
     def _append(self, record: Record | None, share: Share | None) -> int:
         offset = self.high_watermark

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from stream.core.processed_offset import PROCESSED_KEY, has_processed_offset
+from stream.errors import Fatal
 from stream.ports import ChangelogChunk
 from stream.testing.cluster import FakeCluster
 from stream.testing.faults import Faults, faulty
@@ -42,7 +43,10 @@ class FakeReader:
         """Return a chunk per partition with new records; if there is none, the time advances."""
         chunks: list[ChangelogChunk] = []
         for partition, position in self._positions.items():
-            fetched = self._cluster.log(self._topic, partition).read(position, self._records_max)
+            log = self._cluster.log(self._topic, partition)
+            if position > log.high_watermark:
+                raise Fatal(f"{self._topic}, partition {partition}: the log was truncated while it was read")
+            fetched = log.read(position, self._records_max)
             if fetched.position > position:
                 self._positions[partition] = fetched.position
                 chunks.append(_chunk(partition, fetched))

@@ -5,14 +5,22 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from stream.core.evidence import TOPICS_CHANGED_HINT, Appended, CommittedOffset, LogEnds, TopicIds
+from stream.core.evidence import (
+    TOPICS_CHANGED_HINT,
+    Appended,
+    CommittedOffset,
+    LogEnd,
+    LogEnds,
+    TopicIds,
+    checksum,
+)
 from stream.core.fold import Changes
 from stream.core.records import Header, OutputRecord
 from stream.errors import Blocked, Fenced, InDoubt, LogsChanged
 from stream.testing.cluster import FakeCluster
 from stream.testing.faults import Faults, faulty
 from stream.testing.group import Membership
-from stream.testing.log import Record
+from stream.testing.log import PartitionLog, Record
 from stream.testing.names import Names
 
 _Answer = TypeVar("_Answer")
@@ -69,11 +77,13 @@ class FakeSink:
         self._compare_topics()
 
     @faulty("sink.log_ends")
-    def log_ends(self, ends: LogEnds) -> Mapping[str, int]:
-        logs = {
-            role: self._cluster.log(self._names.by_role[role], end.partition) for role, end in ends.items()
-        }
-        return {role: log.high_watermark for role, log in logs.items()}
+    def log_ends(self, ends: LogEnds) -> LogEnds:
+        held = {}
+        for role, known in ends.items():
+            log = self._cluster.log(self._names.by_role[role], known.partition)
+            offset = known.offset if _holds(log, known) else min(known.offset - 1, log.high_watermark)
+            held[role] = known._replace(offset=offset, leader_epoch=log.leader_epoch)
+        return held
 
     def begin(self) -> None:
         self._guarded(self._begin)
@@ -168,7 +178,8 @@ class FakeSink:
         )
         by_role = self._open().appended.setdefault(owner, {})
         records = by_role[role].records if role in by_role else 0
-        by_role[role] = Appended(partition, records + 1, offset + 1)
+        last = checksum(record.key, record.value, record.headers)
+        by_role[role] = Appended(partition, records + 1, offset + 1, last)
 
     def _compare_topics(self) -> None:
         for role, name in self._names.by_role.items():
@@ -211,3 +222,16 @@ class FakeSink:
         producer = self._open()
         assert producer.began_at is not None, "begin first"
         return producer.epoch
+
+
+def _holds(log: PartitionLog, known: LogEnd) -> bool:
+    """Whether the log holds the last known record, or retention deleted it."""
+    if log.high_watermark < known.offset:
+        return False
+    if log.first_offset >= known.offset or log.leader_epoch == known.leader_epoch:
+        return True
+    records = [entry.record for entry in log if entry.offset == known.offset - 1]
+    return any(
+        record is not None and checksum(record.key, record.value, record.headers) == known.checksum
+        for record in records
+    )

@@ -41,6 +41,7 @@ class FakeSource:
         self._records_max = records_max
         self._listener: AssignmentListener | None = None
         self._positions: dict[int, int] = {}  # of the partitions that are resumed
+        self._leader_epochs: dict[int, int] = {}  # partition -> of the last record, -1 if unknown
         self._polls = 0
 
     @faulty("source.subscribe")
@@ -62,7 +63,9 @@ class FakeSource:
         if not records:
             self._cluster.clock.sleep(wait_s)
         self._rebalance(self._listener)
-        return Batch([record for record in records if record.partition in self._positions], group_metadata)
+        delivered = [record for record in records if record.partition in self._positions]
+        epochs = {record.partition: self._leader_epochs[record.partition] for record in delivered}
+        return Batch(delivered, group_metadata, epochs)
 
     @faulty("source.committed")
     def committed(self, partitions: Sequence[int]) -> Mapping[int, CommittedOffset | None]:
@@ -76,10 +79,10 @@ class FakeSource:
 
     @faulty("source.resume_from")
     def resume_from(self, partition: int, offset: int, leader_epoch: int) -> None:
-        del leader_epoch  # a log is never truncated here
         if partition not in self.assigned:
             raise Retriable(f"partition {partition} is not assigned")
         self._positions[partition] = offset
+        self._leader_epochs[partition] = leader_epoch
 
     @faulty("source.pause")
     def pause(self, partition: int) -> None:
@@ -133,12 +136,16 @@ class FakeSource:
             log, position = self._cluster.log(self._topic, partition), self._positions[partition]
             if position < log.first_offset:
                 raise Refused(f"{self._topic}, partition {partition}: offset {position} is gone", "reset")
+            epoch = self._leader_epochs[partition]
+            if position > log.high_watermark or (epoch >= 0 and position > log.end_of_epoch(epoch)):
+                raise Refused(f"{self._topic}, partition {partition}: the log was truncated", "start over")
             fetched = log.read(position, self._records_max - len(records))
             self._positions[partition] = fetched.position
             for entry in fetched.entries:
                 assert entry.record is not None
                 key, value, headers = entry.record.key, entry.record.value, entry.record.headers
                 timestamp_ms = entry.record.timestamp_ms
+                self._leader_epochs[partition] = log.epoch_of(entry.offset)
                 records.append(
                     InputRecord(self._topic, partition, entry.offset, key, value, headers, timestamp_ms)
                 )

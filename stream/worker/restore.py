@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from stream.core.evidence import CommittedOffset, LogEnd
+from stream.core.evidence import CommittedOffset, LogEnds
 from stream.core.fold import Fold
 from stream.core.processed_offset import ProcessedOffset, read_processed_offset
 from stream.core.resume import START_OVER, PartitionFacts, resume_offset
@@ -36,7 +36,9 @@ from stream.worker.restore_phases import Opening, Reading, StallTimer
 BLOCKED_RETRY_S = 5.0
 STALLED_S_MAX = 120.0  # an open transaction of a dead worker ends within its timeout, 10 s by default
 UNWRITTEN_RECORDS_MAX = 500_000  # since the last write to the store; a restore reads them again
-HANGING_TRANSACTION_HINT = "abort it with your cluster's administration tool (KIP-664), and restart the worker"
+HANGING_TRANSACTION_HINT = (
+    "abort it with your cluster's administration tool (KIP-664); restart the worker"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +244,7 @@ class Restorer:
             self._check_stalled(number, reading)
             return
         try:
-            offset = self._resume_offset(number, reading)
+            offset, partition.ends = self._resume_offset(number, reading)
         except Refused:
             if self._source.committed([number])[number] == reading.opening.committed:
                 raise
@@ -252,18 +254,17 @@ class Restorer:
             return
         opening = reading.opening
         self._source.resume_from(number, offset, opening.committed.leader_epoch if opening.committed else -1)
-        known_ends = opening.evidence.ends if opening.evidence else {}
-        partition.ends = {**known_ends, "count": LogEnd(number, reading.position)}
         self.forget(number)
         partition.move(PartitionState.RUNNING)
         seconds = self._clock.monotonic() - opening.started_at
         self._observer.restored(number, reading.records, seconds, offset)
 
-    def _resume_offset(self, number: int, reading: Reading) -> int:
+    def _resume_offset(self, number: int, reading: Reading) -> tuple[int, LogEnds]:
         if reading.processed is None and reading.records:
             raise Refused(f"{self._changelog(number)} holds totals that no worker writes", START_OVER)
         opening = reading.opening
         first, end = self._source.offset_range(number)
+        ends = self._sink.log_ends(opening.evidence.ends) if opening.evidence else {}
         facts = PartitionFacts(
             self._config.names,
             number,
@@ -273,9 +274,9 @@ class Restorer:
             reading.processed,
             first,
             end,
-            self._sink.log_ends(opening.evidence.ends) if opening.evidence else {},
+            {role: end.offset for role, end in ends.items()},
         )
-        return resume_offset(facts)
+        return resume_offset(facts), ends
 
     def _check_stalled(self, number: int, reading: Reading) -> None:
         """Wait for an open transaction, within a limit: one that hangs must be ended by an operator."""

@@ -24,6 +24,7 @@ from stream.exercise.faults import DELAY, Failure, FaultPlan, Faults, Stage, loa
 from stream.kafka import clients, topics
 from stream.kafka.offsets import Offsets
 from stream.kafka.offsets_poller import OffsetsPoller
+from stream.kafka.output_logs import OutputLogs
 from stream.kafka.reader import KafkaReader
 from stream.kafka.sink import KafkaSink
 from stream.kafka.source import BatchLimits, KafkaSource
@@ -210,7 +211,8 @@ class _Parts:
             stats.callback_for("producer"),
         )
         watch = TopicWatch(lambda: clients.make_admin(settings), names, self.topics.ids)
-        return KafkaSink(options, names, settings.transaction_timeout_ms / 1000, watch, offsets)
+        logs = OutputLogs(clients.reader_options(settings), offsets, names)
+        return KafkaSink(options, names, settings.transaction_timeout_ms / 1000, watch, logs)
 
     def _stores(self, fold: Fold, assignment: Assignment, observer: WorkerObserver) -> InstrumentedStores:
         checked, folder = self.topics, self.slot.folder

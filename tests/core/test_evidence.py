@@ -19,7 +19,14 @@ OFFSET_MAX = 2**63 - 1
 METADATA_BYTES_MAX = 4096  # offset.metadata.max.bytes
 ROLES = ("input", "result", "count", "dead-letter")
 ends = st.dictionaries(
-    st.sampled_from(ROLES[1:]), st.builds(LogEnd, st.integers(0, 100_000), st.integers(0, OFFSET_MAX))
+    st.sampled_from(ROLES[1:]),
+    st.builds(
+        LogEnd,
+        st.integers(0, 100_000),
+        st.integers(0, OFFSET_MAX),
+        st.integers(0, 2**32 - 1),
+        st.integers(-1, 2**31 - 1),
+    ),
 )
 evidences = st.builds(
     Evidence,
@@ -40,7 +47,7 @@ def test_evidence_is_far_below_the_limit_of_kafka() -> None:
         OFFSET_MAX,
         dict.fromkeys(ROLES, "x" * 22),
         "0123456789abcdef",
-        dict.fromkeys(ROLES[1:], LogEnd(99_999, OFFSET_MAX)),
+        dict.fromkeys(ROLES[1:], LogEnd(99_999, OFFSET_MAX, 2**32 - 1, 2**31 - 1)),
     )
     assert len(full.encode()) < METADATA_BYTES_MAX / 8
 
@@ -64,9 +71,9 @@ def test_evidence_counts_only_for_its_own_offset() -> None:
 
 
 def test_end_of_a_log_advances_with_what_is_appended() -> None:
-    known = {"count": LogEnd(0, 10), "result": LogEnd(0, 4)}
-    assert advance_ends(known, {"count": Appended(0, 3, 14)}) == {
-        "count": LogEnd(0, 14),
+    known = {"count": LogEnd(0, 10, 77, 3), "result": LogEnd(0, 4)}
+    assert advance_ends(known, {"count": Appended(0, 3, 14, 88)}) == {
+        "count": LogEnd(0, 14, 88, 3),
         "result": LogEnd(0, 4),
     }
 

@@ -108,12 +108,12 @@ REFUSALS = {
     ),
     "results truncated": (
         replace(facts(commit(5), 5), output_ends={**PRESENT_ENDS, "result": 30}),
-        "results, partition 3, ends at offset 30.*up to 10 records are lost",
+        "results, partition 3, does not hold the record before offset 40.*truncated to offset 30",
         f"{RESUME} --accept-loss",
     ),
     "dead letters truncated": (
         replace(facts(commit(5), 5), output_ends={**PRESENT_ENDS, "dead-letter": 6}),
-        "dead, partition 1, ends at offset 6",
+        "dead, partition 1, does not hold the record before offset 7",
         f"{RESUME} --accept-loss",
     ),
     "input truncated": (facts(commit(5), 5, end=4), "5 is beyond the end of the log, 4", START_OVER),

@@ -39,7 +39,7 @@ def test_aborted_records_are_invisible_and_committed_ones_are_seen(stream_env: d
     sink.close()
     assert [record.key for record in read(stream_env, "result")] == [b"committed"]
     (counted,) = read(stream_env, "count")
-    assert appended[0]["count"] == (0, 1, counted.offset + 1)
+    assert appended[0]["count"][:3] == (0, 1, counted.offset + 1)
     assert counted.offset > 0  # the aborted record and its marker took offsets
 
 

@@ -7,6 +7,7 @@ from support.topics import settings_of
 
 from stream.kafka import clients, topics
 from stream.kafka.offsets import Offsets
+from stream.kafka.output_logs import OutputLogs
 from stream.kafka.sink import KafkaSink
 from stream.kafka.topic_watch import TopicWatch
 
@@ -41,7 +42,7 @@ def test_changelog_is_whole_and_in_order(refused: set[int]) -> None:
         topics.names(settings),
         5.0,
         TopicWatch(lambda: clients.make_admin(settings), topics.names(settings), {}),
-        Offsets(lambda: clients.make_admin(settings)),
+        OutputLogs({}, Offsets(lambda: clients.make_admin(settings)), {}),
     )
     client = Client(refused)
     sink._producer = cast("Any", client)

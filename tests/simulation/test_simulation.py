@@ -1,13 +1,15 @@
 """The commit protocol in storms of faults. A seed is a complete replay."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from simulation.bytes_fold import BytesWorkload
 
 from stream.testing.faults import FaultClass
+from stream.tools.simulation.accidents import Accident
 from stream.tools.simulation.seeds import run_seed
-from stream.tools.simulation.simulation import Simulation
+from stream.tools.simulation.simulation import Scale, Simulation
 
 SEEDS = range(400)
 
@@ -39,8 +41,9 @@ def test_storm_reaches_every_step_of_the_commit() -> None:
         simulation = Simulation(seed)
         simulation.run()
         score += simulation.score
-    steps = ("begin", "produce", "produce_changelog", "send_offsets", "commit", "abort", "reset_producer")
-    calls = [f"sink.{step}" for step in steps] + ["store.write", "source.poll_batch", "reader.read"]
+    producing = ("begin", "produce", "produce_changelog", "flush", "send_offsets", "commit", "abort")
+    calls = [f"sink.{step}" for step in (*producing, "reset_producer")]
+    calls += ["store.write", "source.poll_batch", "reader.read"]
     reported = [
         "committed",
         "aborted",
@@ -56,3 +59,13 @@ def test_storm_reaches_every_step_of_the_commit() -> None:
     other_faults = [kind for kind in FaultClass if kind is not FaultClass.ERROR]
     moments = [f"{moment} {call}" for call in calls for moment in ("before", "after")]
     assert not [what for what in (*other_faults, *failed, *reported, *moments) if not score[what]]
+
+
+@pytest.mark.parametrize("accident", Accident)
+def test_accident_is_refused_for_good_or_everything_is_exact(accident: Accident) -> None:
+    score: Counter[str] = Counter()
+    for seed in range(40):
+        simulation = Simulation(seed, replace(Scale.drawn(seed), accident=accident))
+        simulation.run()
+        score += simulation.score
+    assert score[accident] > score["refused"] > 0

@@ -4,6 +4,7 @@ from stream.config import Settings
 from stream.kafka import clients, topics
 from stream.kafka.clients import Options
 from stream.kafka.offsets import Offsets
+from stream.kafka.output_logs import OutputLogs
 from stream.kafka.sink import KafkaSink
 from stream.kafka.topic_watch import TopicWatch
 
@@ -13,4 +14,6 @@ def make_sink(settings: Settings, options: Options, timeout_s: float) -> KafkaSi
     described = topics.describe(clients.make_admin(settings), settings)
     ids = {role: topic.id for role, topic in described.items()}
     watch = TopicWatch(lambda: clients.make_admin(settings), names, ids)
-    return KafkaSink(options, names, timeout_s, watch, Offsets(lambda: clients.make_admin(settings)))
+    offsets = Offsets(lambda: clients.make_admin(settings))
+    logs = OutputLogs(clients.reader_options(settings), offsets, names)
+    return KafkaSink(options, names, timeout_s, watch, logs)

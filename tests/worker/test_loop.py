@@ -131,10 +131,11 @@ def test_every_commit_has_evidence_and_a_changelog_record_that_says_the_same() -
             offset, bench.pipeline.fold.digest, cluster.topic_id(names.input)
         )
         assert evidence.offset == committed.offset == offset
-        assert evidence.ends["count"] == (0, last_offset + 1)
+        assert evidence.ends["count"][:2] == (0, last_offset + 1)
         outcomes = cluster.committed(names.results, 0), cluster.committed(names.dead_letters, 0)
         for role, outcome in zip(("result", "dead-letter"), outcomes, strict=True):
-            assert evidence.ends.get(role) == ((0, outcome[-1][0] + 1) if outcome else None)
+            end = evidence.ends.get(role)
+            assert (end and end[:2]) == ((0, outcome[-1][0] + 1) if outcome else None)
 
 
 @pytest.mark.parametrize("call", ["sink.begin", "sink.produce", "sink.send_offsets", "sink.commit"])

@@ -29,6 +29,7 @@ class Auditor:
         self._inputs: dict[int, list[InputRecord]] = {}
         self._seen: dict[tuple[str, int], list[Entry]] = {}
         self._positions: dict[tuple[str, int], int] = {}
+        self._deleted: dict[int, int] = {}
 
     def submitted(self, partition: int, offset: int, record: Record) -> None:
         """Keep an input record; retention may delete it from the log."""
@@ -45,6 +46,38 @@ class Auditor:
                 fetched = self._cluster.log(topic, partition).read(position, _ALL)
                 self._seen.setdefault(topic_partition, []).extend(fetched.entries)
                 self._positions[topic_partition] = fetched.position
+
+    def truncated(self, topic: str, partition: int, end: int) -> None:
+        """Forget what a log lost from `end` on."""
+        if topic == self._names.input:
+            kept = [record for record in self._inputs.get(partition, ()) if record.offset < end]
+            self._inputs[partition] = kept
+            return
+        topic_partition = (topic, partition)
+        seen = self._seen.get(topic_partition, ())
+        self._seen[topic_partition] = [entry for entry in seen if entry.offset < end]
+        self._positions[topic_partition] = min(end, self._positions.get(topic_partition, 0))
+
+    def deleted(self, partition: int, first: int) -> None:
+        """Note that retention deleted input before `first` that was not counted: it may have no outcome."""
+        self._deleted[partition] = first
+
+    def judge_refusal(self, *, inputs_are_unique: bool) -> None:
+        """Check what holds even after workers refused to continue: nothing aborted is seen, nothing is twice.
+
+        `inputs_are_unique`: no other record got the offset of a lost one.
+
+        Raises:
+            Violation: a promise was broken.
+        """
+        self.read_along()
+        self._judge_isolation()
+        dead_letters = self._dead_letters()
+        for partition in range(self._cluster.partitions(self._names.input) if inputs_are_unique else 0):
+            results = self._cluster.committed(self._names.results, partition)
+            counted = [json.loads(record.value or b"")["source"]["offset"] for _, record in results]
+            outcomes = sorted([*counted, *(offset for offset, _ in dead_letters.get(partition, ()))])
+            _hold(len(set(outcomes)) == len(outcomes), f"partition {partition}: outcomes of {outcomes}")
 
     def judge(self, stores: Mapping[int, Store]) -> None:
         """Check everything; `stores` are those of all partitions, which run.
@@ -91,8 +124,11 @@ class Auditor:
         counted = [result["source"]["offset"] for result in results]
         where = f"partition {partition}"
         submitted = self._inputs.get(partition, [])
-        offsets = [record.offset for record in submitted]
         outcomes = sorted([*counted, *(offset for offset, _ in dead_letters)])
+        first = self._deleted.get(partition, 0)
+        offsets = [
+            record.offset for record in submitted if record.offset >= first or record.offset in outcomes
+        ]
         _hold(outcomes == offsets, f"{where}: outcomes of {outcomes}, input {offsets}")
         _hold(counted == sorted(counted), f"{where}: results out of order: {counted}")
         _hold(dead_letters == sorted(dead_letters), f"{where}: dead letters out of order: {dead_letters}")

@@ -81,6 +81,8 @@ class Fleet:
         self._doubled: set[str] = set()
         self._living: list[FakeProcess] = []
         self._inside: list[FakeProcess] = []  # innermost last
+        self.may_refuse = False  # after an accident
+        self.refusals = 0
 
     @property
     def depth(self) -> int:
@@ -110,6 +112,11 @@ class Fleet:
         if self._living:
             process = self._rng.choice(self._living)
             self._trace(process.instance, "asked to stop")
+            self._within(process, partial(self._stop, process))
+
+    def restart_all(self) -> None:
+        """Stop every process that is not inside a call, so that each starts again."""
+        for process in [process for process in self._living if process not in self._inside]:
             self._within(process, partial(self._stop, process))
 
     def calm(self) -> None:
@@ -165,9 +172,11 @@ class Fleet:
         try:
             action()
         except Fatal as why:
-            if not isinstance(why, DiskFull) and not (
-                isinstance(why, Fenced) and process.instance in self._doubled
-            ):
+            if isinstance(why, DiskFull):
+                pass
+            elif self.may_refuse and not isinstance(why, Fenced):
+                self.refusals += 1
+            elif not (isinstance(why, Fenced) and process.instance in self._doubled):
                 raise Violation(f"a worker ended: {type(why).__name__}: {why}") from why
             self._hooks.score[type(why).__name__] += 1
             process.worker.close()

@@ -15,6 +15,7 @@ from stream.testing.log import Record
 from stream.testing.names import Names
 from stream.testing.pipeline import FakePipeline
 from stream.testing.process import Tuning
+from stream.tools.simulation.accidents import Accident, Accidents
 from stream.tools.simulation.anagram_workload import AnagramWorkload
 from stream.tools.simulation.auditor import Auditor, Violation
 from stream.tools.simulation.fleet import Fleet, Hooks, Weather
@@ -27,6 +28,8 @@ TRACE_LINES_MAX = 60
 CLASSIC = 0.3  # of the seeds: the stricter of the group protocols
 ROUNDS_MAX = 3000  # passes without faults, after which all input must be committed
 RESTARTED = 0.3  # share of the dead processes, per step
+ACCIDENT = 0.4  # share of the seeds with an accident
+REFUSALS_MIN = 12  # of workers without other faults, after which the accident is refused for good
 COMPACTED, ROLLED, TRIMMED, READ, STOPPED = 0.03, 0.02, 0.03, 0.1, 0.02  # shares of the steps
 
 
@@ -40,6 +43,7 @@ class Scale:
         fault_rate: share of the calls with a fault.
         weights: of the fault classes.
         marker_delayed: share of the transaction markers that are delayed; None: drawn.
+        accident: what happens once to offsets, logs or topics.
     """
 
     records: int = 120
@@ -56,6 +60,7 @@ class Scale:
         }
     )
     marker_delayed: float | None = None
+    accident: Accident | None = None
 
     @classmethod
     def drawn(cls, seed: int) -> Self:
@@ -68,6 +73,7 @@ class Scale:
             fault_rate=rng.choice((0.01, 0.03, 0.05, 0.1)),
             weights=weights,
             marker_delayed=rng.choice((None, None, 0.8)),
+            accident=rng.choice(list(Accident)) if rng.random() < ACCIDENT else None,
         )
 
 
@@ -125,6 +131,8 @@ class Simulation:
         around = Hooks(self._submit, self._workload.disturb, self._trace_event, self.score)
         self._fleet = Fleet(pipeline, tuning, rng.randint(1, 3), weather, around, rng)
         self._submitted = 0
+        self._accidents = Accidents(scale.accident, pipeline, self._auditor, rng) if scale.accident else None
+        self._accident_step = rng.randrange(scale.steps) if scale.accident else 0
 
     @property
     def seconds(self) -> float:
@@ -139,8 +147,13 @@ class Simulation:
         """
         try:
             self._storm()
-            self._drain()
-            self._auditor.judge(self._fleet.stores())
+            if self._drain():
+                self._auditor.judge(self._fleet.stores())
+            else:
+                self.score["refused"] += 1
+                happened = self._accidents.happened if self._accidents else None
+                changed = {Accident.INPUT_TRUNCATED, Accident.INPUT_RECREATED}
+                self._auditor.judge_refusal(inputs_are_unique=happened not in changed)
         except BaseException as error:
             error.add_note("\n".join(("The last events:", *self.trace)))
             raise
@@ -151,24 +164,48 @@ class Simulation:
             steps += 1
             self._submit()
             self._around()
+            self._suffer(steps)
             self._fleet.restart_dead(RESTARTED)
             self._fleet.step_another()
 
-    def _drain(self) -> None:
+    def _suffer(self, steps: int) -> None:
+        """Let the accident of this seed happen, once."""
+        accidents = self._accidents
+        if accidents is None or accidents.happened:
+            return
+        accidents.watch()
+        if steps >= self._accident_step and (happened := accidents.happen()) is not None:
+            self._fleet.may_refuse = True
+            self.score[happened] += 1
+            self._trace_event("all", f"accident: {happened}")
+
+    def _drain(self) -> bool:
+        """Run without faults until all input is committed; return False if workers refuse for good."""
         self._trace_event("all", "calm")
         self._fleet.calm()
         self._marker_delayed = 0.0
+        if self._fleet.may_refuse:
+            self._fleet.restart_all()
+        self._fleet.refusals = 0
         pipeline = self._pipeline
         for _ in range(ROUNDS_MAX):
             self._fleet.restart_dead(1.0)
             self._fleet.step_all()
             if (
-                pipeline.committed() == pipeline.ends()
+                self._positions() == pipeline.ends()
                 and pipeline.cluster.is_settled()
                 and self._fleet.is_settled()
             ):
-                return
+                return True
+            if self._fleet.refusals >= REFUSALS_MIN:
+                return False
         raise Violation(f"not drained: committed {pipeline.committed()} of {pipeline.ends()}")
+
+    def _positions(self) -> list[int]:
+        """Return the next offset of each input partition; retention may have deleted all that it held."""
+        cluster, topic = self._pipeline.cluster, self._pipeline.names.input
+        first = [cluster.log(topic, partition).first_offset for partition in range(self._pipeline.partitions)]
+        return list(map(max, self._pipeline.committed(), first))
 
     def _submit(self) -> None:
         cluster, topic = self._pipeline.cluster, self._pipeline.names.input
@@ -189,7 +226,7 @@ class Simulation:
             pipeline.cluster.log(pipeline.names.counts, partition).compact(rolled=kind == 1)
         elif kind == 2:  # noqa: PLR2004
             log = pipeline.cluster.log(pipeline.names.input, partition)
-            log.trim(max(log.first_offset, pipeline.committed()[partition]))
+            log.trim(min(log.high_watermark, max(log.first_offset, pipeline.committed()[partition])))
         elif kind == 3:  # noqa: PLR2004
             self._auditor.read_along()
         elif kind == 4:  # noqa: PLR2004
