@@ -112,6 +112,12 @@ FLOW = Row(
         Panel("Lag in seconds", "How old the oldest input not yet done may be, by partition.", "s",
               {"partition {{partition}}": "max by (partition) (stream_lag_seconds{SEL})"},
               runbook="StreamLagBurnRate"),
+        Panel("Lag of the whole group", "Of every partition, as one worker sees it; one without a line of a "
+              "worker is owned by nobody, or by a member that is no worker.", "short",
+              {"partition {{partition}}": "max by (partition) (stream_group_lag_records{SEL})",
+               "partition {{partition}} of {{instance}}":
+               "sum by (partition, instance) (stream_lag_records{SEL})"},
+              runbook="StreamPartitionNotCounted"),
         Panel("Latency", "From a record's timestamp to the commit of its outcome, of the oldest in each "
               "transaction.", "s", {"p50": quantile(0.5, "stream_latency_seconds"),
                                     "p99": quantile(0.99, "stream_latency_seconds")}),

@@ -7,8 +7,9 @@ from typing import Any, cast
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from stream.telemetry.health import NO_PARTITION
+
 LABEL = "process"
-NO_PARTITION = "no partition assigned"  # the only reason of a spare worker that it is not ready
 
 
 @dataclass(frozen=True, slots=True)

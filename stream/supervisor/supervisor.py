@@ -272,7 +272,7 @@ def _run_worker(  # noqa: PLR0913, PLR0917 - what a worker is given
     bind_everywhere(process=number)
     if settings.instance_id is not None:
         settings = settings.model_copy(update={"instance_id": f"{settings.instance_id}-{number}"})
-    run_worker(settings, clock, Shared(fold, shared_state.socket_path(number)))
+    run_worker(settings, clock, Shared(fold, shared_state.socket_path(number), polls_group=number == 0))
     return 0
 
 

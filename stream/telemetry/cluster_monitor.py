@@ -1,13 +1,15 @@
 """Polls the cluster, in a thread of its own, for what the loop does not see: last stable and end offsets."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import structlog
 
+from stream.core.evidence import CommittedOffset
 from stream.errors import StreamError
 from stream.ports import Clock
+from stream.telemetry.group_lag import FoundRecord, GroupLag
 from stream.telemetry.lag import Lag
 from stream.telemetry.metrics import Metrics
 
@@ -15,33 +17,45 @@ POLL_INTERVAL_S = 10.0
 
 
 class ClusterOffsets(Protocol):
-    """Offsets of the topics: topic -> partition -> offset; and of the group: input partition -> position."""
+    """Offsets of the topics (topic -> partition -> offset), and of input partitions: first and committed."""
 
     @property
     def last_stable_offsets(self) -> Mapping[str, Mapping[int, int]]: ...
     @property
     def end_offsets(self) -> Mapping[str, Mapping[int, int]]: ...
     @property
-    def group_positions(self) -> Mapping[int, int]: ...
+    def first_offsets(self) -> Mapping[int, int]: ...
+    @property
+    def committed(self) -> Mapping[int, CommittedOffset]: ...
 
 
-PollOffsets = Callable[[Sequence[int]], ClusterOffsets]
-"""Poll the cluster; the arguments are the partitions for `group_positions`. Raises StreamError."""
+class Poller(Protocol):
+    """Requests from the cluster; both methods raise StreamError."""
+
+    def poll(self, partitions: Sequence[int] | None) -> ClusterOffsets:
+        """Return all offsets; first and committed ones of these input partitions, of all of them if None."""
+
+    def first_records(self, spans: Mapping[int, tuple[int, int]]) -> Mapping[int, FoundRecord]:
+        """Return the first record in each span of offsets of the input that has one."""
 
 
 class ClusterMonitor:
-    """Updates the metrics of last stable offsets, and the lag of partitions that do not run."""
+    """Updates the metrics of last stable offsets, of the group, and the lag of partitions that do not run."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what it polls with, and what it updates
+    def __init__(  # noqa: PLR0913 - what it polls with, and what it updates
         self,
-        poll: PollOffsets,
+        poller: Poller,
         input_topic: str,
         metrics: Metrics,
         lag: Lag,
         clock: Clock,
+        *,
+        polls_group: bool = True,
         poll_interval_s: float = POLL_INTERVAL_S,
     ) -> None:
-        self._poll = poll
+        """`polls_group`: whether this worker exports the group's lag; one process of a supervisor does."""
+        self._poller = poller
+        self._group_lag = GroupLag(clock, poller.first_records) if polls_group else None
         self._input_topic = input_topic
         self._metrics = metrics
         self._lag = lag
@@ -73,15 +87,20 @@ class ClusterMonitor:
                 longest_s = max(longest_s, now - since_s)
             lags[topic,], stalled[topic,] = lag_records, longest_s
         self._metrics.last_stable_lag.rows, self._metrics.last_stable_stalled.rows = lags, stalled
-        for partition, position in offsets.group_positions.items():
-            last_stable_offset = offsets.last_stable_offsets[self._input_topic].get(partition)
-            if last_stable_offset is not None:
+        input_ends = offsets.last_stable_offsets[self._input_topic]
+        for partition, first in offsets.first_offsets.items():
+            if (last_stable_offset := input_ends.get(partition)) is not None:
+                committed = offsets.committed.get(partition)
+                position = first if committed is None else committed.offset
                 self._lag.update_from_cluster(partition, last_stable_offset, position)
+        if self._group_lag is not None:
+            records, seconds = self._group_lag.update(offsets.first_offsets, input_ends, offsets.committed)
+            self._metrics.group_lag_records.rows, self._metrics.group_lag_stalled.rows = records, seconds
 
     def _run(self) -> None:
         log = structlog.get_logger()
         while not self._closed.wait(self._poll_interval_s):
             try:
-                self.update(self._poll(self._lag.not_running()))
+                self.update(self._poller.poll(None if self._group_lag else self._lag.not_running()))
             except StreamError as why:  # the worker itself reports what keeps it from working
                 log.debug("cluster offsets not polled", why=str(why))

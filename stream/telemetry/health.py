@@ -4,6 +4,10 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+NO_PARTITION = (
+    "no partition assigned: the group is rebalancing, or other members own all partitions; to see who they "
+    "are, run `anagram-stream lag`. Beside enough workers this one is a standby; stop members that are none"
+)
 RUN_ONCE_S_MAX = 60.0  # by default; one pass of the loop takes at most a batch and its transaction's timeout
 
 
@@ -110,7 +114,7 @@ class Health:
                 f"partition {partition} blocked: {why}" for partition, why in sorted(self.blocked.items())
             ]
             if self.started and not (self.running or self.restoring or self.blocked):
-                reasons.append("no partition assigned")
+                reasons.append(NO_PARTITION)
             return reasons
 
     def restores(self) -> list[dict[str, object]]:

@@ -17,9 +17,10 @@ from pathlib import Path
 
 import psutil
 from support.environment import own_env
-from support.topics import admin_of, make_topics, produce, settings_of, wait_until
+from support.topics import make_topics, produce, settings_of, wait_until
 
 from stream.broker.embedded import EmbeddedBroker
+from stream.kafka.clients import reader_options
 from stream.kafka.offsets_poller import group_offsets
 
 BLOBS, WORDS, PARTITIONS = 200_000, 100, 4
@@ -40,7 +41,7 @@ class NoMonitor:
     def close(self): ...
 
 wiring._Parts.observer = lambda *_: Silent()
-wiring._Parts.cluster_monitor = lambda *_: NoMonitor()
+wiring._Parts.cluster_monitor = lambda *_, **__: NoMonitor()
 wiring.InstrumentedSource = lambda source, *_: source
 wiring.InstrumentedSink = lambda sink, *_: sink
 wiring.InstrumentedStores = lambda stores, *_: type("Plain", (), {
@@ -65,7 +66,8 @@ def texts() -> list[str]:
 def run(env: dict[str, str], script: str, folder: Path) -> float:
     """Return the processor time of the worker, in seconds per million words."""
     base = {name: value for name, value in os.environ.items() if not name.startswith("STREAM_")}
-    settings, admin = settings_of(env), admin_of(env)
+    settings = settings_of(env)
+    options = reader_options(settings)
     samples: list[tuple[int, float]] = []  # records committed, processor time
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen([sys.executable, "-c", script], env={**base, **env}, stderr=log)
@@ -73,9 +75,9 @@ def run(env: dict[str, str], script: str, folder: Path) -> float:
 
         def done() -> bool:
             assert process.poll() is None, (folder / "log").read_text()[-2000:]
-            committed = group_offsets(admin, settings.group_id, settings.input_topic, range(PARTITIONS))
+            committed = group_offsets(options, settings.input_topic, range(PARTITIONS))
             used = stats.cpu_times()
-            samples.append((sum(committed.values()), used.user + used.system))
+            samples.append((sum(each.offset for each in committed.values()), used.user + used.system))
             return samples[-1][0] >= BLOBS
 
         wait_until(done, 300, every=0.05)

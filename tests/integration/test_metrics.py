@@ -13,9 +13,13 @@ from confluent_kafka import Producer
 from prometheus_client.parser import text_string_to_metric_families
 from support.environment import own_env
 from support.process import WorkerProcess
-from support.topics import make_topics, read, wait_until
+from support.stranger import PROTOCOLS, Stranger
+from support.topics import make_topics, produce, read, settings_of, wait_until
 
 from stream.broker.embedded import EmbeddedBroker
+from stream.kafka.clients import reader_options
+from stream.kafka.offsets_poller import group_offsets
+from stream.telemetry.health import NO_PARTITION
 
 pytestmark = pytest.mark.broker
 
@@ -77,6 +81,51 @@ def test_lag_of_an_idle_worker_is_0_although_markers_and_aborted_records_take_of
     with WorkerProcess(stream_env, tmp_path / "again") as worker:  # starts at the markers
         worker.wait_for("partition running", times=2)
         wait_until(lambda: samples(worker, "stream_lag_records") == {"0": 0.0, "1": 0.0}, 10)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_the_lag_of_a_partition_that_a_stranger_owns_is_a_metric(
+    protocol: str, stream_env: dict[str, str], tmp_path: Path
+) -> None:
+    env = {**stream_env, "STREAM_GROUP_PROTOCOL": protocol}
+    stalled = "stream_group_lag_stalled_seconds"
+    with WorkerProcess(env, tmp_path / "log") as worker:
+        worker.wait_for("partition running", times=2)
+        with Stranger(env, protocol) as stranger:
+            wait_until(lambda: samples(worker, "stream_assigned_partitions")[""] == 1, 40)
+            wait_until(lambda: len(stranger.partitions) == 1, 40)
+            foreign = stranger.partitions[0]
+            own = str(1 - foreign)
+            for partition in (0, 1):
+                produce(env, [(None, "cat")] * 50, partition=partition)
+            lag = {str(foreign): 50.0, own: 0.0}
+            wait_until(lambda: samples(worker, "stream_group_lag_records") == lag, 30)
+            assert samples(worker, "stream_lag_records") == {own: 0.0}
+            assert probe(worker, "ready")[0] == 200
+            wait_until(lambda: samples(worker, stalled)[str(foreign)] > 9, 30)
+            assert samples(worker, stalled)[own] == 0
+        wait_until(lambda: samples(worker, "stream_group_lag_records") == {"0": 0.0, "1": 0.0}, 40)
+        assert samples(worker, stalled) == {"0": 0.0, "1": 0.0}
+
+
+def test_a_worker_without_a_partition_is_not_ready_and_exports_the_lag_of_the_group(
+    bare_env: dict[str, str], tmp_path: Path
+) -> None:
+    """The stranger was first, owns the only partition, and commits what nobody counts."""
+    env = make_topics(bare_env, partitions=1)
+    topic, options = env["STREAM_INPUT_TOPIC"], reader_options(settings_of(env))
+    with Stranger(env, commits=True) as stranger:
+        wait_until(lambda: stranger.partitions == [0], 30)
+        with WorkerProcess(env, tmp_path / "log") as worker:
+            worker.wait_for("worker started")
+            wait_until(lambda: samples(worker, "stream_group_lag_records") == {"0": 0.0}, 30)
+            status, body = probe(worker, "ready")
+            assert (status, body["reasons"]) == (503, [NO_PARTITION])
+            produce(env, [(None, "cat")] * 50)
+            wait_until(
+                lambda: [each.offset for each in group_offsets(options, topic, [0]).values()] == [50], 30
+            )
+            wait_until(lambda: samples(worker, "stream_group_lag_records") == {"0": 50.0}, 30)
 
 
 HANGING = """

@@ -21,6 +21,7 @@ from support.environment import SHORT_SESSIONS, SOON_ABORTED, own_env
 from support.firing import Prometheus, free_port, run_prometheus
 from support.ops import PROMETHEUS, alerts, docker, image
 from support.process import COMMAND, WorkerProcess
+from support.stranger import Stranger
 from support.topics import admin_of, make_topics, produce, read, wait_until
 
 from stream.broker.embedded import EmbeddedBroker
@@ -70,6 +71,7 @@ class Scene:
     held: list[Producer] = field(default_factory=list)
     mounted: Path | None = None
     guests: threading.Thread | None = None
+    stranger: Stranger | None = None
     closed: threading.Event = field(default_factory=threading.Event)
     faulty_at: float = 0.0
 
@@ -110,6 +112,8 @@ class Scene:
         self.closed.set()
         if self.guests is not None:
             self.guests.join(60)
+        if self.stranger is not None:
+            self.stranger.close()
         for process in self.running:
             process.__exit__(None, None, None)
         if self.mounted is not None:
@@ -161,6 +165,15 @@ def a_third_is_poison(scene: Scene) -> None:
 
 def faults_are_on(scene: Scene) -> None:
     scene.worker(STREAM_FAULTS="original", STREAM_FAULTS_ACCEPTED="true")
+
+
+def a_stranger_joins_the_group(scene: Scene) -> None:
+    """It owns one of the two partitions, and counts nothing."""
+    scene.running_worker()
+    scene.stranger = Stranger(scene.env)
+    wait_until(lambda: scene.stranger and scene.stranger.partitions, 30)
+    for partition in (0, 1):
+        produce(scene.env, [(None, "cat")] * 50, partition=partition)
 
 
 def the_input_is_grown(scene: Scene) -> None:
@@ -251,6 +264,7 @@ SHARED: dict[str, Callable[[Scene], None]] = {
     "StreamLagBurnRate": the_loop_hangs,
     "StreamDeadLetterRatio": a_third_is_poison,
     "StreamFaultsInjected": faults_are_on,
+    "StreamPartitionNotCounted": a_stranger_joins_the_group,
     "StreamPartitionsBlocked": the_input_is_grown,
     "StreamLastStableOffsetStuck": a_transaction_hangs_in_the_results,
     "StreamRestoreTooLong": a_transaction_hangs_in_the_changelog,

@@ -5,14 +5,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from stream.supervisor.merge import (
-    NO_PARTITION,
     ProbeAnswer,
     all_live,
     all_ready,
     all_started,
     merge_expositions,
 )
-from stream.telemetry.health import Health
+from stream.telemetry.health import NO_PARTITION, Health
 
 
 def exposition(records: int, reason: str = "bad-json") -> str:
@@ -110,8 +109,10 @@ def test_the_worker_is_ready_if_every_process_is_and_gives_each_reason_otherwise
 
 def test_a_spare_process_does_not_prevent_readiness_beside_a_ready_one() -> None:
     health = Health(started=True)
-    assert health.reasons_not_ready() == [NO_PARTITION], "merge.py recognizes a spare process by it"
+    assert health.reasons_not_ready() == [NO_PARTITION], "the merge recognizes a spare process by it"
     spare = answer(ok=False, ready=False, reasons=health.reasons_not_ready())
     assert all_ready({"0": spare, "1": answer(ok=True, ready=True, reasons=[])}).ok
-    assert not all_ready({"0": spare, "1": spare}).ok
+    none_owned = all_ready({"0": spare, "1": spare})
+    assert not none_owned.ok
+    assert none_owned.body["reasons"] == [f"process 0: {NO_PARTITION}", f"process 1: {NO_PARTITION}"]
     assert not all_ready({"0": spare, "1": None}).ok

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from stream.errors import Misconfigured
 from stream.events import Committed
-from stream.telemetry.health import RUN_ONCE_S_MAX, Health
+from stream.telemetry.health import NO_PARTITION, RUN_ONCE_S_MAX, Health
 from stream.telemetry.instrumented import Instruments
 from stream.telemetry.lag import Lag
 from stream.telemetry.metrics import Metrics
@@ -52,7 +52,7 @@ def worker() -> Iterator[ObservedWorker]:
 def test_ready_gives_reasons_until_every_partition_runs(worker: ObservedWorker) -> None:
     assert worker.get("/healthz/ready") == (503, {"ready": False, "reasons": ["not joined yet"]})
     worker.observer.started()
-    assert worker.get("/healthz/ready")[1]["reasons"] == ["no partition assigned"]
+    assert worker.get("/healthz/ready")[1]["reasons"] == [NO_PARTITION]
     worker.observer.assigned([0, 1])
     worker.observer.restoring(0, 5, 20)
     assert worker.get("/healthz/ready")[1]["reasons"][0] == "partition 0 restoring, 15 offsets remain"
@@ -65,6 +65,18 @@ def test_ready_gives_reasons_until_every_partition_runs(worker: ObservedWorker) 
     worker.observer.restored(1, 0, 0.1, 0)
     assert worker.get("/healthz/ready") == (200, {"ready": True, "reasons": []})
     assert worker.get("/healthz/started")[0] == 200
+
+
+def test_a_worker_whose_partitions_all_went_to_other_members_is_not_ready(worker: ObservedWorker) -> None:
+    worker.observer.started()
+    worker.observer.assigned([0])
+    worker.observer.restored(0, 0, 0.1, 0)
+    assert worker.get("/healthz/ready")[0] == 200
+    worker.observer.revoked([0], lost=False)
+    status, body = worker.get("/healthz/ready")
+    assert (status, body["reasons"]) == (503, [NO_PARTITION])
+    assert "run `anagram-stream lag`" in NO_PARTITION
+    assert worker.metric("stream_ready") == {"": 0.0}
 
 
 def test_started_estimates_when_the_restore_ends(worker: ObservedWorker) -> None:

@@ -4,17 +4,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from confluent_kafka import ConsumerGroupState, KafkaException, TopicPartition
+from confluent_kafka import ConsumerGroupState, TopicPartition
 from confluent_kafka.admin import ConfigResource  # type: ignore[attr-defined]
 
-from stream.kafka.clients import Admin, Options, make_consumer
-from stream.kafka.failure import from_call, kafka_error
+from stream.kafka.clients import Admin, Options
 from stream.kafka.futures import result_of
-from stream.kafka.offsets import METADATA_TIMEOUT_S, REQUEST_TIMEOUT_S, offset_ranges, partitions_of
-from stream.kafka.offsets_poller import group_offsets, last_offsets
-
-FIRST_RECORD_S_MAX = 5.0  # to find a record below the last stable offset
-_FETCH_BYTES = 64 * 1024
+from stream.kafka.offsets import REQUEST_TIMEOUT_S, offset_ranges, partitions_of
+from stream.kafka.offsets_poller import first_records, group_offsets, last_offsets
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +113,7 @@ def group_lag(admin: Admin, options: Options, group_id: str, topic: str) -> tupl
     """
     group = describe_group(admin, group_id, topic)
     partitions = partitions_of(admin, topic)
-    committed = group_offsets(admin, group_id, topic, partitions)
+    committed = {p: each.offset for p, each in group_offsets(options, topic, partitions).items()}
     topic_partitions = [TopicPartition(topic, partition) for partition in partitions]
     end = last_offsets(admin, topic_partitions, stable=False)[topic]
     ranges = offset_ranges(admin, topic, partitions, stable=True)
@@ -126,7 +122,7 @@ def group_lag(admin: Admin, options: Options, group_id: str, topic: str) -> tupl
         for p, (first, stable) in ranges.items()
         if committed.get(p, first) < stable
     }
-    timestamps = _first_timestamps(options, topic, spans)
+    timestamps = {p: record.timestamp_ms for p, record in first_records(options, topic, spans).items()}
     owners = {partition: member for member in group.members for partition in member.partitions}
     now = time.time()
     return group, [
@@ -142,34 +138,3 @@ def group_lag(admin: Admin, options: Options, group_id: str, topic: str) -> tupl
         )
         for p, (first, stable) in ranges.items()
     ]
-
-
-def _first_timestamps(options: Options, topic: str, spans: Mapping[int, tuple[int, int]]) -> dict[int, int]:
-    """Return the timestamp (ms) of the first committed record in each span of offsets that has one.
-
-    A span that is not read in time counts as one with a record (timestamp 0), so that no lag is hidden.
-    """
-    if not spans:
-        return {}
-    small = {"fetch.message.max.bytes": _FETCH_BYTES, "fetch.wait.max.ms": 20}
-    consumer = make_consumer({**options, **small})
-    timestamps: dict[int, int] = {}
-    unread = dict(spans)
-    try:
-        consumer.assign([TopicPartition(topic, p, start) for p, (start, _) in spans.items()])
-        deadline = time.monotonic() + FIRST_RECORD_S_MAX + METADATA_TIMEOUT_S
-        while unread and time.monotonic() < deadline:
-            message = consumer.poll(0.1)
-            if message is None or (partition := message.partition()) not in unread:
-                continue
-            if message.error() is None and (message.offset() or 0) < unread[partition][1]:
-                timestamps[partition] = message.timestamp()[1]
-            elif (message.offset() or 0) < unread[partition][1]:
-                continue
-            del unread[partition]
-            consumer.incremental_unassign([TopicPartition(topic, partition)])
-    except KafkaException as error:
-        raise from_call(kafka_error(error)) from error
-    finally:
-        consumer.close()
-    return timestamps | dict.fromkeys(unread, 0)
