@@ -9,7 +9,7 @@ import structlog
 from stream.core.evidence import CommittedOffset
 from stream.errors import StreamError
 from stream.ports import Clock
-from stream.telemetry.group_lag import FoundRecord, GroupLag
+from stream.telemetry.group_lag import AtOffset, GroupLag
 from stream.telemetry.lag import Lag
 from stream.telemetry.metrics import Metrics
 
@@ -35,7 +35,7 @@ class Poller(Protocol):
     def poll(self, partitions: Sequence[int] | None) -> ClusterOffsets:
         """Return all offsets; first and committed ones of these input partitions, of all of them if None."""
 
-    def first_records(self, spans: Mapping[int, tuple[int, int]]) -> Mapping[int, FoundRecord]:
+    def first_records(self, spans: Mapping[int, tuple[int, int]]) -> Mapping[int, AtOffset]:
         """Return the first record in each span of offsets of the input that has one."""
 
 

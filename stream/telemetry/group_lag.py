@@ -15,14 +15,14 @@ Span = tuple[int, int]
 Rows = Mapping[tuple[str, ...], float]
 
 
-class FoundRecord(Protocol):
+class AtOffset(Protocol):
     """A record of the input."""
 
     @property
     def offset(self) -> int: ...
 
 
-FindRecords = Callable[[Mapping[int, Span]], Mapping[int, FoundRecord]]
+FindRecords = Callable[[Mapping[int, Span]], Mapping[int, AtOffset]]
 """Return the first record in each span (partition -> start, end) that has one. Raises StreamError."""
 
 
@@ -34,13 +34,13 @@ class _Partition:
         position: the last offset that this application committed; -1 if the group has none.
         since_s: time of that commit, or when there was no lag last; monotonic.
         searched_to: there is no record from the position up to here, only markers and aborted records.
-        found: the offset of the first record after the position; -1 if none was found.
+        first_record: its offset, from the position on; -1 as long as none is known.
     """
 
     position: int
     since_s: float
     searched_to: int = -1
-    found: int = -1
+    first_record: int = -1
 
 
 class GroupLag:
@@ -74,7 +74,7 @@ class GroupLag:
             start, end = max(first, partition.position), last_stable_offsets.get(number, first)
             spans[number] = start, end
             searched = max(start, partition.searched_to)
-            if not has_moved and partition.found < start and searched < end:
+            if not has_moved and partition.first_record < start and searched < end:
                 unmoved[number] = searched, end
         self._search(unmoved)
         records: dict[tuple[str, ...], float] = {}
@@ -100,11 +100,11 @@ class GroupLag:
         return True
 
     def _search(self, spans: Mapping[int, Span]) -> None:
-        found = self._find_records(spans) if spans else {}
+        records = self._find_records(spans) if spans else {}
         for number, (_, end) in spans.items():
             partition = self._partitions[number]
-            if (record := found.get(number)) is not None:
-                partition.found = record.offset
+            if (record := records.get(number)) is not None:
+                partition.first_record = record.offset
             else:
                 partition.searched_to = end
 

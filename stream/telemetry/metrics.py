@@ -1,9 +1,7 @@
 """Every metric, named `stream_<what>_<unit>[_total]`; labels have a bounded set of values."""
 
 import platform
-from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Iterator, Mapping, Sequence
 
 from prometheus_client import (
     CollectorRegistry,
@@ -15,11 +13,11 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from stream import __version__
 from stream.errors import Reason
+from stream.telemetry.collectors import Sizes, Table
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 _LONG_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -38,58 +36,6 @@ PHASES = (
     "transaction",
     "renew",  # the producer is replaced; the name of earlier versions
 )
-
-Row = tuple[str, ...]
-
-
-class Table(Collector):
-    """A gauge whose rows are replaced as a whole, or read at each scrape, so that old rows disappear.
-
-    Attributes:
-        rows: label values -> value; replaced, never changed.
-        read: returns the rows at each scrape; by default `rows`.
-    """
-
-    def __init__(self, name: str, help_text: str, labels: Sequence[str], registry: CollectorRegistry) -> None:
-        self._name, self._help_text, self._labels = name, help_text, labels
-        self.rows: Mapping[Row, float] = {}
-        self.read: Callable[[], Mapping[Row, float]] = lambda: self.rows
-        registry.register(self)
-
-    def describe(self) -> Iterator[Metric]:
-        """Describe the family without reading rows."""
-        yield GaugeMetricFamily(self._name, self._help_text, labels=self._labels)
-
-    def collect(self) -> Iterator[Metric]:
-        family = GaugeMetricFamily(self._name, self._help_text, labels=self._labels)
-        for labels, value in sorted(self.read().items()):
-            family.add_metric(labels, value)
-        yield family
-
-
-class Sizes(Collector):
-    """A histogram that observes many values in one call."""
-
-    def __init__(
-        self, name: str, help_text: str, bounds: Sequence[float], registry: CollectorRegistry
-    ) -> None:
-        self._name, self._help_text, self._bounds = name, help_text, bounds
-        self._counts, self._sum = [0] * (len(bounds) + 1), 0.0
-        registry.register(self)
-
-    def add(self, sizes: Sequence[float], weight: int = 1) -> None:
-        """Observe sizes, each `weight` times."""
-        for size in sizes:
-            self._counts[bisect_left(self._bounds, size)] += weight
-        self._sum += sum(sizes) * weight
-
-    def describe(self) -> Iterator[Metric]:
-        yield HistogramMetricFamily(self._name, self._help_text)
-
-    def collect(self) -> Iterator[Metric]:
-        names = [*map(str, map(float, self._bounds)), "+Inf"]
-        buckets = list(zip(names, accumulate(self._counts), strict=True))
-        yield HistogramMetricFamily(self._name, self._help_text, buckets=buckets, sum_value=self._sum)
 
 
 class Metrics:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from stream.core.evidence import CommittedOffset
 from stream.errors import Retriable
 from stream.telemetry.cluster_monitor import ClusterMonitor
-from stream.telemetry.group_lag import FoundRecord, Span
+from stream.telemetry.group_lag import AtOffset, Span
 from stream.telemetry.lag import Lag
 from stream.telemetry.metrics import Metrics
 from stream.testing.clock import FakeClock
@@ -36,7 +36,7 @@ class Poller:
         ends = {"input": {0: 5, 1: 7}}
         return Offsets(ends, ends, dict.fromkeys((0, 1) if partitions is None else partitions, 0))
 
-    def first_records(self, spans: Mapping[int, Span]) -> Mapping[int, FoundRecord]:
+    def first_records(self, spans: Mapping[int, Span]) -> Mapping[int, AtOffset]:
         return {partition: Found(start) for partition, (start, _) in spans.items()}
 
 
