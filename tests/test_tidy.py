@@ -74,7 +74,8 @@ MAY_IMPORT = {
         "orjson psutil",
     ),
     "tools/chaos/proxy": ("errors", ""),
-    "tools/doctor": ("errors core config ports kafka tools/kafka dictionary", ""),
+    "tools/doctor": ("errors core config ports kafka tools/kafka tools/offsets dictionary", ""),
+    "tools/offsets": ("errors core config ports kafka tools/kafka tools/audit/outcomes worker/startup", ""),
     "tools/load_test": (
         (
             "errors core config json_lines kafka tools/kafka tools/child_environment tools/worker_process "
@@ -86,7 +87,7 @@ MAY_IMPORT = {
         (
             "errors core config ports kafka store telemetry worker dictionary supervisor "
             "worker/startup worker/wiring broker testing exercise exercise/faults exercise/benchmark "
-            "tools/audit tools/chaos tools/doctor tools/kafka tools/load_test tools/simulation "
+            "tools/audit tools/chaos tools/doctor tools/kafka tools/load_test tools/offsets tools/simulation "
             "tools/blobs tools/child_environment tools/worker_process"
         ),
         "typer rich orjson structlog",

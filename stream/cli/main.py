@@ -17,6 +17,7 @@ from stream.cli import (
     demo,
     doctor,
     lag,
+    offsets,
     pipeline,
     produce,
     results,
@@ -81,6 +82,7 @@ app.command(
         "anagram-stream lag", "anagram-stream lag --follow", "anagram-stream lag --format json | jq .lag"
     )
 )(lag.lag)
+app.add_typer(offsets.app, name="offsets")
 app.command(epilog=examples("anagram-stream doctor", "anagram-stream doctor --format json | jq .findings"))(
     doctor.doctor
 )

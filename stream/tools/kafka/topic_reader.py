@@ -18,7 +18,7 @@ BATCH_RECORDS_MAX, PREFETCH_KIB = 2_000, 8 * 1024  # held in Python and in the c
 
 
 class StoredRecord(NamedTuple):
-    """A committed record of any topic."""
+    """A committed record of any topic; `leader_epoch` is -1 if unknown."""
 
     topic: str
     partition: int
@@ -27,6 +27,7 @@ class StoredRecord(NamedTuple):
     value: bytes | None
     headers: Sequence[Header]
     timestamp_ms: int
+    leader_epoch: int = -1
 
 
 def read_topic(  # noqa: PLR0913 - what to read, from where, up to where
@@ -84,7 +85,14 @@ def _stored(message: Message) -> StoredRecord:
     assert topic is not None
     assert partition is not None
     assert offset is not None
-    timestamp_ms = message.timestamp()[1]
+    epoch = message.leader_epoch()
     return StoredRecord(
-        topic, partition, offset, message.key(), message.value(), message_headers(message), timestamp_ms
+        topic,
+        partition,
+        offset,
+        message.key(),
+        message.value(),
+        message_headers(message),
+        message.timestamp()[1],
+        -1 if epoch is None else epoch,
     )

@@ -1,0 +1,145 @@
+"""Reads what the rule of `core/resume.py` needs to know of every input partition, without restoring it."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from stream.config import Settings
+from stream.core.evidence import CommittedOffset
+from stream.core.processed_offset import ProcessedOffset, has_processed_offset, read_processed_offset
+from stream.core.resume import START_OVER, PartitionFacts
+from stream.errors import Refused, Retriable
+from stream.kafka.clients import Admin, make_admin, reader_options
+from stream.kafka.offsets import Offsets, offset_ranges, stable_commits
+from stream.kafka.output_logs import OutputLogs
+from stream.kafka.topics import Topics, names
+from stream.tools.kafka.backwards import OPEN_TRANSACTION_HINT, Ranges, decided_ranges, read_backwards
+from stream.tools.kafka.topic_reader import StoredRecord
+from stream.worker.startup import retry_for
+
+COMMITTED_TIMEOUT_S, RETRY_S = 2.0, 0.2
+REQUESTS_MAX = 16  # at the same time
+ABORT_S_MAX = 15.0  # after the timeout of a transaction, for the broker to abort it
+
+Commits = Mapping[int, CommittedOffset | None]
+
+
+def read_facts(settings: Settings, admin: Admin, topics: Topics, digest: str) -> list[PartitionFacts]:
+    """Return the facts of each input partition; `digest` is that of the dictionary to count with.
+
+    Workers may commit meanwhile. What one commits between two requests is not taken for a contradiction.
+
+    Raises:
+        Retriable: the broker is unavailable.
+        Refused: a transaction stays open, or the count topic holds records that no worker writes.
+    """
+    partitions = range(topics.input.partitions)
+    before = read_commits(settings, partitions)
+    counts = decided_ranges(admin, topics.count.name, partitions, wait_s_max(settings))
+    processed = _read_processed(settings, admin, counts)
+    commits = read_commits(settings, partitions)
+    processed |= _read_processed(settings, admin, _moving(before, commits, counts, topics))
+    ranges = offset_ranges(admin, settings.input_topic, partitions)
+    ends = _output_ends(settings, topics, commits)
+    return [
+        PartitionFacts(
+            names(settings), p, topics.ids, digest, commits[p], processed[p], *ranges[p], ends.get(p, {})
+        )
+        for p in partitions
+    ]
+
+
+def read_commits(settings: Settings, partitions: Sequence[int]) -> Commits:
+    """Return the group's committed offsets once they are stable.
+
+    Raises:
+        Refused: a transaction stays open.
+    """
+    options = reader_options(settings)
+    wait_s = wait_s_max(settings)
+    try:
+        return retry_for(
+            lambda: stable_commits(options, settings.input_topic, partitions, COMMITTED_TIMEOUT_S),
+            wait_s,
+            RETRY_S,
+        )
+    except Retriable as why:
+        raise Refused(
+            f"the committed offsets of {settings.group_id} are not stable for {wait_s:.0f} s and longer, "
+            f"because a transaction is open or the broker is unavailable: {why}",
+            OPEN_TRANSACTION_HINT,
+        ) from why
+
+
+def wait_s_max(settings: Settings) -> float:
+    """Return how long the transaction of a dead worker can stay open, in seconds."""
+    return settings.transaction_timeout_ms / 1000 + ABORT_S_MAX
+
+
+def _moving(before: Commits, after: Commits, counts: Ranges, topics: Topics) -> Ranges:
+    """Return what to read of the count topic for partitions on which a worker commits just now.
+
+    It ends where the changelog of the last commit ends, so that the same transaction is compared.
+    """
+    moving = {
+        p: committed.evidence
+        for p, committed in after.items()
+        if committed is not None and committed.evidence is not None and committed != before[p]
+    }
+    return {
+        p: (counts[p][0], evidence.ends["count"].offset)
+        for p, evidence in moving.items()
+        if "count" in evidence.ends and evidence.topics.get("count") == topics.ids["count"]
+    }
+
+
+def _read_processed(settings: Settings, admin: Admin, ranges: Ranges) -> dict[int, ProcessedOffset | None]:
+    """Return by partition how far the totals below the ends go."""
+    topic = settings.count_topic
+    entries, _ = read_backwards(
+        reader_options(settings),
+        admin,
+        topic,
+        ranges,
+        extract=_processed_offset,
+        is_enough=lambda _, items: any(items),
+    )
+    processed: dict[int, ProcessedOffset | None] = {}
+    for partition, items in entries.items():
+        of_partition = [item for item in items if isinstance(item, ProcessedOffset)]
+        if items and not of_partition:
+            raise Refused(f"{topic}, partition {partition}: holds totals that no worker writes", START_OVER)
+        processed[partition] = of_partition[-1] if of_partition else None
+    return processed
+
+
+def _processed_offset(record: StoredRecord) -> ProcessedOffset | bool:
+    """Read the headers of a changelog record; False if it is not the last of its transaction."""
+    if not has_processed_offset(record.headers):
+        return False
+    try:
+        return read_processed_offset(record.headers) or False
+    except ValueError as error:
+        raise Refused(
+            f"{record.topic}, partition {record.partition}: holds records that no worker writes: {error}",
+            START_OVER,
+        ) from error
+
+
+def _output_ends(settings: Settings, topics: Topics, commits: Commits) -> dict[int, dict[str, int]]:
+    """Return by input partition and role how far the logs hold what its evidence names."""
+    logs = OutputLogs(reader_options(settings), Offsets(lambda: make_admin(settings)), names(settings))
+    known = {
+        p: {
+            role: end
+            for role, end in committed.evidence.ends.items()
+            # A topic that was created again may lack the partition.
+            if committed.evidence.topics.get(role) == topics.ids[role]
+        }
+        for p, committed in commits.items()
+        if committed is not None and committed.evidence is not None
+    }
+    with ThreadPoolExecutor(REQUESTS_MAX) as executor:
+        held = executor.map(logs.ends, known.values())
+        return {
+            p: {role: end.offset for role, end in ends.items()} for p, ends in zip(known, held, strict=True)
+        }
