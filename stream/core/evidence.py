@@ -18,7 +18,7 @@ from stream.errors import LogsChanged
 
 FORMAT = 1
 COUNTED = "counted"  # the whole metadata that earlier versions wrote for a partition with totals
-TOPICS_CHANGED_HINT = "restart the worker: it says what is lost, and the command that goes on"
+TOPICS_CHANGED_HINT = "run `anagram-stream offsets show`: it says what is lost, and the command that goes on"
 
 
 class LogEnd(NamedTuple):
