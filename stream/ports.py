@@ -151,6 +151,13 @@ class Sink(Protocol):
             Retriable: the broker is unavailable.
         """
 
+    def has_results(self, partition: int) -> bool:
+        """Whether the result topic holds a committed record of this partition.
+
+        Raises:
+            Retriable: the broker is unavailable.
+        """
+
     def begin(self) -> None:
         """Begin a transaction."""
 

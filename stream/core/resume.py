@@ -5,11 +5,9 @@ metadata, and as `ProcessedOffset` in the headers of its last changelog record. 
 `topics check` and `offsets` use this one rule.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 
-from stream.core.evidence import COUNTED, CommittedOffset, Evidence, TopicIds
-from stream.core.processed_offset import ProcessedOffset
 from stream.errors import Refused
 
 RESUME = "anagram-stream offsets resume"
@@ -18,51 +16,6 @@ START_OVER = (
     "start over under new names: set STREAM_GROUP_ID, STREAM_RESULT_TOPIC and STREAM_COUNT_TOPIC to names "
     "not used before, run `anagram-stream topics create`, then `anagram-stream worker`"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class PartitionFacts:
-    """What is known of one input partition.
-
-    Attributes:
-        names: role -> name of the topic.
-        topics: role -> id of the topic as it is now.
-        digest: of the fold that is to continue.
-        committed: the group's committed offset; None if it has none.
-        processed: the last headers in the changelog; None if it holds none.
-        first: the input log holds the offsets from `first` to before `end`.
-        output_ends: role -> the offset of the evidence if the log still holds the record before it; less if
-            it does not, see `Sink.log_ends`.
-    """
-
-    names: Mapping[str, str]
-    partition: int
-    topics: TopicIds
-    digest: str
-    committed: CommittedOffset | None
-    processed: ProcessedOffset | None
-    first: int
-    end: int
-    output_ends: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def where(self) -> str:
-        return f"{self.names['input']}, partition {self.partition}"
-
-    @property
-    def evidence(self) -> Evidence | None:
-        """The evidence of the committed offset; None if somebody else committed it."""
-        return self.committed.evidence if self.committed else None
-
-    @property
-    def is_of_earlier_version(self) -> bool:
-        """Whether a version that wrote no evidence committed the offset."""
-        return self.committed is not None and self.committed.metadata == COUNTED
-
-    @property
-    def skip(self) -> str:
-        """The command that accepts a loss on this partition, without the offset to go on from."""
-        return f"{SKIP} --partition {self.partition}"
 
 
 def resume_offset(facts: PartitionFacts) -> int:
@@ -93,6 +46,11 @@ def check_totals(facts: PartitionFacts) -> None:
 
 def _refuse(facts: PartitionFacts, message: str, hint: str) -> Refused:
     return Refused(f"{facts.where}: {message}", hint)
+
+
+def _skip(facts: PartitionFacts) -> str:
+    """Return the command that accepts a loss on this partition, without the offset to go on from."""
+    return f"{SKIP} --partition {facts.partition}"
 
 
 def _other_dictionary(facts: PartitionFacts) -> Refused | None:
@@ -171,6 +129,18 @@ def _no_committed_offset(facts: PartitionFacts) -> Refused | None:
     )
 
 
+def _results_alone(facts: PartitionFacts) -> Refused | None:
+    if facts.committed is not None or facts.processed is not None or not facts.has_results:
+        return None
+    return _refuse(
+        facts,
+        f"{facts.names['result']} holds results of it, but the group has no committed offset and "
+        f"{facts.names['count']} no totals (both were lost, or belong to other names); reading from the "
+        "start would produce the results twice",
+        START_OVER,
+    )
+
+
 def _foreign_commit(facts: PartitionFacts) -> Refused | None:
     """Somebody else committed: a plain consumer with this group id, or a tool that moves offsets."""
     if facts.committed is None or facts.evidence is not None or facts.is_of_earlier_version:
@@ -181,7 +151,7 @@ def _foreign_commit(facts: PartitionFacts) -> Refused | None:
         message += (
             f"; no totals exist, so to go on would leave out the input from {facts.first} to before {offset}"
         )
-        go_on = f"accept it with `{facts.skip} --to {offset}`"
+        go_on = f"accept it with `{_skip(facts)} --to {offset}`"
     else:
         covered = facts.processed.input_offset
         message += f"; the totals cover the input before offset {covered}, so to go on would " + (
@@ -191,7 +161,7 @@ def _foreign_commit(facts: PartitionFacts) -> Refused | None:
             if offset < covered
             else "trust an offset that nobody vouches for"
         )
-        go_on = f"accept the loss with `{facts.skip} --to {offset}`"
+        go_on = f"accept the loss with `{_skip(facts)} --to {offset}`"
     hint = f"go on exactly with `{RESUME}`"
     if facts.processed is None or offset > facts.processed.input_offset:
         hint += f", or {go_on}"
@@ -276,7 +246,7 @@ def _deleted_by_retention(facts: PartitionFacts) -> Refused | None:
         f"the committed offset {facts.committed.offset} is no longer in the log, which begins at "
         f"{facts.first} (retention); {facts.first - facts.committed.offset} offsets were never counted and "
         "are lost",
-        f"accept the loss and go on with `{facts.skip} --to {facts.first}`, or {START_OVER}",
+        f"accept the loss and go on with `{_skip(facts)} --to {facts.first}`, or {START_OVER}",
     )
 
 
@@ -285,6 +255,7 @@ _CHECKS: tuple[Callable[[PartitionFacts], Refused | None], ...] = (
     _input_recreated,
     _count_topic_recreated,
     _no_committed_offset,
+    _results_alone,
     _foreign_commit,
     _totals_missing,
     _moved_back,

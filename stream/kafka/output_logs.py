@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 
-from confluent_kafka import TopicPartition
+from confluent_kafka import Message, TopicPartition
 
 from stream.core.evidence import LogEnd, LogEnds, checksum
 from stream.errors import Retriable
@@ -46,23 +46,39 @@ class OutputLogs:
             held[role] = known._replace(offset=offset, leader_epoch=epoch)
         return held
 
+    def has_results(self, partition: int) -> bool:
+        """Whether the result topic holds a committed record of this partition."""
+        topic = self._topics["result"]
+        first, end = self._offsets.range(topic, partition)
+        return first < end and self._read(topic, partition, first, "read_committed") is not None
+
     def _holds(self, topic: str, known: LogEnd) -> bool:
         """Whether the log holds the last known record, or retention deleted it."""
-        start, partition = known.offset - 1, known.partition
-        if self._offsets.range(topic, partition)[0] > start:
+        start = known.offset - 1
+        if self._offsets.range(topic, known.partition)[0] > start:
             return True
         # The marker of its transaction may not be written yet, so uncommitted records are read, too.
-        consumer = make_consumer({**self._options, "isolation.level": "read_uncommitted"})
+        message = self._read(topic, known.partition, start, "read_uncommitted")
+        if message is None or message.offset() != start:
+            return False
+        return checksum(message.key(), message.value(), message_headers(message)) == known.checksum
+
+    def _read(self, topic: str, partition: int, start: int, isolation: str) -> Message | None:
+        """Return the first record from `start` on; None if the log ends before one.
+
+        Raises:
+            Retriable: the broker is unavailable.
+        """
+        consumer = make_consumer({**self._options, "isolation.level": isolation})
         try:
             consumer.assign([TopicPartition(topic, partition, start)])
             deadline = time.monotonic() + READ_S_MAX
             while time.monotonic() < deadline:
                 for message in read_messages(consumer, 1, 0.5):
                     if message.error() is None:
-                        stored = checksum(message.key(), message.value(), message_headers(message))
-                        return message.offset() == start and stored == known.checksum
-                    if position_after(message)[1] is not None:  # the end of the log: a marker is at `start`
-                        return False
+                        return message
+                    if position_after(message)[1] is not None:  # the end of the log
+                        return None
         finally:
             consumer.close()
         raise Retriable(f"{topic}, partition {partition}: the record at offset {start} was not read in time")

@@ -68,6 +68,9 @@ class KafkaSink:
     def log_ends(self, ends: LogEnds) -> LogEnds:
         return self._logs.ends(ends)
 
+    def has_results(self, partition: int) -> bool:
+        return self._logs.has_results(partition)
+
     def reset_producer(self) -> None:
         if self._producer is None or self._ready:
             self._discard()

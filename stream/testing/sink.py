@@ -85,6 +85,10 @@ class FakeSink:
             held[role] = known._replace(offset=offset, leader_epoch=log.leader_epoch)
         return held
 
+    @faulty("sink.has_results")
+    def has_results(self, partition: int) -> bool:
+        return bool(self._cluster.committed(self._names.results, partition))
+
     def begin(self) -> None:
         self._guarded(self._begin)
 

@@ -16,8 +16,9 @@ from typing import TypeVar
 
 from stream.core.evidence import CommittedOffset, LogEnds
 from stream.core.fold import Fold
-from stream.core.processed_offset import ProcessedOffset, read_processed_offset
-from stream.core.resume import START_OVER, PartitionFacts, resume_offset
+from stream.core.partition_facts import PartitionFacts
+from stream.core.processed_offset import read_processed_offset
+from stream.core.resume import START_OVER, resume_offset
 from stream.errors import Blocked, Refused, Retriable
 from stream.events import Observer
 from stream.ports import (
@@ -31,14 +32,12 @@ from stream.ports import (
     Stores,
 )
 from stream.worker.assignment import Assignment, Partition, PartitionState
-from stream.worker.restore_phases import Opening, Reading, StallTimer
+from stream.worker.restore_phases import Opening, Reading, StallTimer, processed_by_store
 
 BLOCKED_RETRY_S = 5.0
 STALLED_S_MAX = 120.0  # an open transaction of a dead worker ends within its timeout, 10 s by default
 UNWRITTEN_RECORDS_MAX = 500_000  # since the last write to the store; a restore reads them again
-HANGING_TRANSACTION_HINT = (
-    "abort it with your cluster's administration tool (KIP-664); restart the worker"
-)
+HANGING_TRANSACTION_HINT = "abort it with your cluster's administration tool (KIP-664); restart the worker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,18 +182,12 @@ class Restorer:
             return
         store, checkpoint = self._open_store(partition, first, end)
         position = checkpoint.changelog_offset if checkpoint else first
-        processed = self._processed(checkpoint)
+        processed = processed_by_store(checkpoint, self._fold.digest, self._sink.topic_ids["input"])
         stall = StallTimer(opening.started_at, self._config.stalled_s_max)
         self._reading[number] = Reading(opening, store, end, position, processed, stall)
         del self._opening[number]
         if position < end:
             self._reader.start(number, position)
-
-    def _processed(self, checkpoint: Checkpoint | None) -> ProcessedOffset | None:
-        """Return how far a store goes; its identity holds the digest and the input topic of this worker."""
-        if checkpoint is None or checkpoint.input_offset is None:
-            return None
-        return ProcessedOffset(checkpoint.input_offset, self._fold.digest, self._sink.topic_ids["input"])
 
     def _open_store(self, partition: Partition, first: int, end: int) -> tuple[Store, Checkpoint | None]:
         """Open the store; set it aside if its checkpoint is outside the changelog."""
@@ -265,6 +258,7 @@ class Restorer:
         opening = reading.opening
         first, end = self._source.offset_range(number)
         ends = self._sink.log_ends(opening.evidence.ends) if opening.evidence else {}
+        is_new = opening.committed is None and reading.processed is None
         facts = PartitionFacts(
             self._config.names,
             number,
@@ -275,6 +269,7 @@ class Restorer:
             first,
             end,
             {role: end.offset for role, end in ends.items()},
+            has_results=is_new and self._sink.has_results(number),
         )
         return resume_offset(facts), ends
 

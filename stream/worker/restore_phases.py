@@ -94,3 +94,12 @@ class Reading:
             input_offset = self.processed.input_offset if self.processed else None
             self.store.write(self.unwritten, Checkpoint(self.position, input_offset))
             self.unwritten, self.unwritten_records = {}, 0
+
+
+def processed_by_store(
+    checkpoint: Checkpoint | None, digest: str, input_topic: str
+) -> ProcessedOffset | None:
+    """Return how far a store goes; the identity of the store holds digest and input topic."""
+    if checkpoint is None or checkpoint.input_offset is None:
+        return None
+    return ProcessedOffset(checkpoint.input_offset, digest, input_topic)

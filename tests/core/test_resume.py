@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.core.evidence import COUNTED, CommittedOffset, Evidence, LogEnd
+from stream.core.partition_facts import PartitionFacts
 from stream.core.processed_offset import ProcessedOffset
-from stream.core.resume import PartitionFacts, resume_offset
+from stream.core.resume import resume_offset
 from stream.errors import Refused
 
 NAMES = {"input": "blobs", "result": "results", "count": "counts", "dead-letter": "dead"}
@@ -96,6 +97,11 @@ REFUSALS = {
         "counts holds no record",
         START_OVER,
     ),
+    "offset and totals lost": (
+        replace(facts(None, None), has_results=True),
+        "results holds results of it, but .* no committed offset and counts no totals.*twice",
+        START_OVER,
+    ),
     "changelog truncated": (
         facts(commit(5), 3),
         "counts was truncated.*before offset 3.*offset 5",
@@ -175,7 +181,8 @@ def holds(known: PartitionFacts) -> None:
     try:
         offset = resume_offset(known)
     except Refused:
-        assert known.committed is not None or known.processed is not None, "a new group always starts"
+        is_new = known.committed is None and known.processed is None
+        assert not is_new or known.has_results, "a new group always starts"
         return
     assert known.first <= offset <= known.end, "the log holds what comes next"
     if known.committed is None:

@@ -10,16 +10,23 @@ from dataclasses import replace
 import pytest
 from simulation.bytes_fold import BytesWorkload
 
+import stream.core.resume
+import stream.testing.sink
+import stream.worker.assignment
 import stream.worker.loop
-from stream.core.evidence import CommittedOffset, LogEnd, LogEnds
-from stream.core.records import InputRecord, OutputRecord
+from stream.core.evidence import Appended, CommittedOffset, LogEnd, LogEnds, read_evidence
+from stream.core.fold import Changes
+from stream.core.processed_offset import PROCESSED_KEY
+from stream.core.records import Header, InputRecord, OutputRecord
 from stream.errors import Abortable, InDoubt, Retriable
 from stream.ports import Batch, ChangelogChunk, Checkpoint
 from stream.testing.faults import FaultClass
+from stream.testing.log import PartitionLog
 from stream.testing.reader import FakeReader
 from stream.testing.sink import FakeSink
 from stream.testing.source import FakeSource
 from stream.testing.transactions import Coordinator
+from stream.tools.simulation.accidents import Accident
 from stream.tools.simulation.anagram_workload import AnagramWorkload
 from stream.tools.simulation.simulation import Scale, Simulation
 from stream.tools.simulation.workload import MakeWorkload
@@ -43,6 +50,7 @@ PAUSED_OFTEN = Scale(
     marker_delayed=0.8,
 )
 Mutation = Callable[[pytest.MonkeyPatch], None]
+AccidentMutation = tuple[Mutation, Accident]
 
 
 def store_is_written_before_the_commit(patch: pytest.MonkeyPatch) -> None:
@@ -311,6 +319,83 @@ def totals_are_kept_in_doubt(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Partition, "move", keep)
 
 
+def without(check: str, accident: Accident) -> AccidentMutation:
+    """Leave out one check of the rule that says where a partition resumes."""
+
+    def mutate(patch: pytest.MonkeyPatch) -> None:
+        checks = [each for each in stream.core.resume._CHECKS if each.__name__ != check]
+        assert len(checks) < len(stream.core.resume._CHECKS)
+        patch.setattr(stream.core.resume, "_CHECKS", tuple(checks))
+
+    mutate.__name__ = f"without{check}"
+    return mutate, accident
+
+
+def metadata_of_another_offset_is_believed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(CommittedOffset, "evidence", property(lambda self: read_evidence(self.metadata)))
+
+
+def leader_epoch_is_not_committed(patch: pytest.MonkeyPatch) -> None:
+    poll_batch = FakeSource.poll_batch
+    patch.setattr(
+        FakeSource, "poll_batch", lambda self, wait_s: replace(poll_batch(self, wait_s), leader_epochs={})
+    )
+
+
+def ends_of_logs_may_decrease(patch: pytest.MonkeyPatch) -> None:
+    def take_all(ends: LogEnds, appended: Mapping[str, Appended]) -> LogEnds:
+        new = {role: LogEnd(each.partition, each.end, each.checksum) for role, each in appended.items()}
+        return {**ends, **new}
+
+    patch.setattr(stream.worker.assignment, "advance_ends", take_all)
+
+
+def checksum_of_the_last_record_is_not_compared(patch: pytest.MonkeyPatch) -> None:
+    def ends_alone(log: PartitionLog, known: LogEnd) -> bool:
+        return log.high_watermark >= known.offset
+
+    patch.setattr(stream.testing.sink, "_holds", ends_alone)
+
+
+def id_of_the_input_topic_is_not_compared(patch: pytest.MonkeyPatch) -> None:
+    """Neither before a commit nor at a restart: each of them alone refuses for good."""
+    patch.setattr(FakeSink, "_compare_topics", lambda _self: None)
+    without("_input_recreated", Accident.INPUT_RECREATED)[0](patch)
+
+
+def transaction_without_totals_has_no_changelog_record(patch: pytest.MonkeyPatch) -> None:
+    produce = FakeSink.produce_changelog
+
+    def totals_only(self: FakeSink, partition: int, changes: Changes, headers: Sequence[Header]) -> None:
+        if PROCESSED_KEY not in changes:
+            produce(self, partition, changes, headers)
+
+    def apply(self: Assignment, updates: StateUpdates, ends: Mapping[int, LogEnds]) -> None:
+        apply_all(
+            self, updates, {number: {"count": LogEnd(number, 0), **each} for number, each in ends.items()}
+        )
+
+    apply_all = Assignment.apply
+    patch.setattr(Assignment, "apply", apply)
+    patch.setattr(FakeSink, "produce_changelog", totals_only)
+
+
+ACCIDENT_MUTATIONS: list[AccidentMutation] = [
+    without("_foreign_commit", Accident.OFFSET_MOVED),
+    without("_moved_back", Accident.OFFSET_RESTORED),
+    without("_no_committed_offset", Accident.OFFSETS_DELETED),
+    without("_results_alone", Accident.OFFSETS_AND_COUNTS_LOST),
+    without("_outcomes_recreated", Accident.DEAD_LETTERS_RECREATED),
+    without("_outcomes_truncated", Accident.RESULTS_TRUNCATED),
+    without("_outcomes_truncated", Accident.DEAD_LETTERS_TRUNCATED),
+    without("_changelog_truncated", Accident.COUNTS_TRUNCATED),
+    (metadata_of_another_offset_is_believed, Accident.OFFSET_COPIED),
+    (leader_epoch_is_not_committed, Accident.INPUT_TRUNCATED),
+    (ends_of_logs_may_decrease, Accident.RESULTS_TRUNCATED),
+    (checksum_of_the_last_record_is_not_compared, Accident.RESULTS_TRUNCATED),
+    (id_of_the_input_topic_is_not_compared, Accident.INPUT_RECREATED),
+    (transaction_without_totals_has_no_changelog_record, Accident.OFFSETS_DELETED),
+]
 MUTATIONS = [
     records_of_a_revoked_partition_are_delivered,
     revoked_partition_is_kept,
@@ -349,9 +434,21 @@ def test_broken_rule_is_noticed(
     assert any(is_noticed(seed, make_workload) for seed in SEEDS)
 
 
-def is_noticed(seed: int, make_workload: MakeWorkload) -> bool:
+@pytest.mark.parametrize(
+    ("mutate", "accident"), ACCIDENT_MUTATIONS, ids=[f"{m.__name__}-{a.name}" for m, a in ACCIDENT_MUTATIONS]
+)
+def test_broken_rule_is_noticed_after_an_accident(
+    mutate: Mutation, accident: Accident, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mutate(monkeypatch)
+    assert any(
+        is_noticed(seed, AnagramWorkload, replace(Scale.drawn(seed), accident=accident)) for seed in SEEDS
+    )
+
+
+def is_noticed(seed: int, make_workload: MakeWorkload, scale: Scale = PAUSED_OFTEN) -> bool:
     try:
-        Simulation(seed, PAUSED_OFTEN, make_workload=make_workload).run()
+        Simulation(seed, scale, make_workload=make_workload).run()
     except (AssertionError, KeyError):  # a Violation, a call that no broker accepts, a partition not owned
         return True
     return False

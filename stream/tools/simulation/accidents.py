@@ -4,7 +4,7 @@ One happens in a simulation. Afterwards the workers refuse to continue, for good
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 
 from stream.core.evidence import CommittedOffset
@@ -19,6 +19,7 @@ class Accident(StrEnum):
     OFFSET_COPIED = "offset moved with the metadata of another one"
     OFFSET_RESTORED = "offset moved back to an earlier commit"
     OFFSETS_DELETED = "offsets deleted"
+    OFFSETS_AND_COUNTS_LOST = "offsets deleted and count topic recreated"
     INPUT_TRUNCATED = "input truncated"
     RESULTS_TRUNCATED = "results truncated"
     COUNTS_TRUNCATED = "count topic truncated"
@@ -38,9 +39,16 @@ class Accidents:
     """
 
     def __init__(
-        self, accident: Accident, pipeline: FakePipeline, auditor: Auditor, rng: random.Random
+        self,
+        accident: Accident,
+        pipeline: FakePipeline,
+        auditor: Auditor,
+        refill: Callable[[], None],
+        rng: random.Random,
     ) -> None:
+        """`refill` produces some input."""
         self._accident = accident
+        self._refill = refill
         self._pipeline = pipeline
         self._auditor = auditor
         self._rng = rng
@@ -67,7 +75,10 @@ class Accidents:
             Accident.COUNTS_RECREATED: names.counts,
             Accident.DEAD_LETTERS_RECREATED: names.dead_letters,
         }
-        if accident in topics:
+        if accident is Accident.OFFSETS_AND_COUNTS_LOST:
+            self._pipeline.group.forget_offsets()
+            has_happened = self._recreate(names.counts)
+        elif accident in topics:
             change = self._truncate if accident.endswith("truncated") else self._recreate
             has_happened = change(topics[accident])
         elif accident is Accident.INPUT_DELETED:
@@ -118,6 +129,9 @@ class Accidents:
         cluster.create(topic, partitions)
         for partition in range(partitions):
             self._auditor.truncated(topic, partition, 0)
+        if topic == self._pipeline.names.input:
+            for _ in range(self._rng.choice((0, 5, 20))):
+                self._refill()
         return True
 
     def _delete_input(self) -> bool:

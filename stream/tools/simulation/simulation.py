@@ -131,7 +131,9 @@ class Simulation:
         around = Hooks(self._submit, self._workload.disturb, self._trace_event, self.score)
         self._fleet = Fleet(pipeline, tuning, rng.randint(1, 3), weather, around, rng)
         self._submitted = 0
-        self._accidents = Accidents(scale.accident, pipeline, self._auditor, rng) if scale.accident else None
+        self._accidents = (
+            Accidents(scale.accident, pipeline, self._auditor, self._submit, rng) if scale.accident else None
+        )
         self._accident_step = rng.randrange(scale.steps) if scale.accident else 0
 
     @property

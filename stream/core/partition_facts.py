@@ -1,0 +1,49 @@
+"""What is known of one input partition: its committed offset, its changelog and the logs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from stream.core.evidence import COUNTED, CommittedOffset, Evidence, TopicIds
+from stream.core.processed_offset import ProcessedOffset
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionFacts:
+    """What is known of one input partition.
+
+    Attributes:
+        names: role -> name of the topic.
+        topics: role -> id of the topic as it is now.
+        digest: of the fold that is to continue.
+        committed: the group's committed offset; None if it has none.
+        processed: the last headers in the changelog; None if it holds none.
+        first: the input log holds the offsets from `first` to before `end`.
+        output_ends: role -> the offset of the evidence if the log still holds the record before it; less if
+            it does not, see `Sink.log_ends`.
+        has_results: whether the result topic holds results of the partition; asked only if nothing else is.
+    """
+
+    names: Mapping[str, str]
+    partition: int
+    topics: TopicIds
+    digest: str
+    committed: CommittedOffset | None
+    processed: ProcessedOffset | None
+    first: int
+    end: int
+    output_ends: Mapping[str, int] = field(default_factory=dict)
+    has_results: bool = False
+
+    @property
+    def where(self) -> str:
+        return f"{self.names['input']}, partition {self.partition}"
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """The evidence of the committed offset; None if somebody else committed it."""
+        return self.committed.evidence if self.committed else None
+
+    @property
+    def is_of_earlier_version(self) -> bool:
+        """Whether a version that wrote no evidence committed the offset."""
+        return self.committed is not None and self.committed.metadata == COUNTED
