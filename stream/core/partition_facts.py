@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from stream.core.evidence import COUNTED, CommittedOffset, Evidence, TopicIds
 from stream.core.processed_offset import ProcessedOffset
 
+SKIP = "anagram-stream offsets skip"
+
 
 @dataclass(frozen=True, slots=True)
 class PartitionFacts:
@@ -47,3 +49,8 @@ class PartitionFacts:
     def is_of_earlier_version(self) -> bool:
         """Whether a version that wrote no evidence committed the offset."""
         return self.committed is not None and self.committed.metadata == COUNTED
+
+    @property
+    def skip(self) -> str:
+        """The command that accepts a loss on this partition, without the offset to go on from."""
+        return f"{SKIP} --partition {self.partition}"

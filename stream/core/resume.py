@@ -8,10 +8,10 @@ metadata, and as `ProcessedOffset` in the headers of its last changelog record. 
 from collections.abc import Callable
 from dataclasses import replace
 
+from stream.core.partition_facts import PartitionFacts
 from stream.errors import Refused
 
 RESUME = "anagram-stream offsets resume"
-SKIP = "anagram-stream offsets skip"
 START_OVER = (
     "start over under new names: set STREAM_GROUP_ID, STREAM_RESULT_TOPIC and STREAM_COUNT_TOPIC to names "
     "not used before, run `anagram-stream topics create`, then `anagram-stream worker`"
@@ -46,11 +46,6 @@ def check_totals(facts: PartitionFacts) -> None:
 
 def _refuse(facts: PartitionFacts, message: str, hint: str) -> Refused:
     return Refused(f"{facts.where}: {message}", hint)
-
-
-def _skip(facts: PartitionFacts) -> str:
-    """Return the command that accepts a loss on this partition, without the offset to go on from."""
-    return f"{SKIP} --partition {facts.partition}"
 
 
 def _other_dictionary(facts: PartitionFacts) -> Refused | None:
@@ -151,7 +146,7 @@ def _foreign_commit(facts: PartitionFacts) -> Refused | None:
         message += (
             f"; no totals exist, so to go on would leave out the input from {facts.first} to before {offset}"
         )
-        go_on = f"accept it with `{_skip(facts)} --to {offset}`"
+        go_on = f"accept it with `{facts.skip} --to {offset}`"
     else:
         covered = facts.processed.input_offset
         message += f"; the totals cover the input before offset {covered}, so to go on would " + (
@@ -161,7 +156,7 @@ def _foreign_commit(facts: PartitionFacts) -> Refused | None:
             if offset < covered
             else "trust an offset that nobody vouches for"
         )
-        go_on = f"accept the loss with `{_skip(facts)} --to {offset}`"
+        go_on = f"accept the loss with `{facts.skip} --to {offset}`"
     hint = f"go on exactly with `{RESUME}`"
     if facts.processed is None or offset > facts.processed.input_offset:
         hint += f", or {go_on}"
@@ -246,7 +241,7 @@ def _deleted_by_retention(facts: PartitionFacts) -> Refused | None:
         f"the committed offset {facts.committed.offset} is no longer in the log, which begins at "
         f"{facts.first} (retention); {facts.first - facts.committed.offset} offsets were never counted and "
         "are lost",
-        f"accept the loss and go on with `{_skip(facts)} --to {facts.first}`, or {START_OVER}",
+        f"accept the loss and go on with `{facts.skip} --to {facts.first}`, or {START_OVER}",
     )
 
 
