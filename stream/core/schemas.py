@@ -43,7 +43,8 @@ _DOCUMENTS = (
         "signature-count",
         1,
         "Signature count",
-        "Key and value as text. The total of a signature is the sum over all partitions.",
+        "Key and value as text. The total of a signature is the sum over all partitions. A key that begins "
+        "with a NUL byte belongs to the worker, not to a signature: skip it.",
     ),
     _Versioned(
         DeadLetterHeaders,
