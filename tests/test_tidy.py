@@ -75,7 +75,10 @@ MAY_IMPORT = {
     ),
     "tools/chaos/proxy": ("errors", ""),
     "tools/doctor": ("errors core config ports kafka tools/kafka tools/offsets dictionary", ""),
-    "tools/offsets": ("errors core config ports kafka tools/kafka tools/audit/outcomes worker/startup", ""),
+    "tools/offsets": (
+        "errors core config ports kafka tools/kafka dictionary tools/audit/outcomes worker/startup",
+        "",
+    ),
     "tools/load_test": (
         (
             "errors core config json_lines kafka tools/kafka tools/child_environment tools/worker_process "

@@ -1,14 +1,19 @@
 """`topics create`, `topics check` and `topics acls`."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
-from stream.cli.app import admin_client, examples, out, settings
+from stream.cli.app import admin_client, err, examples, out, report_error, settings
 from stream.cli.listing import Column, Rows
+from stream.errors import Fatal
 from stream.kafka import topics as kafka_topics
 from stream.kafka.access import check_access, worker_acls
+from stream.tools.kafka.acls import grant as grant_acls
 from stream.tools.kafka.topic_creation import create_topics
+from stream.tools.offsets.facts import read_refusals
 from stream.worker.startup import retry_while_unreachable
 
 app = typer.Typer(no_args_is_help=True, help="Create and check the four topics.", rich_markup_mode="rich")
@@ -41,6 +46,14 @@ def create(
     )
     for line in changes or ["nothing to do"]:
         out.print(line)
+    try:
+        checked = retry_while_unreachable(chosen, lambda: kafka_topics.check(admin, chosen))
+        refused = retry_while_unreachable(chosen, lambda: read_refusals(chosen, admin, checked))
+    except Fatal as why:
+        warnings = [f"{why} ({hint})" if (hint := getattr(why, "hint", "")) else str(why)]
+    else:
+        warnings = [*checked.warnings, *(f"a worker refuses {each} ({each.hint})" for each in refused)]
+    _warn(warnings)
 
 
 @app.command(epilog=examples("anagram-stream topics check && anagram-stream worker"))
@@ -63,16 +76,50 @@ def check() -> None:
         policy, bytes_max = (topic.configs.get(name, "?") for name in ("cleanup.policy", "max.message.bytes"))
         table.add(topic.name, str(topic.partitions), policy, bytes_max, topic.id)
     table.flush()
-    for warning in checked.warnings:
-        out.print(f"[yellow]warning:[/yellow] {warning}")
+    _warn(checked.warnings)
+    refused = retry_while_unreachable(chosen, lambda: read_refusals(chosen, admin, checked))
+    for refusal in refused:
+        report_error(refusal)
+    if refused:
+        raise typer.Exit(1)
     out.print("[green]ok[/green]")
 
 
-@app.command(epilog=examples("anagram-stream topics acls --principal User:anagrams > grant.sh"))
+def _warn(warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        out.print(f"[yellow]warning:[/yellow] {escape(warning)}")
+
+
+@app.command(
+    epilog=examples(
+        "anagram-stream topics acls",
+        "STREAM_KAFKA_CONFIG=admin.properties anagram-stream topics acls --principal User:anagrams --grant",
+    )
+)
 def acls(
-    principal: Annotated[str, typer.Option(help="Principal of the worker on the broker.")] = "User:worker",
+    principal: Annotated[
+        str, typer.Option(help="Principal of the worker on the broker, for --grant.")
+    ] = "User:worker",
+    grant: Annotated[
+        bool, typer.Option("--grant", help="Create the ACLs; this needs the settings of an administrator.")
+    ] = False,
 ) -> None:
-    """Print the commands that grant a worker exactly the ACLs that it needs."""
+    """Show exactly the ACLs that a worker needs, and with --grant create them."""
     chosen = settings()
-    for need in worker_acls(chosen):
-        out.print(need.command(chosen.bootstrap_servers, principal), markup=False)
+    needs = worker_acls(chosen)
+    table = Rows(
+        (
+            Column("resource"),
+            Column("name", flexible=True),
+            Column("pattern", optional=1),
+            Column("operations"),
+        )
+    )
+    for need in needs:
+        pattern = "prefixed" if need.prefixed else "literal"
+        table.add(need.resource, need.name, pattern, ", ".join(need.operations))
+    table.flush()
+    if grant:
+        admin = admin_client(chosen)
+        retry_while_unreachable(chosen, lambda: grant_acls(admin, needs, principal))
+        err.print(f"granted to {escape(principal)}")

@@ -13,6 +13,7 @@ SKIPPED = "skipped"
 """The value of `dead-letter.reason`; no rejected record has it."""
 _REASON, _GROUP, _TO = "dead-letter.reason", "dead-letter.group", "skipped.to"
 _TOPIC, _PARTITION, _FIRST = "__streams.errors.topic", "__streams.errors.partition", "__streams.errors.offset"
+_COUNTED_TO = "skipped.counted-to"
 _NUMBER = re.compile(rb"0|[1-9][0-9]*")
 
 
@@ -23,11 +24,13 @@ class SkippedRange:
     Attributes:
         first: the first skipped offset.
         end: the offset after the last skipped one.
+        counted_to: the totals cover the input before this offset; only its outcomes were lost.
     """
 
     partition: int
     first: int
     end: int
+    counted_to: int = 0
 
     def __contains__(self, offset: int) -> bool:
         return self.first <= offset < self.end
@@ -41,6 +44,7 @@ class SkippedRange:
             _TO: str(self.end),
             _REASON: SKIPPED,
             _GROUP: group,
+            **({_COUNTED_TO: str(self.counted_to)} if self.counted_to else {}),
         }
         return [(name, text.encode()) for name, text in texts.items()]
 
@@ -49,7 +53,8 @@ def read_skipped(headers: Sequence[Header]) -> SkippedRange | None:
     """Read the headers of a record in the dead-letter topic; None if it is not one of a skipped range."""
     values = dict(headers)
     numbers = [values.get(name) or b"" for name in (_PARTITION, _FIRST, _TO)]
+    numbers.append(values.get(_COUNTED_TO, b"0") or b"")
     if values.get(_REASON) != SKIPPED.encode() or not all(map(_NUMBER.fullmatch, numbers)):
         return None
-    partition, first, end = map(int, numbers)
-    return SkippedRange(partition, first, end) if first < end else None
+    partition, first, end, counted_to = map(int, numbers)
+    return SkippedRange(partition, first, end, counted_to) if first < end else None

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from shlex import quote
 
 from stream.config import Settings
 from stream.errors import Refused
@@ -15,9 +14,9 @@ class RequiredAcl:
     """Operations on one resource that a worker needs.
 
     Attributes:
-        resource: `topic`, `group` or `transactional-id`, as `kafka-acls.sh` names them.
+        resource: `topic`, `group` or `transactional-id`.
         name: of the resource; if `prefixed`, the prefix of its name.
-        operations: as `kafka-acls.sh` names them; READ and WRITE include DESCRIBE.
+        operations: as Kafka names them; Read and Write include Describe.
     """
 
     resource: str
@@ -25,22 +24,13 @@ class RequiredAcl:
     operations: Sequence[str]
     prefixed: bool = False
 
-    def command(self, bootstrap_servers: str, principal: str) -> str:
-        """Return the command that grants the operations."""
-        operations = " ".join(f"--operation {operation}" for operation in self.operations)
-        pattern = " --resource-pattern-type prefixed" if self.prefixed else ""
-        return (
-            f"kafka-acls.sh --bootstrap-server {quote(bootstrap_servers)} --add "
-            f"--allow-principal {quote(principal)} {operations} --{self.resource} {quote(self.name)}{pattern}"
-        )
-
 
 def worker_acls(settings: Settings) -> list[RequiredAcl]:
     """Return the ACLs that `anagram-stream worker` needs. Transactional ids are `<group>-<instance>`."""
     return [
         RequiredAcl("topic", settings.input_topic, ("Read", "DescribeConfigs")),
-        RequiredAcl("topic", settings.result_topic, ("Write", "DescribeConfigs")),
-        RequiredAcl("topic", settings.dead_letter_topic, ("Write", "DescribeConfigs")),
+        RequiredAcl("topic", settings.result_topic, ("Read", "Write", "DescribeConfigs")),
+        RequiredAcl("topic", settings.dead_letter_topic, ("Read", "Write", "DescribeConfigs")),
         RequiredAcl("topic", settings.count_topic, ("Read", "Write", "DescribeConfigs")),
         RequiredAcl("group", settings.group_id, ("Read",)),
         RequiredAcl("transactional-id", f"{settings.group_id}-", ("Write",), prefixed=True),

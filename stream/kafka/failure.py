@@ -52,7 +52,10 @@ _UNAVAILABLE = {
     KafkaError.STALE_MEMBER_EPOCH,
     KafkaError.FENCED_MEMBER_EPOCH,
 }
-ACCESS_HINT = "check user and ACLs; this prints the commands that grant them: anagram-stream topics acls"
+ACCESS_HINT = (
+    "check the user, and let an administrator grant what a worker needs with "
+    "`anagram-stream topics acls --principal User:NAME --grant`"
+)
 
 
 CALL_FAILED = (KafkaException, SystemError)

@@ -1,6 +1,6 @@
 """The four topics: describes and checks them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from confluent_kafka import TopicCollection
@@ -29,7 +29,7 @@ class TopicFacts:
     """The description of one existing topic.
 
     Attributes:
-        operations: granted by ACLs, as `kafka-acls.sh` names them, in lower case; None if unknown.
+        operations: granted by ACLs, in lower case; None if unknown.
         replicas: of the partition that has the fewest.
         in_sync: in-sync replicas of the partition that has the fewest.
         leaderless: number of partitions without a leader.
@@ -187,20 +187,29 @@ def check(admin: Admin, settings: Settings) -> Topics:
 
 
 def _warnings(topics: Mapping[str, TopicFacts], settings: Settings) -> list[str]:
-    warnings = []
-    for role, wanted in wanted_configs(settings).items():
-        topic = topics[role]
-        for name, value in wanted.items():
-            actual = topic.configs.get(name)
-            if name == "max.message.bytes" and actual is not None and int(actual) < int(value):
-                warnings.append(
-                    f"{topic.name} has {name}={actual}, below {value}: it rejects larger records ({REPAIR})"
-                )
-            elif name == "segment.bytes" and actual is not None and int(actual) > int(value):
-                warnings.append(
-                    f"{topic.name} has {name}={actual}, above {value}: a restore reads more totals that are "
-                    f"not compacted ({REPAIR})"
-                )
-            elif name == "cleanup.policy" and actual is not None and "compact" in actual and value != actual:
-                warnings.append(f"{topic.name} has {name}={actual}: compaction deletes records ({REPAIR})")
-    return warnings
+    return [
+        f"{topics[role].name}: {problem} ({REPAIR})"
+        for role in wanted_configs(settings)
+        for problem in config_problems(role, topics[role], settings)
+    ]
+
+
+def config_problems(role: str, topic: TopicFacts, settings: Settings) -> Iterator[str]:
+    """Yield what is wrong with the configuration of a topic, which `topics create --repair` corrects."""
+    for name, wanted in wanted_configs(settings)[role].items():
+        actual = topic.configs.get(name)
+        if actual is None or actual == wanted:
+            continue
+        if name == "cleanup.policy" and role == "count":
+            yield f"{name}={actual}: totals must stay forever, so the policy must be exactly compact"
+        elif name == "cleanup.policy" and "compact" in actual:
+            yield f"{name}={actual}: compaction deletes records"
+        elif name == "segment.bytes" and int(actual) > int(wanted):
+            yield f"{name}={actual}, above {wanted}: a restore reads more totals that are not compacted"
+        elif name == "max.message.bytes" and int(actual) < int(wanted):
+            yield f"{name}={actual}, below {wanted}: it rejects larger records"
+        elif name.endswith(".max.ms") and int(actual) < int(wanted):
+            yield (
+                f"{name}={actual}: it rejects the dead letter of a record with a wrong timestamp, and the "
+                "worker aborts that record's transaction again and again"
+            )

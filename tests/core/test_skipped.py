@@ -10,13 +10,23 @@ HEADERS = SkippedRange(2, 17, 417).headers("blobs", "counters")
 
 
 def changed(**values: bytes | None) -> list[Header]:
-    names = {"to": "skipped.to", "first": "__streams.errors.offset", "reason": "dead-letter.reason"}
+    names = {
+        "to": "skipped.to",
+        "counted_to": "skipped.counted-to",
+        "first": "__streams.errors.offset",
+        "reason": "dead-letter.reason",
+    }
     return [*HEADERS, *((names[name], value) for name, value in values.items())]
 
 
-@given(st.integers(0, 2**31 - 1), st.integers(0, 2**62), st.integers(1, 2**62), st.text(), st.text())
-def test_range_survives_its_headers(partition: int, first: int, number: int, topic: str, group: str) -> None:
-    skipped = SkippedRange(partition, first, first + number)
+offsets = st.integers(0, 2**62)
+
+
+@given(st.integers(0, 2**31 - 1), offsets, st.integers(1, 2**62), offsets, st.text(), st.text())
+def test_range_survives_its_headers(  # noqa: PLR0913, PLR0917 - its parts
+    partition: int, first: int, number: int, counted_to: int, topic: str, group: str
+) -> None:
+    skipped = SkippedRange(partition, first, first + number, counted_to)
     assert read_skipped(skipped.headers(topic, group)) == skipped
 
 
@@ -48,6 +58,8 @@ def test_range_contains_its_first_offset_and_not_its_end() -> None:
         changed(to=b"3"),
         changed(to=b"-1"),
         changed(to=b"end"),
+        changed(counted_to=b"-1"),
+        changed(counted_to=None),
         changed(first=b" 1"),
         changed(first=b"1_0"),
     ],

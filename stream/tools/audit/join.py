@@ -120,8 +120,14 @@ class PartitionJoin:
         return outcomes
 
     def _await_outcome(self, each_input: _Input, bounds: Bounds) -> None:
-        """Keep a record until its outcome is read; above the limits report it as lost at once."""
-        if len(self._pending) < PENDING_RECORDS_MAX and self._pending_bytes < PENDING_BYTES_MAX:
+        """Keep a record until its outcome is read; above the limits report it as lost at once.
+
+        A skipped record has none, but the totals may cover it.
+        """
+        offset = each_input.record.offset
+        if offset < bounds.committed and any(offset in skipped for skipped in bounds.skipped):
+            self._add_without_outcome(each_input, bounds)
+        elif len(self._pending) < PENDING_RECORDS_MAX and self._pending_bytes < PENDING_BYTES_MAX:
             self._pending[each_input.record.offset] = each_input
             self._pending_bytes += len(each_input.record.value or b"")
         else:
@@ -252,8 +258,12 @@ class PartitionJoin:
         record = each_input.record
         if record.offset >= bounds.committed:
             return
-        if any(record.offset in skipped for skipped in bounds.skipped):
+        skipped = next((skipped for skipped in bounds.skipped if record.offset in skipped), None)
+        if skipped is not None:
             self._verdict.add_skipped(self._partition, record.offset, each_input.previous)
+            expected = self._expected.of(record)
+            if record.offset < skipped.counted_to and not isinstance(expected, Reason):
+                self._deltas.append((record.offset, expected[1].deltas))
         elif record.offset < bounds.not_counted_from and (
             record.offset < bounds.outcomes_from
             or (bounds.dead_letters_truncated and isinstance(self._expected.of(record), Reason))

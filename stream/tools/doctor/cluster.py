@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from stream.config import SESSION_TIMEOUT_MS, Settings
 from stream.errors import Fatal, StreamError
 from stream.kafka import topics
-from stream.kafka.access import worker_acls
 from stream.kafka.clients import Admin, make_admin, reader_options, transactional_options
 from stream.kafka.failure import ACCESS_HINT
 from stream.kafka.topics import TopicFacts
@@ -20,6 +19,7 @@ from stream.tools.kafka.brokers import (
     try_transactions,
 )
 from stream.tools.kafka.group import Group, PartitionLag, group_configs, group_lag
+from stream.tools.offsets.facts import read_refusals
 
 TRANSACTIONS_TIMEOUT_S = 10.0
 CLOCK_AHEAD_S_MAX = 5.0
@@ -126,14 +126,13 @@ def _group(admin: Admin, facts: Mapping[str, TopicFacts], settings: Settings) ->
             admin, reader_options(settings), settings.group_id, settings.input_topic
         )
     except Fatal as error:
-        acl = next(acl for acl in worker_acls(settings) if acl.resource == "group")
-        yield failed("group", str(error), acl.command(settings.bootstrap_servers, topic_checks.PRINCIPAL))
+        yield failed("group", str(error), ACCESS_HINT)
         return
     except StreamError as error:
         yield failed("group", str(error), "run anagram-stream lag to see whether the error persists")
         return
     yield _membership(group, settings, _session_of(admin, settings))
-    yield from _offsets(partitions, settings)
+    yield from _offsets(admin, partitions, settings)
 
 
 def _session_of(admin: Admin, settings: Settings) -> str:
@@ -154,41 +153,22 @@ def _membership(group: Group, settings: Settings, session: str) -> Finding:
             f"set STREAM_GROUP_PROTOCOL={group.protocol}, or stop those members first",
         )
     if group.operations is not None and "read" not in group.operations:
-        acl = next(acl for acl in worker_acls(settings) if acl.resource == "group")
-        return failed(
-            check,
-            "Kafka does not grant Read",
-            acl.command(settings.bootstrap_servers, topic_checks.PRINCIPAL) + "  # your principal",
-        )
+        return failed(check, "Kafka does not grant Read on the group", ACCESS_HINT)
     return ok(check, "new" if group.state == "dead" else f"{group.state}, {n} members{session}")
 
 
-def _offsets(partitions: list[PartitionLag], settings: Settings) -> Findings:
-    """Check that the committed offsets are still in the log."""
-    topic, outside = settings.input_topic, False
-    for lag in partitions:
-        if lag.committed is None or lag.first <= lag.committed <= lag.end:
-            continue
-        outside = True
-        reason = (
-            f"the log begins at {lag.first}: retention deleted {lag.first - lag.committed} uncounted offsets"
-            if lag.committed < lag.first
-            else f"the log ends at {lag.end} (was the topic recreated?)"
-        )
-        reset = (
-            f"kafka-consumer-groups.sh --bootstrap-server {settings.bootstrap_servers} --group "
-            f"{settings.group_id} --topic {topic}:{lag.partition} --reset-offsets --to-earliest --execute"
-        )
-        start_over = "start over under new names (STREAM_GROUP_ID, STREAM_RESULT_TOPIC, STREAM_COUNT_TOPIC)"
-        yield failed(
-            "committed offsets",
-            f"{topic}, partition {lag.partition}: committed {lag.committed}, {reason}",
-            f"accept the loss: {reset}" if lag.committed < lag.first else start_over,
-        )
-    if not outside:
-        n = sum(lag.committed is not None for lag in partitions)
-        total = sum(lag.lag for lag in partitions)
-        yield ok("committed offsets", f"{n} of {len(partitions)} partitions, all in the log; lag {total:,}")
+def _offsets(admin: Admin, partitions: list[PartitionLag], settings: Settings) -> Findings:
+    """Check by the rule of the worker that offsets, totals and logs belong together."""
+    check = "committed offsets"
+    try:
+        refused = read_refusals(settings, admin, topics.check(admin, settings))
+    except StreamError as error:
+        yield skipped(check, str(error))
+        return
+    yield from (failed(check, str(refusal), refusal.hint) for refusal in refused)
+    if not refused:
+        n, total = sum(lag.committed is not None for lag in partitions), sum(lag.lag for lag in partitions)
+        yield ok(check, f"{n} of {len(partitions)} partitions, totals and logs agree; lag {total:,}")
 
 
 def _transactions(settings: Settings, facts: Mapping[str, TopicFacts]) -> Finding:
@@ -199,11 +179,8 @@ def _transactions(settings: Settings, facts: Mapping[str, TopicFacts]) -> Findin
     try:
         seconds = try_transactions(options, f"{settings.group_id}-doctor", TRANSACTIONS_TIMEOUT_S)
     except StreamError as error:
-        denied = getattr(error, "hint", "") == ACCESS_HINT
-        acl = next(acl for acl in worker_acls(settings) if acl.resource == "transactional-id")
-        grant = acl.command(settings.bootstrap_servers, topic_checks.PRINCIPAL) + "  # your principal"
         hint = "set transaction.state.log.replication.factor and .min.isr to at most the number of brokers"
-        return failed("transactions", str(error), grant if denied else hint)
+        return failed("transactions", str(error), getattr(error, "hint", "") or hint)
     return ok("transactions", f"the coordinator initialized the transactional id in {seconds:.2f} s")
 
 

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 
 from stream.config import Settings
 from stream.kafka.access import worker_acls
-from stream.kafka.topics import CREATE, REPAIR, TopicFacts, names, wanted_configs
+from stream.kafka.failure import ACCESS_HINT
+from stream.kafka.topics import CREATE, REPAIR, TopicFacts, config_problems, names
 from stream.tools.doctor.findings import Findings, failed, ok, warning
-
-PRINCIPAL = "User:worker"
 
 
 def examine(facts: Mapping[str, TopicFacts], settings: Settings, brokers: int) -> Findings:
@@ -40,32 +39,14 @@ def _partitions(role: str, topic: TopicFacts, facts: Mapping[str, TopicFacts]) -
 
 
 def _configs(role: str, topic: TopicFacts, settings: Settings) -> Findings:
-    check = f"topic {topic.name}"
-    for name, value in wanted_configs(settings)[role].items():
-        actual = topic.configs.get(name)
-        if actual is None or actual == value:
-            continue
-        if name == "cleanup.policy":
-            why = (
-                "totals must stay forever, so the policy must be exactly compact"
-                if role == "count"
-                else "compaction would delete records"
-            )
-            if role == "count" or "compact" in actual:
-                yield (failed if role == "count" else warning)(check, f"{name}={actual}: {why}", REPAIR)
-        elif name == "segment.bytes" and int(actual) > int(value):
-            yield warning(check, f"{name}={actual}: a restore reads all uncompacted segments", REPAIR)
-        elif (name.endswith(".max.ms") or name == "max.message.bytes") and int(actual) < int(value):
-            yield warning(
-                check,
-                f"{name}={actual}, below {value}: records within the limits of the worker are refused",
-                REPAIR,
-            )
+    for problem in config_problems(role, topic, settings):
+        is_fatal = role == "count" and problem.startswith("cleanup.policy")
+        yield (failed if is_fatal else warning)(f"topic {topic.name}", problem, REPAIR)
 
 
 def _replication(topic: TopicFacts, brokers: int) -> Findings:
     check, in_sync_min = f"topic {topic.name}", int(topic.configs.get("min.insync.replicas", "1"))
-    alter = f"kafka-configs.sh --bootstrap-server … --alter --entity-type topics --entity-name {topic.name}"
+    administer = "with your cluster's administration tool"
     if topic.leaderless:
         yield failed(
             check, f"{topic.leaderless} partitions have no leader", "start the brokers of these partitions"
@@ -84,19 +65,19 @@ def _replication(topic: TopicFacts, brokers: int) -> Findings:
         yield warning(
             check,
             "one replica: the data are lost with one disk",
-            "use kafka-reassign-partitions.sh to get three replicas",
+            f"give it three replicas {administer}",
         )
     if topic.replicas > 1 and in_sync_min == 1:
         yield warning(
             check,
             "min.insync.replicas=1: an acknowledged write may be on only one disk",
-            f"{alter} --add-config min.insync.replicas=2",
+            f"set min.insync.replicas=2 on it {administer}",
         )
     if topic.configs.get("unclean.leader.election.enable") == "true":
         yield warning(
             check,
             "unclean.leader.election.enable=true: acknowledged records may be lost",
-            f"{alter} --add-config unclean.leader.election.enable=false",
+            f"set unclean.leader.election.enable=false on it {administer}",
         )
 
 
@@ -111,5 +92,5 @@ def _access(topic: TopicFacts, settings: Settings) -> Findings:
             yield failed(
                 f"topic {topic.name}",
                 f"Kafka does not grant {', '.join(missing)}",
-                acl.command(settings.bootstrap_servers, PRINCIPAL) + "  # your principal",
+                ACCESS_HINT,
             )

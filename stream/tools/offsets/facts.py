@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from stream.config import Settings
-from stream.core.evidence import CommittedOffset
+from stream.core.evidence import CommittedOffset, LogEnds
+from stream.core.partition_facts import PartitionFacts
 from stream.core.processed_offset import ProcessedOffset, has_processed_offset, read_processed_offset
-from stream.core.resume import START_OVER, PartitionFacts
+from stream.core.resume import START_OVER
+from stream.dictionary import load_index
 from stream.errors import Refused, Retriable
 from stream.kafka.clients import Admin, make_admin, reader_options
 from stream.kafka.offsets import Offsets, offset_ranges, stable_commits
@@ -14,6 +16,7 @@ from stream.kafka.output_logs import OutputLogs
 from stream.kafka.topics import Topics, names
 from stream.tools.kafka.backwards import OPEN_TRANSACTION_HINT, Ranges, decided_ranges, read_backwards
 from stream.tools.kafka.topic_reader import StoredRecord
+from stream.tools.offsets.plan import refusal_of
 from stream.worker.startup import retry_for
 
 COMMITTED_TIMEOUT_S, RETRY_S = 2.0, 0.2
@@ -39,13 +42,36 @@ def read_facts(settings: Settings, admin: Admin, topics: Topics, digest: str) ->
     commits = read_commits(settings, partitions)
     processed |= _read_processed(settings, admin, _moving(before, commits, counts, topics))
     ranges = offset_ranges(admin, settings.input_topic, partitions)
-    ends = _output_ends(settings, topics, commits)
-    return [
-        PartitionFacts(
-            names(settings), p, topics.ids, digest, commits[p], processed[p], *ranges[p], ends.get(p, {})
+    logs = OutputLogs(reader_options(settings), Offsets(lambda: make_admin(settings)), names(settings))
+
+    def read(number: int) -> PartitionFacts:
+        committed, totals = commits[number], processed[number]
+        ends = logs.ends(_known_ends(committed, topics)).items()
+        return PartitionFacts(
+            names(settings),
+            number,
+            topics.ids,
+            digest,
+            committed,
+            totals,
+            *ranges[number],
+            output_ends={role: end.offset for role, end in ends},
+            has_results=committed is None and totals is None and logs.has_results(number),
         )
-        for p in partitions
-    ]
+
+    with ThreadPoolExecutor(REQUESTS_MAX) as executor:
+        return list(executor.map(read, partitions))
+
+
+def read_refusals(settings: Settings, admin: Admin, topics: Topics) -> list[Refused]:
+    """Return why a worker with these settings does not resume partitions; empty if it resumes all.
+
+    Raises:
+        Misconfigured: the dictionary cannot be read.
+        Retriable, Refused: as `read_facts`.
+    """
+    facts = read_facts(settings, admin, topics, load_index(settings.dictionary).digest)
+    return [refusal for each in facts if (refusal := refusal_of(each)) is not None]
 
 
 def read_commits(settings: Settings, partitions: Sequence[int]) -> Commits:
@@ -125,21 +151,9 @@ def _processed_offset(record: StoredRecord) -> ProcessedOffset | bool:
         ) from error
 
 
-def _output_ends(settings: Settings, topics: Topics, commits: Commits) -> dict[int, dict[str, int]]:
-    """Return by input partition and role how far the logs hold what its evidence names."""
-    logs = OutputLogs(reader_options(settings), Offsets(lambda: make_admin(settings)), names(settings))
-    known = {
-        p: {
-            role: end
-            for role, end in committed.evidence.ends.items()
-            # A topic that was created again may lack the partition.
-            if committed.evidence.topics.get(role) == topics.ids[role]
-        }
-        for p, committed in commits.items()
-        if committed is not None and committed.evidence is not None
-    }
-    with ThreadPoolExecutor(REQUESTS_MAX) as executor:
-        held = executor.map(logs.ends, known.values())
-        return {
-            p: {role: end.offset for role, end in ends.items()} for p, ends in zip(known, held, strict=True)
-        }
+def _known_ends(committed: CommittedOffset | None, topics: Topics) -> LogEnds:
+    """Return the ends that the evidence names, without topics that were created again."""
+    evidence = None if committed is None else committed.evidence
+    if evidence is None:
+        return {}
+    return {r: end for r, end in evidence.ends.items() if evidence.topics.get(r) == topics.ids[r]}

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from stream.config import Settings
 from stream.core.evidence import CommittedOffset, Evidence, advance_ends
+from stream.core.partition_facts import PartitionFacts
 from stream.core.processed_offset import PROCESSED_KEY
 from stream.core.records import OutputRecord
-from stream.core.resume import PartitionFacts
 from stream.errors import Abortable, InDoubt, MustNotCommit, Refused, Retriable
 from stream.kafka import topics as kafka_topics
 from stream.kafka.clients import Admin, make_admin, make_consumer, reader_options, transactional_options

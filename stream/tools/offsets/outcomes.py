@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from stream.config import Settings
-from stream.core.resume import PartitionFacts
+from stream.core.partition_facts import PartitionFacts
 from stream.core.skipped import read_skipped
 from stream.kafka.clients import Admin, reader_options
 from stream.kafka.topics import Topics

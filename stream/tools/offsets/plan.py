@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from stream.core.evidence import CommittedOffset, Evidence, LogEnds
+from stream.core.partition_facts import PartitionFacts
 from stream.core.processed_offset import ProcessedOffset
-from stream.core.resume import START_OVER, PartitionFacts, check_totals, resume_offset
+from stream.core.resume import START_OVER, check_totals, resume_offset
 from stream.core.skipped import SkippedRange
 from stream.errors import Refused
 
@@ -107,7 +108,7 @@ def plan_resume(facts: PartitionFacts, outcomes: LastOutcomes, *, accept_loss: b
     _check_committed(facts, exact)
     lost = _accepted_loss(facts, outcomes, exact, accept_loss=accept_loss)
     why = EARLIER_VERSION if refusal is None else str(refusal).removeprefix(f"{facts.where}: ")
-    skipped = SkippedRange(facts.partition, lost.start, exact) if lost else None
+    skipped = SkippedRange(facts.partition, lost.start, exact, exact) if lost else None
     return Move(facts, exact, skipped, why, _outcomes_lost(lost))
 
 
@@ -136,7 +137,11 @@ def plan_skip(facts: PartitionFacts, outcomes: LastOutcomes, to: int | None, *, 
     refusal = refusal_of(facts)
     why = "skipped deliberately" if refusal is None else str(refusal).removeprefix(f"{facts.where}: ")
     loss = f"input from {exact} to before {offset} is not counted ({offset - exact} offsets)"
-    skipped = SkippedRange(facts.partition, lost.start if lost else exact, offset)
+    skipped = (
+        SkippedRange(facts.partition, lost.start, offset, exact)
+        if lost
+        else SkippedRange(facts.partition, exact, offset)
+    )
     return Move(facts, offset, skipped, why, "; ".join(filter(None, (loss, _outcomes_lost(lost)))))
 
 

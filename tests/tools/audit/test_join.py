@@ -215,6 +215,15 @@ def test_skipped_input_without_outcome_is_no_difference_below_the_committed_offs
     ]
 
 
+def test_skipped_input_whose_outcomes_were_lost_is_in_the_totals() -> None:
+    audit = Audit()
+    bounds = Bounds(0, 4, 4, 4, skipped=[SkippedRange(0, 0, 3, counted_to=2)])
+    audit.join.advance(bounds, [record(n) for n in range(4)], iter([result(0, 3)]), iter(()))
+    assert audit.kinds() == {}
+    assert audit.verdict.partitions[0].skipped == 3
+    assert set(audit.join.fold.values()) == {3}, "input 0, 1 and 3"
+
+
 def test_input_that_awaits_its_outcome_is_pending_and_not_checked() -> None:
     audit = Audit().run_round([record(0), record(1)], [result(0, 0)], committed=1)
     report = audit.verdict.partitions[0]

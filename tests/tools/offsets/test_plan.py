@@ -6,8 +6,8 @@ from itertools import product
 import pytest
 
 from stream.core.evidence import COUNTED, CommittedOffset, Evidence, LogEnd
+from stream.core.partition_facts import PartitionFacts
 from stream.core.processed_offset import ProcessedOffset
-from stream.core.resume import PartitionFacts
 from stream.core.skipped import SkippedRange
 from stream.errors import Refused
 from stream.tools.offsets.plan import (
@@ -166,7 +166,7 @@ def test_lost_outcomes_must_be_accepted_and_are_recorded(case: str) -> None:
     move = resume(facts, outcomes, accept_loss=True)
     assert facts.processed is not None
     assert move.offset == facts.processed.input_offset
-    assert move.skipped == SkippedRange(3, first, move.offset)
+    assert move.skipped == SkippedRange(3, first, move.offset, counted_to=move.offset)
     assert f"from {first} to before {move.offset} are lost" in move.loss
 
 
@@ -214,7 +214,7 @@ def test_skip_covers_outcomes_that_are_lost_too_once_that_is_accepted() -> None:
     facts, outcomes = known(own(5), 5, first=3, held={**HELD, "result": 30}), last(2)
     with pytest.raises(Refused):
         plan_skip(facts, outcomes, 8, accept_loss=False)
-    assert plan_skip(facts, outcomes, 8, accept_loss=True).skipped == SkippedRange(3, 3, 8)
+    assert plan_skip(facts, outcomes, 8, accept_loss=True).skipped == SkippedRange(3, 3, 8, counted_to=5)
 
 
 def test_worker_resumes_from_every_planned_offset_and_no_covered_input_is_counted_again() -> None:
