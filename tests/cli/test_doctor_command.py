@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 from cli.running import Cli
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+)
 from support.topics import admin_of, produce, settings_of, wait_until
 
 from stream.kafka import topics
@@ -75,18 +80,53 @@ def test_wrong_topic_configurations_are_found(cli: Cli, bare_env: dict[str, str]
     assert {finding["fix"] for finding in letters} == {"anagram-stream topics create --repair"}
 
 
-def test_committed_offsets_that_retention_deleted_are_found(cli: Cli, stream_env: dict[str, str]) -> None:
-    produce(stream_env, [(None, "cat")] * 5, partition=0)
-    topic = stream_env["STREAM_INPUT_TOPIC"]
-    servers, group = stream_env["STREAM_BOOTSTRAP_SERVERS"], stream_env["STREAM_GROUP_ID"]
-    consumer = Consumer({"bootstrap.servers": servers, "group.id": group})
-    consumer.commit(offsets=[TopicPartition(topic, 0, 2)], asynchronous=False)
+def commit(env: dict[str, str], offset: int) -> None:
+    """Commit an offset of partition 0 as a stranger does."""
+    consumer = Consumer(
+        {"bootstrap.servers": env["STREAM_BOOTSTRAP_SERVERS"], "group.id": env["STREAM_GROUP_ID"]}
+    )
+    consumer.commit(offsets=[TopicPartition(env["STREAM_INPUT_TOPIC"], 0, offset)], asynchronous=False)
     consumer.close()
-    admin = admin_of(stream_env)
-    next(iter(admin.delete_records([TopicPartition(topic, 0, 4)]).values())).result(30)
+
+
+def test_offsets_that_a_worker_refuses_fail_every_check(cli: Cli, stream_env: dict[str, str]) -> None:
+    produce(stream_env, [(None, "cat")] * 5, partition=0)
+    assert cli("topics", "check", env=stream_env).status == 0
+    commit(stream_env, 2)
     (finding,) = examined(cli, stream_env, 1)["committed offsets"]
-    assert "committed 2, the log begins at 4: retention deleted 2 uncounted offsets" in finding["found"]
-    assert f"--topic {topic}:0 --reset-offsets --to-earliest" in finding["fix"]
+    message = "the committed offset 2 was not written by this application"
+    assert message in finding["found"]
+    assert "anagram-stream offsets resume" in finding["fix"]
+    checked = cli("topics", "check", env=stream_env)
+    assert checked.status == 1
+    assert message in checked.err
+    created = cli("topics", "create", env=stream_env)
+    assert created.status == 0
+    assert (
+        f"warning: a worker refuses {stream_env['STREAM_INPUT_TOPIC']}, partition 0: {message}" in created.out
+    )
+    assert cli("offsets", "show", env=stream_env).status == 1
+
+
+def test_dead_letter_topic_that_rejects_wrong_timestamps_is_a_warning_everywhere(
+    cli: Cli, stream_env: dict[str, str]
+) -> None:
+    admin, topic = admin_of(stream_env), stream_env["STREAM_DEAD_LETTER_TOPIC"]
+    entry = ConfigEntry(
+        "message.timestamp.after.max.ms", "3600000", incremental_operation=AlterConfigOpType.SET
+    )
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
+    admin.incremental_alter_configs([resource])[resource].result(30)
+    problem = "message.timestamp.after.max.ms=3600000: it rejects the dead letter of a record with a wrong"
+    wait_until(lambda: problem in cli("topics", "check", env=stream_env).out, 20)
+    (finding,) = examined(cli, stream_env, 0)[f"topic {topic}"]
+    assert finding["level"] == "warning"
+    assert problem in finding["found"]
+    assert finding["fix"] == "anagram-stream topics create --repair"
+    assert problem in cli("topics", "create", env=stream_env).out
+    repaired = cli("topics", "create", "--repair", env=stream_env).out
+    assert "set message.timestamp.after.max.ms=" in repaired
+    wait_until(lambda: "warning" not in cli("topics", "check", env=stream_env).out, 20)
 
 
 def test_settings_that_the_brokers_refuse_are_found(
