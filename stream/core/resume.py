@@ -144,7 +144,8 @@ def _foreign_commit(facts: PartitionFacts) -> Refused | None:
     message = f"the committed offset {offset} was not written by this application"
     if facts.processed is None:
         message += (
-            f"; no totals exist, so to go on would leave out the input from {facts.first} to before {offset}"
+            ", or by an earlier version that had counted no word; no totals exist, so to go on would leave out "
+            f"the input from {facts.first} to before {offset}"
         )
         go_on = f"accept it with `{facts.skip} --to {offset}`"
     else:
@@ -154,7 +155,7 @@ def _foreign_commit(facts: PartitionFacts) -> Refused | None:
             if offset > covered
             else f"count the input from {offset} to before {covered} twice"
             if offset < covered
-            else "trust an offset that nobody vouches for"
+            else "rely on an offset that somebody else wrote"
         )
         go_on = f"accept the loss with `{facts.skip} --to {offset}`"
     hint = f"go on exactly with `{RESUME}`"
