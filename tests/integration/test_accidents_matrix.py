@@ -23,6 +23,7 @@ from support.accidents import (
     worker_in,
 )
 from support.environment import SHORT_SESSIONS, SOON_ABORTED
+from support.load import DICTIONARY
 from support.topics import read
 
 from stream.broker.embedded import EmbeddedBroker
@@ -50,6 +51,7 @@ RECREATED = """
     count       recreated           reading    classic
     count       recreated-refilled  stopped    consumer
     count       recreated-refilled  running    classic
+    count       recreated-refilled  suspended  consumer
     dead-letter recreated           stopped    classic
     dead-letter recreated           running    consumer
     dead-letter recreated-refilled  suspended  classic
@@ -154,13 +156,24 @@ def test_recreated_topic(broker: EmbeddedBroker, tmp_path: Path, case: Combinati
         check(group, replaced)
 
 
+def count_much_at_once(group: GroupUnderTest) -> None:
+    """Count a backlog whose transactions write several batches to each output topic."""
+    group.stop()
+    words = [" ".join(DICTIONARY[start::60]) for start in range(60)]
+    group.send([*words, *(b"\xff", "cat") * 3_000], [0])
+    group.worker.start()
+    group.wait_until_counted()
+
+
 @combinations(TRUNCATED)
 def test_truncated_log(stopped_broker: EmbeddedBroker, tmp_path: Path, case: Combination) -> None:
     is_input = case.role == "input"
     is_within = case.accident == "truncated-within"
-    of_output = kafka_log.within_last_transaction if is_within else kafka_log.without_last_transaction
+    of_output = kafka_log.within_transaction if is_within else kafka_log.without_last_transaction
     with GroupUnderTest(stopped_broker, tmp_path, case.protocol) as group:
         group.count_some()
+        if is_within:
+            count_much_at_once(group)
         with worker_in(group, case.state, busy=not is_input):
             former = read(group.env, case.role)
             ends = group.ends(case.role)

@@ -1,5 +1,6 @@
 """Cuts the log of a partition of a stopped embedded broker, as an unclean election or a lost disk does."""
 
+import itertools
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -43,9 +44,10 @@ def without_last_transaction(batches: Sequence[LogBatch]) -> int:
     return markers[-2] + 1 if len(markers) > 1 else 0
 
 
-def within_last_transaction(batches: Sequence[LogBatch]) -> int:
-    """Keep the first batch of the last complete transaction, but not the marker that ends it."""
-    return without_last_transaction(batches) + 1
+def within_transaction(batches: Sequence[LogBatch]) -> int:
+    """Keep the first batch of the last transaction that has several, and nothing after it."""
+    starts = [0, *(number + 1 for number, batch in enumerate(batches) if batch.is_marker)]
+    return max(start for start, end in itertools.pairwise(starts) if end - start > 2) + 1
 
 
 def first_half(batches: Sequence[LogBatch]) -> int:
