@@ -144,8 +144,8 @@ def _foreign_commit(facts: PartitionFacts) -> Refused | None:
     message = f"the committed offset {offset} was not written by this application"
     if facts.processed is None:
         message += (
-            ", or by an earlier version that had counted no word; no totals exist, so to go on would leave out "
-            f"the input from {facts.first} to before {offset}"
+            ", or by an earlier version that had counted no word; no totals exist, so to go on would leave "
+            f"out the input from {facts.first} to before {offset}"
         )
         go_on = f"accept it with `{facts.skip} --to {offset}`"
     else:
