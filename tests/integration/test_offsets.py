@@ -204,13 +204,14 @@ def test_truncated_results_and_changelog_are_seen_without_the_committed_offset(
     assert "start over under new names" in offsets(group, "resume", "--accept-loss", "--yes", status=1)
 
 
-def test_another_dictionary_is_refused(group: GroupUnderTest, tmp_path: Path) -> None:
+def test_another_dictionary_is_refused_everywhere(group: GroupUnderTest, tmp_path: Path) -> None:
     counted(group)
-    alter_offsets(group, {0: 0})
     (tmp_path / "words").write_text("cat\nact\n")
-    done = run({**group.env, "STREAM_DICTIONARY": str(tmp_path / "words")}, "offsets", "resume", "--yes")
-    assert done.returncode == 1
-    assert "another dictionary" in done.stderr
+    env = {**group.env, "STREAM_DICTIONARY": str(tmp_path / "words")}
+    for command in (("offsets", "resume", "--yes"), ("offsets", "show"), ("topics", "check"), ("doctor",)):
+        done = run(env, *command)
+        assert done.returncode == 1
+        assert "another dictionary" in done.stdout + done.stderr
 
 
 def test_group_with_members_is_refused(group: GroupUnderTest) -> None:
@@ -218,7 +219,7 @@ def test_group_with_members_is_refused(group: GroupUnderTest) -> None:
     shown(group, refused=0)
     for args in (("resume",), ("skip", "--partition", "0", "--to", "end")):
         text = offsets(group, *args, "--yes", status=1)
-        assert "has 1 members" in text
+        assert "has members (1, one is" in text
         assert "stop all its consumers" in text
 
 

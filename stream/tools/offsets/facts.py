@@ -35,6 +35,13 @@ def read_facts(settings: Settings, admin: Admin, topics: Topics, digest: str) ->
         Retriable: the broker is unavailable.
         Refused: a transaction stays open, or the count topic holds records that no worker writes.
     """
+    facts = _read_facts(settings, admin, topics, digest)
+    if any(each.has_results for each in facts):  # perhaps of the first transaction, which has just ended
+        facts = _read_facts(settings, admin, topics, digest)
+    return facts
+
+
+def _read_facts(settings: Settings, admin: Admin, topics: Topics, digest: str) -> list[PartitionFacts]:
     partitions = range(topics.input.partitions)
     before = read_commits(settings, partitions)
     counts = decided_ranges(admin, topics.count.name, partitions, wait_s_max(settings))

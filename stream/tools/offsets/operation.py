@@ -80,7 +80,7 @@ class OffsetsOperation:
         if members:
             first = members[0]
             raise Refused(
-                f"the group {group} has {len(members)} members (one is {first.client_id} on {first.host}): "
+                f"the group {group} has members ({len(members)}, one is {first.client_id} on {first.host}): "
                 "they may commit offsets at any time",
                 "stop all its consumers, wait until `anagram-stream lag` shows no member, then " + AGAIN,
             )
