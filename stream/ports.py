@@ -130,16 +130,20 @@ class Sink(Protocol):
         """The ids of the four topics that this worker started with."""
 
     def check(self, partition: int) -> None:
-        """Check that the topics are those of the start, and that result and count topic have this partition.
+        """Check that the result topic and the count topic have this partition.
 
         Raises:
             Blocked: a topic lacks it.
-            Refused: a topic was deleted, or created again.
             Retriable: the broker is unavailable.
         """
 
     def check_topics(self) -> None:
-        """Check that the topics are those of the start; raises as `check` does."""
+        """Check that the four topics are those that the worker started with.
+
+        Raises:
+            LogsChanged: a topic was deleted, or created again.
+            Retriable: the broker is unavailable.
+        """
 
     def log_ends(self, ends: LogEnds) -> LogEnds:
         """Return how far the logs still hold what these ends say, with the present leader epochs.

@@ -50,7 +50,6 @@ class KafkaSink:
         self._deliveries = Deliveries()
 
     def check(self, partition: int) -> None:
-        self.check_topics()
         for topic in (self._result_topic, self._count_topic):
             if partition < self._partitions.get(topic, 0):
                 continue

@@ -91,11 +91,13 @@ class Restorer:
 
         Raises:
             Retriable: the broker is unavailable, or the offsets are not stable yet; step again later.
-            Refused: totals and offsets do not belong together.
+            Refused: totals, offsets and logs do not belong together.
         """
         self._unblock()
         restoring = [partition for partition in self._assignment if self._is_restoring(partition)]
         self._read_committed_offsets([p.number for p in restoring if not self._has_phase(p.number)])
+        if self._opening:
+            self._sink.check_topics()
         unavailable = self._each(restoring, self._opening, self._open)
         self._read(wait_s)
         unavailable = self._each(restoring, self._reading, self._finish) or unavailable
