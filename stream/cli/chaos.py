@@ -18,9 +18,11 @@ from stream.cli.app import err, out
 from stream.cli.listing import Format
 from stream.cli.shown import Shown
 from stream.config import load_settings
+from stream.tools.chaos.accident import Accident, Outcome
 
 if TYPE_CHECKING:
-    from stream.tools.chaos.campaign import Campaign, CampaignOptions
+    from stream.tools.chaos.accident import AccidentReport
+    from stream.tools.chaos.options import CampaignOptions
     from stream.tools.chaos.score import Score
 
 SEEDS = 1_000_000
@@ -31,6 +33,10 @@ PLAN_HELP = (
 )
 PROCESSES_HELP = "Processes of each worker. With several, faults also kill one of them, or the supervisor."
 SEED_HELP = "Seed of faults, texts and pace. By default a random one, which is printed."
+ACCIDENT_HELP = (
+    "Let this happen to the offsets, a topic or a log, once, after half of the faults. The workers must "
+    "refuse to go on, or be exact; after a refusal the campaign runs the command that the refusal names."
+)
 STATIC_HELP = "Static or dynamic members. The default is static with `classic`, otherwise dynamic."
 KAFKA_BLOBS, KAFKA_WORDS, KAFKA_BATCH = 100_000, 5, 750
 
@@ -57,6 +63,7 @@ Seed = Annotated[int | None, typer.Option(min=0, help=SEED_HELP)]
 Workers = Annotated[int, typer.Option(min=1, max=16, help="Number of workers.")]
 Processes = Annotated[int, typer.Option(min=1, max=16, help=PROCESSES_HELP)]
 Partitions = Annotated[int, typer.Option(min=1, max=64, help="Partitions of the input topic.")]
+AccidentOption = Annotated[Accident | None, typer.Option(help=ACCIDENT_HELP)]
 OutputFormat = Annotated[Format, typer.Option("--format", help="Format of the output.")]
 
 
@@ -72,6 +79,7 @@ def chaos(  # noqa: PLR0913 - a command's options
     workers: Workers = 3,
     processes: Processes = 1,
     partitions: Partitions = 6,
+    accident: AccidentOption = None,
     output_format: OutputFormat = Format.TABLE,
 ) -> None:
     """Inject faults into a real Kafka and its workers under load, then check that counts are exact.
@@ -80,7 +88,7 @@ def chaos(  # noqa: PLR0913 - a command's options
     reads the results. Then a second reader and `verify` check that nothing was lost or counted twice.
     Exit status 1 if a promise was broken.
     """
-    from stream.tools.chaos.campaign import Campaign, CampaignOptions  # noqa: PLC0415 - slow to import
+    from stream.tools.chaos.options import CampaignOptions  # noqa: PLC0415 - slow to import
     from stream.tools.chaos.plan import bounces, draw  # noqa: PLC0415
     from stream.tools.chaos.producer import InputSize  # noqa: PLC0415
 
@@ -106,15 +114,18 @@ def chaos(  # noqa: PLR0913 - a command's options
         partitions,
         batch_records_max,
         java,
+        accident,
     )
-    _run(options, Campaign, output_format)
+    _run(options, output_format)
 
 
-def _run(options: "CampaignOptions", campaign: "type[Campaign]", output_format: Format) -> None:
+def _run(options: "CampaignOptions", output_format: Format) -> None:
     """Run the campaign, print the score, and exit with status 1 if a promise was broken."""
+    from stream.tools.chaos.campaign import Campaign  # noqa: PLC0415 - slow to import
+
     folder = Path(tempfile.mkdtemp(prefix="anagram-stream-chaos-"))
     with _LiveScore() as live_score:
-        score = campaign(options, folder, live_score.show).run()
+        score = Campaign(options, folder, live_score.show).run()
     if score.holds:
         shutil.rmtree(folder, ignore_errors=True)
     if output_format is Format.JSON:
@@ -179,7 +190,30 @@ def _facts(score: "Score") -> RenderableType:
             "workers ended",
             ", ".join(f"{n} with status {status}" for status, n in sorted(score.exits.items())),
         )
+    if score.accident is not None:
+        _add_accident(facts, score.accident, is_exact=score.holds)
     return facts
+
+
+def _add_accident(facts: Table, report: "AccidentReport", *, is_exact: bool) -> None:
+    facts.add_row("accident", report.change.what)
+    if report.refusals:
+        first = report.refusals[0]
+        facts.add_row("refused by", f"{len(report.refusals)} workers within {report.refused_s:.0f} s")
+        facts.add_row("refusal", _escaped(first.error))
+        facts.add_row("fix", _escaped(first.fix))
+    for command in report.commands:
+        facts.add_row("went on with", command)
+    if report.is_final:
+        facts.add_row(
+            "afterwards",
+            f"refused again {report.refused_again} times of 2 (with state folders and without); "
+            f"{report.records_after} records or offsets changed",
+        )
+    elif report.skipped:
+        facts.add_row("skipped", f"{report.skipped:,} blobs, whose outcomes the accident deleted")
+    if report.is_settled:
+        facts.add_row("outcome", report.outcome(is_exact=is_exact))
 
 
 def _verdict(score: "Score") -> str:
@@ -187,10 +221,16 @@ def _verdict(score: "Score") -> str:
         f"lost {score.lost}, duplicated {score.duplicated}, torn {score.torn}, "
         f"mismatched {score.mismatched}, out of order {score.disordered}, aborted seen {score.aborted_seen} "
         f"(of {score.records_aborted:,} aborted), unseen {score.unseen}"
+        f"{f', skipped {score.accident.skipped}' if score.accident else ''}"
     )
     sentences = "".join(f"\n[red]![/red] {_escaped(sentence)}" for sentence in score.differences)
     missed = f" ({score.missed.total()} more had no effect)" if score.missed else ""
     words = f"{score.words:,} words, {score.faults.total()} faults{missed}, {score.seconds:.0f} s"
+    report = score.accident
+    if score.holds and report is not None and report.is_final:
+        return f"[bold green]refused for good[/bold green]: {words}; the outputs were not audited"
+    if report is not None and report.outcome(is_exact=score.holds) is Outcome.SILENT:
+        return f"[bold red]the accident was silent[/bold red]: {words}; {figures}{sentences}"
     if score.holds:
         return f"[bold green]exactly once[/bold green]: {words}; {figures}"
     return f"[bold red]broken[/bold red]: {words}; {figures}{sentences}"

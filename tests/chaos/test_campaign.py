@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from stream.tools.chaos.campaign import Campaign, CampaignOptions
+from stream.tools.chaos.campaign import Campaign
+from stream.tools.chaos.options import CampaignOptions
 from stream.tools.chaos.plan import Kind, bounces, draw
 from stream.tools.chaos.producer import InputSize
 from stream.tools.chaos.score import Score

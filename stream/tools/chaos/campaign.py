@@ -1,33 +1,27 @@
 """A campaign: input, readers and workers, one fault after the other, recovery, verdict."""
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, sleep, time
 
-from stream.config import Settings, load_settings
-from stream.core.dictionary import AnagramIndex
 from stream.dictionary import load_index
 from stream.errors import Fatal
 from stream.kafka.clients import make_admin
-from stream.tools.audit.verify import verify
+from stream.tools.chaos.accident import OUTPUTS, Accident, AccidentReport
+from stream.tools.chaos.accident_check import REFILL_PREFIX, AccidentCheck
+from stream.tools.chaos.accident_injector import AccidentInjector
 from stream.tools.chaos.cluster import cluster
-from stream.tools.chaos.fleet import Fleet, worker_environment
+from stream.tools.chaos.fleet import Fleet, Restart, worker_environment
 from stream.tools.chaos.injector import Injector
-from stream.tools.chaos.outcome_reader import (
-    OutcomeReader,
-    StallTimer,
-    count_written_records,
-    read_final_outcomes,
-)
+from stream.tools.chaos.judgement import judge_logs, judge_outputs
+from stream.tools.chaos.options import SESSION_TIMEOUT_MS, CampaignOptions
+from stream.tools.chaos.outcome_reader import OutcomeReader, StallTimer
 from stream.tools.chaos.plan import Fault
-from stream.tools.chaos.producer import CampaignProducer, InputSize
+from stream.tools.chaos.producer import PACE_MAX, CampaignProducer
 from stream.tools.chaos.score import Score
 from stream.tools.kafka.topic_creation import create_topics
 
-SESSION_TIMEOUT_MS = 6_000
-TRANSACTION_TIMEOUT_MS = 5_000
 TICK_S = 0.05
 PROGRESS_INTERVAL_S = 0.25
 METRICS_INTERVAL_S = 1.0
@@ -35,32 +29,7 @@ RECOVERY_S_MAX = 150.0
 FAULT_S = 5.0  # estimate of a fault and its recovery, until one was measured
 CALM_S_MAX = 1.5  # between two faults
 PACE_SPREAD = 0.5, 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class CampaignOptions:
-    """The options of a campaign.
-
-    Attributes:
-        static: static membership, with the classic protocol.
-        size: of the input.
-        faults: injected one after the other.
-        seconds: minimum time over which the faults are spread; 0: as long as the recoveries take.
-        processes: of each worker.
-        batch_records_max: of one transaction.
-    """
-
-    seed: int
-    protocol: str
-    static: bool
-    size: InputSize
-    faults: Sequence[Fault]
-    seconds: float = 0.0
-    workers: int = 3
-    processes: int = 1
-    partitions: int = 6
-    batch_records_max: int = 10_000
-    java: Path | None = None
+ACCIDENT_S = 120.0  # the rest of the input lasts at least this long while an accident is noticed
 
 
 class Campaign:
@@ -87,28 +56,52 @@ class Campaign:
         self._enter("starting Kafka")
         options = self._options
         with cluster(self._folder, SESSION_TIMEOUT_MS, options.java) as started:
-            settings = self._settings(started.broker.bootstrap_servers)
+            settings = options.settings(self._folder, started.broker.bootstrap_servers)
             create_topics(make_admin(settings), settings, options.partitions, None, repair=False)
             env = worker_environment(settings, started.proxy.address, options.processes)
-            self._cluster = started
+            self._cluster, self._settings, self._index = started, settings, index
             self._fleet = Fleet(self._folder, env, options.workers)
             self._producer = CampaignProducer(settings, index, options.size, options.seed, options.partitions)
             self._outcomes, self._stalls = OutcomeReader(settings, options.partitions), StallTimer()
             self.score.blobs, self.score.words = options.size.blobs, options.size.words
             try:
-                self._inject_faults()
+                is_complete = self._run()
             finally:
                 self._producer.stop()
                 self._outcomes.stop()
                 self._fleet.stop()
-            self._judge(settings, index)
+            self._update_score()
+            judge_logs(self.score, self._fleet.history.tracebacks)
+            if is_complete:
+                self._enter("reading all outputs again, and `verify`")
+                seen, state_dirs = self._outcomes.seen, self._fleet.state_dirs()
+                judge_outputs(self.score, settings, index, seen, state_dirs)
+            else:
+                self.score.unseen = 0
         self.score.seconds = monotonic() - began
         self._enter("judged")
         return self.score
 
     # -- faults ----------------------------------------------------------------------------------------
 
-    def _inject_faults(self) -> None:
+    def _run(self) -> bool:
+        """Inject faults and the accident; return whether all input was counted afterwards."""
+        self._start()
+        injector = Injector(self._cluster, self._fleet, self, SESSION_TIMEOUT_MS / 1000)
+        self._began = monotonic()
+        accident, faults = self._options.accident, len(self._options.faults)
+        middle = 0 if accident is None else faults // 2
+        self._inject_faults(injector, range(middle))
+        if accident is not None:
+            if not self._have_accident(accident):
+                return False
+            self._await_recovery("the accident")
+            self._stalls.reset()
+        self._inject_faults(injector, range(middle, faults))
+        self._recover(injector)
+        return True
+
+    def _start(self) -> None:
         self._enter("starting workers")
         self._outcomes.start()
         self._fleet.start()
@@ -117,13 +110,16 @@ class Campaign:
         if not self.until(self._all_work, RECOVERY_S_MAX):
             raise Fatal(f"the workers committed nothing within {RECOVERY_S_MAX:.0f} s:\n{self._last_lines()}")
         self._stalls.reset()
-        injector = Injector(self._cluster, self._fleet, self, SESSION_TIMEOUT_MS / 1000)
-        began, faults = monotonic(), self._options.faults
-        for number, fault in enumerate(faults):
-            self._set_pace(number, monotonic() - began)
-            self._inject_one(injector, number, fault)
-            left = self._options.seconds * (number + 1) / len(faults) - (monotonic() - began)
+
+    def _inject_faults(self, injector: Injector, numbers: range) -> None:
+        faults = self._options.faults
+        for number in numbers:
+            self._set_pace(number, monotonic() - self._began)
+            self._inject_one(injector, number, faults[number])
+            left = self._options.seconds * (number + 1) / len(faults) - (monotonic() - self._began)
             self.until(lambda: False, max(left, self._rng.uniform(0.0, CALM_S_MAX)))
+
+    def _recover(self, injector: Injector) -> None:
         self._enter("recovering")
         self._producer.pace, self._producer.share = float("inf"), 1.0
         self._cluster.proxy.clear()
@@ -145,23 +141,77 @@ class Campaign:
         if fault.crowded:
             self.score.note(injected_at, fault, None, alone=False)
             return
-        ends = dict(self._producer.ends)
-        if self.until(lambda: self._has_passed(ends), RECOVERY_S_MAX):
+        if self._await_recovery(f"fault {number + 1}, {fault}"):
             self.score.note(injected_at, fault, self._stalls.reset(), alone=alone)
-        else:
+
+    def _await_recovery(self, what: str) -> bool:
+        """Wait until input that is sent from now on has outcomes, on every partition."""
+        ends = dict(self._producer.ends)
+        recovered = self.until(lambda: self._has_passed(ends), RECOVERY_S_MAX)
+        if not recovered:
             self.score.differ(
-                f"no recovery within {RECOVERY_S_MAX:.0f} s after fault {number + 1}, {fault}; last lines:\n"
-                f"{self._last_lines()}"
+                f"no recovery within {RECOVERY_S_MAX:.0f} s after {what}; last lines:\n{self._last_lines()}"
             )
+        return recovered
+
+    def _have_accident(self, kind: Accident) -> bool:
+        """Let the accident happen; return whether the campaign goes on after it."""
+        self._enter(f"accident: {kind}")
+        self._producer.share, self._producer.pace = 1.0, self._words_left() / ACCIDENT_S
+        self._await_recovery("the fault before the accident")  # so that all earlier input is counted
+        check = AccidentCheck(*self._inject_accident(kind), self._fleet, self)
+        check.wait_settled(self._watch_partitions)
+        report = self.score.accident
+        if report is None or not report.is_settled:
+            what = "the workers neither refused nor went on after the accident"
+            self.score.differ(f"{what}; last lines:\n{self._last_lines()}")
+        elif report.refusals:
+            self._enter("going on after the accident")
+            if check.go_on():
+                return True
+            if difference := check.check_final():
+                self.score.differ(difference)
+        elif kind.role == "input":
+            self.score.differ("the workers counted input that replaced the input of earlier results")
+        else:
+            self._fleet.restart = Restart.ALL
+            return True
+        return False
+
+    def _inject_accident(self, kind: Accident) -> tuple[AccidentReport, AccidentInjector]:
+        settings, options = self._settings, self._options
+        if kind.role == "input":
+            self._producer.stop()
+        if kind.role in OUTPUTS:
+            self._outcomes.stop()
+        injector = AccidentInjector(settings, options.partitions, self._cluster, self._fleet, self)
+        report = self.score.accident = injector.inject(kind)
+        if kind.role in OUTPUTS:  # the reader begins again, with what the logs hold now
+            most = self._outcomes.transaction_records_max
+            self._outcomes = OutcomeReader(settings, options.partitions)
+            self._outcomes.transaction_records_max = most
+            self._outcomes.start()
+        if kind.role == "input":  # the new log gets longer than the former one
+            seed = options.seed + 1
+            self._producer = CampaignProducer(settings, self._index, options.size, seed, options.partitions)
+            self._producer.prefix, self._producer.pace = REFILL_PREFIX, PACE_MAX
+            self._producer.start()
+        return report, injector
+
+    def _watch_partitions(self) -> Callable[[], bool]:
+        ends = dict(self._producer.ends)
+        return lambda: self._has_passed(ends)
+
+    def _words_left(self) -> int:
+        return (self._options.size.blobs - self._producer.sent) * self._options.size.words_per_blob
 
     def _set_pace(self, done: int, seconds: float) -> None:
         """Spread the remaining input over the remaining faults, at a pace that varies."""
-        faults, size = len(self._options.faults), self._options.size
+        faults = len(self._options.faults)
         seconds_per_fault = max((seconds + FAULT_S) / (done + 1), self._options.seconds / faults)
         left_s = seconds_per_fault * (faults - done)
         self._producer.share = (done + 1) / (faults + 1)
-        words = (size.blobs - self._producer.sent) * size.words_per_blob
-        self._producer.pace = words / max(1.0, left_s) * self._rng.uniform(*PACE_SPREAD)
+        self._producer.pace = self._words_left() / max(1.0, left_s) * self._rng.uniform(*PACE_SPREAD)
 
     def _all_work(self) -> bool:
         """Whether every partition has outcomes, and every process has a partition."""
@@ -175,7 +225,9 @@ class Campaign:
         return all(self._outcomes.offsets[partition] >= end + more for partition, end in ends.items())
 
     def _is_drained(self) -> bool:
-        return self._producer.is_done and self._unseen() == 0
+        """Whether all input has outcomes; an accident may have deleted those of earlier input."""
+        is_seen = self._has_passed(self._producer.ends) if self._options.accident else self._unseen() == 0
+        return self._producer.is_done and is_seen
 
     def _unseen(self) -> int:
         return self._producer.delivered - self._outcomes.seen.outcomes
@@ -230,34 +282,6 @@ class Campaign:
         score.unseen = max(0, self._unseen())
         score.transaction_records_max = self._outcomes.transaction_records_max
 
-    def _judge(self, settings: Settings, index: AnagramIndex) -> None:
-        self._update_score()
-        score, seen = self.score, self._outcomes.seen
-        self._enter("reading all outputs again")
-        final = read_final_outcomes(settings)
-        score.aborted_seen = seen.missing_in(final)
-        score.disordered = seen.disordered + final.disordered
-        score.unseen = self._producer.blobs - seen.outcomes
-        score.records_aborted = count_written_records(settings) - final.outcomes
-        self._enter("verify")
-        verdict = verify(settings, index, state_dirs=self._fleet.state_dirs())
-        score.lost, score.duplicated = verdict.lost, verdict.duplicated
-        score.torn = verdict.totals + verdict.stores
-        score.mismatched = verdict.wrong + verdict.unknown + verdict.misplaced
-        for sentence in verdict.differences:
-            score.differ(sentence)
-        score.unchecked = verdict.unchecked
-        if verdict.records != self._producer.blobs:
-            score.differ(f"{self._producer.blobs} blobs were sent, the input holds {verdict.records}")
-        for line in self._fleet.history.tracebacks:
-            score.differ(f"a traceback: {line}")
-        most = score.restored_max(same=True)
-        if most > score.transaction_records_max:
-            score.differ(
-                f"{most} records were restored into a store that was the partition's last owner; a "
-                f"transaction has at most {score.transaction_records_max}"
-            )
-
     def _enter(self, phase: str) -> None:
         self.score.phase = phase
         self._on_progress(self.score)
@@ -267,22 +291,4 @@ class Campaign:
             f"{worker.instance}: {line}"
             for worker in self._fleet.workers
             for line in list(worker.output.lines)[-5:]
-        )
-
-    def _settings(self, bootstrap_servers: str) -> Settings:
-        chosen = {}
-        if self._options.protocol == "classic":
-            config = self._folder / "classic.properties"
-            config.write_text(
-                f"session.timeout.ms={SESSION_TIMEOUT_MS}\nheartbeat.interval.ms=500\n", encoding="utf-8"
-            )
-            chosen["kafka_config"] = config
-        return load_settings(
-            bootstrap_servers=bootstrap_servers,
-            group_protocol=self._options.protocol,
-            static_membership=self._options.static,
-            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
-            batch_records_max=self._options.batch_records_max,
-            log_format="json",
-            **chosen,
         )

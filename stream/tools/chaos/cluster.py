@@ -1,6 +1,6 @@
 """The broker of a campaign: workers connect through the proxy, the campaign's own clients directly."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +28,17 @@ class Cluster:
             self.broker.kill()
         self.broker.start()
 
-    def restart(self) -> None:
+    @property
+    def data_dir(self) -> Path:
+        """The folder of Kafka's own data."""
+        assert self.broker.data_dir is not None
+        return self.broker.data_dir / "kafka"
+
+    def restart(self, while_stopped: Callable[[], None] = lambda: None) -> None:
         """Stop the broker in order and start it again."""
         with self._transaction_ends_held():
             self.broker.stop()
+        while_stopped()
         self.broker.start()
 
     @property

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 from collections.abc import Mapping
+from enum import Enum, auto
 from pathlib import Path
 from time import monotonic
 from typing import Self
@@ -16,6 +17,7 @@ from urllib.request import urlopen
 import psutil
 
 from stream.config import Settings
+from stream.tools.chaos.accident import Refusal, names_fix
 from stream.tools.chaos.worker_log import FleetHistory, WorkerLog
 from stream.tools.child_environment import environment_without_settings
 from stream.tools.worker_process import WorkerProcess
@@ -96,6 +98,16 @@ class FleetWorker(WorkerProcess):
         shutil.rmtree(self.state_dir, ignore_errors=True)
         self.output.stores_deleted(self._processes)
 
+    def refusal(self) -> Refusal | None:
+        """Return what the worker logged if it ended because offsets, topics or logs changed; else None."""
+        if self.status != 1:
+            return None
+        self.output.finish()
+        failure = self.output.failure
+        if failure is None or not names_fix(failure):
+            return None
+        return Refusal(self.instance, failure["error"], failure["fix"])
+
     def commits(self) -> int | None:
         """Read the number of committed transactions from the metrics; None if the worker does not answer."""
         with contextlib.suppress(OSError), urlopen(f"{self.output.address}/metrics", timeout=0.3) as response:  # noqa: S310
@@ -111,11 +123,26 @@ class FleetWorker(WorkerProcess):
                 process.send_signal(number)
 
 
+class Restart(Enum):
+    """Which workers that ended are started again."""
+
+    ALL = auto()
+    UNLESS_REFUSED = auto()
+    NONE = auto()
+
+
 class Fleet:
-    """All workers of a campaign; a worker that ends by itself is started again, as an operator would."""
+    """All workers of a campaign; a worker that ends by itself is started again, as an operator would.
+
+    Attributes:
+        restart: which workers that ended are started again.
+        refusals: of the workers that refused and were not started again, by instance id.
+    """
 
     def __init__(self, folder: Path, env: Mapping[str, str], workers: int) -> None:
         self.history = FleetHistory()
+        self.restart = Restart.ALL
+        self.refusals: dict[str, Refusal] = {}
         self._folder = folder
         self._env = {**environment_without_settings(), **env}
         self._created = 0
@@ -137,14 +164,39 @@ class Fleet:
     def supervise(self) -> None:
         """Start the workers again that have ended."""
         for worker in self.workers:
-            if worker.is_running or monotonic() < self._next_start_at:
+            if worker.is_running or monotonic() < self._next_start_at or self._is_held(worker):
                 continue
-            if worker.status is not None:
-                self.history.exits[worker.status] += 1
-            worker.close()
+            self._close(worker)
             self._quick_ends = self._quick_ends + 1 if monotonic() - worker.started < QUICK_S else 0
             self._next_start_at = monotonic() + min(BACKOFF_S_MAX, 0.1 * self._quick_ends)
             worker.start()
+
+    @property
+    def all_refused(self) -> bool:
+        return len(self.refusals) == len(self.workers)
+
+    def start_again(self, *, wipe: bool = False) -> None:
+        """Start all workers that have ended, also those that refused; `wipe`: without their state folders."""
+        self.refusals.clear()
+        for worker in self.workers:
+            if not worker.is_running:
+                self._close(worker)
+                if wipe:
+                    worker.kill_and_wipe()
+                worker.start()
+
+    def _is_held(self, worker: FleetWorker) -> bool:
+        """Whether a worker that ended must not be started again."""
+        if self.restart is Restart.UNLESS_REFUSED and worker.instance not in self.refusals:
+            refusal = worker.refusal()
+            if refusal is not None:
+                self.refusals[worker.instance] = refusal
+        return self.restart is Restart.NONE or worker.instance in self.refusals
+
+    def _close(self, worker: FleetWorker) -> None:
+        if worker.status is not None:
+            self.history.exits[worker.status] += 1
+        worker.close()
 
     def state_dirs(self) -> list[Path]:
         return [worker.state_dir for worker in self.workers]

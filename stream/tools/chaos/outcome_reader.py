@@ -11,6 +11,7 @@ import orjson
 
 from stream.config import Settings
 from stream.core.processed_offset import read_processed_offset
+from stream.core.skipped import read_skipped
 from stream.errors import StreamError
 from stream.kafka.clients import make_admin, reader_options
 from stream.tools.kafka.topic_reader import StoredRecord, read_topic
@@ -123,6 +124,8 @@ class OutcomeReader:
             self._failed = error
 
     def _add_outcome(self, record: StoredRecord) -> None:
+        if read_skipped(record.headers) is not None:  # no outcome: input that an operator left out
+            return
         with self._lock:
             partition, offset = self.seen.add(record)
             self.offsets[partition] = max(self.offsets[partition], offset + 1)
@@ -152,7 +155,9 @@ def count_written_records(settings: Settings) -> int:
 def _outcomes(settings: Settings, isolation: str) -> Iterable[StoredRecord]:
     options = {**reader_options(settings), "isolation.level": isolation}
     for topic in (settings.result_topic, settings.dead_letter_topic):
-        yield from read_topic(options, make_admin(settings), topic)
+        for record in read_topic(options, make_admin(settings), topic):
+            if read_skipped(record.headers) is None:
+                yield record
 
 
 class StallTimer:

@@ -39,6 +39,7 @@ class CampaignProducer(threading.Thread):
         blobs: number of blobs to send.
         pace: words/s; may be changed at any time.
         share: share of the blobs to send at this pace; the blobs after it are sent every `TRICKLE_S`.
+        prefix: of the keys.
         sent: blobs handed to the producer.
         ends: input partition -> the offset after the last acknowledged blob.
         delivered: blobs that the broker has acknowledged.
@@ -46,7 +47,12 @@ class CampaignProducer(threading.Thread):
     """
 
     def __init__(
-        self, settings: Settings, index: AnagramIndex, size: InputSize, seed: int, partitions: int
+        self,
+        settings: Settings,
+        index: AnagramIndex,
+        size: InputSize,
+        seed: int,
+        partitions: int,
     ) -> None:
         super().__init__(daemon=True, name="producer")
         self._rng = random.Random(seed)  # noqa: S311 - repeatable, not secret
@@ -64,6 +70,7 @@ class CampaignProducer(threading.Thread):
         self.blobs = size.blobs
         self.pace = PACE_MAX
         self.share = 1.0
+        self.prefix = b"b"
         self.sent = 0
         self.delivered = 0
         self.ends = dict.fromkeys(range(partitions), 0)
@@ -115,9 +122,8 @@ class CampaignProducer(threading.Thread):
         value = b"\xff\xfe not text" if rng.random() < UNDECODABLE else rng.choice(self._texts)
         partition = self.sent % self._partitions
         try:
-            self._producer.produce(
-                self._topic, value, b"b%d" % self.sent, partition, on_delivery=self._acknowledge
-            )
+            key = b"%b%d" % (self.prefix, self.sent)
+            self._producer.produce(self._topic, value, key, partition, on_delivery=self._acknowledge)
         except BufferError:
             self._producer.poll(0.1)
             return False

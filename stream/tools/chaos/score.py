@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from stream.tools.chaos.accident import AccidentReport
 from stream.tools.chaos.plan import Fault
 from stream.tools.chaos.worker_log import Restored
 
@@ -34,6 +35,7 @@ class Score:
         markers_skipped: how often Kafka did not write the markers of a transaction; the workers are not at
             fault, and input that waits for the markers has no outcome.
         unchecked: what `verify` could not check.
+        accident: that was injected, and what followed; None if none was.
         differences: other broken promises, in sentences.
     """
 
@@ -66,13 +68,15 @@ class Score:
     disordered: int = 0
     markers_skipped: int = 0
     unchecked: Sequence[str] = ()
+    accident: AccidentReport | None = None
     differences: list[str] = field(default_factory=list)
 
     @property
     def holds(self) -> bool:
         """Whether every promise was kept."""
         broken = (self.lost, self.duplicated, self.torn, self.mismatched, self.aborted_seen, self.disordered)
-        return not any(broken) and not self.unseen and not self.differences
+        is_settled = self.accident is None or self.accident.is_settled
+        return not any(broken) and not self.unseen and not self.differences and is_settled
 
     @property
     def worst_stall_s(self) -> float:
@@ -134,4 +138,5 @@ class Score:
                 "moved": {"restores": self.restores(same=False), "max": self.restored_max(same=False)},
                 "transaction_max": self.transaction_records_max,
             },
+            **({"accident": self.accident.as_json(is_exact=self.holds)} if self.accident else {}),
         }

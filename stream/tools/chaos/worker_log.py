@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 LINES_KEPT = 40
+FINISH_S_MAX = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class WorkerLog:
         address: of the probes and metrics; empty until the worker logs it.
         lines: the last lines.
         pids: number of a process -> its process id, if a worker has several.
+        failure: the line that says why the worker ended; None if it did not say so since its last start.
     """
 
     def __init__(self, instance: str, folder: Path, history: FleetHistory) -> None:
@@ -67,6 +69,8 @@ class WorkerLog:
         self.address = ""
         self.lines: deque[str] = deque(maxlen=LINES_KEPT)
         self.pids: dict[int, int] = {}
+        self.failure: Mapping[str, Any] | None = None
+        self._reader: threading.Thread | None = None
         self._instance = instance
         self._folder = folder
         self._history = history
@@ -79,10 +83,16 @@ class WorkerLog:
         self.pipe.unlink(missing_ok=True)
         os.mkfifo(self.pipe)
         read_end = os.open(self.pipe, os.O_RDONLY | os.O_NONBLOCK)
-        self.address, self._run_since_start, self.pids = "", set(), {}
+        self.address, self._run_since_start, self.pids, self.failure = "", set(), {}, None
         yield
         os.set_blocking(read_end, True)
-        threading.Thread(target=self._read, args=(read_end,), daemon=True, name=self._instance).start()
+        self._reader = threading.Thread(target=self._read, args=(read_end,), daemon=True, name=self._instance)
+        self._reader.start()
+
+    def finish(self) -> None:
+        """Wait for the last line of a process that has ended."""
+        if self._reader is not None:
+            self._reader.join(FINISH_S_MAX)
 
     def stores_deleted(self, processes: int) -> None:
         """Record that the stores of all processes were deleted."""
@@ -111,6 +121,8 @@ class WorkerLog:
             case "process started":
                 self.pids[process] = entry["pid"]
                 self._run_since_start = {run for run in self._run_since_start if run[0] != process}
+            case "worker failed":
+                self.failure = entry
             case "store set aside":
                 self._stores_lost[process] += 1
             case "partition running":
