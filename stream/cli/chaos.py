@@ -14,7 +14,7 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 
-from stream.cli.app import err, out
+from stream.cli.app import err, out, quantity
 from stream.cli.listing import Format
 from stream.cli.shown import Shown
 from stream.config import load_settings
@@ -190,18 +190,21 @@ def _facts(score: "Score") -> RenderableType:
             "workers ended",
             ", ".join(f"{n} with status {status}" for status, n in sorted(score.exits.items())),
         )
-    if score.accident is not None:
-        _add_accident(facts, score.accident, is_exact=score.holds)
+    if score.accident is not None and score.seconds:  # judged
+        _add_accident(facts, score.accident, score)
     return facts
 
 
-def _add_accident(facts: Table, report: "AccidentReport", *, is_exact: bool) -> None:
+def _add_accident(facts: Table, report: "AccidentReport", score: "Score") -> None:
     facts.add_row("accident", report.change.what)
     if report.refusals:
         first = report.refusals[0]
-        facts.add_row("refused by", f"{len(report.refusals)} workers within {report.refused_s:.0f} s")
+        facts.add_row(
+            "refused by", f"{quantity(len(report.refusals), 'worker')} within {report.refused_s:.0f} s"
+        )
         facts.add_row("refusal", _escaped(first.error))
         facts.add_row("fix", _escaped(first.fix))
+        facts.add_row("`offsets show`", f"refuses {quantity(report.shown, 'partition')}")
     for command in report.commands:
         facts.add_row("went on with", command)
     if report.is_final:
@@ -210,10 +213,10 @@ def _add_accident(facts: Table, report: "AccidentReport", *, is_exact: bool) -> 
             f"refused again {report.refused_again} times of 2 (with state folders and without); "
             f"{report.records_after} records or offsets changed",
         )
-    elif report.skipped:
-        facts.add_row("skipped", f"{report.skipped:,} blobs, whose outcomes the accident deleted")
-    if report.is_settled:
-        facts.add_row("outcome", report.outcome(is_exact=is_exact))
+    else:
+        lost = f"lost {score.lost}, duplicated {score.duplicated}, skipped {report.skipped}"
+        facts.add_row("audit", f"{lost} (the accident deleted their outcomes)" if report.skipped else lost)
+    facts.add_row("outcome", report.outcome(is_exact=score.holds))
 
 
 def _verdict(score: "Score") -> str:

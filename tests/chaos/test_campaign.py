@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from stream.tools.chaos.accident import Accident, Outcome
 from stream.tools.chaos.campaign import Campaign
 from stream.tools.chaos.options import CampaignOptions
 from stream.tools.chaos.plan import Kind, bounces, draw
@@ -35,6 +36,28 @@ def test_one_fault_of_each_class_under_the_consumer_protocol(tmp_path: Path, pro
     assert set(score.faults) | set(score.missed) == kinds
     assert score.missed.total() <= 1, score.missed
     assert score.wire, "the proxy affected no request"
+
+
+@pytest.mark.parametrize(
+    ("accident", "protocol", "commands"),
+    [
+        (Accident.OFFSETS_AHEAD, "classic", ["anagram-stream offsets resume --yes"]),
+        (Accident.RESULT_TRUNCATED, "consumer", ["anagram-stream offsets resume --accept-loss --yes"]),
+        (Accident.COUNT_RECREATED, "classic", []),
+    ],
+)
+def test_accident_is_refused_and_the_printed_command_goes_on(
+    tmp_path: Path, accident: Accident, protocol: str, commands: list[str]
+) -> None:
+    options = CampaignOptions(
+        13, protocol, protocol == "classic", InputSize(2_000, 20), draw(13, 2, protocol), accident=accident
+    )
+    report = run(options, tmp_path).accident
+    assert report is not None
+    assert report.outcome(is_exact=True) is Outcome.REFUSED
+    assert report.commands == commands
+    assert report.is_final == (not commands)
+    assert (report.skipped > 0) == (accident is Accident.RESULT_TRUNCATED)
 
 
 def test_kafka_transactions_test_under_the_classic_protocol(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 RESUME = re.compile(r"`anagram-stream (offsets resume[^`]*)`")
 FIXES = ("anagram-stream offsets", "anagram-stream topics create")
 """A refusal because of offsets, topics or logs names one of these commands."""
+SHOW = "anagram-stream offsets show"
 OUTPUTS = ("result", "count", "dead-letter")
 
 
@@ -90,6 +91,7 @@ class AccidentReport:
         refused_s: until the last worker refused, in seconds after the accident.
         is_settled: whether all workers refused, or all partitions went on.
         is_final: whether the printed fix is to start over, so that the campaign ends with the refusal.
+        shown: partitions that `offsets show` reports as refused.
         commands: that went on.
         refused_again: how often all workers refused after another start, with the state folders or without.
         records_after: committed records that the workers took from the replaced log or wrote to it, and
@@ -103,6 +105,7 @@ class AccidentReport:
     refused_s: float = 0.0
     is_settled: bool = False
     is_final: bool = False
+    shown: int = 0
     commands: list[str] = field(default_factory=list)
     refused_again: int = 0
     records_after: int = 0
@@ -130,6 +133,7 @@ class AccidentReport:
             "is_final": self.is_final,
             "refused_again": self.refused_again,
             "records_after": self.records_after,
+            "shown": self.shown,
             "commands": self.commands,
             "skipped": self.skipped,
         }

@@ -11,7 +11,7 @@ import orjson
 from stream.errors import Fatal
 from stream.kafka.clients import make_admin, reader_options
 from stream.kafka.topics import names
-from stream.tools.chaos.accident import AccidentReport, resume_command
+from stream.tools.chaos.accident import SHOW, AccidentReport, resume_command
 from stream.tools.chaos.accident_injector import AccidentInjector
 from stream.tools.chaos.fleet import Fleet, Restart, worker_environment
 from stream.tools.chaos.injector import Waiter
@@ -59,7 +59,9 @@ class AccidentCheck:
         report.refusals = list(fleet.refusals.values())
 
     def go_on(self) -> bool:
-        """Run the command that the fix names, and start the workers; False if the fix is to start over.
+        """Run the command that the fixes name, and start the workers; False if the fix is to start over.
+
+        The fixes are those of `offsets show`, and those of the workers that do not refer to it.
 
         Raises:
             Fatal: the command failed.
@@ -70,6 +72,8 @@ class AccidentCheck:
             raise Fatal(f"`anagram-stream offsets show` ended with {shown.returncode}: {shown.stderr}")
         partitions = orjson.loads(shown.stdout)["partitions"]
         fixes = [each["fix"] for each in partitions if each["refused"] is not None]
+        self._report.shown = len(fixes)
+        fixes += [refusal.fix for refusal in self._report.refusals if SHOW not in refusal.fix]
         command = resume_command(fixes)
         if fixes and command is None:
             return False

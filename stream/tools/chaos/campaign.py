@@ -93,9 +93,8 @@ class Campaign:
         middle = 0 if accident is None else faults // 2
         self._inject_faults(injector, range(middle))
         if accident is not None:
-            if not self._have_accident(accident):
+            if not (self._have_accident(accident) and self._await_recovery("the accident")):
                 return False
-            self._await_recovery("the accident")
             self._stalls.reset()
         self._inject_faults(injector, range(middle, faults))
         self._recover(injector)
