@@ -134,7 +134,11 @@ class KafkaSink:
             self._watch.confirm()
         except Retriable as reason:
             raise Abortable(str(reason)) from reason
-        return self._deliveries.appended()
+        try:
+            return self._deliveries.appended()
+        except Abortable:
+            self._raise_transaction_error()
+            raise
 
     def send_offsets(self, offsets: Mapping[int, CommittedOffset], group_metadata: object) -> None:
         entries = [
@@ -159,6 +163,17 @@ class KafkaSink:
 
     def close(self) -> None:
         self._discard()
+
+    def _raise_transaction_error(self) -> None:
+        """Raise the error that ended the transaction, if any; records are reported after the abort only.
+
+        `begin_transaction` returns it; within a transaction without an error it changes nothing.
+        """
+        try:
+            self._open().begin_transaction()
+        except KafkaException as error:
+            if kafka_error(error).code() != KafkaError._STATE:  # noqa: SLF001
+                raise from_transaction(kafka_error(error), timed_out=self._timed_out()) from error
 
     def _take_reports(self) -> None:
         """Take delivery reports: librdkafka keeps each record until its report is taken."""
