@@ -108,7 +108,10 @@ class AccidentCheck:
             return 0
         if role == "input":
             outcomes = self._read("result") + self._read("dead-letter")
-            return sum((record.key or b"").startswith(REFILL_PREFIX) for record in outcomes)
+            return sum(
+                (record.key or b"").startswith(REFILL_PREFIX) and change.concerns(record.partition)
+                for record in outcomes  # on the partition with the number of their input's
+            )
         return sum(
             change.concerns(record.partition) and record.offset >= change.offset
             for record in self._read(role)
