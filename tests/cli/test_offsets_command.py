@@ -4,7 +4,7 @@ import json
 
 import pytest
 from cli.running import Cli
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from support.topics import produce
 
 pytestmark = pytest.mark.broker
@@ -77,3 +77,31 @@ def test_partition_or_offset_that_does_not_exist_is_refused(
     done = cli("offsets", *args, "--yes", env=stream_env)
     assert done.status == status
     assert message in done.err
+
+
+def test_open_transaction_is_waited_for_within_a_limit(
+    cli: Cli, stream_env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream.tools.offsets.facts.ABORT_S_MAX", -3.0)
+    count = stream_env["STREAM_COUNT_TOPIC"]
+    producer = Producer(
+        {"bootstrap.servers": stream_env["STREAM_BOOTSTRAP_SERVERS"], "transactional.id": count}
+    )
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(count, "1", "act", partition=0)
+    assert producer.flush(30) == 0
+    shown = cli("offsets", "show", env=stream_env)
+    assert shown.status == 1
+    assert f"a transaction is open in {count}, partition 0" in shown.err
+    producer.abort_transaction(30)
+    assert cli("offsets", "show", env=stream_env).status == 0
+
+
+def test_brokers_without_an_authorizer_have_nothing_to_grant(cli: Cli, stream_env: dict[str, str]) -> None:
+    shown = cli("topics", "acls", env=stream_env)
+    assert shown.rows[0] == ["resource", "name", "pattern", "operations"]
+    assert ["group", stream_env["STREAM_GROUP_ID"], "literal", "Read"] in shown.rows
+    granted = cli("topics", "acls", "--grant", env=stream_env)
+    assert granted.status == 1
+    assert "the brokers have no authorizer" in granted.err
