@@ -76,6 +76,10 @@ class Evidence:
     digest: str
     ends: LogEnds = field(default_factory=dict)
 
+    def ends_in(self, topics: TopicIds) -> LogEnds:
+        """Return the ends of the topics that are still the same."""
+        return {role: end for role, end in self.ends.items() if self.topics.get(role) == topics.get(role)}
+
     def encode(self) -> str:
         """Return the metadata."""
         return orjson.dumps(
@@ -146,6 +150,21 @@ def advance_ends(ends: LogEnds, appended: Mapping[str, Appended]) -> LogEnds:
             )
         advanced[role] = LogEnd(new.partition, new.end, new.checksum, known.leader_epoch)
     return {**ends, **advanced}
+
+
+def check_held(ends: LogEnds, held: LogEnds) -> None:
+    """Check that the logs still hold what these ends say; `held` is how far they do.
+
+    Raises:
+        LogsChanged: a log was truncated.
+    """
+    for role, known in ends.items():
+        if held[role].offset < known.offset:
+            raise LogsChanged(
+                f"{role} topic, partition {known.partition}: the log does not hold the committed record "
+                f"before offset {known.offset} any more: it was truncated",
+                TOPICS_CHANGED_HINT,
+            )
 
 
 def checksum(key: bytes | None, value: bytes | None, headers: Sequence[Header]) -> int:

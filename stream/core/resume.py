@@ -93,7 +93,7 @@ def _outcomes_recreated(facts: PartitionFacts) -> Refused | None:
         return None
     for role in ("result", "dead-letter"):
         known = facts.evidence.topics.get(role)
-        if known not in {None, facts.topics[role]}:
+        if role in facts.evidence.ends and known not in {None, facts.topics[role]}:
             return _refuse(
                 facts,
                 f"{_another_topic(facts, role, known)}: it does not hold the records for the input before "
@@ -159,7 +159,8 @@ def _foreign_commit(facts: PartitionFacts) -> Refused | None:
         )
         go_on = f"accept the loss with `{facts.skip} --to {offset}`"
     hint = f"go on exactly with `{RESUME}`"
-    if facts.processed is None or offset > facts.processed.input_offset:
+    is_ahead = facts.processed is None or offset > facts.processed.input_offset
+    if is_ahead and offset <= facts.end:
         hint += f", or {go_on}"
     return _refuse(facts, message, hint)
 
@@ -189,11 +190,27 @@ def _moved_back(facts: PartitionFacts) -> Refused | None:
     )
 
 
+def _earlier_version_ahead(facts: PartitionFacts) -> Refused | None:
+    """An earlier version commits more than its changelog says if the last records have no totals."""
+    if not facts.is_of_earlier_version or facts.committed is None or facts.processed is None:
+        return None
+    if facts.committed.offset == facts.processed.input_offset:
+        return None
+    return _refuse(
+        facts,
+        f"an earlier version committed offset {facts.committed.offset}, but the totals cover the input "
+        f"before offset {facts.processed.input_offset}: either the records in between had no totals "
+        "(rejected, or no known word), or the changelog was truncated",
+        f"let `{RESUME}` find out: it goes on exactly if no totals are lost",
+    )
+
+
 def _changelog_truncated(facts: PartitionFacts) -> Refused | None:
     if facts.evidence is None or facts.processed is None:
         return None
     known, end = facts.evidence.ends.get("count"), facts.output_ends.get("count")
     is_short = known is not None and end is not None and end < known.offset
+    is_short = is_short and facts.evidence.offset >= facts.processed.input_offset
     if facts.evidence.offset <= facts.processed.input_offset and not is_short:
         return None
     return _refuse(
@@ -255,6 +272,7 @@ _CHECKS: tuple[Callable[[PartitionFacts], Refused | None], ...] = (
     _foreign_commit,
     _totals_missing,
     _moved_back,
+    _earlier_version_ahead,
     _changelog_truncated,
     _beyond_the_log,
     _outcomes_recreated,

@@ -17,6 +17,7 @@ class Deliveries:
 
     def __init__(self) -> None:
         self._records: Counter[LogPartition] = Counter()
+        self._awaited: Counter[LogPartition] = Counter()  # number of reports
         self._last_offset: dict[LogPartition, int] = {}
         self._checksum: dict[LogPartition, int] = {}
         self._owners: dict[int, dict[str, LogPartition]] = {}
@@ -24,6 +25,7 @@ class Deliveries:
     def add(self, owner: int, role: str, log: LogPartition, records: int, checksum: int) -> None:
         """Note that `records` of the input partition `owner` go to `log`; `checksum` is of the last one."""
         self._records[log] += records
+        self._awaited[log] += 1
         self._checksum[log] = checksum
         self._owners.setdefault(owner, {})[role] = log
 
@@ -32,6 +34,7 @@ class Deliveries:
         topic, partition, offset = message.topic(), message.partition(), message.offset()
         if error is None and topic is not None and partition is not None and offset is not None:
             self._last_offset[topic, partition] = offset
+            self._awaited[topic, partition] -= 1
 
     def appended(self) -> dict[int, dict[str, Appended]]:
         """Return what was appended, by input partition and role.
@@ -39,7 +42,7 @@ class Deliveries:
         Raises:
             Abortable: the report of a record is missing.
         """
-        missing = self._records.keys() - self._last_offset.keys()
+        missing = [log for log, reports in self._awaited.items() if reports > 0]
         if missing:
             topic, partition = min(missing)
             raise Abortable(f"{topic}, partition {partition}: the broker did not confirm the records")

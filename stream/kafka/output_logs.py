@@ -9,8 +9,8 @@ from stream.core.evidence import LogEnd, LogEnds, checksum
 from stream.errors import Retriable
 from stream.kafka.clients import Options, make_consumer
 from stream.kafka.headers import message_headers
-from stream.kafka.offsets import Offsets
-from stream.kafka.reader import position_after, read_messages
+from stream.kafka.offsets import LogPartition, Offsets
+from stream.kafka.reader import FETCH_WAIT_MS, position_after, read_messages
 
 READ_S_MAX = 10.0  # to read one record
 
@@ -35,50 +35,77 @@ class OutputLogs:
         """
         logs = {role: (self._topics[role], end.partition) for role, end in ends.items()}
         present = self._offsets.ends(list(logs.values()))
+        intact = {role for role, known in ends.items() if _is_intact(known, *present[logs[role]])}
+        unsure = {
+            role: known
+            for role, known in ends.items()
+            if role not in intact and present[logs[role]][0] >= known.offset
+        }
+        intact |= self._compare(unsure)
         held = {}
         for role, known in ends.items():
             end, epoch = present[logs[role]]
-            is_same_epoch = epoch == known.leader_epoch >= 0
-            if end >= known.offset and (is_same_epoch or self._holds(self._topics[role], known)):
-                offset = known.offset
-            else:
-                offset = min(end, known.offset - 1)
+            offset = known.offset if role in intact else min(end, known.offset - 1)
             held[role] = known._replace(offset=offset, leader_epoch=epoch)
         return held
 
     def has_results(self, partition: int) -> bool:
         """Whether the result topic holds a committed record of this partition."""
-        topic = self._topics["result"]
-        first, end = self._offsets.range(topic, partition)
-        return first < end and self._read(topic, partition, first, "read_committed") is not None
+        log = self._topics["result"], partition
+        first, end = self._offsets.range(*log)
+        return first < end and self._read({log: first}, "read_committed")[log] is not None
 
-    def _holds(self, topic: str, known: LogEnd) -> bool:
-        """Whether the log holds the last known record, or retention deleted it."""
-        start = known.offset - 1
-        if self._offsets.range(topic, known.partition)[0] > start:
-            return True
+    def _compare(self, ends: LogEnds) -> set[str]:
+        """Return the roles whose log holds the last known record, or whose retention deleted it."""
+        logs = {role: (self._topics[role], known.partition) for role, known in ends.items()}
+        starts = {logs[role]: known.offset - 1 for role, known in ends.items()}
+        deleted = {role for role in ends if self._offsets.range(*logs[role])[0] > starts[logs[role]]}
+        for role in deleted:
+            del starts[logs[role]]
         # The marker of its transaction may not be written yet, so uncommitted records are read, too.
-        message = self._read(topic, known.partition, start, "read_uncommitted")
-        if message is None or message.offset() != start:
-            return False
-        return checksum(message.key(), message.value(), message_headers(message)) == known.checksum
+        stored = self._read(starts, "read_uncommitted")
+        same = {
+            role
+            for role in ends.keys() - deleted
+            if (message := stored[logs[role]]) is not None
+            and message.offset() == starts[logs[role]]
+            and checksum(message.key(), message.value(), message_headers(message)) == ends[role].checksum
+        }
+        return deleted | same
 
-    def _read(self, topic: str, partition: int, start: int, isolation: str) -> Message | None:
-        """Return the first record from `start` on; None if the log ends before one.
+    def _read(self, starts: Mapping[LogPartition, int], isolation: str) -> dict[LogPartition, Message | None]:
+        """Return the first record of each log from an offset on; None if the log ends before one.
 
         Raises:
             Retriable: the broker is unavailable.
         """
-        consumer = make_consumer({**self._options, "isolation.level": isolation})
+        if not starts:
+            return {}
+        consumer = make_consumer(
+            {**self._options, "isolation.level": isolation, "fetch.wait.max.ms": FETCH_WAIT_MS}
+        )
+        first: dict[LogPartition, Message | None] = {}
         try:
-            consumer.assign([TopicPartition(topic, partition, start)])
+            consumer.assign(
+                [TopicPartition(topic, number, start) for (topic, number), start in starts.items()]
+            )
             deadline = time.monotonic() + READ_S_MAX
-            while time.monotonic() < deadline:
-                for message in read_messages(consumer, 1, 0.5):
+            while len(first) < len(starts):
+                if time.monotonic() >= deadline:
+                    raise Retriable(
+                        f"records of {', '.join(topic for topic, _ in starts)} were not read in time"
+                    )
+                for message in read_messages(consumer, len(starts), 0.5):
+                    log = message.topic() or "", message.partition() or 0
                     if message.error() is None:
-                        return message
-                    if position_after(message)[1] is not None:  # the end of the log
-                        return None
+                        first.setdefault(log, message)
+                    elif position_after(message)[1] is not None:  # the end of the log
+                        first.setdefault(log, None)
         finally:
             consumer.close()
-        raise Retriable(f"{topic}, partition {partition}: the record at offset {start} was not read in time")
+        return first
+
+
+def _is_intact(known: LogEnd, end: int, leader_epoch: int) -> bool:
+    """Whether no election, and so no truncation, happened since the end was noted."""
+    return end >= known.offset and leader_epoch == known.leader_epoch >= 0

@@ -214,7 +214,8 @@ class KafkaSource:
             raise Refused(
                 f"{self._topic}, partition {partition}: offset {self._positions.position[partition]} is no "
                 f"longer in the log (retention, or the topic was created again): {describe(error)}",
-                f"restart the worker: it says what is lost and how to continue; or {START_OVER}",
+                "restart the worker: it says what is lost and how to continue; a group that had committed "
+                "nothing goes on at the first offset that is left",
             )
         if code == KafkaError._MAX_POLL_EXCEEDED:  # noqa: SLF001 - `lost` follows
             return

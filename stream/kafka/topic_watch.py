@@ -55,7 +55,7 @@ class TopicWatch:
         try:
             described = existing_results(self._pending)
         except Retriable:
-            self._admin = None
+            self._admin = self._missing_since = None
             raise
         missing = [name for name in self._requested.values() if name not in described]
         if missing:
@@ -66,7 +66,7 @@ class TopicWatch:
             if topic_id != self.ids[role]:
                 raise LogsChanged(
                     f"the topic {name} was deleted and created again (id {self.ids[role]} before, {topic_id} "
-                    "now). Nothing was committed since this was noticed",
+                    "now)",
                     TOPICS_CHANGED_HINT,
                 )
 

@@ -8,11 +8,11 @@ assigned ──→ RESTORING ──→ RUNNING
               └──→ CLOSED ←────┘   revoked, lost, stopped (from every state)
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from stream.core.evidence import Appended, LogEnds, advance_ends
+from stream.core.evidence import Appended, LogEnds, advance_ends, check_held
 from stream.core.fold import ChangedTotals, Changes, Fold, Totals
 from stream.core.processed_offset import PROCESSED_KEY
 from stream.core.resume import START_OVER
@@ -154,6 +154,19 @@ class Assignment:
         if partition.store is not None:
             partition.store.close()
             partition.store = None
+
+    def check_logs(self, log_ends: Callable[[LogEnds], LogEnds]) -> None:
+        """Check that the logs hold what was committed of the running partitions; `log_ends` is of the sink.
+
+        Raises:
+            LogsChanged: a log was truncated.
+            Retriable: the broker is unavailable.
+        """
+        for partition in self:
+            if partition.state is PartitionState.RUNNING:
+                held = log_ends(partition.ends)
+                check_held(partition.ends, held)
+                partition.ends = held
 
     def advance_ends(self, appended: Mapping[int, Mapping[str, Appended]]) -> dict[int, LogEnds]:
         """Return the ends of the logs after a transaction, by partition.

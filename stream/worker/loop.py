@@ -19,7 +19,7 @@ from stream.worker.waiting import Backoff, Waiting
 IDLE_POLL_S = 0.5  # poll timeout without records; it also bounds the reaction to SIGTERM
 BUSY_POLL_S = 0.05  # the same while partitions restore or block, or the producer is replaced
 RESTORE_READ_S = 0.1
-TOPICS_CHECKED_S = 5.0  # without a transaction, which checks them too
+TOPICS_CHECKED_S = 5.0  # a transaction checks the id of the input topic alone
 LOST_AFTER_S = (
     MAX_POLL_INTERVAL_MS / 1000 * 0.8
 )  # without a poll: assume that the group removed this worker (librdkafka#5604)
@@ -50,6 +50,7 @@ class Worker:
         self._waiting = Waiting(clock, observer)
         self._backoff = Backoff(clock)
         self._needs_producer = True  # a new one aborts the transaction of a predecessor with its id
+        self._has_aborted = False
         self._polled_at = 0.0
         self._topics_checked_at = clock.monotonic()
 
@@ -142,8 +143,10 @@ class Worker:
         started_at = self._clock.monotonic()
         try:
             self._check_membership(started_at)
+            self._check_logs()
             updates = transact(batch, self._processor, self._sink, self._assignment)
         except Abortable as error:
+            self._has_aborted = True
             self._source.rewind(start_offsets)
             self._observer.aborted(error)
             self._backoff.wait(error)
@@ -154,7 +157,6 @@ class Worker:
             self._backoff.wait(error)
         else:
             self._backoff.reset()
-            self._topics_checked_at = started_at
             self._source.rewind(updates.unprocessed)
             self._observer.committed(_committed(updates, self._clock.monotonic() - started_at))
 
@@ -162,6 +164,16 @@ class Worker:
         passed_s = now - self._polled_at
         if passed_s > LOST_AFTER_S:
             raise Abortable(f"{passed_s:.0f} s passed since the group was last polled")
+
+    def _check_logs(self) -> None:
+        """Check the output logs after an abort: aborted records fill the gap of a log that was truncated."""
+        if not self._has_aborted:
+            return
+        try:
+            self._assignment.check_logs(self._sink.log_ends)
+        except Retriable as reason:
+            raise Abortable(str(reason)) from reason
+        self._has_aborted = False
 
     def _check_topics(self) -> None:
         self._sink.check_topics()

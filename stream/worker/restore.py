@@ -35,6 +35,7 @@ from stream.worker.assignment import Assignment, Partition, PartitionState
 from stream.worker.restore_phases import Opening, Reading, StallTimer, processed_by_store
 
 BLOCKED_RETRY_S = 5.0
+STEP_S_MAX = 1.0  # afterwards the group is polled
 STALLED_S_MAX = 120.0  # an open transaction of a dead worker ends within its timeout, 10 s by default
 UNWRITTEN_RECORDS_MAX = 500_000  # since the last write to the store; a restore reads them again
 HANGING_TRANSACTION_HINT = "abort it with your cluster's administration tool (KIP-664); restart the worker"
@@ -94,7 +95,7 @@ class Restorer:
             Refused: totals, offsets and logs do not belong together.
         """
         self._unblock()
-        restoring = [partition for partition in self._assignment if self._is_restoring(partition)]
+        restoring = [each for each in self._assignment if each.state is PartitionState.RESTORING]
         self._read_committed_offsets([p.number for p in restoring if not self._has_phase(p.number)])
         if self._opening:
             self._sink.check_topics()
@@ -116,10 +117,6 @@ class Restorer:
             if partition.state is PartitionState.RUNNING:
                 self._source.pause(partition.number)
                 partition.move(PartitionState.RESTORING)
-
-    @staticmethod
-    def _is_restoring(partition: Partition) -> bool:
-        return partition.state is PartitionState.RESTORING
 
     def _has_phase(self, number: int) -> bool:
         return number in self._opening or number in self._reading
@@ -154,20 +151,22 @@ class Restorer:
         self._unstable_since = None
         return offsets
 
-    @staticmethod
     def _each(
+        self,
         partitions: Sequence[Partition],
         phases: Mapping[int, Phase],
         step: Callable[[Partition, Phase], None],
     ) -> Retriable | None:
         """Step each partition of a phase; an unavailable leader does not delay the other partitions."""
         unavailable: Retriable | None = None
-        for partition in partitions:
+        deadline = self._clock.monotonic() + STEP_S_MAX
+        for partition in [each for each in partitions if each.number in phases]:
             try:
-                if partition.number in phases:
-                    step(partition, phases[partition.number])
+                step(partition, phases[partition.number])
             except Retriable as error:
                 unavailable = error
+            if self._clock.monotonic() >= deadline:
+                break
         return unavailable
 
     def _open(self, partition: Partition, opening: Opening) -> None:
@@ -259,7 +258,8 @@ class Restorer:
             raise Refused(f"{self._changelog(number)} holds totals that no worker writes", START_OVER)
         opening = reading.opening
         first, end = self._source.offset_range(number)
-        ends = self._sink.log_ends(opening.evidence.ends) if opening.evidence else {}
+        ends = opening.evidence.ends_in(self._sink.topic_ids) if opening.evidence else {}
+        ends = self._sink.log_ends(ends) if ends else {}
         is_new = opening.committed is None and reading.processed is None
         facts = PartitionFacts(
             self._config.names,

@@ -4,7 +4,7 @@ import pytest
 
 from stream.core.processed_offset import ProcessedOffset, read_processed_offset
 from stream.core.records import InputRecord, OutputRecord
-from stream.errors import Abortable, Fatal, Fenced, InDoubt, Retriable
+from stream.errors import Abortable, Fatal, Fenced, InDoubt, LogsChanged, Retriable
 from stream.events import Committed
 from stream.store.memory import MemoryDisk
 from stream.testing.cluster import FakeCluster
@@ -333,3 +333,18 @@ def test_partition_that_is_revoked_or_lost_is_no_longer_restored(*, lost: bool) 
     assert not list(bench.process.assignment)
     assert not bench.process.restorer._opening.keys() | bench.process.restorer._reading.keys()
     assert bench.process.observer.of("lost" if lost else "revoked") == [[0]]
+
+
+@pytest.mark.parametrize("role", ["count", "result"])
+@pytest.mark.parametrize("call", ["sink.produce_changelog", "sink.flush"])
+def test_truncation_that_aborted_records_hide_is_noticed(role: str, call: str) -> None:
+    bench = Bench()
+    for text in ("cat", "listen"):
+        bench.pipeline.submit(text)
+        bench.drain()
+    log = bench.pipeline.cluster.log(bench.pipeline.names.by_role[role], 0)
+    log.truncate(log.high_watermark - 2)  # the last record and its marker
+    bench.pipeline.submit("cat dog")
+    bench.faults.plan(call, Moment.AFTER, Abortable("the broker did not answer in time"))
+    with pytest.raises(LogsChanged, match=f"{role} topic, partition 0: the log does not hold"):
+        bench.drain()

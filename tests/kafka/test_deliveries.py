@@ -1,0 +1,53 @@
+"""Where the records of a transaction are, as their delivery reports say."""
+
+from typing import Any, cast
+
+import pytest
+
+from stream.core.evidence import Appended
+from stream.errors import Abortable
+from stream.kafka.deliveries import Deliveries
+
+LOG = ("results", 0)
+
+
+class Delivered:
+    """A message with a place."""
+
+    def __init__(self, offset: int) -> None:
+        self._offset = offset
+
+    def topic(self) -> str:
+        return LOG[0]
+
+    def partition(self) -> int:
+        return LOG[1]
+
+    def offset(self) -> int:
+        return self._offset
+
+
+def report(deliveries: Deliveries, offset: int, error: object = None) -> None:
+    deliveries.report(cast("Any", error), cast("Any", Delivered(offset)))
+
+
+def test_several_runs_of_records_end_with_the_last_one() -> None:
+    deliveries = Deliveries()
+    deliveries.add(0, "result", LOG, 2000, checksum=1)
+    report(deliveries, 1999)
+    deliveries.add(0, "result", LOG, 500, checksum=2)
+    report(deliveries, 2499)
+    assert deliveries.appended() == {0: {"result": Appended(0, 2500, 2500, 2)}}
+
+
+@pytest.mark.parametrize("error", [None, "timed out"])
+def test_run_without_its_report_is_not_taken_for_delivered(error: str | None) -> None:
+    """The leader died after the first run: the log is not shorter than it was, the records did not arrive."""
+    deliveries = Deliveries()
+    for run in (1, 2):
+        deliveries.add(0, "result", LOG, 2000, checksum=run)
+    report(deliveries, 1999)
+    if error:
+        report(deliveries, -1, error)
+    with pytest.raises(Abortable, match="did not confirm"):
+        deliveries.appended()
