@@ -50,10 +50,10 @@ class AccidentCheck:
         if fleet.all_refused:
             report.is_settled = True
         else:
+            all_went_on = watch()
             for worker in fleet.workers:
                 if worker.is_running:
                     worker.stop()  # the fleet starts it again: a partition is checked when it is assigned
-            all_went_on = watch()
             report.is_settled = self._until(lambda: fleet.all_refused or all_went_on(), SETTLED_S_MAX)
         report.refused_s = monotonic() - began
         report.refusals = list(fleet.refusals.values())

@@ -29,6 +29,7 @@ RECOVERY_S_MAX = 150.0
 FAULT_S = 5.0  # estimate of a fault and its recovery, until one was measured
 CALM_S_MAX = 1.5  # between two faults
 PACE_SPREAD = 0.5, 2.0
+ACCIDENT_TRICKLE_S = 0.2
 ACCIDENT_S = 120.0  # the rest of the input lasts at least this long while an accident is noticed
 
 
@@ -104,6 +105,8 @@ class Campaign:
         self._enter("starting workers")
         self._outcomes.start()
         self._fleet.start()
+        if self._options.accident is not None:  # then much of the input has to come after it
+            self._producer.trickle_s = ACCIDENT_TRICKLE_S
         self._producer.pace = 1_000.0  # so that there is input when the workers start
         self._producer.start()
         if not self.until(self._all_work, RECOVERY_S_MAX):
@@ -198,8 +201,12 @@ class Campaign:
         return report, injector
 
     def _watch_partitions(self) -> Callable[[], bool]:
-        ends = dict(self._producer.ends)
-        return lambda: self._has_passed(ends)
+        """Return what says whether each partition has begun to run since, and goes on."""
+        ends, runs = dict(self._producer.ends), self._fleet.history.runs
+        before = runs.copy()
+        return lambda: (
+            all(runs[partition] > before[partition] for partition in ends) and self._has_passed(ends)
+        )
 
     def _words_left(self) -> int:
         return (self._options.size.blobs - self._producer.sent) * self._options.size.words_per_blob

@@ -15,7 +15,7 @@ COMMON_WORDS = 5_000
 UNKNOWN_WORDS = 0.05  # share of the words
 QUEUE_RECORDS_MAX = 20_000
 PACE_MAX = 200_000.0
-TRICKLE_S = 0.02  # between two blobs beyond `share`, so that input never ends while faults last
+TRICKLE_S = 0.02
 NAP_S = 0.005
 STALLED_S_MAX = 60.0  # longer than any broker outage of a campaign: then librdkafka is stuck, not a worker
 
@@ -38,7 +38,8 @@ class CampaignProducer(threading.Thread):
     Attributes:
         blobs: number of blobs to send.
         pace: words/s; may be changed at any time.
-        share: share of the blobs to send at this pace; the blobs after it are sent every `TRICKLE_S`.
+        share: share of the blobs to send at this pace; the blobs after it are sent every `trickle_s`.
+        trickle_s: between two blobs beyond `share`, so that input never ends while faults last.
         prefix: of the keys.
         sent: blobs handed to the producer.
         ends: input partition -> the offset after the last acknowledged blob.
@@ -70,6 +71,7 @@ class CampaignProducer(threading.Thread):
         self.blobs = size.blobs
         self.pace = PACE_MAX
         self.share = 1.0
+        self.trickle_s = TRICKLE_S
         self.prefix = b"b"
         self.sent = 0
         self.delivered = 0
@@ -114,7 +116,7 @@ class CampaignProducer(threading.Thread):
 
     def _gap_s(self) -> float:
         if self.sent > self.share * self.blobs:
-            return TRICKLE_S
+            return self.trickle_s
         return self._words_per_blob / min(self.pace, PACE_MAX)
 
     def _send(self) -> bool:

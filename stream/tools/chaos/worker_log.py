@@ -41,6 +41,7 @@ class FleetHistory:
         exits: exit status -> how often a worker ended with it by itself.
         tracebacks: log lines that begin a traceback; each is a defect.
         owners: partition -> the store that last ran it.
+        runs: partition -> how often it began to run: its offsets and logs were checked.
     """
 
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -49,6 +50,7 @@ class FleetHistory:
     exits: Counter[int] = field(default_factory=Counter)
     tracebacks: list[str] = field(default_factory=list)
     owners: dict[int, str] = field(default_factory=dict)
+    runs: Counter[int] = field(default_factory=Counter)
 
 
 class WorkerLog:
@@ -135,3 +137,4 @@ class WorkerLog:
             same = history.owners.get(partition) == store
             history.restored.append(Restored(self._instance, partition, records, same))
         history.owners[partition] = store
+        history.runs[partition] += 1
