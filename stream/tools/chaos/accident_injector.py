@@ -8,7 +8,7 @@ from stream.kafka.clients import make_admin, reader_options
 from stream.kafka.futures import result_of
 from stream.kafka.offsets import committed_offsets, offset_ranges, partitions_of
 from stream.kafka.topics import REQUEST_TIMEOUT_S, describe, names
-from stream.tools.chaos.accident import Accident, AccidentReport, Change
+from stream.tools.chaos.accident import OUTPUTS, Accident, AccidentReport, Change
 from stream.tools.chaos.cluster import Cluster
 from stream.tools.chaos.fleet import Fleet, Restart
 from stream.tools.chaos.injector import Waiter
@@ -17,7 +17,7 @@ from stream.tools.kafka.group import describe_group
 from stream.tools.kafka.moved_offsets import move_offsets
 from stream.tools.kafka.topic_creation import create_topics
 
-ACCIDENT_S_MAX = 60.0  # a static member stays in the group until its session ends
+ACCIDENT_S_MAX = 120.0  # until the first dead letter; a static member leaves when its session ends
 COMMITTED_TIMEOUT_S = 5.0
 AHEAD = 5  # offsets of each partition that are skipped at least
 
@@ -50,8 +50,11 @@ class AccidentInjector:
             self._fleet.start_again()
             return AccidentReport(kind, change)
         self._fleet.restart = Restart.UNLESS_REFUSED
+        topic = names(self.settings)[kind.role]
+        if kind.role in OUTPUTS:  # something to lose
+            self._until(f"a transaction in {topic}", lambda: has_transaction(self._cluster.data_dir, topic))
         change = self._truncate(kind.role) if kind.is_truncation else self._recreate(kind.role)
-        self._until("the leaders of the topic", lambda: self._has_leaders(names(self.settings)[kind.role]))
+        self._until("the leaders of the topic", lambda: self._has_leaders(topic))
         return AccidentReport(kind, change)
 
     def wait_until_unused(self) -> None:
@@ -98,8 +101,6 @@ class AccidentInjector:
 
     def _truncate(self, role: str) -> Change:
         name, folder = names(self.settings)[role], self._cluster.data_dir
-        if role != "input":
-            self._until(f"a transaction in {name}", lambda: has_transaction(folder, name))
         truncated = list[Truncation]()
         self._cluster.restart(lambda: truncated.append(truncate_log(folder, name)))
         partition, former, end = truncated[0]
