@@ -122,8 +122,11 @@ def skip(
     chosen = settings()
 
     def plan(states: Sequence[PartitionState]) -> list[Move]:
+        nonlocal target
         _check_partitions([partition], states)
         state = states[partition]
+        if target is None:  # planned again before it is written, with an end that may have grown meanwhile
+            target = state.facts.end
         return [plan_skip(state.facts, state.outcomes, target, accept_loss=accept_loss)]
 
     _change(chosen, plan, yes=yes)

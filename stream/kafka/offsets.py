@@ -2,7 +2,14 @@
 
 from collections.abc import Callable, Sequence
 
-from confluent_kafka import OFFSET_INVALID, IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    OFFSET_INVALID,
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from stream.core.evidence import CommittedOffset
@@ -75,11 +82,23 @@ def stable_commits(
     """
     consumer = make_consumer(options)
     try:
+        return committed_by(consumer, topic, partitions, wait_s)
+    finally:
+        consumer.close()
+
+
+def committed_by(
+    consumer: Consumer, topic: str, partitions: Sequence[int], wait_s: float
+) -> dict[int, CommittedOffset | None]:
+    """Return `stable_commits` of the group of a read_committed consumer.
+
+    Raises:
+        Retriable: the broker is unavailable, or a transaction stays open.
+    """
+    try:
         entries = consumer.committed([TopicPartition(topic, partition) for partition in partitions], wait_s)
     except KafkaException as error:
         raise from_call(kafka_error(error)) from error
-    finally:
-        consumer.close()
     commits: dict[int, CommittedOffset | None] = {}
     for entry in entries:
         if entry.error is not None:

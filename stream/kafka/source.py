@@ -7,14 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby, repeat
 from operator import itemgetter
 
-from confluent_kafka import (
-    OFFSET_INVALID,
-    Consumer,
-    KafkaError,
-    KafkaException,
-    Message,
-    TopicPartition,
-)
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from stream.core.evidence import CommittedOffset
 from stream.core.records import InputRecord, start_offsets
@@ -23,7 +16,7 @@ from stream.errors import Fatal, Refused, Retriable, StreamError
 from stream.kafka.clients import Options, make_consumer
 from stream.kafka.failure import CALL_FAILED, describe, from_call, kafka_error
 from stream.kafka.headers import message_headers
-from stream.kafka.offsets import Offsets
+from stream.kafka.offsets import Offsets, committed_by
 from stream.kafka.positions import Positions
 from stream.ports import AssignmentListener, Batch
 
@@ -115,20 +108,11 @@ class KafkaSource:
     def committed(self, partitions: Sequence[int]) -> Mapping[int, CommittedOffset | None]:
         """Return the stable committed offsets: a read_committed consumer receives no others."""
         try:
-            entries = self._consumer.committed(
-                [TopicPartition(self._topic, partition) for partition in partitions], self._committed_s
-            )
-        except KafkaException as error:
+            offsets = committed_by(self._consumer, self._topic, partitions, self._committed_s)
+        except StreamError:
             self._committed_s = min(COMMITTED_S_MAX, 2 * self._committed_s)  # the broker may only be slow
-            raise from_call(kafka_error(error)) from error
+            raise
         self._committed_s = COMMITTED_S
-        offsets: dict[int, CommittedOffset | None] = {}
-        for entry in entries:
-            if entry.error is not None:
-                raise from_call(entry.error)
-            epoch = -1 if entry.leader_epoch is None else entry.leader_epoch
-            committed = CommittedOffset(entry.offset, entry.metadata or "", epoch)
-            offsets[entry.partition] = None if entry.offset == OFFSET_INVALID else committed
         return offsets
 
     def offset_range(self, partition: int) -> tuple[int, int]:

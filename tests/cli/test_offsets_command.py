@@ -7,6 +7,8 @@ from cli.running import Cli
 from confluent_kafka import Consumer, Producer, TopicPartition
 from support.topics import produce
 
+from stream.tools.offsets.operation import OffsetsOperation
+
 pytestmark = pytest.mark.broker
 
 
@@ -59,6 +61,23 @@ def test_nothing_changes_without_yes(cli: Cli, stream_env: dict[str, str]) -> No
     assert shown.rows[1][:4] == ["0", "4", "this application", "4"]
     (letter,) = cli("dead-letters", "list", env=stream_env).rows[1:]
     assert "skipped" in letter
+
+
+def test_input_is_skipped_to_the_end_that_was_shown_while_more_is_produced(
+    cli: Cli, stream_env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_unused = OffsetsOperation.check_unused
+
+    def check_and_produce(operation: OffsetsOperation) -> None:
+        produce(stream_env, [(None, "cat")], partition=0)
+        check_unused(operation)
+
+    produce(stream_env, [(None, "cat")] * 5, partition=0)
+    monkeypatch.setattr(OffsetsOperation, "check_unused", check_and_produce)
+    skipped = cli("offsets", "skip", "--partition", "0", "--to", "end", "--yes", env=stream_env)
+    assert skipped.status == 0, skipped.err
+    assert skipped.rows[1][-1] == "input from 0 to before 6 is not counted (6 offsets)"
+    assert cli("offsets", "show", env=stream_env).rows[1][1] == "6"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
 from support import kafka_log
 from support.accidents import (
     GroupUnderTest,
@@ -241,7 +242,8 @@ def test_whoever_joins_or_commits_meanwhile_ends_the_transaction(
     consumer = Consumer(options)
 
     def plan(states: Sequence[PartitionState]) -> list[Move]:
-        return [plan_skip(states[0].facts, states[0].outcomes, None, accept_loss=False)]
+        facts, outcomes = states[0].facts, states[0].outcomes
+        return [plan_skip(facts, outcomes, facts.end, accept_loss=False)]
 
     def disturbed(states: Sequence[PartitionState]) -> list[Move]:
         if accident == "join":
@@ -259,7 +261,9 @@ def test_whoever_joins_or_commits_meanwhile_ends_the_transaction(
     assert not [r for r in read(group.env, "dead-letter") if ("dead-letter.reason", b"skipped") in r.headers]
 
 
-def reject_as_earlier_version(group: GroupUnderTest, partition: int, offset: int) -> None:
+def reject_as_earlier_version(
+    group: GroupUnderTest, partition: int, offset: int, dead_letter_partition: int | None = None
+) -> None:
     """Produce a rejected blob and its dead letter, without a changelog record."""
     produce(group.env, [(None, b"\xff")], partition=partition)
     record = InputRecord(group.topic("input"), partition, offset, None, b"\xff")
@@ -271,7 +275,8 @@ def reject_as_earlier_version(group: GroupUnderTest, partition: int, offset: int
         failed_at="2026-01-01T00:00:00+00:00",
         bytes_max=1_000_000,
     )
-    write(group, "dead-letter", partition, letter.key, letter.value, letter.headers)
+    number = partition if dead_letter_partition is None else dead_letter_partition
+    write(group, "dead-letter", number, letter.key, letter.value, letter.headers)
 
 
 def write(  # noqa: PLR0913, PLR0917 - a record's parts
@@ -301,7 +306,7 @@ def test_offsets_of_an_earlier_version_get_evidence(group: GroupUnderTest, is_de
     if is_deleted:
         delete_offsets(group)
     else:
-        assert shown(group, refused=0)[0]["written_by"] == "an earlier version"
+        assert shown(group, refused=1)[0]["written_by"] == "an earlier version"
     offsets(group, "resume", "--yes")
     offset, metadata = group.committed()[0]
     evidence = read_evidence(metadata)
@@ -310,12 +315,45 @@ def test_offsets_of_an_earlier_version_get_evidence(group: GroupUnderTest, is_de
     check_exact_after(group)
 
 
+@pytest.mark.parametrize("is_deleted", [False, True], ids=["kept", "deleted"])
+def test_dead_letters_from_before_the_topic_had_more_partitions_are_found(
+    group: GroupUnderTest,
+    is_deleted: bool,  # noqa: FBT001
+) -> None:
+    """Both versions counted in turn, input partition 1 into the only partition of the dead-letter topic."""
+    admin, name = admin_of(group.env), group.topic("dead-letter")
+    recreate(group, "dead-letter", partitions=1)
+    group.send(["cat"], [1])
+    group.worker.start()
+    wait_until(lambda: group.committed().get(1, (0, ""))[0] == 1, 60)
+    group.stop()
+    for offset in (1, 2):
+        reject_as_earlier_version(group, 1, offset, dead_letter_partition=0)
+    alter_offsets(group, {1: 3}, {1: COUNTED})
+    admin.create_partitions([NewPartitions(name, 2)])[name].result(20)
+    if is_deleted:
+        delete_offsets(group)
+    assert shown(group, refused=1)[1]["last_dead_letter"] == 2
+    offsets(group, "resume", "--yes")
+    assert group.committed()[1][0] == 3
+    group.send()
+    check_exact_after(group)
+
+
 def test_rejected_only_group_of_an_earlier_version_resumes_behind_its_outcomes(group: GroupUnderTest) -> None:
-    for offset in (0, 1):
-        reject_as_earlier_version(group, 0, offset)
-    commit_by_stranger(group, {0: 2})  # that version wrote no metadata without totals
+    """Offsets of the input that hold no record, as those of an aborted transaction, have no outcome."""
+    reject_as_earlier_version(group, 0, 0)
+    servers = group.env["STREAM_BOOTSTRAP_SERVERS"]
+    producer = Producer({"bootstrap.servers": servers, "transactional.id": group.topic("input")})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(group.topic("input"), "cat", partition=0)
+    producer.flush(30)
+    producer.abort_transaction(30)
+    reject_as_earlier_version(group, 0, 3)
+    commit_by_stranger(group, {0: 4})  # that version wrote no metadata without totals
     shown(group, refused=1)
     offsets(group, "resume", "--yes")
-    assert group.committed()[0][0] == 2
+    assert group.committed()[0][0] == 4
     group.send()
     check_exact_after(group)

@@ -234,15 +234,15 @@ class GroupUnderTest:
         sources = self.sources()
         texts = [(r.value or b"").decode() for r in inputs if r.value != b"\xff"]
         totals_differ = totals(self.env) != plain_totals(texts, DICTIONARY)
-        found: dict[str, object] = {
+        by_kind: dict[str, object] = {
             "without an outcome": sorted(expected - sources),
             "with an outcome too many": sorted(sources - expected),
             "totals": totals_differ,
         }
-        if not any(found.values()):  # otherwise it may wait for a transaction that hangs
+        if not any(by_kind.values()):  # otherwise it may wait for a transaction that hangs
             verified = run(self.env, "verify", "--state-dir", self.env["STREAM_STATE_DIR"])
-            found["verify"] = verified.stdout + verified.stderr if verified.returncode else ""
-        return [f"{kind}: {str(what)[:1500]}" for kind, what in found.items() if what]
+            by_kind["verify"] = verified.stdout + verified.stderr if verified.returncode else ""
+        return [f"{kind}: {str(what)[:1500]}" for kind, what in by_kind.items() if what]
 
     def _refusal(self, worker: WorkerProcess) -> Refusal:
         text = worker.log.read_text()
@@ -355,8 +355,8 @@ def _wait_while_running(group: GroupUnderTest, seconds: float) -> None:
         time.sleep(0.1)
 
 
-def recreate(group: GroupUnderTest, role: str) -> Replaced:
-    """Delete a topic and create it at once, with the same name, partitions and configuration."""
+def recreate(group: GroupUnderTest, role: str, partitions: int | None = None) -> Replaced:
+    """Delete a topic and create it at once, by default with the same partitions."""
     admin, name = admin_of(group.env), group.topic(role)
     config = topics.wanted_configs(group.settings)[role]
     former = topics.describe(admin, group.settings)[role]
@@ -364,7 +364,9 @@ def recreate(group: GroupUnderTest, role: str) -> Replaced:
 
     def is_created() -> bool:
         try:
-            admin.create_topics([NewTopic(name, former.partitions, 1, config=config)])[name].result(20)
+            admin.create_topics([NewTopic(name, partitions or former.partitions, 1, config=config)])[
+                name
+            ].result(20)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # it is not deleted yet
                 raise

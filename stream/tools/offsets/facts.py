@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from stream.config import Settings
-from stream.core.evidence import CommittedOffset, LogEnds
+from stream.core.evidence import CommittedOffset
 from stream.core.partition_facts import PartitionFacts
 from stream.core.processed_offset import ProcessedOffset, has_processed_offset, read_processed_offset
 from stream.core.resume import START_OVER
@@ -53,7 +53,8 @@ def _read_facts(settings: Settings, admin: Admin, topics: Topics, digest: str) -
 
     def read(number: int) -> PartitionFacts:
         committed, totals = commits[number], processed[number]
-        ends = logs.ends(_known_ends(committed, topics)).items()
+        evidence = None if committed is None else committed.evidence
+        ends = {} if evidence is None else logs.ends(evidence.ends_in(topics.ids))
         return PartitionFacts(
             names(settings),
             number,
@@ -62,7 +63,7 @@ def _read_facts(settings: Settings, admin: Admin, topics: Topics, digest: str) -
             committed,
             totals,
             *ranges[number],
-            output_ends={role: end.offset for role, end in ends},
+            output_ends={role: end.offset for role, end in ends.items()},
             has_results=committed is None and totals is None and logs.has_results(number),
         )
 
@@ -121,7 +122,7 @@ def _moving(before: Commits, after: Commits, counts: Ranges, topics: Topics) -> 
     return {
         p: (counts[p][0], evidence.ends["count"].offset)
         for p, evidence in moving.items()
-        if "count" in evidence.ends and evidence.topics.get("count") == topics.ids["count"]
+        if "count" in evidence.ends_in(topics.ids)
     }
 
 
@@ -156,11 +157,3 @@ def _processed_offset(record: StoredRecord) -> ProcessedOffset | bool:
             f"{record.topic}, partition {record.partition}: holds records that no worker writes: {error}",
             START_OVER,
         ) from error
-
-
-def _known_ends(committed: CommittedOffset | None, topics: Topics) -> LogEnds:
-    """Return the ends that the evidence names, without topics that were created again."""
-    evidence = None if committed is None else committed.evidence
-    if evidence is None:
-        return {}
-    return {r: end for r, end in evidence.ends.items() if evidence.topics.get(r) == topics.ids[r]}

@@ -1,7 +1,7 @@
 """Changes the offsets of a group that nobody uses: reads its state, plans, and writes in one transaction."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 
 from stream.config import Settings
@@ -9,7 +9,7 @@ from stream.core.evidence import CommittedOffset, Evidence, advance_ends
 from stream.core.partition_facts import PartitionFacts
 from stream.core.processed_offset import PROCESSED_KEY
 from stream.core.records import OutputRecord
-from stream.errors import Abortable, InDoubt, MustNotCommit, Refused, Retriable
+from stream.errors import Abortable, Fatal, Fenced, InDoubt, MustNotCommit, Refused, Retriable
 from stream.kafka import topics as kafka_topics
 from stream.kafka.clients import Admin, make_admin, make_consumer, reader_options, transactional_options
 from stream.kafka.offsets import Offsets, offset_ranges, stable_commits
@@ -17,6 +17,7 @@ from stream.kafka.output_logs import OutputLogs
 from stream.kafka.sink import KafkaSink
 from stream.kafka.topic_watch import TopicWatch
 from stream.kafka.topics import Topics, names
+from stream.ports import Sink
 from stream.tools.kafka.group import describe_group
 from stream.tools.kafka.topic_reader import read_topic
 from stream.tools.offsets.facts import COMMITTED_TIMEOUT_S, read_facts
@@ -26,6 +27,7 @@ from stream.worker.startup import retry_while_unreachable
 
 INSTANCE = "offsets"  # its transactional id is `<group>-offsets`; a second one fences the first
 AGAIN = "run the command again"
+SHOW = "see where the group is with `anagram-stream offsets show`, and " + AGAIN + " if it is needed"
 Plan = Callable[[Sequence["PartitionState"]], list[Move]]
 
 
@@ -106,38 +108,29 @@ class OffsetsOperation:
             if _targets(plan(self.read())) != _targets(moves):
                 raise Refused("the offsets or the logs changed meanwhile; nothing was committed", AGAIN)
             epochs = retry_while_unreachable(settings, lambda: self._leader_epochs(moves))
-            self._transact(sink, moves, epochs, consumer.consumer_group_metadata())
+            metadata = consumer.consumer_group_metadata()
+            transact(sink, lambda: self._produce(sink, moves, epochs, metadata))
 
-    def _transact(
+    def _produce(
         self,
         sink: KafkaSink,
         moves: Sequence[Move],
         epochs: Mapping[int, int],
         group_metadata: object,
     ) -> None:
-        sink.begin()
-        try:
-            for move in moves:
-                sink.produce(self._skip_records(move))
-                changes = {PROCESSED_KEY: b"%d" % move.offset}
-                sink.produce_changelog(move.facts.partition, changes, move.processed.headers())
-            committed = {}
-            for number, appended in sink.flush().items():
-                move = next(each for each in moves if each.facts.partition == number)
-                ends = advance_ends(move.ends, appended)
-                evidence = Evidence(move.offset, sink.topic_ids, self._digest, ends)
-                committed[number] = CommittedOffset(move.offset, evidence.encode(), epochs.get(number, -1))
-            sink.send_offsets(committed, group_metadata)
-            # A worker that joins from here on waits for this transaction before it reads its offsets.
-            self._check_unchanged(moves)
-            sink.commit()
-        except (Abortable, MustNotCommit, Retriable) as error:
-            sink.abort()
-            raise Refused(f"nothing was committed: {error}", getattr(error, "hint", AGAIN)) from error
-        except InDoubt as error:
-            raise Refused(
-                f"it is unknown whether the offsets were committed: {error}", "anagram-stream offsets show"
-            ) from error
+        for move in moves:
+            sink.produce(self._skip_records(move))
+            changes = {PROCESSED_KEY: b"%d" % move.offset}
+            sink.produce_changelog(move.facts.partition, changes, move.processed.headers())
+        committed = {}
+        for number, appended in sink.flush().items():
+            move = next(each for each in moves if each.facts.partition == number)
+            ends = advance_ends(move.ends, appended)
+            evidence = Evidence(move.offset, sink.topic_ids, self._digest, ends)
+            committed[number] = CommittedOffset(move.offset, evidence.encode(), epochs.get(number, -1))
+        sink.send_offsets(committed, group_metadata)
+        # A worker that joins from here on waits for this transaction before it reads its offsets.
+        self._check_unchanged(moves)
 
     def _check_unchanged(self, moves: Sequence[Move]) -> None:
         """Check that nobody joined or committed since the state was read.
@@ -174,6 +167,28 @@ class OffsetsOperation:
         start = {partition: end - 1 for partition, end in ends.items()}
         records = read_topic(self._options, self._admin, topic, start=start, ends=ends)
         return {record.partition: record.leader_epoch for record in records}
+
+
+def transact(sink: Sink, produce: Callable[[], None]) -> None:
+    """Call `produce` in a transaction, and commit it.
+
+    Raises:
+        Refused: it was not committed, or this is unknown; the message says which.
+    """
+    failed = "nothing was committed"
+    try:
+        sink.begin()
+        produce()
+        failed = "it is unknown whether the offsets were committed"
+        sink.commit()
+    except Fenced as error:
+        raise Refused(f"{failed}: another `offsets` command of this group took over", SHOW) from error
+    except InDoubt as error:
+        raise Refused(f"{failed}: {error}", SHOW) from error
+    except (Abortable, Retriable, Fatal) as error:
+        with suppress(InDoubt, Fatal):  # the broker aborts the transaction after its timeout
+            sink.abort()
+        raise Refused(f"nothing was committed: {error}", getattr(error, "hint", AGAIN)) from error
 
 
 def _targets(moves: Sequence[Move]) -> list[object]:

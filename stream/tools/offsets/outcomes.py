@@ -1,16 +1,17 @@
 """Reads the last outcomes of each input partition, from the committed ends of results and dead letters."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from stream.config import Settings
 from stream.core.partition_facts import PartitionFacts
+from stream.core.records import Header
 from stream.core.skipped import read_skipped
 from stream.kafka.clients import Admin, reader_options
 from stream.kafka.topics import Topics
 from stream.tools.audit.outcomes import read_result
 from stream.tools.kafka.backwards import decided_ranges, read_backwards
-from stream.tools.kafka.topic_reader import StoredRecord
+from stream.tools.kafka.topic_reader import StoredRecord, read_topic
 from stream.tools.offsets.facts import wait_s_max
 from stream.tools.offsets.plan import LastOutcome, LastOutcomes
 
@@ -20,9 +21,18 @@ _TOPIC, _PARTITION, _OFFSET = (f"__streams.errors.{name}" for name in ("topic", 
 _GROUP = "dead-letter.group"
 
 
-class _Result(NamedTuple):
-    offset: int  # of the input
-    has_totals: bool
+class Outcome(NamedTuple):
+    """A result, a dead letter, or the record of a range that was skipped.
+
+    Attributes:
+        partition: of the input.
+        last: the input offset that it is of; of a range, the last one.
+        uncounted: the input offsets that changed no total, as this outcome shows.
+    """
+
+    partition: int
+    last: int
+    uncounted: range
 
 
 def read_outcomes(
@@ -34,19 +44,20 @@ def read_outcomes(
         Retriable: the broker is unavailable.
         Refused: a transaction stays open, or access is denied.
     """
-    dead_letters = _read_dead_letters(settings, admin, topics)
     covered = {each.partition: each.processed.input_offset if each.processed else 0 for each in facts}
+    dead_letters, certain = _read_dead_letters(settings, admin, topics, covered)
     ranges = decided_ranges(admin, topics.result.name, list(covered), wait_s_max(settings))
 
-    def extract(record: StoredRecord) -> _Result | None:
+    def extract(record: StoredRecord) -> Outcome | None:
         result = read_result(record.offset, record.key, record.value, settings.input_topic)
         if result is None or result.source[0] != record.partition:
             return None
-        return _Result(result.source[1], bool(result.body.get("anagram_counts")))
+        partition, offset = result.source
+        has_totals = bool(result.body.get("anagram_counts"))
+        return Outcome(partition, offset, range(offset, offset if has_totals else offset + 1))
 
-    def is_enough(partition: int, results: Sequence[_Result]) -> bool:
-        end = covered[partition]
-        return any(each.offset < end or each.has_totals for each in results)
+    def is_enough(partition: int, results: Sequence[Outcome]) -> bool:
+        return any(each.last < covered[partition] or not each.uncounted for each in results)
 
     entries, left = read_backwards(
         reader_options(settings),
@@ -57,40 +68,102 @@ def read_outcomes(
         is_enough=is_enough,
         offsets_max=RESULTS_MAX,
     )
+    gaps = {p: uncounted_gaps(end, [*entries[p], *dead_letters[p]]) for p, end in covered.items()}
+    counted = _read_counted(settings, admin, facts, gaps)
     outcomes = {}
     for partition, results in entries.items():
-        end, is_whole = covered[partition], partition not in left and ranges[partition][0] == 0
-        last = results[-1].offset if results else None
+        is_whole = partition not in left and ranges[partition][0] == 0
         outcomes[partition] = LastOutcomes(
-            LastOutcome(last, last is not None or is_whole),
-            dead_letters[partition],
-            next((each.offset for each in results if each.offset >= end and each.has_totals), None),
-            is_whole or any(each.offset < end for each in results),
+            LastOutcome(results[-1].last if results else None, bool(results) or is_whole),
+            LastOutcome(max((o.last for o in dead_letters[partition]), default=None), partition in certain),
+            is_uncounted=partition not in counted,
+            is_checked=is_whole or any(each.last < covered[partition] for each in results),
         )
     return outcomes
 
 
-def _read_dead_letters(settings: Settings, admin: Admin, topics: Topics) -> dict[int, LastOutcome]:
-    """Return by input partition its last dead letter; several inputs may share a dead-letter partition."""
-    number, topic = topics.dead_letter.partitions, topics.dead_letter.name
+def read_dead_letter(headers: Sequence[Header], topic: str, group: str) -> Outcome | None:
+    """Read a dead letter that the group wrote for a record of the input `topic`; None if it is not one."""
+    values = dict(headers)
+    if (values.get(_TOPIC), values.get(_GROUP)) != (topic.encode(), group.encode()):
+        return None
+    if (skipped := read_skipped(headers)) is not None:
+        uncounted = range(max(skipped.first, skipped.counted_to), skipped.end)
+        return Outcome(skipped.partition, skipped.end - 1, uncounted)
+    try:
+        partition, offset = int(values[_PARTITION] or b""), int(values[_OFFSET] or b"")
+    except (KeyError, ValueError):
+        return None
+    return Outcome(partition, offset, range(offset, offset + 1))
+
+
+def dead_letter_partitions(inputs: Sequence[int], number: int) -> dict[int, set[int]]:
+    """Return by input partition where its dead letters may be, in a topic that has `number` partitions now.
+
+    A worker writes to the input partition modulo the number, which may have been any lower one.
+    """
+    return {partition: {partition % n for n in range(1, number + 1)} for partition in inputs}
+
+
+def certain_partitions(
+    homes: Mapping[int, set[int]], entries: Mapping[int, Sequence[Outcome]], whole: set[int]
+) -> set[int]:
+    """Return the input partitions that have no later dead letter than the ones found.
+
+    `entries` and `whole` are by partition of the dead-letter topic: what was found at its end, and those that
+    were read from their first record on. In each, the dead letters of an input partition are in its order.
+    """
+    reached = {(home, each.partition) for home, outcomes in entries.items() for each in outcomes}
+    return {p for p, of_p in homes.items() if all(home in whole or (home, p) in reached for home in of_p)}
+
+
+def uncounted_gaps(covered: int, outcomes: Sequence[Outcome]) -> set[int] | None:
+    """Return the offsets from `covered` to the last outcome that have no outcome.
+
+    None if an outcome shows that totals changed, or if the offsets are too many.
+    """
+    end = max((each.last + 1 for each in outcomes), default=0)
+    is_counted = any(each.last >= covered and not each.uncounted for each in outcomes)
+    if is_counted or end - covered > RESULTS_MAX:
+        return None
+    return set(range(covered, end)).difference(*(each.uncounted for each in outcomes))
+
+
+def _read_counted(
+    settings: Settings, admin: Admin, facts: Sequence[PartitionFacts], gaps: Mapping[int, set[int] | None]
+) -> set[int]:
+    """Return the input partitions in which a record from `covered` on may have changed a total.
+
+    An offset without an outcome may be that of no record: one of a producer's transaction, for example.
+    """
+    log = {each.partition: range(each.first, each.end) for each in facts}
+    asked = {
+        p: offsets
+        for p, offsets in gaps.items()
+        if offsets and min(offsets) in log[p] and max(offsets) in log[p]
+    }
+    counted = {p for p, offsets in gaps.items() if offsets is None or (offsets and p not in asked)}
+    start = {p: min(offsets) for p, offsets in asked.items()}
+    ends = {p: max(offsets) + 1 for p, offsets in asked.items()}
+    records = read_topic(reader_options(settings), admin, settings.input_topic, start=start, ends=ends)
+    return counted | {record.partition for record in records if record.offset in asked[record.partition]}
+
+
+def _read_dead_letters(
+    settings: Settings, admin: Admin, topics: Topics, covered: Mapping[int, int]
+) -> tuple[dict[int, list[Outcome]], set[int]]:
+    """Return the dead letters by input partition, and the partitions that certainly have no later one."""
+    topic, number = topics.dead_letter.name, topics.dead_letter.partitions
     ranges = decided_ranges(admin, topic, range(number), wait_s_max(settings))
-    owners = {p: {i for i in range(topics.input.partitions) if i % number == p} for p in range(number)}
-    source = (settings.input_topic.encode(), settings.group_id.encode())
+    homes = dead_letter_partitions(list(covered), number)
 
-    def extract(record: StoredRecord) -> tuple[int, int] | None:
-        """Return partition and offset of the input record."""
-        headers = dict(record.headers)
-        if (headers.get(_TOPIC), headers.get(_GROUP)) != source:
-            return None
-        if (skipped := read_skipped(record.headers)) is not None:
-            return skipped.partition, skipped.end - 1
-        try:
-            return int(headers[_PARTITION] or b""), int(headers[_OFFSET] or b"")
-        except (KeyError, ValueError):
-            return None
+    def extract(record: StoredRecord) -> Outcome | None:
+        letter = read_dead_letter(record.headers, settings.input_topic, settings.group_id)
+        return letter if letter is not None and letter.partition in covered else None
 
-    def is_enough(partition: int, sources: Sequence[tuple[int, int]]) -> bool:
-        return owners[partition] <= {source for source, _ in sources}
+    def is_enough(home: int, outcomes: Sequence[Outcome]) -> bool:
+        reached = {each.partition for each in outcomes if each.last < covered[each.partition]}
+        return all(p in reached for p, of_p in homes.items() if home in of_p)
 
     entries, left = read_backwards(
         reader_options(settings),
@@ -101,12 +174,8 @@ def _read_dead_letters(settings: Settings, admin: Admin, topics: Topics) -> dict
         is_enough=is_enough,
         offsets_max=DEAD_LETTERS_MAX,
     )
-    last: dict[int, LastOutcome] = {}
-    for partition, sources in entries.items():
-        latest: dict[int, int] = {}
-        for owner, offset in sources:
-            latest[owner] = max(offset, latest.get(owner, offset))
-        is_whole = partition not in left and ranges[partition][0] == 0
-        for owner in owners[partition]:
-            last[owner] = LastOutcome(latest.get(owner), owner in latest or is_whole)
-    return last
+    of_input: dict[int, list[Outcome]] = {partition: [] for partition in covered}
+    for each in (outcome for outcomes in entries.values() for outcome in outcomes):
+        of_input[each.partition].append(each)
+    whole = {home for home in entries if home not in left and ranges[home][0] == 0}
+    return of_input, certain_partitions(homes, entries, whole)

@@ -19,7 +19,7 @@ class LastOutcome(NamedTuple):
 
     Attributes:
         offset: of its input record; None if none was found.
-        is_certain: whether none exists if none was found: retention deleted none, and the whole log was read.
+        is_certain: whether no later one exists: retention deleted none, and all logs were read far enough.
     """
 
     offset: int | None = None
@@ -36,14 +36,14 @@ class LastOutcomes:
     Attributes:
         result: the last result.
         dead_letter: the last dead letter; of a range that was skipped, its last offset.
-        uncovered: input offset of a result with totals that the changelog does not cover; None if none is
-            known.
+        is_uncounted: whether the input that the changelog does not cover, up to the last outcome, changed no
+            total: each of its records has a dead letter or a result without counts.
         is_checked: whether all results that the changelog does not cover were read.
     """
 
     result: LastOutcome = NO_OUTCOME
     dead_letter: LastOutcome = NO_OUTCOME
-    uncovered: int | None = None
+    is_uncounted: bool = False
     is_checked: bool = True
 
     @property
@@ -112,14 +112,13 @@ def plan_resume(facts: PartitionFacts, outcomes: LastOutcomes, *, accept_loss: b
     return Move(facts, exact, skipped, why, _outcomes_lost(lost))
 
 
-def plan_skip(facts: PartitionFacts, outcomes: LastOutcomes, to: int | None, *, accept_loss: bool) -> Move:
-    """Return the move that leaves input before the offset `to` out; None: before the end of the log.
+def plan_skip(facts: PartitionFacts, outcomes: LastOutcomes, offset: int, *, accept_loss: bool) -> Move:
+    """Return the move that leaves input before the offset out.
 
     Raises:
         Refused: the offset cannot be skipped to, or the totals cannot be continued.
     """
     exact = exact_offset(facts, outcomes)
-    offset = facts.end if to is None else to
     if offset <= exact:
         raise Refused(
             f"{facts.where}: the input before offset {exact} is counted, so there is nothing to skip before "
@@ -149,34 +148,42 @@ def exact_offset(facts: PartitionFacts, outcomes: LastOutcomes) -> int:
     """Return the offset before which all input is counted, and from which on none is.
 
     This version covers each outcome by a changelog record. An earlier version wrote none for input that
-    changed no total, so its outcomes may go further than the changelog.
+    changed no total, so its outcomes may go further than the changelog. Both may have counted in turn.
 
     Raises:
-        Refused: totals are lost.
+        Refused: totals are lost, or it is unknown how far input was counted.
     """
     check_totals(facts)
     processed, last = facts.processed, outcomes.last
     covered = 0 if processed is None else processed.input_offset
-    is_beyond = last is not None and last >= covered
-    if outcomes.uncovered is not None or (is_beyond and processed is not None and processed.input_topic):
+    after_last = 0 if last is None else last + 1
+    if after_last > covered and not outcomes.is_uncounted:
         raise Refused(
             f"{facts.where}: the totals cover the input before offset {covered}, but the input up to offset "
-            f"{last} has outcomes: {facts.names['count']} was truncated or emptied, and totals are lost",
+            f"{last} has outcomes, and not only of input without counts: {facts.names['count']} was "
+            "truncated or emptied, and totals are lost",
             START_OVER,
         )
     if refusal_of(facts) is None:
-        return max(resume_offset(facts), -1 if last is None else last + 1)
-    if processed is not None and processed.input_topic is not None:
-        return covered
-    if not outcomes.is_checked:
-        raise Refused(
-            f"{facts.where}: no totals cover the input from offset {covered} on, and its results are not all "
-            f"in {facts.names['result']} any more (retention), so it is unknown how far it was counted",
-            START_OVER,
-        )
-    if last is not None:
-        return max(covered, last + 1)
-    return facts.first if processed is None else covered
+        return max(resume_offset(facts), after_last)
+    exact = max(covered, after_last)
+    if exact > covered or processed is None or processed.input_topic is None or facts.is_of_earlier_version:
+        _check_outcomes_known(facts, outcomes, exact)
+    return facts.first if processed is None and last is None else exact
+
+
+def _check_outcomes_known(facts: PartitionFacts, outcomes: LastOutcomes, exact: int) -> None:
+    """Check that no outcome of an earlier version from `exact` on can be unknown."""
+    is_committed = facts.is_of_earlier_version and facts.committed and facts.committed.offset == exact
+    unread = "result" if not outcomes.is_checked else "dead-letter"
+    if outcomes.is_checked and (outcomes.dead_letter.is_certain or is_committed):
+        return
+    raise Refused(
+        f"{facts.where}: no totals cover the input from offset {exact} on, and its outcomes in "
+        f"{facts.names[unread]} cannot all be read (retention deleted some, or there are too many others), "
+        "so it is unknown how far it was counted",
+        START_OVER,
+    )
 
 
 def lost_outcomes(facts: PartitionFacts, outcomes: LastOutcomes, exact: int) -> range | None:
@@ -196,7 +203,7 @@ def _lost_from(facts: PartitionFacts, outcomes: LastOutcomes) -> Iterator[int]:
     for role, last in (("result", outcomes.result), ("dead-letter", outcomes.dead_letter)):
         known, end = evidence.ends.get(role), facts.output_ends.get(role)
         is_recreated = evidence.topics.get(role) not in {None, facts.topics[role]}
-        if is_recreated or (known is not None and end is not None and end < known.offset):
+        if known is not None and (is_recreated or (end is not None and end < known.offset)):
             yield 0 if last.offset is None else last.offset + 1
 
 

@@ -47,13 +47,13 @@ def last(
     result: int | None,
     dead_letter: int | None = None,
     *,
-    uncovered: int | None = None,
+    is_uncounted: bool = False,
     is_certain: bool = True,
 ) -> LastOutcomes:
     return LastOutcomes(
         LastOutcome(result, result is not None or is_certain),
-        LastOutcome(dead_letter, dead_letter is not None or is_certain),
-        uncovered,
+        LastOutcome(dead_letter, is_certain),
+        is_uncounted,
     )
 
 
@@ -76,11 +76,16 @@ def resume(facts: PartitionFacts, outcomes: LastOutcomes, *, accept_loss: bool =
         (known(None, 5), last(4), 5),
         (known(STRANGER, None), last(None), 0),
         (known(STRANGER, None, first=6), last(None), 6),
-        (known(STRANGER, None), last(2, 4), 5),
+        (known(STRANGER, None), last(2, 4, is_uncounted=True), 5),
         (known(None, EARLIER), last(4), 5),
-        (known(None, EARLIER), last(4, 6), 7),
-        (known(CommittedOffset(7, COUNTED), EARLIER), last(4, 6), 7),
+        (known(None, EARLIER), last(4, 6, is_uncounted=True), 7),
+        (known(CommittedOffset(7, COUNTED), EARLIER), last(4, 6, is_uncounted=True), 7),
+        (known(CommittedOffset(7, COUNTED), EARLIER), last(6, is_uncounted=True, is_certain=False), 7),
+        (known(CommittedOffset(8, COUNTED), EARLIER), last(4, 6, is_uncounted=True), 7),
         (known(CommittedOffset(2, COUNTED), EARLIER), last(4), 5),
+        (known(CommittedOffset(8, COUNTED), 5), last(4, 7, is_uncounted=True), 8),
+        (known(None, 5), last(4, 7, is_uncounted=True), 8),
+        (known(own(2), 5, held={**HELD, "count": 89}), last(4), 5),
     ],
     ids=[
         "moved ahead",
@@ -93,8 +98,13 @@ def resume(facts: PartitionFacts, outcomes: LastOutcomes, *, accept_loss: bool =
         "only input without totals, by an earlier version",
         "deleted, of an earlier version",
         "deleted, of an earlier version that rejected the last records",
-        "evidence of an earlier version",
+        "ahead, of an earlier version that rejected the last records",
+        "outcomes agree with the offset of an earlier version, so no dead letter can be unknown",
+        "last outcomes of an earlier version lost, and no totals",
         "moved back, of an earlier version",
+        "an earlier version rejected after this one counted",
+        "the same, deleted",
+        "moved back with its metadata, and the count topic was compacted since",
     ],
 )
 def test_partition_goes_on_where_totals_and_outcomes_end(
@@ -121,8 +131,29 @@ FINAL = {
     "changelog emptied": (known(own(5), None), last(4), "counts holds no record"),
     "changelog shorter, offset deleted": (known(None, 3), last(4), "totals are lost"),
     "changelog shorter, stranger": (known(STRANGER, 3), last(2, 4), "totals are lost"),
-    "changelog emptied, stranger": (known(STRANGER, None), last(4, uncovered=4), "totals are lost"),
-    "changelog shorter, earlier version": (known(None, EARLIER), last(6, uncovered=6), "totals are lost"),
+    "changelog emptied, stranger": (known(STRANGER, None), last(4), "totals are lost"),
+    "changelog shorter, earlier version": (known(None, EARLIER), last(6), "totals are lost"),
+    "changelog shorter, earlier version ahead": (
+        known(CommittedOffset(8, COUNTED), EARLIER),
+        last(6, 7),
+        "totals are lost",
+    ),
+    "changelog shorter, both versions": (known(CommittedOffset(8, COUNTED), 5), last(7), "totals are lost"),
+    "dead letters of an earlier version not found": (
+        known(None, EARLIER),
+        last(4, is_certain=False),
+        "dead cannot all be read.*unknown how far",
+    ),
+    "dead letters of an earlier version not found, ahead": (
+        known(CommittedOffset(8, COUNTED), EARLIER),
+        last(4, 6, is_uncounted=True, is_certain=False),
+        "dead cannot all be read.*unknown how far",
+    ),
+    "later dead letters of an earlier version not found": (
+        known(None, 5),
+        last(4, 6, is_uncounted=True, is_certain=False),
+        "dead cannot all be read.*unknown how far",
+    ),
     "beyond the log": (known(None, 5, end=4), last(4), "beyond the end of the log"),
     "deleted by retention": (known(STRANGER, 5, first=7), last(4), "no longer in the log"),
     "results of uncounted input deleted": (
@@ -170,6 +201,18 @@ def test_lost_outcomes_must_be_accepted_and_are_recorded(case: str) -> None:
     assert f"from {first} to before {move.offset} are lost" in move.loss
 
 
+def test_topic_without_a_record_of_the_partition_lost_none_of_it() -> None:
+    evidence = Evidence(
+        5, {**TOPICS, "result": "old", "dead-letter": "old"}, DIGEST, {"result": ENDS["result"]}
+    )
+    facts = known(CommittedOffset(5, evidence.encode()), 5, held={})
+    assert resume(facts, last(2), accept_loss=True).skipped == SkippedRange(3, 3, 5, counted_to=5)
+    alone = replace(evidence, topics={**TOPICS, "dead-letter": "old"})
+    facts = known(CommittedOffset(5, alone.encode()), 5, held=HELD)
+    assert plan_resume(facts, last(4), accept_loss=False) is None
+    assert plan_skip(facts, last(4), 8, accept_loss=False).skipped == SkippedRange(3, 5, 8)
+
+
 def test_outcomes_that_retention_may_have_deleted_are_not_called_lost() -> None:
     assert resume(known(None, 5), last(None, is_certain=False)).skipped is None
     assert resume(known(None, 5), last(2, is_certain=False)).skipped is None
@@ -185,7 +228,7 @@ def test_ends_of_logs_that_lost_records_are_forgotten() -> None:
     ("facts", "to", "expected"),
     [
         (known(own(5), 5), 8, SkippedRange(3, 5, 8)),
-        (known(own(5), 5), None, SkippedRange(3, 5, 100)),
+        (known(own(5), 5), 100, SkippedRange(3, 5, 100)),
         (known(STRANGER, 5), 8, SkippedRange(3, 5, 8)),
         (known(STRANGER, None), 8, SkippedRange(3, 0, 8)),
         (known(own(5), 5, first=9), 9, SkippedRange(3, 5, 9)),
@@ -194,7 +237,7 @@ def test_ends_of_logs_that_lost_records_are_forgotten() -> None:
     ids=["accepted", "to the end", "stranger", "stranger on a new group", "retention", "retention, deleted"],
 )
 def test_skipped_input_is_recorded_from_where_the_totals_end(
-    facts: PartitionFacts, to: int | None, expected: SkippedRange
+    facts: PartitionFacts, to: int, expected: SkippedRange
 ) -> None:
     outcomes = last(None if facts.processed is None else 4)
     move = plan_skip(facts, outcomes, to, accept_loss=False)
@@ -221,10 +264,11 @@ def test_worker_resumes_from_every_planned_offset_and_no_covered_input_is_counte
     commits = (None, STRANGER, CommittedOffset(2), own(2), own(5), own(8), CommittedOffset(8, COUNTED))
     processed = (None, 2, 5, EARLIER)
     numbers = (None, 1, 4, 6)
-    for committed, totals, result, dead_letter, first in product(
-        commits, processed, numbers, numbers, (0, 3, 6)
+    for committed, totals, result, dead_letter, first, is_uncounted in product(
+        commits, processed, numbers, numbers, (0, 3, 6), (False, True)
     ):
-        facts, outcomes = known(committed, totals, first), last(result, dead_letter)
+        facts = known(committed, totals, first)
+        outcomes = last(result, dead_letter, is_uncounted=is_uncounted)
         try:
             move = plan_resume(facts, outcomes, accept_loss=True)
             exact = exact_offset(facts, outcomes)
