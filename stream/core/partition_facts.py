@@ -22,6 +22,8 @@ class PartitionFacts:
         first: the input log holds the offsets from `first` to before `end`.
         output_ends: role -> the offset of the evidence if the log still holds the record before it; less if
             it does not, see `Sink.log_ends`.
+        is_truncated: whether the input log was truncated below the committed offset and has grown again; only
+            tools ask, since a worker finds it out when it seeks.
         has_results: whether the result topic holds results of the partition; asked only if nothing else is.
     """
 
@@ -35,6 +37,7 @@ class PartitionFacts:
     end: int
     output_ends: Mapping[str, int] = field(default_factory=dict)
     has_results: bool = False
+    is_truncated: bool = False
 
     @property
     def where(self) -> str:

@@ -251,6 +251,18 @@ def _beyond_the_log(facts: PartitionFacts) -> Refused | None:
     )
 
 
+def _truncated_and_grown(facts: PartitionFacts) -> Refused | None:
+    if facts.committed is None or not facts.is_truncated:
+        return None
+    return _refuse(
+        facts,
+        f"the log was truncated below the committed offset {facts.committed.offset} and has grown again (an "
+        "unclean leader election, or a log that was cut): records that were counted no longer exist, and new "
+        "ones have their offsets",
+        START_OVER,
+    )
+
+
 def _deleted_by_retention(facts: PartitionFacts) -> Refused | None:
     if facts.committed is None or facts.committed.offset >= facts.first:
         return None
@@ -275,8 +287,9 @@ _CHECKS: tuple[Callable[[PartitionFacts], Refused | None], ...] = (
     _earlier_version_ahead,
     _changelog_truncated,
     _beyond_the_log,
+    _truncated_and_grown,
     _outcomes_recreated,
     _outcomes_truncated,
     _deleted_by_retention,
 )
-_CHECKS_OF_TOTALS = (*_CHECKS[:3], _totals_missing, _changelog_truncated)
+_CHECKS_OF_TOTALS = (*_CHECKS[:3], _totals_missing, _changelog_truncated, _truncated_and_grown)

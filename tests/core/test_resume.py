@@ -119,6 +119,11 @@ REFUSALS = {
         f"{RESUME} --accept-loss",
     ),
     "input truncated": (facts(commit(5), 5, end=4), "5 is beyond the end of the log, 4", START_OVER),
+    "input truncated and grown": (
+        replace(facts(commit(5), 5), is_truncated=True),
+        "truncated below the committed offset 5 and has grown again",
+        START_OVER,
+    ),
     "input deleted by retention": (
         facts(commit(5), 5, first=9),
         "no longer in the log, which begins at 9.*4 offsets were never counted",

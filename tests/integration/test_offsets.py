@@ -205,6 +205,19 @@ def test_truncated_results_and_changelog_are_seen_without_the_committed_offset(
     assert "start over under new names" in offsets(group, "resume", "--accept-loss", "--yes", status=1)
 
 
+def test_input_that_was_truncated_and_has_grown_again_is_refused_as_by_the_worker(
+    group: GroupUnderTest,
+) -> None:
+    group.count_some()
+    group.stop()
+    truncate(group, "input", kafka_log.first_half)
+    group.send(["cat"] * 50)
+    for command in (("offsets", "show"), ("offsets", "resume", "--yes"), ("topics", "check"), ("doctor",)):
+        done = run(group.env, *command)
+        assert done.returncode == 1
+        assert "has grown again" in done.stdout + done.stderr
+
+
 def test_another_dictionary_is_refused_everywhere(group: GroupUnderTest, tmp_path: Path) -> None:
     counted(group)
     (tmp_path / "words").write_text("cat\nact\n")

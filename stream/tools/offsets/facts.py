@@ -16,6 +16,7 @@ from stream.kafka.output_logs import OutputLogs
 from stream.kafka.topics import Topics, names
 from stream.tools.kafka.backwards import OPEN_TRANSACTION_HINT, Ranges, decided_ranges, read_backwards
 from stream.tools.kafka.topic_reader import StoredRecord
+from stream.tools.offsets.input_log import truncated_partitions
 from stream.tools.offsets.plan import refusal_of
 from stream.worker.startup import retry_for
 
@@ -49,6 +50,12 @@ def _read_facts(settings: Settings, admin: Admin, topics: Topics, digest: str) -
     commits = read_commits(settings, partitions)
     processed |= _read_processed(settings, admin, _moving(before, commits, counts, topics))
     ranges = offset_ranges(admin, settings.input_topic, partitions)
+    in_log = {
+        number: each
+        for number, each in commits.items()
+        if each is not None and ranges[number][0] <= each.offset <= ranges[number][1]
+    }
+    truncated = truncated_partitions(reader_options(settings), settings.input_topic, in_log)
     logs = OutputLogs(reader_options(settings), Offsets(lambda: make_admin(settings)), names(settings))
 
     def read(number: int) -> PartitionFacts:
@@ -65,6 +72,7 @@ def _read_facts(settings: Settings, admin: Admin, topics: Topics, digest: str) -
             *ranges[number],
             output_ends={role: end.offset for role, end in ends.items()},
             has_results=committed is None and totals is None and logs.has_results(number),
+            is_truncated=number in truncated,
         )
 
     with ThreadPoolExecutor(REQUESTS_MAX) as executor:
