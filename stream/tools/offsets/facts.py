@@ -15,8 +15,8 @@ from stream.kafka.offsets import Offsets, offset_ranges, stable_commits
 from stream.kafka.output_logs import OutputLogs
 from stream.kafka.topics import Topics, names
 from stream.tools.kafka.backwards import OPEN_TRANSACTION_HINT, Ranges, decided_ranges, read_backwards
+from stream.tools.kafka.input_log import truncated_partitions
 from stream.tools.kafka.topic_reader import StoredRecord
-from stream.tools.offsets.input_log import truncated_partitions
 from stream.tools.offsets.plan import refusal_of
 from stream.worker.startup import retry_for
 
