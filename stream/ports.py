@@ -175,8 +175,9 @@ class Sink(Protocol):
         """Wait until all records are in their logs; return what was appended, by input partition and role.
 
         Raises:
-            LogsChanged: the input topic was deleted or created again since the start of the worker. This is
-                checked after the batch was polled, so no record of a new topic of that name is committed.
+            LogsChanged: a topic was deleted or created again since the start of the worker. Input and count
+                topic are checked after the last record was delivered, so nothing of a new topic of that name
+                is committed, and no total goes into one.
         """
 
     def send_offsets(self, offsets: Mapping[int, CommittedOffset], group_metadata: object) -> None:

@@ -102,6 +102,11 @@ def from_call(error: KafkaError) -> StreamError:
     text = describe(error)
     if error.code() in _NO_ACCESS:
         return Refused(f"Kafka denied access: {text}", ACCESS_HINT)
+    if "group id does not exist" in text.lower():  # librdkafka reports it as _FATAL
+        return Refused(
+            f"the group was deleted, or this is another cluster: {text}",
+            "run `anagram-stream offsets show`: it says how to go on",
+        )
     if error.code() in {KafkaError.FENCED_INSTANCE_ID, KafkaError.UNRELEASED_INSTANCE_ID}:
         return Fenced(f"another worker uses the same group.instance.id: {text}")
     if error.code() in {KafkaError.UNSUPPORTED_VERSION, KafkaError._UNSUPPORTED_FEATURE}:  # noqa: SLF001

@@ -61,8 +61,7 @@ class KafkaSink:
                 )
 
     def check_topics(self) -> None:
-        self._watch.request()
-        self._watch.confirm()
+        self._watch.check()
 
     def log_ends(self, ends: LogEnds) -> LogEnds:
         return self._logs.ends(ends)
@@ -92,7 +91,6 @@ class KafkaSink:
     def begin(self) -> None:
         self._began_at = time.monotonic()
         self._deliveries = Deliveries()
-        self._watch.request(["input"])  # after the batch was polled; `flush` confirms
         self._call(self._open().begin_transaction)
 
     def produce(self, records: Iterable[OutputRecord]) -> None:
@@ -123,7 +121,7 @@ class KafkaSink:
         self._deliveries.add(partition, "count", (topic, partition), len(changes), last)
 
     def flush(self) -> Mapping[int, Mapping[str, Appended]]:
-        """Wait for all delivery reports, and for the id of the input topic.
+        """Wait for all delivery reports; then compare the ids of the topics.
 
         `commit_transaction` waits for the records anyway; waiting before the offsets are sent lets these say
         where the records are. It is not slower: offsets that are sent while records are in flight may wait
@@ -131,7 +129,7 @@ class KafkaSink:
         """
         self._call(lambda: self._open().flush(max(0.1, self._remaining_s())))
         try:
-            self._watch.confirm()
+            self._watch.check_due()
         except Retriable as reason:
             raise Abortable(str(reason)) from reason
         try:

@@ -184,6 +184,8 @@ class Restorer:
         store, checkpoint = self._open_store(partition, first, end)
         position = checkpoint.changelog_offset if checkpoint else first
         processed = processed_by_store(checkpoint, self._fold.digest, self._sink.topic_ids["input"])
+        if opening.is_beyond(end):  # truncated, perhaps within a transaction, which then never ends
+            position, processed = end, None
         stall = StallTimer(opening.started_at, self._config.stalled_s_max)
         self._reading[number] = Reading(opening, store, end, position, processed, stall)
         del self._opening[number]

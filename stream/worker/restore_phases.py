@@ -56,6 +56,14 @@ class Opening:
     def evidence(self) -> Evidence | None:
         return self.committed.evidence if self.committed else None
 
+    def is_beyond(self, changelog_end: int) -> bool:
+        """Whether more of the changelog was committed than it holds."""
+        return (
+            self.evidence is not None
+            and "count" in self.evidence.ends
+            and (self.evidence.ends["count"].offset > changelog_end)
+        )
+
 
 @dataclass(slots=True)
 class Reading:
