@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from stream.core.evidence import Appended, LogEnds, advance_ends, check_held
+from stream.core.evidence import Appended, LogEnd, LogEnds, advance_ends, check_held
 from stream.core.fold import ChangedTotals, Changes, Fold, Totals
 from stream.core.processed_offset import PROCESSED_KEY
 from stream.core.resume import START_OVER
@@ -174,7 +174,13 @@ class Assignment:
         Raises:
             LogsChanged: a log is shorter than it was.
         """
-        return {number: advance_ends(self[number].ends, by_role) for number, by_role in appended.items()}
+        ends = {}
+        for number, by_role in appended.items():
+            checkpoint = self[number].open_store.checkpoint
+            # Without evidence (an earlier version committed) the store says how long the changelog was.
+            restored = {"count": LogEnd(number, checkpoint.changelog_offset)} if checkpoint else {}
+            ends[number] = advance_ends({**restored, **self[number].ends}, by_role)
+        return ends
 
     def apply(self, updates: StateUpdates, ends: Mapping[int, LogEnds]) -> None:
         """Write a committed transaction to stores and memory.

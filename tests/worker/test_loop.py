@@ -2,6 +2,7 @@
 
 import pytest
 
+from stream.core.evidence import COUNTED, CommittedOffset
 from stream.core.processed_offset import ProcessedOffset, read_processed_offset
 from stream.core.records import InputRecord, OutputRecord
 from stream.errors import Abortable, Fatal, Fenced, InDoubt, LogsChanged, Retriable
@@ -348,3 +349,22 @@ def test_truncation_that_aborted_records_hide_is_noticed(role: str, call: str) -
     bench.faults.plan(call, Moment.AFTER, Abortable("the broker did not answer in time"))
     with pytest.raises(LogsChanged, match=f"{role} topic, partition 0: the log does not hold"):
         bench.drain()
+
+
+def test_store_without_evidence_is_not_continued_in_a_shorter_changelog() -> None:
+    """An earlier version committed the offset, so only the store says how long the changelog was."""
+    bench = Bench()
+    for text in ("cat", "listen"):
+        bench.pipeline.submit(text)
+        bench.drain()
+    bench.process.worker.close()
+    bench.pipeline.group.commit({0: CommittedOffset(2, COUNTED)})
+    process = FakeProcess(
+        bench.pipeline.cluster, bench.pipeline.names, bench.pipeline.fold, disks=bench.disks
+    )
+    bench.pipeline.drain(process)
+    log = bench.pipeline.cluster.log(bench.pipeline.names.counts, 0)
+    log.truncate(log.high_watermark - 2)
+    bench.pipeline.submit("cat dog")
+    with pytest.raises(LogsChanged, match="count topic, partition 0"):
+        bench.pipeline.drain(process)
