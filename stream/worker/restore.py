@@ -184,8 +184,6 @@ class Restorer:
         store, checkpoint = self._open_store(partition, first, end)
         position = checkpoint.changelog_offset if checkpoint else first
         processed = processed_by_store(checkpoint, self._fold.digest, self._sink.topic_ids["input"])
-        if opening.is_beyond(end):  # truncated, perhaps within a transaction, which then never ends
-            position, processed = end, None
         stall = StallTimer(opening.started_at, self._config.stalled_s_max)
         self._reading[number] = Reading(opening, store, end, position, processed, stall)
         del self._opening[number]
@@ -291,7 +289,9 @@ class Restorer:
                 f"for {reading.stall.stalled_s:.0f} s: a transaction hangs open in it",
                 HANGING_TRANSACTION_HINT,
             )
-        if reading.stall.is_worth_reporting:
+        if reading.stall.is_worth_reporting and reading.opening.is_beyond(reading.end):
+            reading.end = reading.position  # cut within a transaction, which never ends
+        elif reading.stall.is_worth_reporting:
             raise Retriable(
                 f"{self._changelog(number)}: waiting for an open transaction at offset {reading.position}"
             )
