@@ -15,6 +15,7 @@ class MemoryDisk:
     totals: dict[bytes, bytes] = field(default_factory=dict)
     checkpoint: Checkpoint | None = None
     in_use: bool = False
+    identity: object = None
 
 
 class MemoryStore:

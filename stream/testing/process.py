@@ -99,7 +99,8 @@ class FakeProcess:
         self.instance = instance
         self.faults = faults or Faults()
         self.observer = FakeObserver()
-        self.stores = FakeStores(disks, self.faults)
+        identity = cluster.topic_id(names.input), cluster.topic_id(names.counts), fold.digest
+        self.stores = FakeStores(disks, self.faults, identity)
         self.source = FakeSource(
             cluster, names.input, names.group, self.faults, records_max=tuning.batch_records_max
         )

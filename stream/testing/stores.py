@@ -31,14 +31,25 @@ class FakeStore(MemoryStore):
 class FakeStores:
     """The stores of one worker, on `disks` (partition -> disk), which the test keeps or loses."""
 
-    def __init__(self, disks: dict[int, MemoryDisk] | None = None, faults: Faults | None = None) -> None:
+    def __init__(
+        self,
+        disks: dict[int, MemoryDisk] | None = None,
+        faults: Faults | None = None,
+        identity: object = None,
+    ) -> None:
+        """A disk of another `identity` is set aside."""
         self.faults = faults or Faults()
+        self._identity = identity
         self.disks = {} if disks is None else disks
         self.aside: list[tuple[int, MemoryDisk, str]] = []
 
     @faulty("stores.open")
     def open(self, partition: int) -> FakeStore:
-        return FakeStore(self.disks.setdefault(partition, MemoryDisk()), self.faults)
+        if partition in self.disks and self.disks[partition].identity not in {None, self._identity}:
+            self.set_aside(partition, "it belongs to another topic")
+        disk = self.disks.setdefault(partition, MemoryDisk())
+        disk.identity = self._identity
+        return FakeStore(disk, self.faults)
 
     @faulty("stores.set_aside")
     def set_aside(self, partition: int, why: str) -> None:

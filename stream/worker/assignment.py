@@ -8,7 +8,7 @@ assigned ──→ RESTORING ──→ RUNNING
               └──→ CLOSED ←────┘   revoked, lost, stopped (from every state)
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -16,7 +16,7 @@ from stream.core.evidence import Appended, LogEnd, LogEnds, advance_ends, check_
 from stream.core.fold import ChangedTotals, Changes, Fold, Totals
 from stream.core.processed_offset import PROCESSED_KEY
 from stream.core.resume import START_OVER
-from stream.errors import Refused
+from stream.errors import Abortable, Refused, Retriable
 from stream.ports import Checkpoint, Store
 
 
@@ -155,18 +155,22 @@ class Assignment:
             partition.store.close()
             partition.store = None
 
-    def check_logs(self, log_ends: Callable[[LogEnds], LogEnds]) -> None:
-        """Check that the logs hold what was committed of the running partitions; `log_ends` is of the sink.
+    def check_logs(self, log_ends: Callable[[LogEnds], LogEnds], roles: Mapping[int, Iterable[str]]) -> None:
+        """Check that the logs hold what was committed; `log_ends` is of the sink, `roles` by partition.
 
         Raises:
             LogsChanged: a log was truncated.
-            Retriable: the broker is unavailable.
+            Abortable: the broker is unavailable.
         """
-        for partition in self:
-            if partition.state is PartitionState.RUNNING:
-                held = log_ends(partition.ends)
-                check_held(partition.ends, held)
-                partition.ends = held
+        for number, names in roles.items():
+            partition = self[number]
+            known = {role: end for role, end in partition.ends.items() if role in names}
+            try:
+                held = log_ends(known) if known else {}
+            except Retriable as reason:
+                raise Abortable(str(reason)) from reason
+            check_held(known, held)
+            partition.ends = {**partition.ends, **held}
 
     def advance_ends(self, appended: Mapping[int, Mapping[str, Appended]]) -> dict[int, LogEnds]:
         """Return the ends of the logs after a transaction, by partition.
@@ -176,10 +180,12 @@ class Assignment:
         """
         ends = {}
         for number, by_role in appended.items():
-            checkpoint = self[number].open_store.checkpoint
-            # Without evidence (an earlier version committed) the store says how long the changelog was.
-            restored = {"count": LogEnd(number, checkpoint.changelog_offset)} if checkpoint else {}
-            ends[number] = advance_ends({**restored, **self[number].ends}, by_role)
+            known = dict(self[number].ends)
+            if checkpoint := self[number].open_store.checkpoint:
+                # Beyond the last committed record there may be markers; and an earlier version wrote no ends.
+                count = known.get("count", LogEnd(number, 0))
+                known["count"] = count._replace(offset=max(count.offset, checkpoint.changelog_offset))
+            ends[number] = advance_ends(known, by_role)
         return ends
 
     def apply(self, updates: StateUpdates, ends: Mapping[int, LogEnds]) -> None:

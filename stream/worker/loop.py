@@ -19,6 +19,7 @@ from stream.worker.waiting import Backoff, Waiting
 IDLE_POLL_S = 0.5  # poll timeout without records; it also bounds the reaction to SIGTERM
 BUSY_POLL_S = 0.05  # the same while partitions restore or block, or the producer is replaced
 RESTORE_READ_S = 0.1
+OUTPUT_ROLES = ("result", "count", "dead-letter")
 TOPICS_CHECKED_S = 5.0  # a transaction checks the id of the input topic alone
 LOST_AFTER_S = (
     MAX_POLL_INTERVAL_MS / 1000 * 0.8
@@ -169,10 +170,8 @@ class Worker:
         """Check the output logs after an abort: aborted records fill the gap of a log that was truncated."""
         if not self._has_aborted:
             return
-        try:
-            self._assignment.check_logs(self._sink.log_ends)
-        except Retriable as reason:
-            raise Abortable(str(reason)) from reason
+        running = self._assignment.running()
+        self._assignment.check_logs(self._sink.log_ends, dict.fromkeys(running, OUTPUT_ROLES))
         self._has_aborted = False
 
     def _check_topics(self) -> None:

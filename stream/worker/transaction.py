@@ -30,7 +30,13 @@ def transact(batch: Batch, processor: Processor, sink: Sink, assignment: Assignm
         for number, offset in updates.offsets.items():
             processed = ProcessedOffset(offset, processor.digest, sink.topic_ids["input"])
             sink.produce_changelog(number, updates.changelog(number), processed.headers())
-        ends = assignment.advance_ends(sink.flush())
+        appended = sink.flush()
+        # Input partitions may share a log of dead letters, and so fill the gap of what another one lost.
+        with_dead_letters = {
+            number: ["dead-letter"] for number in appended if "dead-letter" in appended[number]
+        }
+        assignment.check_logs(sink.log_ends, with_dead_letters)
+        ends = assignment.advance_ends(appended)
         sink.send_offsets(_offsets(updates, ends, batch, processor, sink), batch.group_metadata)
         sink.commit()
     except (Abortable, MustNotCommit):

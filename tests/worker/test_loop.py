@@ -10,6 +10,7 @@ from stream.events import Committed
 from stream.store.memory import MemoryDisk
 from stream.testing.cluster import FakeCluster
 from stream.testing.faults import DiskFull, Faults, Moment
+from stream.testing.log import Record
 from stream.testing.pipeline import FakePipeline
 from stream.testing.process import FakeProcess, Tuning
 from stream.testing.sink import FakeSink
@@ -366,5 +367,33 @@ def test_store_without_evidence_is_not_continued_in_a_shorter_changelog() -> Non
     log = bench.pipeline.cluster.log(bench.pipeline.names.counts, 0)
     log.truncate(log.high_watermark - 2)
     bench.pipeline.submit("cat dog")
+    with pytest.raises(LogsChanged, match="count topic, partition 0"):
+        bench.pipeline.drain(process)
+
+
+def test_dead_letters_of_another_partition_do_not_hide_a_truncation() -> None:
+    bench = Bench()
+    bench.pipeline.submit(None)
+    bench.drain()
+    log = bench.pipeline.cluster.log(bench.pipeline.names.dead_letters, 0)
+    log.truncate(0)
+    for _ in range(5):
+        log.append(Record(None, b"of another partition"))
+    bench.pipeline.submit(None)
+    with pytest.raises(LogsChanged, match="dead-letter topic, partition 0: the log does not hold"):
+        bench.drain()
+
+
+def test_changelog_that_lost_only_a_marker_ends_the_worker_without_a_traceback() -> None:
+    bench = Bench()
+    for text in ("cat", "listen"):
+        bench.pipeline.submit(text)
+        bench.drain()
+    bench.process.worker.close()
+    process = FakeProcess(bench.pipeline.cluster, bench.pipeline.names, bench.pipeline.fold, disks={})
+    bench.pipeline.drain(process)  # its store is at the marker
+    log = bench.pipeline.cluster.log(bench.pipeline.names.counts, 0)
+    log.truncate(log.high_watermark - 1)
+    bench.pipeline.submit("cat")
     with pytest.raises(LogsChanged, match="count topic, partition 0"):
         bench.pipeline.drain(process)
