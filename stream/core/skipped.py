@@ -1,4 +1,4 @@
-"""The headers of a record in the dead-letter topic that stands for input which was skipped deliberately.
+"""The headers of the dead-letter record that marks a deliberately skipped range of input.
 
 `anagram-stream offsets skip` writes one such record for a range of input offsets. Its value is null.
 """

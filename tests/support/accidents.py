@@ -51,7 +51,7 @@ ROLES = ("input", "result", "count", "dead-letter")
 OUTPUTS = ROLES[1:]
 TEXTS = ("Listen, silent cat", b"\xff", "stop the post")  # the second one is rejected
 OUTCOME_S_MAX = 60.0
-QUIET_S = 25.0  # a worker that runs without any change for so long does not notice the accident any more
+QUIET_S = 25.0  # without a change: the worker does not notice the accident
 SETTLE_S = 0.5  # for the markers of transactions that ended just before
 FIXES = ("anagram-stream offsets", "start over under new names", "anagram-stream topics create")
 

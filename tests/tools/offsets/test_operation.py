@@ -1,4 +1,4 @@
-"""What the user is told if the transaction of `offsets` fails."""
+"""The error that a user gets if the transaction of `offsets` fails."""
 
 from typing import cast
 
