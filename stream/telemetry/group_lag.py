@@ -1,4 +1,4 @@
-"""The lag of the group on every input partition, with or without a worker that owns it, and since when it stands.
+"""The lag of the group on every input partition, owned by a worker or not, and since when it stands still.
 
 A partition may be owned by nobody, or by a member of the group that is no worker of this application. Such a
 member may even commit offsets: a commit without this application's metadata is no progress here.
