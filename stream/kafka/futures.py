@@ -1,4 +1,8 @@
-"""Waits for the futures of the admin client, and maps their errors to this package's."""
+"""Waits for the futures of the admin client, and maps their errors to this package's.
+
+Each request has a timeout of its own, at most 10 s; a future that is not done much later never will be. An
+unlimited wait would stop the worker: it waits for the ids of the topics in every transaction.
+"""
 
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -6,40 +10,58 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 
-from stream.errors import StreamError
+from stream.errors import Retriable
 from stream.kafka.failure import from_call, kafka_error
+
+RESULT_S_MAX = 15.0
 
 
 def was_created(future: Future[Any]) -> bool:
     """Wait for a topic to be created; return False if another client has just created it."""
     try:
-        future.result()
+        wait_for_result(future)
     except KafkaException as error:
         if kafka_error(error).code() == KafkaError.TOPIC_ALREADY_EXISTS:
             return False
-        raise _mapped(error) from error
+        raise from_call(kafka_error(error)) from error
     return True
 
 
 def result_of(future: Future[Any]) -> Any:  # noqa: ANN401 - what the future holds
-    """Wait for one result."""
+    """Wait for one result.
+
+    Raises:
+        Retriable: the broker is unavailable.
+    """
     try:
-        return future.result()
+        return wait_for_result(future)
     except KafkaException as error:
-        raise _mapped(error) from error
+        raise from_call(kafka_error(error)) from error
 
 
 def existing_results(futures: Mapping[Any, Future[Any]]) -> dict[Any, Any]:
-    """Wait for several results; leave out those of topics that do not exist."""
+    """Wait for several results; leave out those of topics that do not exist.
+
+    Raises:
+        Retriable: the broker is unavailable.
+    """
     results = {}
     for key, future in futures.items():
         try:
-            results[key] = future.result()
+            results[key] = wait_for_result(future)
         except KafkaException as error:
             if kafka_error(error).code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise _mapped(error) from error
+                raise from_call(kafka_error(error)) from error
     return results
 
 
-def _mapped(error: KafkaException) -> StreamError:
-    return from_call(kafka_error(error))
+def wait_for_result(future: Future[Any]) -> Any:  # noqa: ANN401 - what the future holds
+    """Wait for one result; a KafkaException is raised as it is.
+
+    Raises:
+        Retriable: the client library did not end the request in time.
+    """
+    try:
+        return future.result(RESULT_S_MAX)
+    except TimeoutError as error:
+        raise Retriable(f"no answer to a request within {RESULT_S_MAX:.0f} s") from error

@@ -16,6 +16,7 @@ from stream.core.evidence import CommittedOffset
 from stream.errors import Fatal, Retriable
 from stream.kafka.clients import Admin, Options, make_consumer
 from stream.kafka.failure import describe, from_call, kafka_error
+from stream.kafka.futures import wait_for_result
 
 REQUEST_TIMEOUT_S = 5.0
 METADATA_TIMEOUT_S = 2.0
@@ -150,7 +151,7 @@ def _list_offsets(
             isolation_level=level,
             request_timeout=REQUEST_TIMEOUT_S,
         )
-        results = {(each.topic, each.partition): future.result() for each, future in futures.items()}
+        results = {(each.topic, each.partition): wait_for_result(future) for each, future in futures.items()}
     except KafkaException as error:
         cause = kafka_error(error)
         if cause.code() in {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.UNKNOWN_TOPIC_ID}:

@@ -12,6 +12,7 @@ from stream.core.evidence import CommittedOffset
 from stream.errors import Retriable
 from stream.kafka.clients import Admin, Options, make_consumer
 from stream.kafka.failure import from_call, kafka_error
+from stream.kafka.futures import wait_for_result
 from stream.kafka.offsets import METADATA_TIMEOUT_S, REQUEST_TIMEOUT_S, offset_ranges, partitions_of
 
 FIRST_RECORD_S_MAX = 5.0  # to find a record below the last stable offset
@@ -102,7 +103,8 @@ def last_offsets(admin: Admin, topic_partitions: Sequence[TopicPartition], *, st
             request_timeout=REQUEST_TIMEOUT_S,
         )
         for topic_partition, future in futures.items():
-            offsets.setdefault(topic_partition.topic, {})[topic_partition.partition] = future.result().offset
+            offset = wait_for_result(future).offset
+            offsets.setdefault(topic_partition.topic, {})[topic_partition.partition] = offset
     except KafkaException as error:
         raise from_call(kafka_error(error)) from error
     if any(offset < 0 for by_partition in offsets.values() for offset in by_partition.values()):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import orjson
 import pytest
 
 from stream.tools.chaos.accident import Accident, Outcome
@@ -16,7 +17,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.embedded, pytest.mark.chaos, pytes
 
 def run(options: CampaignOptions, folder: Path) -> Score:
     score = Campaign(options, folder, lambda _: None).run()
-    assert score.holds, score.as_json()
+    assert score.holds, orjson.dumps(score.as_json(), option=orjson.OPT_INDENT_2).decode()
     return score
 
 

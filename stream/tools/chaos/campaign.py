@@ -114,8 +114,11 @@ class Campaign:
         self._stalls.reset()
 
     def _inject_faults(self, injector: Injector, numbers: range) -> None:
+        """Inject these faults; end after the first one without recovery, since more of them would hide it."""
         faults = self._options.faults
         for number in numbers:
+            if self.score.differences:
+                return
             self._set_pace(number, monotonic() - self._began)
             self._inject_one(injector, number, faults[number])
             left = self._options.seconds * (number + 1) / len(faults) - (monotonic() - self._began)

@@ -15,6 +15,7 @@ from stream.errors import Misconfigured, Refused
 from stream.kafka.access import RequiredAcl
 from stream.kafka.clients import Admin
 from stream.kafka.failure import describe, from_call, kafka_error
+from stream.kafka.futures import wait_for_result
 from stream.kafka.offsets import REQUEST_TIMEOUT_S
 
 _RESOURCES = {
@@ -55,7 +56,7 @@ def grant(admin: Admin, acls: Sequence[RequiredAcl], principal: str) -> None:
     ]
     for future in admin.create_acls(bindings, request_timeout=REQUEST_TIMEOUT_S).values():
         try:
-            future.result()
+            wait_for_result(future)
         except KafkaException as error:
             raise _refusal(kafka_error(error)) from error
 

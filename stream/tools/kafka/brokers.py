@@ -9,7 +9,7 @@ from confluent_kafka.admin import ConfigResource, OffsetSpec  # type: ignore[att
 
 from stream.kafka.clients import Admin, Options, make_producer
 from stream.kafka.failure import from_call, from_transaction, kafka_error
-from stream.kafka.futures import result_of
+from stream.kafka.futures import result_of, wait_for_result
 from stream.kafka.offsets import REQUEST_TIMEOUT_S
 
 
@@ -49,7 +49,7 @@ def newest_timestamp_ms(admin: Admin, topic: str, partitions: Sequence[int]) -> 
     specs = {TopicPartition(topic, partition): OffsetSpec.max_timestamp() for partition in partitions}
     try:
         futures = admin.list_offsets(specs, request_timeout=REQUEST_TIMEOUT_S)
-        return max((future.result().timestamp for future in futures.values()), default=0)
+        return max((wait_for_result(future).timestamp for future in futures.values()), default=0)
     except KafkaException as error:
         raise from_call(kafka_error(error)) from error
 

@@ -1,0 +1,26 @@
+"""A request whose answer never comes does not stop the caller for ever."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+
+import pytest
+
+from stream.errors import Retriable
+from stream.kafka import futures
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        futures.result_of,
+        futures.was_created,
+        futures.wait_for_result,
+        lambda future: futures.existing_results({"a": future}),
+    ],
+)
+def test_an_answer_that_never_comes_is_retriable(
+    monkeypatch: pytest.MonkeyPatch, wait: Callable[[Future[object]], object]
+) -> None:
+    monkeypatch.setattr(futures, "RESULT_S_MAX", 0.05)
+    with pytest.raises(Retriable, match="no answer to a request"):
+        wait(Future())
