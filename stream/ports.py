@@ -53,6 +53,7 @@ class ChangelogChunk:
     Attributes:
         changes: key -> its last total in the chunk.
         records: number of records.
+        records_end: the offset after the last record; 0 without records.
         processed_offset: the headers of the last record that has a `ProcessedOffset`; empty if no record has.
         position: the next offset to read.
     """
@@ -62,6 +63,7 @@ class ChangelogChunk:
     records: int
     processed_offset: Sequence[Header]
     position: int
+    records_end: int = 0
 
 
 class AssignmentListener(Protocol):
@@ -155,8 +157,8 @@ class Sink(Protocol):
             Retriable: the broker is unavailable.
         """
 
-    def has_results(self, partition: int) -> bool:
-        """Whether the result topic holds a committed record of this partition.
+    def has_outcomes(self, partition: int) -> bool:
+        """Whether the output topics hold a committed result or dead letter of this partition and group.
 
         Raises:
             Retriable: the broker is unavailable.

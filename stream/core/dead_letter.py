@@ -4,7 +4,7 @@ The first six headers have the names of Kafka Streams (KIP-1034). All values are
 shows them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from traceback import walk_tb
 
 from stream import __version__
@@ -17,6 +17,7 @@ OVERHEAD_BYTES_MAX = 64 * 1024  # the most that these headers and Kafka's framin
 DeadLetterFactory = Callable[[InputRecord, Rejected], OutputRecord]
 """Makes the dead letter of a rejected record."""
 _OURS = ("__streams.errors.", "dead-letter.")
+_TOPIC, _PARTITION, _GROUP = "__streams.errors.topic", "__streams.errors.partition", "dead-letter.group"
 
 
 def to_dead_letter(  # noqa: PLR0913 - the record, the reason, and the values of the headers
@@ -46,12 +47,19 @@ def to_dead_letter(  # noqa: PLR0913 - the record, the reason, and the values of
     return OutputRecord(topic, record.partition, key, value, headers, record.timestamp_ms)
 
 
+def is_dead_letter_of(headers: Sequence[Header], topic: str, partition: int, group: str) -> bool:
+    """Whether a record is a dead letter that this group made of a record of this input partition."""
+    values = dict(headers)
+    origin = values.get(_TOPIC), values.get(_PARTITION), values.get(_GROUP)
+    return origin == (topic.encode(), b"%d" % partition, group.encode())
+
+
 def _headers(record: InputRecord, why: Rejected, group: str, failed_at: str) -> list[Header]:
     cause = why.__cause__ or why
     trace = _trace(cause)
     texts = {
-        "__streams.errors.topic": record.topic,
-        "__streams.errors.partition": str(record.partition),
+        _TOPIC: record.topic,
+        _PARTITION: str(record.partition),
         "__streams.errors.offset": str(record.offset),
         "__streams.errors.exception": type(cause).__qualname__,
         "__streams.errors.message": _head(why.detail, MESSAGE_BYTES_MAX),
@@ -59,7 +67,7 @@ def _headers(record: InputRecord, why: Rejected, group: str, failed_at: str) -> 
         "dead-letter.reason": why.reason.value,
         "dead-letter.stage": why.stage,
         "dead-letter.attempts": str(why.attempts),
-        "dead-letter.group": group,
+        _GROUP: group,
         "dead-letter.failed-at": failed_at,
         "dead-letter.version": __version__,
     }

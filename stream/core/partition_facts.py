@@ -24,7 +24,8 @@ class PartitionFacts:
             it does not, see `Sink.log_ends`.
         is_truncated: whether the input log was truncated below the committed offset and has grown again; only
             tools ask, since a worker finds it out when it seeks.
-        has_results: whether the result topic holds results of the partition; asked only if nothing else is.
+        has_outcomes: whether the output topics hold results or dead letters of the partition; asked only if
+            there is neither a committed offset nor a total.
     """
 
     names: Mapping[str, str]
@@ -36,7 +37,7 @@ class PartitionFacts:
     first: int
     end: int
     output_ends: Mapping[str, int] = field(default_factory=dict)
-    has_results: bool = False
+    has_outcomes: bool = False
     is_truncated: bool = False
 
     @property

@@ -124,14 +124,14 @@ def _no_committed_offset(facts: PartitionFacts) -> Refused | None:
     )
 
 
-def _results_alone(facts: PartitionFacts) -> Refused | None:
-    if facts.committed is not None or facts.processed is not None or not facts.has_results:
+def _outcomes_alone(facts: PartitionFacts) -> Refused | None:
+    if facts.committed is not None or facts.processed is not None or not facts.has_outcomes:
         return None
     return _refuse(
         facts,
-        f"{facts.names['result']} holds results of it, but the group has no committed offset and "
-        f"{facts.names['count']} no totals (both were lost, or belong to other names); reading from the "
-        "start would produce the results twice",
+        f"{facts.names['result']} or {facts.names['dead-letter']} holds records for it, but the group has no "
+        f"committed offset and {facts.names['count']} no totals (both were lost, or belong to other names); "
+        "reading from the start would produce those records twice",
         START_OVER,
     )
 
@@ -280,7 +280,7 @@ _CHECKS: tuple[Callable[[PartitionFacts], Refused | None], ...] = (
     _input_recreated,
     _count_topic_recreated,
     _no_committed_offset,
-    _results_alone,
+    _outcomes_alone,
     _foreign_commit,
     _totals_missing,
     _moved_back,

@@ -1,10 +1,11 @@
 """Checks that the output logs still hold what earlier transactions appended."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from confluent_kafka import Message, TopicPartition
 
+from stream.core.dead_letter import is_dead_letter_of
 from stream.core.evidence import LogEnd, LogEnds, checksum
 from stream.errors import Retriable
 from stream.kafka.clients import Options, make_consumer
@@ -12,7 +13,8 @@ from stream.kafka.headers import message_headers
 from stream.kafka.offsets import LogPartition, Offsets
 from stream.kafka.reader import FETCH_WAIT_MS, position_after, read_messages
 
-READ_S_MAX = 10.0  # to read one record
+READ_S_MAX = 10.0  # without a record
+RECORDS_MAX = 500  # held in Python
 
 
 class OutputLogs:
@@ -49,11 +51,27 @@ class OutputLogs:
             held[role] = known._replace(offset=offset, leader_epoch=epoch)
         return held
 
-    def has_results(self, partition: int) -> bool:
-        """Whether the result topic holds a committed record of this partition."""
-        log = self._topics["result"], partition
+    def has_outcomes(self, partition: int, dead_letter_partitions: int) -> bool:
+        """Whether the logs hold a committed result or dead letter of this input partition and group.
+
+        A log of dead letters may be read to its end: input partitions share it.
+
+        Raises:
+            Retriable: the broker is unavailable.
+        """
+        topic, group = self._topics["input"], str(self._options["group.id"])
+
+        def is_its_dead_letter(message: Message) -> bool:
+            return is_dead_letter_of(message_headers(message), topic, partition, group)
+
+        return self._holds((self._topics["result"], partition), lambda _: True) or self._holds(
+            (self._topics["dead-letter"], partition % dead_letter_partitions), is_its_dead_letter
+        )
+
+    def _holds(self, log: LogPartition, is_wanted: Callable[[Message], bool]) -> bool:
+        """Whether a log holds a wanted committed record."""
         first, end = self._offsets.range(*log)
-        return first < end and self._read({log: first}, "read_committed")[log] is not None
+        return first < end and self._read({log: first}, "read_committed", is_wanted)[log] is not None
 
     def _compare(self, ends: LogEnds) -> set[str]:
         """Return the roles whose log holds the last known record, or whose retention deleted it."""
@@ -73,8 +91,13 @@ class OutputLogs:
         }
         return deleted | same
 
-    def _read(self, starts: Mapping[LogPartition, int], isolation: str) -> dict[LogPartition, Message | None]:
-        """Return the first record of each log from an offset on; None if the log ends before one.
+    def _read(
+        self,
+        starts: Mapping[LogPartition, int],
+        isolation: str,
+        is_wanted: Callable[[Message], bool] = lambda _: True,
+    ) -> dict[LogPartition, Message | None]:
+        """Return the first wanted record of each log from an offset on; None if the log ends before one.
 
         Raises:
             Retriable: the broker is unavailable.
@@ -95,12 +118,16 @@ class OutputLogs:
                     raise Retriable(
                         f"records of {', '.join(topic for topic, _ in starts)} were not read in time"
                     )
-                for message in read_messages(consumer, len(starts), 0.5):
+                for message in read_messages(consumer, RECORDS_MAX, 0.5):
                     log = message.topic() or "", message.partition() or 0
+                    if log in first:
+                        continue
                     if message.error() is None:
-                        first.setdefault(log, message)
+                        deadline = time.monotonic() + READ_S_MAX
+                        if is_wanted(message):
+                            first[log] = message
                     elif position_after(message)[1] is not None:  # the end of the log
-                        first.setdefault(log, None)
+                        first[log] = None
         finally:
             consumer.close()
         return first

@@ -80,7 +80,8 @@ def _chunk(partition: int, messages: Sequence[Message], position: int) -> Change
     if None in last or None in last.values():  # no worker wrote this record
         last = {key or b"": total or b"" for key, total in last.items()}
     processed_offset = _processed_offset_headers(messages)
-    return ChangelogChunk(partition, cast("Changes", last), len(messages), processed_offset, position)
+    end = (messages[-1].offset() or 0) + 1 if messages else 0
+    return ChangelogChunk(partition, cast("Changes", last), len(messages), processed_offset, position, end)
 
 
 def _processed_offset_headers(messages: Sequence[Message]) -> Sequence[Header]:

@@ -66,8 +66,8 @@ class KafkaSink:
     def log_ends(self, ends: LogEnds) -> LogEnds:
         return self._logs.ends(ends)
 
-    def has_results(self, partition: int) -> bool:
-        return self._logs.has_results(partition)
+    def has_outcomes(self, partition: int) -> bool:
+        return self._logs.has_outcomes(partition, max(1, self._ask_partitions(self._dead_letter_topic)))
 
     def reset_producer(self) -> None:
         if self._producer is None or self._ready:

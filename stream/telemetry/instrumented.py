@@ -154,7 +154,7 @@ class InstrumentedSink:
         self.check = sink.check
         self.check_topics = sink.check_topics
         self.log_ends = sink.log_ends
-        self.has_results = sink.has_results
+        self.has_outcomes = sink.has_outcomes
         self.close = sink.close
 
     def begin(self) -> None:

@@ -122,7 +122,7 @@ REQUEST_LOST: Mapping[str, tuple[Failure, ...]] = {
     "sink.check": (Retriable, _blocked),
     "sink.check_topics": (Retriable,),
     "sink.log_ends": (Retriable,),
-    "sink.has_results": (Retriable,),
+    "sink.has_outcomes": (Retriable,),
     "sink.flush": (Abortable, InDoubt),
     "sink.begin": (Abortable, InDoubt),
     "sink.produce": (Abortable, InDoubt),

@@ -68,4 +68,5 @@ def _chunk(partition: int, fetched: Fetched) -> ChangelogChunk:
     changes = {record.key or b"": record.value or b"" for record in records}
     changes.pop(PROCESSED_KEY, None)
     headers = (record.headers for record in reversed(records) if has_processed_offset(record.headers))
-    return ChangelogChunk(partition, changes, len(records), next(headers, ()), fetched.position)
+    end = fetched.entries[-1].offset + 1 if records else 0
+    return ChangelogChunk(partition, changes, len(records), next(headers, ()), fetched.position, end)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
+from stream.core.dead_letter import is_dead_letter_of
 from stream.core.evidence import (
     TOPICS_CHANGED_HINT,
     Appended,
@@ -84,9 +85,14 @@ class FakeSink:
             held[role] = known._replace(offset=offset, leader_epoch=log.leader_epoch)
         return held
 
-    @faulty("sink.has_results")
-    def has_results(self, partition: int) -> bool:
-        return bool(self._cluster.committed(self._names.results, partition))
+    @faulty("sink.has_outcomes")
+    def has_outcomes(self, partition: int) -> bool:
+        dead_letters = self._names.dead_letters
+        log = partition % self._cluster.partitions(dead_letters)
+        return bool(self._cluster.committed(self._names.results, partition)) or any(
+            is_dead_letter_of(record.headers, self._names.input, partition, self._names.group)
+            for _, record in self._cluster.committed(dead_letters, log)
+        )
 
     def begin(self) -> None:
         self._guarded(self._begin)

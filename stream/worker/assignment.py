@@ -79,6 +79,7 @@ class Partition:
         totals: the content of the store in memory, while the partition runs; loaded on first use.
         rejected_in_a_row: dead letters since the last result, as of the last commit.
         ends: ends of the logs that hold its outcomes, as of the last commit.
+        changelog_end: where its restore ended.
     """
 
     number: int
@@ -87,6 +88,7 @@ class Partition:
     totals: Totals | None = None
     rejected_in_a_row: int = 0
     ends: LogEnds = field(default_factory=dict)
+    changelog_end: int = 0
 
     def move(self, state: PartitionState) -> None:
         """Change the state; the totals are loaded again afterwards."""
@@ -181,10 +183,9 @@ class Assignment:
         ends = {}
         for number, by_role in appended.items():
             known = dict(self[number].ends)
-            if checkpoint := self[number].open_store.checkpoint:
-                # Beyond the last committed record there may be markers; and an earlier version wrote no ends.
-                count = known.get("count", LogEnd(number, 0))
-                known["count"] = count._replace(offset=max(count.offset, checkpoint.changelog_offset))
+            # Beyond the last committed record there may be markers; and an earlier version wrote no ends.
+            count = known.get("count", LogEnd(number, 0))
+            known["count"] = count._replace(offset=max(count.offset, self[number].changelog_end))
             ends[number] = advance_ends(known, by_role)
         return ends
 

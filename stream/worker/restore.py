@@ -21,16 +21,7 @@ from stream.core.processed_offset import read_processed_offset
 from stream.core.resume import START_OVER, resume_offset
 from stream.errors import Blocked, Refused, Retriable
 from stream.events import Observer
-from stream.ports import (
-    ChangelogChunk,
-    ChangelogReader,
-    Checkpoint,
-    Clock,
-    Sink,
-    Source,
-    Store,
-    Stores,
-)
+from stream.ports import ChangelogChunk, ChangelogReader, Checkpoint, Clock, Sink, Source, Store, Stores
 from stream.worker.assignment import Assignment, Partition, PartitionState
 from stream.worker.restore_phases import Opening, Reading, StallTimer, processed_by_store
 
@@ -185,7 +176,7 @@ class Restorer:
         position = checkpoint.changelog_offset if checkpoint else first
         processed = processed_by_store(checkpoint, self._fold.digest, self._sink.topic_ids["input"])
         stall = StallTimer(opening.started_at, self._config.stalled_s_max)
-        self._reading[number] = Reading(opening, store, end, position, processed, stall)
+        self._reading[number] = Reading(opening, store, end, position, position, processed, stall)
         del self._opening[number]
         if position < end:
             self._reader.start(number, position)
@@ -247,6 +238,7 @@ class Restorer:
             self.forget(number)
             return
         opening = reading.opening
+        partition.changelog_end = reading.position
         self._source.resume_from(number, offset, opening.committed.leader_epoch if opening.committed else -1)
         self.forget(number)
         partition.move(PartitionState.RUNNING)
@@ -271,7 +263,7 @@ class Restorer:
             first,
             end,
             {role: end.offset for role, end in ends.items()},
-            has_results=is_new and self._sink.has_results(number),
+            has_outcomes=is_new and self._sink.has_outcomes(number),
         )
         return resume_offset(facts), ends
 

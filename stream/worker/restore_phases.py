@@ -70,6 +70,9 @@ class Reading:
     """Second phase: the store is open and is restored from `position` to `end`.
 
     Attributes:
+        records_end: after the last record that the store holds or that was read; the next checkpoint. Between
+            it and `position` are markers and aborted records. A log that loses these loses nothing committed,
+            and a store whose checkpoint is beyond them would skip the totals that take their place.
         processed: how far the totals go that were read so far; None if nothing was processed.
         records: number of records read.
         unwritten: totals read and not written to the store; most of them change again soon.
@@ -80,6 +83,7 @@ class Reading:
     store: Store
     end: int
     position: int
+    records_end: int
     processed: ProcessedOffset | None
     stall: StallTimer
     records: int = 0
@@ -95,12 +99,13 @@ class Reading:
         if processed is not None:
             self.processed = processed
         self.position = chunk.position
+        self.records_end = max(self.records_end, chunk.records_end)
         self.records += chunk.records
         self.unwritten.update(chunk.changes)
         self.unwritten_records += chunk.records
         if self.unwritten_records >= unwritten_max or self.is_complete:
             input_offset = self.processed.input_offset if self.processed else None
-            self.store.write(self.unwritten, Checkpoint(self.position, input_offset))
+            self.store.write(self.unwritten, Checkpoint(self.records_end, input_offset))
             self.unwritten, self.unwritten_records = {}, 0
 
 

@@ -6,6 +6,7 @@ from stream.core.dead_letter import (
     MESSAGE_BYTES_MAX,
     OVERHEAD_BYTES_MAX,
     STACKTRACE_BYTES_MAX,
+    is_dead_letter_of,
     to_dead_letter,
 )
 from stream.core.records import DeadLetterHeaders, Header, InputRecord, OutputRecord
@@ -212,3 +213,12 @@ def test_dead_letter_adds_at_most_the_overhead(record: InputRecord, detail: str)
     dead_letter = make_dead_letter(record, why, bytes_max=size(record) + OVERHEAD_BYTES_MAX)
     assert dead_letter.value == record.value
     assert size(dead_letter) <= size(record) + OVERHEAD_BYTES_MAX
+
+
+@given(RECORDS)
+def test_origin_of_a_dead_letter_is_recognized(record: InputRecord) -> None:
+    headers = make_dead_letter(record, bytes_max=1).headers
+    assert is_dead_letter_of(headers, "blobs", 3, "counters")
+    assert not is_dead_letter_of(headers, "blobs", 2, "counters")
+    assert not is_dead_letter_of(headers, "other", 3, "counters")
+    assert not is_dead_letter_of(headers, "blobs", 3, "others")

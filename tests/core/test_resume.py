@@ -94,8 +94,8 @@ REFUSALS = {
         START_OVER,
     ),
     "offset and totals lost": (
-        replace(facts(None, None), has_results=True),
-        "results holds results of it, but .* no committed offset and counts no totals.*twice",
+        replace(facts(None, None), has_outcomes=True),
+        "results or dead holds records for it, but .* no committed offset and counts no totals.*twice",
         START_OVER,
     ),
     "changelog truncated": (
@@ -183,7 +183,7 @@ def holds(known: PartitionFacts) -> None:
         offset = resume_offset(known)
     except Refused:
         is_new = known.committed is None and known.processed is None
-        assert not is_new or known.has_results, "a new group always starts"
+        assert not is_new or known.has_outcomes, "a new group always starts"
         return
     assert known.first <= offset <= known.end, "the log holds what comes next"
     if known.committed is None:

@@ -170,6 +170,19 @@ def test_deleted_offsets_of_a_group_with_nothing_but_dead_letters_are_refused(gr
     group.check_refused_again()
 
 
+def test_dead_letters_alone_are_refused_without_offsets_and_totals(group: GroupUnderTest) -> None:
+    count(group, b"\xff")
+    group.stop()
+    delete_offsets(group)
+    recreate(group, "count")
+    group.worker.start()
+    refusal = group.refused()
+    assert "holds records for it" in refusal.error
+    assert "STREAM_GROUP_ID" in refusal.fix
+    assert len(read(group.env, "dead-letter")) == 1
+    group.check_refused_again()
+
+
 def test_older_copy_of_the_state_folder_is_exact(group: GroupUnderTest) -> None:
     count(group, "cat", "silent")
     group.stop()

@@ -16,7 +16,7 @@ import stream.worker.assignment
 import stream.worker.loop
 from stream.core.evidence import Appended, CommittedOffset, LogEnd, LogEnds, read_evidence
 from stream.core.fold import Changes
-from stream.core.processed_offset import PROCESSED_KEY
+from stream.core.processed_offset import PROCESSED_KEY, ProcessedOffset
 from stream.core.records import Header, InputRecord, OutputRecord
 from stream.errors import Abortable, InDoubt, Retriable
 from stream.ports import Batch, ChangelogChunk, Checkpoint
@@ -363,6 +363,27 @@ def id_of_the_input_topic_is_not_compared(patch: pytest.MonkeyPatch) -> None:
     without("_input_recreated", Accident.INPUT_RECREATED)[0](patch)
 
 
+def store_is_checkpointed_beyond_its_last_record(patch: pytest.MonkeyPatch) -> None:
+    """Any cut is refused, except in what was aborted after the last committed record; so the cut is there."""
+    apply, truncate = Reading.apply, PartitionLog.truncate
+
+    def ahead(
+        self: Reading, chunk: ChangelogChunk, processed: ProcessedOffset | None, unwritten_max: int
+    ) -> None:
+        apply(self, replace(chunk, records_end=chunk.position), processed, unwritten_max)
+
+    def truncate_aborted(self: PartitionLog, end: int) -> None:
+        committed = self.read(0, self.high_watermark).entries
+        truncate(self, max(end, committed[-1].offset + 1 if committed else 0))
+
+    patch.setattr(Reading, "apply", ahead)
+    patch.setattr(PartitionLog, "truncate", truncate_aborted)
+
+
+def dead_letters_are_no_outcomes(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(stream.testing.sink, "is_dead_letter_of", lambda *_: False)
+
+
 def transaction_without_totals_has_no_changelog_record(patch: pytest.MonkeyPatch) -> None:
     produce = FakeSink.produce_changelog
 
@@ -384,7 +405,7 @@ ACCIDENT_MUTATIONS: list[AccidentMutation] = [
     without("_foreign_commit", Accident.OFFSET_MOVED),
     without("_moved_back", Accident.OFFSET_RESTORED),
     without("_no_committed_offset", Accident.OFFSETS_DELETED),
-    without("_results_alone", Accident.OFFSETS_AND_COUNTS_LOST),
+    without("_outcomes_alone", Accident.OFFSETS_AND_COUNTS_LOST),
     without("_outcomes_recreated", Accident.DEAD_LETTERS_RECREATED),
     without("_outcomes_truncated", Accident.RESULTS_TRUNCATED),
     without("_outcomes_truncated", Accident.DEAD_LETTERS_TRUNCATED),
@@ -394,6 +415,8 @@ ACCIDENT_MUTATIONS: list[AccidentMutation] = [
     (ends_of_logs_may_decrease, Accident.RESULTS_TRUNCATED),
     (checksum_of_the_last_record_is_not_compared, Accident.RESULTS_TRUNCATED),
     (id_of_the_input_topic_is_not_compared, Accident.INPUT_RECREATED),
+    (store_is_checkpointed_beyond_its_last_record, Accident.COUNTS_TRUNCATED),
+    (dead_letters_are_no_outcomes, Accident.OFFSETS_AND_COUNTS_LOST),
     (transaction_without_totals_has_no_changelog_record, Accident.OFFSETS_DELETED),
 ]
 MUTATIONS = [

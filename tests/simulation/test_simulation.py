@@ -27,6 +27,13 @@ def test_another_fold_is_exact_in_the_same_storms(seed: int) -> None:
     assert not broken, broken
 
 
+@pytest.mark.parametrize("seed", [11668, 14471, 15073])
+def test_seed_that_found_a_defect_passes(seed: int) -> None:
+    """Only dead letters left; input that grew to the committed offset; a store beyond its last record."""
+    _, broken = run_seed(seed, trace_lines=60)
+    assert not broken, broken
+
+
 def test_seed_is_a_complete_replay() -> None:
     once, again = Simulation(7), Simulation(7)
     once.run()

@@ -263,3 +263,19 @@ def test_restore_that_reads_does_not_wait_for_input(counted: FakePipeline) -> No
     before = counted.cluster.clock.monotonic()
     worker.run_once()
     assert counted.cluster.clock.monotonic() - before < BUSY_POLL_S
+
+
+def test_store_skips_no_total_that_takes_the_offset_of_an_aborted_one(counted: FakePipeline) -> None:
+    """A truncation that loses only aborted records loses nothing, but the log refills behind the store."""
+    sink, disks = FakeSink(counted.cluster, counted.names, "another"), dict[int, MemoryDisk]()
+    sink.reset_producer()
+    sink.begin()
+    sink.produce_changelog(0, {b"act": b"9", b"dgo": b"9"}, ())
+    end = changelog(counted).high_watermark - 2
+    sink.abort()
+    restored(counted, disks).worker.close()
+    changelog(counted).truncate(end)
+    counted.submit("act dog tea stop")
+    restored(counted).worker.close()
+    restored(counted, disks)
+    assert disks[0].totals == {b"act": b"4", b"aet": b"2", b"dgo": b"2", b"eilnst": b"1", b"opst": b"1"}

@@ -1,5 +1,7 @@
 """The states that restore refuses, each with the command that fixes it."""
 
+from dataclasses import replace
+
 import pytest
 
 from stream.core.evidence import CommittedOffset, Evidence
@@ -82,3 +84,29 @@ def test_totals_without_a_processed_offset_are_refused() -> None:
     pipeline = FakePipeline()
     pipeline.cluster.produce(pipeline.names.counts, 0, b"7", b"act")
     refused(pipeline, "totals that no worker writes")
+
+
+def test_dead_letters_without_offset_and_totals_are_refused_until_the_group_has_a_new_name() -> None:
+    pipeline = FakePipeline(2, dead_letter_partitions=1)
+    pipeline.submit(None, 1)
+    pipeline.drain(worker := FakeProcess(pipeline.cluster, pipeline.names, pipeline.fold))
+    worker.worker.close()
+    assert not pipeline.results(1)
+    pipeline.group.forget_offsets()
+    pipeline.cluster.delete(pipeline.names.counts)
+    pipeline.cluster.create(pipeline.names.counts, 2)
+    error = refused(pipeline, "partition 1: anagram-results or dead-letters holds records for it")
+    assert "STREAM_GROUP_ID" in error.hint
+    names = replace(pipeline.names, group="another", results="more-results", counts="more-counts")
+    again = FakePipeline(2, cluster=pipeline.cluster, names=names, dead_letter_partitions=1)
+    again.drain(FakeProcess(again.cluster, names, again.fold))
+    assert len(again.dead_letters()) == 2
+
+
+def test_input_that_was_truncated_and_grew_to_the_committed_offset_is_refused(counted: FakePipeline) -> None:
+    log = counted.cluster.log(counted.names.input, 0)
+    log.truncate(log.high_watermark - 1)
+    counted.submit("dog")
+    process = FakeProcess(counted.cluster, counted.names, counted.fold)
+    with pytest.raises(Refused, match="the log was truncated"):
+        process.worker.run(lambda: len(process.observer.of("restored")) > 1)

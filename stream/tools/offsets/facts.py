@@ -37,7 +37,7 @@ def read_facts(settings: Settings, admin: Admin, topics: Topics, digest: str) ->
         Refused: a transaction stays open, or the count topic holds records that no worker writes.
     """
     facts = _read_facts(settings, admin, topics, digest)
-    if any(each.has_results for each in facts):  # perhaps of the first transaction, which has just ended
+    if any(each.has_outcomes for each in facts):  # perhaps of the first transaction, which has just ended
         facts = _read_facts(settings, admin, topics, digest)
     return facts
 
@@ -71,7 +71,9 @@ def _read_facts(settings: Settings, admin: Admin, topics: Topics, digest: str) -
             totals,
             *ranges[number],
             output_ends={role: end.offset for role, end in ends.items()},
-            has_results=committed is None and totals is None and logs.has_results(number),
+            has_outcomes=committed is None
+            and totals is None
+            and logs.has_outcomes(number, topics.dead_letter.partitions),
             is_truncated=number in truncated,
         )
 

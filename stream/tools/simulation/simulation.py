@@ -189,16 +189,18 @@ class Simulation:
         if self._fleet.may_refuse:
             self._fleet.restart_all()
         self._fleet.refusals = 0
-        pipeline = self._pipeline
+        pipeline, was_settled = self._pipeline, False
         for _ in range(ROUNDS_MAX):
             self._fleet.restart_dead(1.0)
             self._fleet.step_all()
-            if (
+            is_settled = (
                 self._positions() == pipeline.ends()
                 and pipeline.cluster.is_settled()
                 and self._fleet.is_settled()
-            ):
+            )
+            if is_settled and was_settled:  # a partition that resumed finds out at its next poll if it may
                 return True
+            was_settled = is_settled
             if self._fleet.refusals >= REFUSALS_MIN:
                 return False
         raise Violation(f"not drained: committed {pipeline.committed()} of {pipeline.ends()}")
