@@ -11,6 +11,7 @@ from stream.core.processed_offset import PROCESSED_KEY, has_processed_offset
 from stream.core.records import Header
 from stream.errors import Fatal, Retriable
 from stream.kafka.clients import Options, make_consumer
+from stream.kafka.connection import Connection
 from stream.kafka.failure import describe, from_call, kafka_error
 from stream.kafka.headers import message_headers
 from stream.kafka.offsets import Offsets
@@ -28,6 +29,7 @@ class KafkaReader:
         self._offsets = offsets
         self._topic = topic
         self._consumer: Consumer | None = None
+        self._connection = Connection(topic)
         self._position: dict[int, int] = {}
 
     def offset_range(self, partition: int) -> tuple[int, int]:
@@ -37,6 +39,7 @@ class KafkaReader:
         if self._consumer is None:
             # A fetch waits for all its partitions: one at its end would delay those that start meanwhile.
             self._consumer = make_consumer({**self._options, "fetch.wait.max.ms": FETCH_WAIT_MS})
+            self._connection = Connection(self._topic)
         self._position[partition] = offset
         self._consumer.incremental_assign([TopicPartition(self._topic, partition, offset)])
 
@@ -44,6 +47,11 @@ class KafkaReader:
         """Return new records, one chunk per partition."""
         if self._consumer is None:
             return []
+        if self._connection.is_lost(self._consumer):
+            unread = dict(self._position)
+            self.close()
+            for partition_number, offset in unread.items():
+                self.start(partition_number, offset)
         records: dict[int, list[Message]] = {}
         for partition, run in groupby(read_messages(self._consumer, RECORDS_MAX, wait_s), Message.partition):
             messages = list(run)

@@ -73,16 +73,18 @@ class KafkaSink:
         if self._producer is None or self._ready:
             self._discard()
             self._producer = make_producer(self._options)
+        is_connected = False
         try:
             # Connect first: without a connection librdkafka looks for the coordinator again after 500 ms.
             # Twice: the first response comes from the bootstrap address, the second from a broker.
             for _ in range(2):
                 self._producer.list_topics(self._result_topic, RESET_S_MAX)
+            is_connected = True
             self._producer.init_transactions(RESET_S_MAX)
         except KafkaException as error:
             failure = from_transaction(kafka_error(error), timed_out=True)
             if isinstance(failure, (Abortable, InDoubt)):
-                if kafka_error(error).fatal():
+                if kafka_error(error).fatal() or not is_connected:  # see connection.py
                     self._discard()
                 raise Retriable(f"the transactional id is not available yet: {failure}") from error
             raise failure from error

@@ -14,6 +14,7 @@ from stream.core.records import InputRecord, start_offsets
 from stream.core.resume import START_OVER
 from stream.errors import Fatal, Refused, Retriable, StreamError
 from stream.kafka.clients import Options, make_consumer
+from stream.kafka.connection import Connection
 from stream.kafka.failure import CALL_FAILED, describe, from_call, kafka_error
 from stream.kafka.headers import message_headers
 from stream.kafka.offsets import Offsets, committed_by
@@ -41,7 +42,9 @@ class KafkaSource:
     """One member of the group."""
 
     def __init__(self, options: Options, offsets: Offsets, topic: str, limits: BatchLimits) -> None:
+        self._options = options
         self._consumer: Consumer = make_consumer(options)
+        self._connection = Connection(topic)
         self._offsets = offsets
         self._topic = topic
         self._limits = limits
@@ -74,10 +77,26 @@ class KafkaSource:
             # The client lost the records that it was about to return, and `records` are not returned.
             self.rewind(dict(self._positions.position) | start_offsets(records))
             raise
+        if not records and self._connection.is_lost(self._consumer):
+            self._join_anew()
         partitions = {record.partition for record in records}
         if not all(map(self._positions.position.__contains__, partitions)):
             records = [record for record in records if record.partition in self._positions.position]
         return Batch(records, group_metadata, {p: self._leader_epochs[p] for p in partitions})
+
+    def _join_anew(self) -> None:
+        """Join the group with a new consumer, unless no broker answers anybody."""
+        listener = self._listener
+        try:
+            self._offsets.range(self._topic, 0)
+        except Retriable:
+            return
+        owned = [owned.partition for owned in self._consumer.assignment()]
+        self.close()
+        self._consumer = make_consumer(self._options)
+        if listener is not None:
+            listener.lost(owned)
+            self.subscribe(listener)
 
     def _fill(self, records: list[InputRecord], wait_s: float) -> object:
         """Poll the records of a batch; return the group's metadata as of its first record."""

@@ -16,3 +16,21 @@ def test_producer_that_delivers_nothing_is_reported_as_the_cause(
     stuck.join(10)
     assert not stuck.is_alive()
     assert "campaign's own producer: the broker acknowledged none of 10 blobs" in stuck.failed
+
+
+class AppendedBefore:
+    """The report of a retried record that the broker had appended already: librdkafka knows no offset."""
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> None:
+        return None
+
+
+def test_blob_that_the_broker_had_appended_before_the_retry_is_delivered() -> None:
+    no_broker = load_settings(bootstrap_servers="localhost:1")
+    retried = CampaignProducer(no_broker, build_index(["cat", "dog"]), InputSize(1, 2), seed=1, partitions=1)
+    retried.acknowledge(None, AppendedBefore())
+    assert retried.is_done
+    assert retried.ends == {0: 0}

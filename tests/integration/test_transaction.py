@@ -4,8 +4,9 @@ import pytest
 from support.sinks import make_sink
 from support.topics import read, settings_of
 
-from stream.core.records import OutputRecord
-from stream.errors import Fenced, InDoubt
+from stream.core.dead_letter import to_dead_letter
+from stream.core.records import InputRecord, OutputRecord
+from stream.errors import Fenced, InDoubt, Reason, Rejected
 from stream.kafka import clients
 from stream.kafka.sink import KafkaSink
 
@@ -86,3 +87,30 @@ def test_a_transaction_that_outlived_its_timeout_is_in_doubt_and_a_new_producer_
     sink.commit()
     sink.close()
     assert [record.key for record in read(env, "result")] == [b"new"]
+
+
+def test_dead_letters_of_a_partition_are_found_among_those_of_others(stream_env: dict[str, str]) -> None:
+    def dead_letter(partition: int, group: str) -> OutputRecord:
+        source = InputRecord(stream_env["STREAM_INPUT_TOPIC"], partition, 0, None, b"x", (), None)
+        why = Rejected(Reason.BAD_JSON, "decode", "no JSON")
+        topic = stream_env["STREAM_DEAD_LETTER_TOPIC"]
+        return to_dead_letter(source, why, topic=topic, group=group, failed_at="now", bytes_max=10**6)
+
+    group = stream_env["STREAM_GROUP_ID"]
+    sink = sink_of(stream_env)
+    assert not sink.has_outcomes(0)
+    sink.begin()
+    sink.produce([*[dead_letter(2, group)] * 600, dead_letter(0, "another")])
+    sink.commit()
+    assert not sink.has_outcomes(0)
+    sink.begin()
+    sink.produce([dead_letter(0, group)])
+    sink.flush()
+    sink.abort()
+    assert not sink.has_outcomes(0)
+    sink.begin()
+    sink.produce([dead_letter(0, group)])
+    sink.commit()
+    assert sink.has_outcomes(0)
+    assert not sink.has_outcomes(1)
+    sink.close()

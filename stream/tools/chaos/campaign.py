@@ -22,9 +22,7 @@ from stream.tools.chaos.producer import PACE_MAX, CampaignProducer
 from stream.tools.chaos.score import Score
 from stream.tools.kafka.topic_creation import create_topics
 
-TICK_S = 0.05
-PROGRESS_INTERVAL_S = 0.25
-METRICS_INTERVAL_S = 1.0
+TICK_S, PROGRESS_INTERVAL_S, METRICS_INTERVAL_S = 0.05, 0.25, 1.0
 RECOVERY_S_MAX = 150.0
 FAULT_S = 5.0  # estimate of a fault and its recovery, until one was measured
 CALM_S_MAX = 1.5  # between two faults
@@ -114,10 +112,9 @@ class Campaign:
         self._stalls.reset()
 
     def _inject_faults(self, injector: Injector, numbers: range) -> None:
-        """Inject these faults; end after the first one without recovery, since more of them would hide it."""
         faults = self._options.faults
         for number in numbers:
-            if self.score.differences:
+            if self.score.differences:  # more faults would hide which one had no recovery
                 return
             self._set_pace(number, monotonic() - self._began)
             self._inject_one(injector, number, faults[number])
@@ -217,8 +214,7 @@ class Campaign:
     def _set_pace(self, done: int, seconds: float) -> None:
         """Spread the remaining input over the remaining faults, at a pace that varies."""
         faults = len(self._options.faults)
-        seconds_per_fault = max((seconds + FAULT_S) / (done + 1), self._options.seconds / faults)
-        left_s = seconds_per_fault * (faults - done)
+        left_s = max((seconds + FAULT_S) / (done + 1), self._options.seconds / faults) * (faults - done)
         self._producer.share = (done + 1) / (faults + 1)
         self._producer.pace = self._words_left() / max(1.0, left_s) * self._rng.uniform(*PACE_SPREAD)
 

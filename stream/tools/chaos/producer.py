@@ -125,7 +125,7 @@ class CampaignProducer(threading.Thread):
         partition = self.sent % self._partitions
         try:
             key = b"%b%d" % (self.prefix, self.sent)
-            self._producer.produce(self._topic, value, key, partition, on_delivery=self._acknowledge)
+            self._producer.produce(self._topic, value, key, partition, on_delivery=self.acknowledge)
         except BufferError:
             self._producer.poll(0.1)
             return False
@@ -133,12 +133,14 @@ class CampaignProducer(threading.Thread):
         self._producer.poll(0)
         return True
 
-    def _acknowledge(self, error: object, message: object) -> None:
+    def acknowledge(self, error: object, message: object) -> None:
+        """Take a delivery report."""
         if error is not None:
             self.failed = f"a blob could not be delivered: {error}"
             return
         partition, offset = message.partition(), message.offset()  # type: ignore[attr-defined]
-        self.ends[partition] = max(self.ends[partition], offset + 1)
+        if offset is not None:  # unknown for a retried record that the broker had appended already
+            self.ends[partition] = max(self.ends[partition], offset + 1)
         self.delivered += 1
         self._acknowledged_at = time.monotonic()
 

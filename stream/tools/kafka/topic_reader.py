@@ -9,6 +9,7 @@ from confluent_kafka import Message, TopicPartition
 from stream.core.records import Header
 from stream.errors import Retriable
 from stream.kafka.clients import Admin, Options, make_consumer
+from stream.kafka.connection import Connection
 from stream.kafka.headers import message_headers
 from stream.kafka.offsets import offset_ranges, partitions_of
 from stream.kafka.reader import FETCH_WAIT_MS, position_after, read_messages
@@ -60,12 +61,11 @@ def read_topic(  # noqa: PLR0913 - what to read, from where, up to where
         return
     # Only a fetch reports the end of a partition, so it must not wait for more records.
     waiting = {} if follow is not None else {"fetch.wait.max.ms": FETCH_WAIT_MS}
-    consumer = make_consumer({**options, "queued.max.messages.kbytes": PREFETCH_KIB, **waiting})
+    consumer = _AssignedConsumer({**options, **waiting}, topic, {p: start_offsets[p] for p in unfinished})
     try:
-        consumer.assign([TopicPartition(topic, p, start_offsets[p]) for p in unfinished])
         last_received_at = time.monotonic()
         while unfinished if follow is None else follow():
-            messages = read_messages(consumer, BATCH_RECORDS_MAX, 0.2)
+            messages = consumer.read()
             last_received_at = time.monotonic() if messages else last_received_at
             if follow is None and time.monotonic() - last_received_at > SILENCE_S_MAX:
                 raise Retriable(f"{topic}: no record arrived for {SILENCE_S_MAX:.0f} s")
@@ -78,6 +78,36 @@ def read_topic(  # noqa: PLR0913 - what to read, from where, up to where
                     unfinished.discard(partition)
     finally:
         consumer.close()
+
+
+class _AssignedConsumer:
+    """A consumer of chosen partitions; one that lost its brokers for good is replaced where it was."""
+
+    def __init__(self, options: Options, topic: str, positions: dict[int, int]) -> None:
+        self._options = {**options, "queued.max.messages.kbytes": PREFETCH_KIB}
+        self._topic = topic
+        self._positions = positions
+        self._connection = Connection(topic)
+        self._open()
+
+    def read(self) -> Sequence[Message]:
+        messages = read_messages(self._consumer, BATCH_RECORDS_MAX, 0.2)
+        if not messages and self._connection.is_lost(self._consumer):
+            self.close()
+            self._open()
+        for message in messages:
+            partition, position = position_after(message)
+            if position is not None:
+                self._positions[partition] = position
+        return messages
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def _open(self) -> None:
+        self._consumer = make_consumer(self._options)
+        assigned = [TopicPartition(self._topic, p, offset) for p, offset in self._positions.items()]
+        self._consumer.assign(assigned)
 
 
 def _stored(message: Message) -> StoredRecord:

@@ -61,7 +61,15 @@ class Delay:
         return f"delay {'after' if self.after else 'before'}"
 
 
-Action = Error | Disconnect | Delay
+@dataclass(frozen=True, slots=True)
+class NoBrokers:
+    """Remove the brokers from the response to a metadata request, as a node that shuts down does."""
+
+    def __str__(self) -> str:
+        return "no brokers"
+
+
+Action = Error | Disconnect | Delay | NoBrokers
 
 
 class When:

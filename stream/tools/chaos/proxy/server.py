@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import Self
 
 from stream.tools.chaos.proxy.error_responses import error_response
-from stream.tools.chaos.proxy.rules import Api, Delay, Disconnect, Error, Rule
+from stream.tools.chaos.proxy.metadata import without_brokers
+from stream.tools.chaos.proxy.rules import Api, Delay, Disconnect, Error, NoBrokers, Rule
 from stream.tools.chaos.proxy.wire import RequestHeader, read_header
 
 HOST, ADDRESS = "localhost", "127.0.0.1"
@@ -29,11 +30,13 @@ class _PendingResponse:
         own: the response of the proxy; None: the broker responds.
         delay_s: how long the response is held.
         cut: the connection is closed instead.
+        emptied: the version of a metadata request whose response loses its brokers.
     """
 
     own: bytes | None = None
     delay_s: float = 0.0
     cut: bool = False
+    emptied: int | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -195,6 +198,8 @@ class FaultProxy:
                 await asyncio.sleep(seconds)
             case Delay(seconds=seconds, after=True):
                 pending.delay_s = seconds
+            case NoBrokers():
+                pending.emptied = header.version
             case Error(code=code):
                 try:
                     pending.own = error_response(header, frame, code)
@@ -219,6 +224,8 @@ class FaultProxy:
                 return
             if pending.delay_s:
                 await asyncio.sleep(pending.delay_s)
+            if pending.emptied is not None:
+                frame = without_brokers(frame, pending.emptied)
             await _send(connection.client[1], frame)
             connection.pending.popleft()
             await connection.flush_own()

@@ -40,6 +40,11 @@ class Reader:
         self._position = position
         self._flexible = flexible
 
+    @property
+    def position(self) -> int:
+        """The position of the next field."""
+        return self._position
+
     def integer(self, size: int) -> int:
         """Read a signed integer of `size` bytes."""
         return int.from_bytes(self.raw(size), signed=True)
