@@ -25,7 +25,7 @@ def test_producer_that_finds_no_broker_is_replaced(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sink_module, "make_producer", make_producer)
     settings = settings_of({"STREAM_BOOTSTRAP_SERVERS": "localhost:1"})
     names, offsets = topics.names(settings), Offsets(lambda: clients.make_admin(settings))
-    options = clients.transactional_options(settings, "one")
+    options = clients.transactional_options(settings, "one", 1_000)
     sink = KafkaSink(
         options,
         names,
