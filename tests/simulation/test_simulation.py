@@ -27,9 +27,16 @@ def test_another_fold_is_exact_in_the_same_storms(seed: int) -> None:
     assert not broken, broken
 
 
-@pytest.mark.parametrize("seed", [11668, 14471, 15073])
+@pytest.mark.parametrize(
+    "seed",
+    [
+        11668,  # nothing but dead letters was left
+        14471,  # truncated input grew exactly to the committed offset
+        15073,  # a store was beyond its last record
+        21264,  # retention deleted input that only a stranger had committed
+    ],
+)
 def test_seed_that_found_a_defect_passes(seed: int) -> None:
-    """Only dead letters left; input that grew to the committed offset; a store beyond its last record."""
     _, broken = run_seed(seed, trace_lines=60)
     assert not broken, broken
 
