@@ -66,8 +66,10 @@ class Settings(BaseSettings):
     group_id: Annotated[str, Field(min_length=1, max_length=200)] = Field(
         "anagram-counter", description="Consumer group. Workers of one group share the partitions."
     )
-    group_protocol: Literal["consumer", "classic"] = Field(
-        "consumer", description="Group protocol: `consumer` (KIP-848) or the older `classic`."
+    group_protocol: Literal["auto", "consumer", "classic"] = Field(
+        "auto",
+        description="Group protocol: `consumer` (KIP-848), the older `classic`, or `auto`: one that the "
+        "brokers support, and that the present members of the group use.",
     )
     static_membership: bool = Field(
         False,
@@ -176,10 +178,10 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _static_is_classic(self) -> Self:
-        if self.static_membership and self.group_protocol != "classic":
+        if self.static_membership and self.group_protocol == "consumer":
             raise ValueError(
-                "STATIC_MEMBERSHIP=true needs GROUP_PROTOCOL=classic: under the consumer protocol the "
-                "successor of a killed static member is refused until its session times out"
+                "STATIC_MEMBERSHIP=true needs GROUP_PROTOCOL=classic or auto: under the consumer protocol "
+                "the successor of a killed static member is refused until its session times out"
             )
         return self
 
@@ -205,10 +207,10 @@ class Settings(BaseSettings):
         session_ms = self.client_config.get("session.timeout.ms")
         if session_ms is not None and self.group_protocol == "consumer":
             raise ValueError(
-                "session.timeout.ms in KAFKA_CONFIG needs GROUP_PROTOCOL=classic: under the consumer "
+                "session.timeout.ms in KAFKA_CONFIG needs GROUP_PROTOCOL=classic or auto: under the consumer "
                 "protocol the broker sets it (group.consumer.session.timeout.ms)"
             )
-        if session_ms is None and self.group_protocol == "classic":
+        if session_ms is None and self.group_protocol != "consumer":
             session_ms = str(SESSION_TIMEOUT_MS)
         if session_ms is not None and not (
             session_ms.isdecimal() and int(session_ms) > self.transaction_timeout_ms
@@ -218,6 +220,11 @@ class Settings(BaseSettings):
                 "TRANSACTION_TIMEOUT_MS"
             )
         return self
+
+    @property
+    def needs_classic(self) -> bool:
+        """Whether a setting works only with the classic group protocol."""
+        return self.static_membership or "session.timeout.ms" in self.client_config
 
     @cached_property
     def client_config(self) -> dict[str, str]:

@@ -21,6 +21,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--broker", choices=("embedded", "docker"), default="embedded", help="where Kafka comes from"
     )
+    parser.addoption(
+        "--kafka", help="versions of Kafka for tests/brokers, or `all`; default: oldest and newest"
+    )
 
 
 @pytest.fixture(scope="session")

@@ -168,7 +168,7 @@ def test_bad_value_is_refused_with_its_name(name: str, bad: str, monkeypatch: py
         ({"input_topic": "a", "result_topic": "a"}, "four different topics"),
         ({"count_topic": "text-blobs"}, "four different topics"),
         ({"dead_letter_topic": "signature-counts"}, "four different topics"),
-        ({"static_membership": True}, "GROUP_PROTOCOL=classic"),
+        ({"static_membership": True, "group_protocol": "consumer"}, "GROUP_PROTOCOL=classic"),
         ({"batch_deadline_ms": 228_900}, "must stay below 239000"),
         ({"transaction_timeout_ms": 208_900}, "must stay below 239000"),
         ({"commit_interval_ms": 199_000, "transaction_timeout_ms": 10_000}, "must stay below 239000"),

@@ -29,7 +29,7 @@ def keep(recorded: Path, archive: Path) -> None:
         arriving = archive.with_suffix(f".{os.getpid()}")
         try:
             shutil.move(recorded, arriving)
-            for old in archive.parent.glob("kafka-*.jsa"):
+            for old in archive.parent.glob(f"{archive.stem.rpartition('-')[0]}-*.jsa"):
                 old.unlink()
             arriving.replace(archive)
         finally:

@@ -12,7 +12,7 @@ from time import monotonic, sleep
 from types import TracebackType
 from typing import Self
 
-from stream.broker import archive, runtime, tcp
+from stream.broker import archive, jars, runtime, tcp
 from stream.broker.failure import not_started, tail
 from stream.broker.fetch import cache_dir
 from stream.broker.jvm import Jvm
@@ -37,6 +37,7 @@ class EmbeddedBroker:
     Attributes:
         port: the port of the broker; 0 takes any free port.
         data_dir: the folder for its data; by default a temporary folder.
+        kafka: the version of Kafka; those with a list in `stream/broker/jars/`.
         java: a java binary or the home of a JRE (the setting STREAM_JAVA).
         properties: Kafka properties that override the defaults of this module.
         listeners: additional listeners, name to security protocol, each on a free port; see `address`.
@@ -45,11 +46,13 @@ class EmbeddedBroker:
         start_timeout_s: time limit of a start, without downloads.
 
     Raises:
-        Misconfigured: the system is Windows, the port is taken, or a property must not be set.
+        Misconfigured: the system is Windows, the port is taken, the version of Kafka is not known, or a
+            property must not be set.
     """
 
     port: int = 0
     data_dir: Path | None = None
+    kafka: str = jars.KAFKA_VERSION
     java: Path | None = None
     properties: Mapping[str, str] = field(default_factory=dict)
     listeners: Mapping[str, str] = field(default_factory=dict)
@@ -64,13 +67,14 @@ class EmbeddedBroker:
                 "the embedded broker needs Linux or macOS",
                 "set STREAM_BOOTSTRAP_SERVERS to a broker that is already running",
             )
+        jars.listed(self.kafka)
         if self.port:
             tcp.check_free(self.port)
         self._listeners, self._controller_port = _with_ports(self.port, self.listeners, self.advertised)
         folder = self.data_dir or Path(tempfile.mkdtemp(prefix="anagram-stream-broker-"))
         self._resources = _Resources(None if self.data_dir else folder)
         weakref.finalize(self, self._resources.release)
-        self._storage = Storage(folder)
+        self._storage = Storage(folder, self.kafka)
         self._settings(self._storage.log_dir)  # a forbidden property is refused here, before any download
 
     @property
@@ -113,7 +117,7 @@ class EmbeddedBroker:
         """
         assert self.pid is None, "the broker is already running"
         self.kill()  # remainders of the last run after a crash
-        kafka_runtime = runtime.prepare(self.java)
+        kafka_runtime = runtime.prepare(self.java, self.kafka)
         self._archive = archive.path(kafka_runtime, cache_dir())
         jvm = Jvm(kafka_runtime, self._archive)
         for port in (self._controller_port, *(listener.port for listener in self._listeners)):

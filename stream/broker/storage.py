@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from stream.broker.failure import not_started
-from stream.broker.jars import KAFKA_VERSION
 from stream.broker.locks import try_lock
 from stream.broker.properties import render
 from stream.errors import Misconfigured, Refused
@@ -38,7 +37,7 @@ class Storage:
         tmp: temporary files of the JVM; its native libraries would stay in /tmp after a kill.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kafka: str) -> None:
         self.folder = folder.expanduser().absolute()
         self.log_dir = self.folder / "kafka"
         self.run_dir = self.folder / "run"
@@ -47,6 +46,7 @@ class Storage:
         self.console = self.run_dir / "console.log"
         self.recorded = self.run_dir / "classes.jsa"
         self.tmp = self.run_dir / "tmp"
+        self._kafka = kafka
         self._mark = self.folder / "embedded.json"
 
     def lock(self) -> int:
@@ -84,7 +84,7 @@ class Storage:
             Refused: the folder was formatted by another Kafka version or node.
             StreamError: Kafka could not format the folder.
         """
-        mark = {"kafka": KAFKA_VERSION, "node.id": node_id}
+        mark = {"kafka": self._kafka, "node.id": node_id}
         if self.log_dir.exists() or (self.folder / "meta.properties").exists():
             self._check(mark)
             return

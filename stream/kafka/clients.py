@@ -84,7 +84,7 @@ def common_options(settings: Settings) -> Options:
     }
 
 
-def member_options(settings: Settings, instance_id: str) -> Options:
+def member_options(settings: Settings, instance_id: str, protocol: str) -> Options:
     """Return the options of the consumer that joins the group."""
     classic: Options = {
         "partition.assignment.strategy": "cooperative-sticky",
@@ -94,10 +94,10 @@ def member_options(settings: Settings, instance_id: str) -> Options:
     return {
         **common_options(settings),
         **_consumer_options(settings),
-        "group.protocol": settings.group_protocol,
+        "group.protocol": protocol,
         "max.poll.interval.ms": MAX_POLL_INTERVAL_MS,
         "enable.partition.eof": False,
-        **(classic if settings.group_protocol == "classic" else {}),
+        **(classic if protocol == "classic" else {}),
         **(static if settings.static_membership else {}),
     }
 

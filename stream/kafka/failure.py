@@ -112,7 +112,7 @@ def from_call(error: KafkaError) -> StreamError:
     if error.code() in {KafkaError.UNSUPPORTED_VERSION, KafkaError._UNSUPPORTED_FEATURE}:  # noqa: SLF001
         return Refused(
             f"the broker does not support a request: {text}",
-            "the consumer protocol needs Kafka 4.0 or later; before it set STREAM_GROUP_PROTOCOL=classic",
+            "the consumer protocol needs Kafka 4.0 or later; unset STREAM_GROUP_PROTOCOL",
         )
     if not error.fatal() and (error.code() in _UNAVAILABLE or error.retriable()):
         return Retriable(text)

@@ -32,7 +32,7 @@ from stream.telemetry.logs import bind_everywhere
 from stream.telemetry.server import not_listening
 from stream.worker.clock import SystemClock
 from stream.worker.memory import give_back
-from stream.worker.startup import announce, check_topics, run_once_s_max
+from stream.worker.startup import announce, check_topics, run_once_s_max, settle_protocol
 from stream.worker.wiring import Shared, SharedFold, load_shared_fold, run_worker
 
 _log = structlog.get_logger()
@@ -256,7 +256,9 @@ def _serve_metrics(listener: socket, shared_state: SharedState, _: SystemClock) 
 def _count_partitions(settings: Settings, clock: SystemClock) -> int:
     """Task of the topic check: return how many partitions the input has; 0 if it was stopped before."""
     topics = check_topics(settings, clock)
-    return 0 if topics is None else topics.input.partitions
+    if topics is None or settle_protocol(settings, clock) is None:
+        return 0
+    return topics.input.partitions
 
 
 def _run_worker(  # noqa: PLR0913, PLR0917 - what a worker is given

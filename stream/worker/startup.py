@@ -8,12 +8,14 @@ import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from stream.config import Settings
+from stream.core.group_protocol import choose_protocol
 from stream.core.lexicon import Lexicon
 from stream.dictionary import load_lexicon
 from stream.errors import Refused, Retriable
 from stream.exercise.faults import FaultPlan
 from stream.kafka import clients, topics
 from stream.kafka.access import check_access
+from stream.kafka.group_protocol import read_group_facts
 from stream.kafka.topics import Topics
 from stream.worker.clock import SystemClock
 
@@ -65,11 +67,38 @@ def wait_for_topics(settings: Settings, clock: SystemClock, wait_s_max: float) -
         Refused: the broker is unavailable, or a worker must not start on these topics.
     """
     admin = clients.make_admin(settings)
+    return _wait_for_broker(lambda: topics.check(admin, settings), settings, clock, wait_s_max)
+
+
+def settle_protocol(settings: Settings, clock: SystemClock, *, is_first: bool = True) -> str | None:
+    """Return the group protocol to use; None if the worker is stopped meanwhile.
+
+    Raises:
+        Refused: the broker is unavailable, or does not support the requested protocol.
+    """
+    admin = clients.make_admin(settings)
+    facts = _wait_for_broker(
+        lambda: read_group_facts(admin, settings.group_id),
+        settings,
+        clock,
+        UNREACHABLE_S_MAX if is_first else inf,
+    )
+    if facts is None:
+        return None
+    protocol, why = choose_protocol(settings.group_protocol, facts, needs_classic=settings.needs_classic)
+    if is_first:
+        _log.info("group protocol", protocol=protocol, why=why)
+    return protocol
+
+
+def _wait_for_broker(
+    request: Callable[[], T], settings: Settings, clock: SystemClock, wait_s_max: float
+) -> T | None:
     deadline = clock.monotonic() + wait_s_max
     is_reported = False
     while True:
         try:
-            return topics.check(admin, settings)
+            return request()
         except Retriable as reason:
             if clock.stopped:
                 return None

@@ -56,7 +56,7 @@ from stream.worker.memory import collect_seldom, keep_memory_small
 from stream.worker.processing import ProcessingLimits, Processor
 from stream.worker.restore import STALLED_S_MAX, RestoreConfig, Restorer
 from stream.worker.retry import Retrier
-from stream.worker.startup import announce, check_topics, load_words, run_once_s_max
+from stream.worker.startup import announce, check_topics, load_words, run_once_s_max, settle_protocol
 
 CLIENT_FRAMING_BYTES = 1024  # the most that librdkafka adds to the size of a record
 PROCESSING_SHARE = 1 / 3  # of the transaction timeout
@@ -111,9 +111,10 @@ def run_worker(settings: Settings, clock: SystemClock, shared: Shared | None = N
                 lambda: load_words(settings) if shared is None else shared.fold.unpack()
             )
             checked = check_topics(settings, clock, is_first=shared is None)
-        if checked is None:
+            protocol = settle_protocol(settings, clock, is_first=shared is None)
+        if checked is None or protocol is None:
             return
-        parts = _Parts(settings, checked, slot, clock, instruments, plan)
+        parts = _Parts(settings, protocol, checked, slot, clock, instruments, plan)
         fold = parts.fold(Engine(loading.result()))
         observer = parts.observer(health)
         parts.initialise_stage_metrics()
@@ -129,6 +130,7 @@ class _Parts:
     """Builds the parts of one worker."""
 
     settings: Settings
+    protocol: str
     topics: Topics
     slot: Slot
     clock: SystemClock
@@ -194,7 +196,7 @@ class _Parts:
     def _source(self, offsets: Offsets, stats: ClientStats) -> KafkaSource:
         settings = self.settings
         options = clients.with_statistics(
-            clients.member_options(settings, self.slot.instance_id),
+            clients.member_options(settings, self.slot.instance_id, self.protocol),
             STATISTICS_MS,
             stats.callback_for("consumer"),
         )

@@ -10,7 +10,7 @@ import pytest
 from stream.broker import jars, jre, runtime
 from stream.broker.fetch import Advance
 from stream.broker.jars import Jar
-from stream.errors import Refused
+from stream.errors import Misconfigured, Refused
 
 CONTENT = {"org.example:one:1.0": b"first", "org.example:two_2.13:2.0": b"second"}
 LISTED = tuple(
@@ -37,20 +37,35 @@ def downloading(content: dict[str, bytes]) -> Downloaded:
 @pytest.fixture
 def fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(jars, "_download", downloading(CONTENT))
-    jars.fetch(LISTED, tmp_path, lambda _: None)
-    return jars.folder(tmp_path)
+    target = jars.folder(tmp_path, jars.KAFKA_VERSION)
+    jars.fetch(LISTED, target, lambda _: None)
+    return target
 
 
-def test_the_listing_is_complete() -> None:
-    listed = jars.listed()
-    assert {"kafka_2.13-4.3.1.jar", "kafka-clients-4.3.1.jar"} <= {jar.filename for jar in listed}
-    assert len({jar.filename for jar in listed}) == len(listed) == 46
+@pytest.mark.parametrize("version", jars.versions())
+def test_each_list_is_complete(version: str) -> None:
+    listed = jars.listed(version)
+    names = {jar.filename for jar in listed}
+    assert {f"kafka_2.13-{version}.jar", f"kafka-clients-{version}.jar"} <= names
+    assert len(names) == len(listed)
+    assert any("slf4j-reload4j" in name or "log4j-slf4j-impl" in name for name in names), "it could not log"
     assert all(len(jar.sha256) == 64 and jar.size_bytes > 0 for jar in listed)
 
 
-def test_all_modules_of_kafka_have_the_same_version() -> None:
-    ours = [jar.coordinate for jar in jars.listed() if jar.coordinate.startswith("org.apache.kafka:")]
-    assert {coordinate.split(":")[2] for coordinate in ours} == {jars.KAFKA_VERSION}
+@pytest.mark.parametrize("version", jars.versions())
+def test_all_modules_of_kafka_have_the_same_version(version: str) -> None:
+    ours = [jar.coordinate for jar in jars.listed(version) if jar.coordinate.startswith("org.apache.kafka:")]
+    assert {coordinate.split(":")[2] for coordinate in ours} == {version}
+
+
+def test_the_newest_version_is_the_default() -> None:
+    assert jars.versions()[-1] == jars.KAFKA_VERSION
+
+
+def test_a_version_without_a_list_is_refused_with_those_that_have_one() -> None:
+    with pytest.raises(Misconfigured, match=r"cannot be Kafka 2\.8\.0") as caught:
+        jars.listed("2.8.0")
+    assert jars.KAFKA_VERSION in caught.value.hint
 
 
 def test_downloaded_jars_are_those_of_the_listing(fetched: Path) -> None:
@@ -67,7 +82,7 @@ def test_a_wrong_jar_is_refused_and_leaves_nothing(
 ) -> None:
     monkeypatch.setattr(jars, "_download", downloading({**CONTENT, "org.example:two_2.13:2.0": wrong}))
     with pytest.raises(Refused, match=r"two_2.13-2.0.jar is not the expected jar"):
-        jars.fetch(LISTED, tmp_path, lambda _: None)
+        jars.fetch(LISTED, tmp_path / "kafka", lambda _: None)
     assert not list(tmp_path.iterdir())
 
 
@@ -77,7 +92,7 @@ def test_an_interrupted_download_leaves_nothing(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(jars, "_download", downloading(CONTENT))
     with pytest.raises(KeyboardInterrupt):
-        jars.fetch(LISTED, tmp_path, interrupted)
+        jars.fetch(LISTED, tmp_path / "kafka", interrupted)
     assert not list(tmp_path.iterdir())
 
 
@@ -93,7 +108,7 @@ def test_a_later_run_needs_no_network_and_no_jgo(
     fetched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runtime, "cache_dir", lambda: tmp_path)
-    monkeypatch.setattr(jars, "listed", lambda: LISTED)
+    monkeypatch.setattr(jars, "listed", lambda _: LISTED)
     monkeypatch.setattr(jre, "installed", lambda _: Path("java"))
     monkeypatch.setattr(jars, "fetch", pytest.fail)
     monkeypatch.setitem(sys.modules, "jgo", None)
@@ -103,14 +118,14 @@ def test_a_later_run_needs_no_network_and_no_jgo(
 def test_without_jgo_the_hint_is_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jgo", None)
     with pytest.raises(Refused, match="jgo") as caught:
-        jars.fetch(LISTED, tmp_path, lambda _: None)
+        jars.fetch(LISTED, tmp_path / "kafka", lambda _: None)
     assert "pip install" in caught.value.hint
 
 
 def test_without_a_network_the_error_has_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jgo.constants.MAVEN_CENTRAL_URL", "http://127.0.0.1:1")
     with pytest.raises(Refused, match="could not be downloaded from Maven Central") as caught:
-        jars.fetch(LISTED, tmp_path, lambda _: None)
+        jars.fetch(LISTED, tmp_path / "kafka", lambda _: None)
     assert "STREAM_BOOTSTRAP_SERVERS" in caught.value.hint
     assert not list(tmp_path.iterdir())
 
@@ -121,14 +136,14 @@ def test_two_first_runs_at_the_same_time_download_once(
     fetches: list[Path] = []
     fetch = jars.fetch
 
-    def slowly(listed: Sequence[Jar], cache: Path, advance: Advance) -> None:
-        fetches.append(cache)
+    def slowly(listed: Sequence[Jar], target: Path, advance: Advance) -> None:
+        fetches.append(target)
         sleep(0.3)
-        fetch(listed, cache, advance)
+        fetch(listed, target, advance)
 
     monkeypatch.setattr(jars, "_download", downloading(CONTENT))
     monkeypatch.setattr(jars, "fetch", slowly)
-    monkeypatch.setattr(jars, "listed", lambda: LISTED)
+    monkeypatch.setattr(jars, "listed", lambda _: LISTED)
     monkeypatch.setattr(runtime, "cache_dir", lambda: tmp_path)
     monkeypatch.setattr(jre, "installed", lambda _: Path("java"))
     runs = [threading.Thread(target=runtime.prepare) for _ in range(2)]
@@ -136,5 +151,6 @@ def test_two_first_runs_at_the_same_time_download_once(
         run.start()
     for run in runs:
         run.join(10)
-    jars.check(LISTED, jars.folder(tmp_path), "hint")
-    assert fetches == [tmp_path]
+    target = jars.folder(tmp_path, jars.KAFKA_VERSION)
+    jars.check(LISTED, target, "hint")
+    assert fetches == [target]

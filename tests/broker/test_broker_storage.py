@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from stream.broker import storage
 from stream.broker.storage import Storage, cluster_id
 from stream.errors import Misconfigured, Refused
 
@@ -30,7 +29,7 @@ def formatted(folder: Storage, node_id: str = "1", *options: str) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Storage:
-    storage_folder = Storage(tmp_path / "broker")
+    storage_folder = Storage(tmp_path / "broker", "4.4.0")
     os.close(storage_folder.lock())
     return storage_folder
 
@@ -56,10 +55,8 @@ def test_data_of_another_node_are_refused(folder: Storage) -> None:
     assert "data_dir" in caught.value.hint
 
 
-def test_data_of_another_kafka_version_are_refused(folder: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "KAFKA_VERSION", "4.2.0")
-    formatted(folder)
-    monkeypatch.undo()
+def test_data_of_another_kafka_version_are_refused(folder: Storage) -> None:
+    formatted(Storage(folder.folder, "4.2.0"))
     with pytest.raises(Refused, match=r"4\.2\.0"):
         formatted(folder)
 
@@ -84,7 +81,7 @@ def test_a_folder_in_use_is_refused(folder: Storage) -> None:
 def test_a_folder_that_cannot_be_created_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(Misconfigured, match="cannot be written"):
-        Storage(tmp_path / "file" / "broker").lock()
+        Storage(tmp_path / "file" / "broker", "4.4.0").lock()
 
 
 def test_a_cluster_id_does_not_look_like_an_option() -> None:

@@ -200,7 +200,7 @@ def fake_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
         java = tmp_path / "java"
         java.write_text(f'#!/bin/sh\nlog="$PWD/server.log"\n{script}\n', "utf-8")
         java.chmod(0o755)
-        monkeypatch.setattr(runtime, "prepare", lambda _: Runtime(java, (tmp_path / "kafka.jar",)))
+        monkeypatch.setattr(runtime, "prepare", lambda *_: Runtime(java, "4.4.0", (tmp_path / "kafka.jar",)))
         monkeypatch.setattr(Storage, "format", lambda *_: None)
 
     monkeypatch.setattr(embedded, "cache_dir", lambda: tmp_path)

@@ -128,7 +128,7 @@ class Resuming:
 def test_member_of_the_group_that_has_lost_all_brokers_joins_anew(pipeline: Pipeline) -> None:
     settings = pipeline.settings
     limits = BatchLimits(records_max=100, bytes_max=1 << 20, interval_s=0.01)
-    options = {**clients.member_options(settings, "one"), **VICTIM}
+    options = {**clients.member_options(settings, "one", "consumer"), **VICTIM}
     source = KafkaSource(options, pipeline.offsets(), settings.input_topic, limits)
     member = Resuming(source)
     source.subscribe(member)

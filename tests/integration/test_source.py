@@ -46,7 +46,9 @@ def poll_with_rewinds(env: dict[str, str], rng: random.Random) -> dict[int, list
     settings = settings_of(env)
     limits = BatchLimits(records_max=200, bytes_max=1 << 20, interval_s=0.01)
     offsets = Offsets(lambda: clients.make_admin(settings))
-    source = KafkaSource(clients.member_options(settings, "one"), offsets, settings.input_topic, limits)
+    source = KafkaSource(
+        clients.member_options(settings, "one", "consumer"), offsets, settings.input_topic, limits
+    )
     listener = Resuming(source)
     source.subscribe(listener)
     taken: dict[int, list[InputRecord]] = {0: [], 1: []}

@@ -21,8 +21,8 @@ def test_timeouts_of_the_transactional_producer_nest() -> None:
 
 
 def test_options_that_exactness_depends_on_are_explicit() -> None:
-    settings = settings_of({"STREAM_GROUP_PROTOCOL": "classic"})
-    member = clients.member_options(settings, "one")
+    settings = settings_of({})
+    member = clients.member_options(settings, "one", "classic")
     assert member["isolation.level"] == "read_committed"
     assert member["enable.auto.commit"] is False
     assert member["auto.offset.reset"] == "error"
@@ -43,7 +43,7 @@ def test_options_that_exactness_depends_on_are_explicit() -> None:
 def test_config_file_reaches_every_client(tmp_path: Path) -> None:
     settings = settings_of(with_config(tmp_path, "client.rack=r1"))
     for options in (
-        clients.member_options(settings, "one"),
+        clients.member_options(settings, "one", "consumer"),
         clients.reader_options(settings),
         clients.transactional_options(settings, "one", 1),
         clients.producer_options(settings),
@@ -53,10 +53,10 @@ def test_config_file_reaches_every_client(tmp_path: Path) -> None:
 
 
 def test_member_is_named_only_with_static_membership() -> None:
-    plain = clients.member_options(settings_of({"STREAM_GROUP_PROTOCOL": "classic"}), "one")
-    static = {"STREAM_GROUP_PROTOCOL": "classic", "STREAM_STATIC_MEMBERSHIP": "true"}
+    plain = clients.member_options(settings_of({}), "one", "classic")
+    static = settings_of({"STREAM_STATIC_MEMBERSHIP": "true"})
     assert "group.instance.id" not in plain
-    assert clients.member_options(settings_of(static), "one")["group.instance.id"] == "anagram-counter-one"
+    assert clients.member_options(static, "one", "classic")["group.instance.id"] == "anagram-counter-one"
 
 
 @pytest.mark.parametrize("line", ["no.such.option=1", "fetch.min.bytes=many"])
@@ -70,6 +70,7 @@ def test_option_that_librdkafka_rejects_is_named(tmp_path: Path, line: str) -> N
 def test_part_of_a_batch_is_fetched_ahead_and_librdkafka_accepts_the_option(
     batch_bytes_max: int, kib: int
 ) -> None:
-    options = clients.member_options(settings_of({"STREAM_BATCH_BYTES_MAX": str(batch_bytes_max)}), "one")
+    settings = settings_of({"STREAM_BATCH_BYTES_MAX": str(batch_bytes_max)})
+    options = clients.member_options(settings, "one", "consumer")
     assert options["queued.max.messages.kbytes"] == kib
     clients.make_consumer(options).close()

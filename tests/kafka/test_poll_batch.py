@@ -50,7 +50,9 @@ def source_of(client: object) -> KafkaSource:
     settings = settings_of({})
     offsets = Offsets(lambda: clients.make_admin(settings))
     limits = BatchLimits(records_max=4, bytes_max=1_000, interval_s=0.1)
-    source = KafkaSource(clients.member_options(settings, "one"), offsets, settings.input_topic, limits)
+    source = KafkaSource(
+        clients.member_options(settings, "one", "consumer"), offsets, settings.input_topic, limits
+    )
     source._consumer.close()
     source._consumer = cast("Any", client)
     return source

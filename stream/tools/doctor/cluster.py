@@ -4,20 +4,16 @@ import time
 from collections.abc import Mapping
 
 from stream.config import SESSION_TIMEOUT_MS, Settings
+from stream.core.group_protocol import AUTO, CONSUMER, choose_protocol
 from stream.errors import Fatal, StreamError
 from stream.kafka import topics
 from stream.kafka.clients import Admin, make_admin, reader_options, transactional_options
 from stream.kafka.failure import ACCESS_HINT
+from stream.kafka.group_protocol import broker_configs, broker_ids, read_group_facts
 from stream.kafka.topics import TopicFacts
 from stream.tools.doctor import topic_checks
 from stream.tools.doctor.findings import Finding, Findings, failed, ok, skipped, warning
-from stream.tools.kafka.brokers import (
-    broker_configs,
-    broker_ids,
-    client_versions,
-    newest_timestamp_ms,
-    try_transactions,
-)
+from stream.tools.kafka.brokers import client_versions, newest_timestamp_ms, try_transactions
 from stream.tools.kafka.group import Group, PartitionLag, group_configs, group_lag
 from stream.tools.offsets.facts import read_refusals
 
@@ -59,15 +55,7 @@ def _brokers(admin: Admin, brokers: list[int], settings: Settings) -> Findings:
     except StreamError as error:
         yield skipped("brokers", f"the brokers do not return their configuration ({error})")
         return
-    protocols = configs.get("group.coordinator.rebalance.protocols", "classic").split(",")
-    if settings.group_protocol not in protocols:
-        yield failed(
-            "group protocol",
-            f"the brokers support {', '.join(protocols)}, not {settings.group_protocol}",
-            "set STREAM_GROUP_PROTOCOL=classic (`consumer` needs Kafka 4.0 or later)",
-        )
-    else:
-        yield ok("group protocol", f"{settings.group_protocol}; the brokers support {', '.join(protocols)}")
+    yield _protocol(admin, settings)
     timeout_max = int(configs.get("transaction.max.timeout.ms", "900000"))
     if settings.transaction_timeout_ms > timeout_max:
         yield failed(
@@ -83,8 +71,17 @@ def _brokers(admin: Admin, brokers: list[int], settings: Settings) -> Findings:
     yield from _retention(configs, len(brokers))
 
 
+def _protocol(admin: Admin, settings: Settings) -> Finding:
+    try:
+        facts = read_group_facts(admin, settings.group_id)
+        protocol, why = choose_protocol(settings.group_protocol, facts, needs_classic=settings.needs_classic)
+    except StreamError as error:
+        return failed("group protocol", str(error), getattr(error, "hint", ""))
+    return ok("group protocol", f"{protocol}: {why}")
+
+
 def _session(configs: Mapping[str, str], settings: Settings) -> Findings:
-    if settings.group_protocol != "classic":
+    if settings.group_protocol == CONSUMER:
         return
     session = int(settings.client_config.get("session.timeout.ms", SESSION_TIMEOUT_MS))
     least = int(configs.get("group.min.session.timeout.ms", "0"))
@@ -131,26 +128,26 @@ def _group(admin: Admin, facts: Mapping[str, TopicFacts], settings: Settings) ->
     except StreamError as error:
         yield failed("group", str(error), "run anagram-stream lag to see whether the error persists")
         return
-    yield _membership(group, settings, _session_of(admin, settings))
+    yield _membership(group, settings, _session_of(admin, group, settings))
     yield from _offsets(admin, partitions, settings)
 
 
-def _session_of(admin: Admin, settings: Settings) -> str:
+def _session_of(admin: Admin, group: Group, settings: Settings) -> str:
     try:
         session_ms = group_configs(admin, settings.group_id).get("consumer.session.timeout.ms", "")
     except StreamError:
         return ""
     by_broker = f", session {session_ms} ms" if session_ms else ""
-    return by_broker if settings.group_protocol == "consumer" else ""
+    return by_broker if group.protocol == CONSUMER else ""
 
 
 def _membership(group: Group, settings: Settings, session: str) -> Finding:
     check, n = f"group {settings.group_id}", len(group.members)
-    if n and group.protocol != settings.group_protocol:
+    if n and settings.group_protocol not in {AUTO, group.protocol}:
         return failed(
             check,
             f"{n} members use {group.protocol}, but STREAM_GROUP_PROTOCOL is {settings.group_protocol}",
-            f"set STREAM_GROUP_PROTOCOL={group.protocol}, or stop those members first",
+            "unset STREAM_GROUP_PROTOCOL, or stop those members first",
         )
     if group.operations is not None and "read" not in group.operations:
         return failed(check, "Kafka does not grant Read on the group", ACCESS_HINT)

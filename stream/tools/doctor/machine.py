@@ -31,7 +31,7 @@ def examine(settings: Settings) -> Findings:
 def _timeouts(settings: Settings) -> Finding:
     """Report the timeouts; `Settings` has already checked that they nest."""
     session_ms = settings.client_config.get("session.timeout.ms", str(SESSION_TIMEOUT_MS))
-    session = f" < session {session_ms}" if settings.group_protocol == "classic" else ""
+    session = f" < session {session_ms}" if settings.group_protocol != "consumer" else ""
     return ok(
         "timeouts",
         f"commit interval {settings.commit_interval_ms} < transaction {settings.transaction_timeout_ms}"

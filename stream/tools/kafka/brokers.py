@@ -1,43 +1,21 @@
-"""Questions about the brokers: their ids and configuration, and whether transactions work."""
+"""Questions about the brokers: their newest timestamp, and whether transactions work."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import confluent_kafka
 from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import ConfigResource, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
 from stream.kafka.clients import Admin, Options, make_producer
 from stream.kafka.failure import from_call, from_transaction, kafka_error
-from stream.kafka.futures import result_of, wait_for_result
+from stream.kafka.futures import wait_for_result
 from stream.kafka.offsets import REQUEST_TIMEOUT_S
 
 
 def client_versions() -> tuple[str, str]:
     """Return the versions of confluent-kafka and librdkafka."""
     return str(confluent_kafka.__version__), confluent_kafka.libversion()[0]
-
-
-def broker_ids(admin: Admin) -> list[int]:
-    """Return the ids of the brokers.
-
-    Raises:
-        Retriable: no broker responds.
-        Refused: Kafka rejected the connection.
-    """
-    futures = {"cluster": admin.describe_cluster(request_timeout=REQUEST_TIMEOUT_S)}
-    return [node.id for node in result_of(admin.wait_for(futures)["cluster"]).nodes]
-
-
-def broker_configs(admin: Admin, broker: int) -> Mapping[str, str]:
-    """Return a broker's configuration.
-
-    Raises:
-        StreamError: the request failed; it needs DescribeConfigs on the cluster.
-    """
-    resource = ConfigResource(ConfigResource.Type.BROKER, str(broker))
-    entries = result_of(admin.describe_configs([resource], request_timeout=REQUEST_TIMEOUT_S)[resource])
-    return {entry.name: entry.value for entry in entries.values()}
 
 
 def newest_timestamp_ms(admin: Admin, topic: str, partitions: Sequence[int]) -> int:

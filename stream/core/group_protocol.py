@@ -1,0 +1,59 @@
+"""Chooses the group protocol: `consumer` (KIP-848) or the older `classic`."""
+
+from dataclasses import dataclass
+
+from stream.errors import Refused
+
+AUTO, CLASSIC, CONSUMER = "auto", "classic", "consumer"
+PREFERRED = CONSUMER
+
+
+@dataclass(frozen=True, slots=True)
+class GroupFacts:
+    """What the cluster says about group protocols.
+
+    Attributes:
+        supported: the protocols that the brokers support; None: they do not say (no access to their
+            configuration).
+        used: the protocol of the present members of the group; empty without members.
+    """
+
+    supported: frozenset[str] | None
+    used: str = ""
+
+
+def choose_protocol(requested: str, facts: GroupFacts, *, needs_classic: bool) -> tuple[str, str]:
+    """Return the protocol to use, and why.
+
+    `needs_classic`: a setting (static membership, a session timeout of the client) works with it only.
+    Members of a group cannot use different protocols, except while it is upgraded, so those that are there
+    decide.
+
+    Raises:
+        Refused: the brokers do not support the requested protocol.
+    """
+    if requested != AUTO:
+        _check_supported(requested, facts)
+        return requested, "STREAM_GROUP_PROTOCOL"
+    if needs_classic:
+        return CLASSIC, "static membership and session.timeout.ms need it"
+    if facts.used:
+        return facts.used, "the present members of the group use it"
+    if facts.supported is None:
+        return CLASSIC, "the brokers do not tell which protocols they support, and every version supports it"
+    if PREFERRED in facts.supported:
+        return PREFERRED, f"preferred of those that the brokers support: {_listed(facts.supported)}"
+    return CLASSIC, f"the brokers support only {_listed(facts.supported)}"
+
+
+def _check_supported(requested: str, facts: GroupFacts) -> None:
+    if facts.supported is not None and requested not in facts.supported:
+        raise Refused(
+            f"STREAM_GROUP_PROTOCOL={requested}, but the brokers support only {_listed(facts.supported)}: "
+            "the worker would join nothing and count nothing",
+            "unset STREAM_GROUP_PROTOCOL: the worker then chooses one that the brokers support",
+        )
+
+
+def _listed(protocols: frozenset[str]) -> str:
+    return ", ".join(sorted(protocols))
