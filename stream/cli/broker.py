@@ -39,8 +39,12 @@ def broker(
         out.print(
             f"Kafka {kafka} runs at {running.bootstrap_servers}; Ctrl-C stops it. In other terminals:\n"
         )
-        out.print(f"  export STREAM_BOOTSTRAP_SERVERS={running.bootstrap_servers}")
+        out.print(f"  export STREAM_BOOTSTRAP_SERVERS={running.bootstrap_servers}\n")
+        if data is None:
+            out.print("Its data are temporary and are deleted when it stops; --data FOLDER keeps them.")
         out.file.flush()
         while not stopped.wait(0.5):
             if running.pid is None:
                 raise Fatal(f"the broker ended unexpectedly; the end of its log:\n{running.log_tail()}")
+    if data is None:
+        out.print("The broker has stopped, and its data are deleted: what starts next is another cluster.")
