@@ -27,7 +27,7 @@ KAFKA = {
 def anagram_stream(image: str = "anagram-stream:local") -> Iterator[str]:
     """Start Kafka with the topics and a worker that is ready; yield the broker's address."""
     with Network() as network:
-        kafka = DockerContainer("apache/kafka:4.3.1").with_network(network).with_network_aliases("kafka")
+        kafka = DockerContainer("apache/kafka:4.4.0").with_network(network).with_network_aliases("kafka")
         for name, value in KAFKA.items():
             kafka.with_env(name, value)
         kafka.with_bind_ports(PORT, PORT).waiting_for(LogMessageWaitStrategy("Kafka Server started"))

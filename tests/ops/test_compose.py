@@ -92,7 +92,7 @@ def built() -> str:
 def stack(built: str) -> Iterator[Stack]:
     from testcontainers.compose import DockerCompose  # noqa: PLC0415 - needs a Docker engine
 
-    for name in ("apache/kafka:4.3.1", PROMETHEUS):
+    for name in ("apache/kafka:4.4.0", PROMETHEUS):
         if not image(name, pull=True):
             pytest.skip(f"the image {name} is not available")
     kafka, prometheus = free_port(), free_port()

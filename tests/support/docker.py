@@ -4,7 +4,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-IMAGE = "apache/kafka:4.3.1"
+IMAGE = "apache/kafka:4.4.0"
 
 
 @contextmanager
