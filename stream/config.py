@@ -67,9 +67,7 @@ class Settings(BaseSettings):
         "anagram-counter", description="Consumer group. Workers of one group share the partitions."
     )
     group_protocol: Literal["auto", "consumer", "classic"] = Field(
-        "auto",
-        description="Group protocol: `consumer` (KIP-848), the older `classic`, or `auto`: one that the "
-        "brokers support, and that the present members of the group use.",
+        "auto", description="`consumer` (KIP-848), `classic`, or `auto`: what brokers and members support."
     )
     static_membership: bool = Field(
         False,
@@ -220,11 +218,6 @@ class Settings(BaseSettings):
                 "TRANSACTION_TIMEOUT_MS"
             )
         return self
-
-    @property
-    def needs_classic(self) -> bool:
-        """Whether a setting works only with the classic group protocol."""
-        return self.static_membership or "session.timeout.ms" in self.client_config
 
     @cached_property
     def client_config(self) -> dict[str, str]:

@@ -47,8 +47,8 @@ class Jar:
 
 def versions() -> list[str]:
     """Return the versions of Kafka that can run, the oldest first."""
-    found = (path.stem.removeprefix("kafka-") for path in LISTS.glob("kafka-*.txt"))
-    return sorted(found, key=lambda version: [int(part) for part in version.split(".")])
+    stems = (path.stem.removeprefix("kafka-") for path in LISTS.glob("kafka-*.txt"))
+    return sorted(stems, key=lambda version: [int(part) for part in version.split(".")])
 
 
 def listed(version: str = KAFKA_VERSION) -> tuple[Jar, ...]:

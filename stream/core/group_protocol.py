@@ -26,14 +26,13 @@ def choose_protocol(requested: str, facts: GroupFacts, *, needs_classic: bool) -
     """Return the protocol to use, and why.
 
     `needs_classic`: a setting (static membership, a session timeout of the client) works with it only.
-    Members of a group cannot use different protocols, except while it is upgraded, so those that are there
-    decide.
+    Members of a group use one protocol: Kafka converts no group of `cooperative-sticky` members.
 
     Raises:
-        Refused: the brokers do not support the requested protocol.
+        Refused: the brokers do not support the requested protocol, or the members use another one.
     """
     if requested != AUTO:
-        _check_supported(requested, facts)
+        _check_possible(requested, facts)
         return requested, "STREAM_GROUP_PROTOCOL"
     if needs_classic:
         return CLASSIC, "static membership and session.timeout.ms need it"
@@ -46,12 +45,19 @@ def choose_protocol(requested: str, facts: GroupFacts, *, needs_classic: bool) -
     return CLASSIC, f"the brokers support only {_listed(facts.supported)}"
 
 
-def _check_supported(requested: str, facts: GroupFacts) -> None:
+def _check_possible(requested: str, facts: GroupFacts) -> None:
     if facts.supported is not None and requested not in facts.supported:
         raise Refused(
             f"STREAM_GROUP_PROTOCOL={requested}, but the brokers support only {_listed(facts.supported)}: "
             "the worker would join nothing and count nothing",
             "unset STREAM_GROUP_PROTOCOL: the worker then chooses one that the brokers support",
+        )
+    if facts.used not in {"", requested}:
+        raise Refused(
+            f"STREAM_GROUP_PROTOCOL={requested}, but the present members of the group use {facts.used}: "
+            "Kafka does not let members of both kinds into this group",
+            "unset STREAM_GROUP_PROTOCOL, or stop all workers of the group first (killed ones are members "
+            "until their session ends)",
         )
 
 

@@ -2,6 +2,7 @@
 
 from confluent_kafka.admin import ConfigResource  # type: ignore[attr-defined]
 
+from stream.config import Settings
 from stream.core.group_protocol import CLASSIC, CONSUMER, GroupFacts
 from stream.errors import Retriable, StreamError
 from stream.kafka.clients import Admin
@@ -26,6 +27,11 @@ def read_group_facts(admin: Admin, group_id: str) -> GroupFacts:
     except StreamError:  # no access to the configuration of the brokers
         return GroupFacts(None, _used(admin, group_id))
     return GroupFacts(supported & {CLASSIC, CONSUMER}, _used(admin, group_id))
+
+
+def needs_classic(settings: Settings) -> bool:
+    """Return whether a setting works only with the classic protocol."""
+    return settings.static_membership or "session.timeout.ms" in settings.client_config
 
 
 def broker_ids(admin: Admin) -> list[int]:

@@ -15,7 +15,7 @@ from stream.errors import Refused, Retriable
 from stream.exercise.faults import FaultPlan
 from stream.kafka import clients, topics
 from stream.kafka.access import check_access
-from stream.kafka.group_protocol import read_group_facts
+from stream.kafka.group_protocol import needs_classic, read_group_facts
 from stream.kafka.topics import Topics
 from stream.worker.clock import SystemClock
 
@@ -85,7 +85,7 @@ def settle_protocol(settings: Settings, clock: SystemClock, *, is_first: bool = 
     )
     if facts is None:
         return None
-    protocol, why = choose_protocol(settings.group_protocol, facts, needs_classic=settings.needs_classic)
+    protocol, why = choose_protocol(settings.group_protocol, facts, needs_classic=needs_classic(settings))
     if is_first:
         _log.info("group protocol", protocol=protocol, why=why)
     return protocol

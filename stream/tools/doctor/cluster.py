@@ -4,12 +4,12 @@ import time
 from collections.abc import Mapping
 
 from stream.config import SESSION_TIMEOUT_MS, Settings
-from stream.core.group_protocol import AUTO, CONSUMER, choose_protocol
+from stream.core.group_protocol import CONSUMER, choose_protocol
 from stream.errors import Fatal, StreamError
 from stream.kafka import topics
 from stream.kafka.clients import Admin, make_admin, reader_options, transactional_options
 from stream.kafka.failure import ACCESS_HINT
-from stream.kafka.group_protocol import broker_configs, broker_ids, read_group_facts
+from stream.kafka.group_protocol import broker_configs, broker_ids, needs_classic, read_group_facts
 from stream.kafka.topics import TopicFacts
 from stream.tools.doctor import topic_checks
 from stream.tools.doctor.findings import Finding, Findings, failed, ok, skipped, warning
@@ -74,7 +74,7 @@ def _brokers(admin: Admin, brokers: list[int], settings: Settings) -> Findings:
 def _protocol(admin: Admin, settings: Settings) -> Finding:
     try:
         facts = read_group_facts(admin, settings.group_id)
-        protocol, why = choose_protocol(settings.group_protocol, facts, needs_classic=settings.needs_classic)
+        protocol, why = choose_protocol(settings.group_protocol, facts, needs_classic=needs_classic(settings))
     except StreamError as error:
         return failed("group protocol", str(error), getattr(error, "hint", ""))
     return ok("group protocol", f"{protocol}: {why}")
@@ -143,12 +143,6 @@ def _session_of(admin: Admin, group: Group, settings: Settings) -> str:
 
 def _membership(group: Group, settings: Settings, session: str) -> Finding:
     check, n = f"group {settings.group_id}", len(group.members)
-    if n and settings.group_protocol not in {AUTO, group.protocol}:
-        return failed(
-            check,
-            f"{n} members use {group.protocol}, but STREAM_GROUP_PROTOCOL is {settings.group_protocol}",
-            "unset STREAM_GROUP_PROTOCOL, or stop those members first",
-        )
     if group.operations is not None and "read" not in group.operations:
         return failed(check, "Kafka does not grant Read on the group", ACCESS_HINT)
     return ok(check, "new" if group.state == "dead" else f"{group.state}, {n} members{session}")
