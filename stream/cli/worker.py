@@ -1,8 +1,5 @@
 """`worker`: counts anagrams as a member of the consumer group until it is stopped."""
 
-import os
-import signal
-from types import FrameType
 from typing import Annotated, Any
 
 import structlog
@@ -11,8 +8,8 @@ import typer
 from stream.cli.app import exit_code, report_error, settings
 from stream.errors import StreamError
 from stream.supervisor.cores import usable_cores
+from stream.supervisor.hang import SingleProcess
 from stream.supervisor.supervisor import supervise
-from stream.worker.clock import SystemClock
 from stream.worker.wiring import run_worker
 
 PROCESSES_HELP = (
@@ -32,21 +29,9 @@ def worker(
         if wanted > 1:
             supervise(chosen, wanted)
         else:
-            run_worker(chosen, _stopped_by_signals())
+            process = SingleProcess()
+            run_worker(chosen, process.clock, process.start_again)
     except StreamError as error:
         structlog.get_logger().critical("worker failed", error=str(error), fix=getattr(error, "hint", ""))
         report_error(error)
         raise typer.Exit(exit_code(error)) from error
-
-
-def _stopped_by_signals() -> SystemClock:
-    clock = SystemClock()
-
-    def stop(number: int, _: FrameType | None) -> None:
-        if clock.stopped:
-            os._exit(128 + number)  # the next worker or the broker aborts an open transaction
-        clock.stop()  # nothing else: a log line could wait for a lock that the interrupted code holds
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    return clock

@@ -23,6 +23,7 @@ from stream.config import Settings
 from stream.errors import Fatal, Misconfigured, Refused
 from stream.exercise.faults import load_plan
 from stream.supervisor.child import ORPHAN_S_MAX, Child, ExitReport, Failure, ParentDeathPipe, Task
+from stream.supervisor.hang import exit_after_hang
 from stream.supervisor.metrics_aggregator import MetricsAggregator
 from stream.supervisor.restarts import DEATHS_IN_A_ROW_MAX, RestartBackoff
 from stream.supervisor.shared_state import SharedState
@@ -274,7 +275,8 @@ def _run_worker(  # noqa: PLR0913, PLR0917 - what a worker is given
     bind_everywhere(process=number)
     if settings.instance_id is not None:
         settings = settings.model_copy(update={"instance_id": f"{settings.instance_id}-{number}"})
-    run_worker(settings, clock, Shared(fold, shared_state.socket_path(number), polls_group=number == 0))
+    shared = Shared(fold, shared_state.socket_path(number), polls_group=number == 0)
+    run_worker(settings, clock, exit_after_hang, shared)
     return 0
 
 

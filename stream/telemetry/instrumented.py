@@ -21,6 +21,7 @@ class Instruments:
 
     Attributes:
         transaction_began_s: when the open transaction began, monotonic; None if none is open.
+        call_began_s: when the call of the sink that runs now began, monotonic; None if none runs.
     """
 
     def __init__(self, metrics: Metrics, lag: Lag, clock: Clock) -> None:
@@ -28,6 +29,7 @@ class Instruments:
         self.lag = lag
         self.clock = clock
         self.transaction_began_s: float | None = None
+        self.call_began_s: float | None = None
         self._sample: list[tuple[int, int, int]] = []  # of the last batch: partition, offset, timestamp in ms
         self._last_run_s = 0.0
         self._accounted_s = 0.0  # time of the current pass with a known activity
@@ -67,8 +69,11 @@ class Instruments:
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Measure a phase that succeeds; a failed one shows in the phase `abort`."""
-        started = self.clock.monotonic()
-        yield
+        started = self.call_began_s = self.clock.monotonic()
+        try:
+            yield
+        finally:
+            self.call_began_s = None
         self.metrics.phases.labels(name).observe(self.clock.monotonic() - started)
 
     def _transaction_age_s(self) -> float:
@@ -198,6 +203,9 @@ class InstrumentedSink:
     @contextmanager
     def _timed_produce(self) -> Iterator[None]:
         """Add up the time of all produce calls; the processing of chunks between them is not included."""
-        started = self._instruments.clock.monotonic()
-        yield
+        started = self._instruments.call_began_s = self._instruments.clock.monotonic()
+        try:
+            yield
+        finally:
+            self._instruments.call_began_s = None
         self._produce_s += self._instruments.clock.monotonic() - started

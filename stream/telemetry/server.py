@@ -10,10 +10,10 @@ from prometheus_client import CollectorRegistry, make_wsgi_app, start_http_serve
 
 from stream.errors import Misconfigured
 from stream.ports import Clock
-from stream.telemetry.health import RUN_ONCE_S_MAX, Health
+from stream.telemetry.health import Health
 from stream.telemetry.listening import Server, listen
 from stream.telemetry.metrics import Metrics
-from stream.telemetry.watchdog import Watchdog
+from stream.telemetry.watchdog import DEFAULT_LIMITS, HangLimits, Watchdog
 
 Answer = tuple[str, dict[str, object]]
 
@@ -28,15 +28,15 @@ class TelemetryServer:
         metrics: Metrics,
         health: Health,
         clock: Clock,
-        run_once_s_max: float = RUN_ONCE_S_MAX,
+        limits: HangLimits = DEFAULT_LIMITS,
     ) -> None:
         self._metrics_app = make_wsgi_app(metrics.registry)
         self._health = health
         self._clock = clock
-        self._run_once_s_max = run_once_s_max
+        self._run_once_s_max = limits.run_once_s
         metrics.ready.set_function(lambda: not health.reasons_not_ready())
         metrics.live.set_function(lambda: self._live()[0] == _status(ok=True))
-        self._watchdog = Watchdog(health, clock, run_once_s_max)
+        self._watchdog = Watchdog(health, clock, limits)
         try:
             self._server = Server(listen(host, port), self._serve)
         except OSError as error:

@@ -16,6 +16,7 @@ from stream.exercise.faults import FaultPlan
 from stream.kafka import clients, topics
 from stream.kafka.access import check_access
 from stream.kafka.group_protocol import needs_classic, read_group_facts
+from stream.kafka.sink import RESET_S_MAX
 from stream.kafka.topics import Topics
 from stream.worker.clock import SystemClock
 
@@ -150,6 +151,11 @@ def run_once_s_max(settings: Settings, plan: FaultPlan | None) -> float:
     """Return the longest normal pass of the loop in seconds: retries, a transaction, an abort, slack."""
     delays_s = 0.0 if plan is None else plan.delays_s
     return (settings.batch_deadline_ms + 3 * settings.transaction_timeout_ms) / 1000 + 20 + delays_s
+
+
+def call_s_max(settings: Settings) -> float:
+    """Return the longest normal call of the transactional producer in seconds: its own timeout, and slack."""
+    return max(settings.transaction_timeout_ms / 1000, 3 * RESET_S_MAX) + 10
 
 
 def _warn(plan: FaultPlan) -> None:

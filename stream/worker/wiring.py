@@ -1,6 +1,7 @@
 """The composition root: builds a worker from settings. Only this module names the adapters."""
 
 import random
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ from stream.telemetry.lag import Lag
 from stream.telemetry.metrics import Metrics
 from stream.telemetry.observer import WorkerObserver
 from stream.telemetry.server import TelemetryServer
+from stream.telemetry.watchdog import HangLimits
 from stream.worker.assignment import Assignment
 from stream.worker.clock import SystemClock
 from stream.worker.fault_injection import (
@@ -56,7 +58,14 @@ from stream.worker.memory import collect_seldom, keep_memory_small
 from stream.worker.processing import ProcessingLimits, Processor
 from stream.worker.restore import STALLED_S_MAX, RestoreConfig, Restorer
 from stream.worker.retry import Retrier
-from stream.worker.startup import announce, check_topics, load_words, run_once_s_max, settle_protocol
+from stream.worker.startup import (
+    announce,
+    call_s_max,
+    check_topics,
+    load_words,
+    run_once_s_max,
+    settle_protocol,
+)
 
 CLIENT_FRAMING_BYTES = 1024  # the most that librdkafka adds to the size of a record
 PROCESSING_SHARE = 1 / 3  # of the transaction timeout
@@ -87,8 +96,12 @@ def load_shared_fold(settings: Settings) -> SharedFold:
     return pack(load_words(settings))
 
 
-def run_worker(settings: Settings, clock: SystemClock, shared: Shared | None = None) -> None:
+def run_worker(
+    settings: Settings, clock: SystemClock, on_hang: Callable[[], None], shared: Shared | None = None
+) -> None:
     """Run one worker until `clock` is stopped; with `shared`, one of several.
+
+    `on_hang` ends the process when its loop hangs.
 
     Raises:
         Fatal: it cannot start or continue.
@@ -98,10 +111,11 @@ def run_worker(settings: Settings, clock: SystemClock, shared: Shared | None = N
     metrics, health = Metrics(), Health()
     instruments = Instruments(metrics, Lag(clock), clock)
     host = settings.http_host if shared is None else str(shared.socket)
+    limits = HangLimits(
+        run_once_s_max(settings, plan), call_s_max(settings), lambda: instruments.call_began_s, on_hang
+    )
     with (
-        TelemetryServer(
-            host, settings.http_port, metrics, health, clock, run_once_s_max(settings, plan)
-        ) as server,
+        TelemetryServer(host, settings.http_port, metrics, health, clock, limits) as server,
         claim_slot(settings.state_dir, settings.group_id, settings.instance_id) as slot,
     ):
         if shared is None:

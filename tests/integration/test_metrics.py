@@ -1,7 +1,6 @@
 """Metrics and probes of a real worker on a real broker."""
 
 import json
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -126,36 +125,6 @@ def test_a_worker_without_a_partition_is_not_ready_and_exports_the_lag_of_the_gr
                 lambda: [each.offset for each in group_offsets(options, topic, [0]).values()] == [50], 30
             )
             wait_until(lambda: samples(worker, "stream_group_lag_records") == {"0": 50.0}, 30)
-
-
-HANGING = """
-import sys, time
-from stream.cli.main import main
-from stream.kafka.sink import KafkaSink
-from stream.worker import wiring as wire
-wire.run_once_s_max = lambda *_: 3.0
-KafkaSink.send_offsets = lambda *_: time.sleep(60)  # as librdkafka#5456
-sys.argv = ["anagram-stream", "worker"]
-main()
-"""
-
-
-def test_a_hanging_loop_is_not_live_and_its_stacks_are_logged_once(
-    stream_env: dict[str, str], tmp_path: Path
-) -> None:
-    with WorkerProcess(stream_env, tmp_path / "log", ("-c", HANGING)) as worker:
-        worker.wait_for("partition running", times=2)
-        assert probe(worker, "live")[0] == 200
-        produce_in_transactions(stream_env, 1, abort_last=False)
-        wait_until(lambda: probe(worker, "live")[0] == 503, 20)
-        worker.wait_for("loop hangs", 10)
-        assert samples(worker, "stream_live") == {"": 0.0}
-        assert samples(worker, "stream_open_transaction_age_seconds")[""] > 2
-        time.sleep(2.5)
-        (event,) = worker.events("loop hangs")
-    assert any("loop.py" in frame for frame in event["stacks"]["MainThread"])
-    assert any("transaction.py" in frame for stack in event["stacks"].values() for frame in stack)
-    assert "silent" not in json.dumps(event), "the text of a blob is never logged"
 
 
 def test_probes_report_a_restore_until_it_ends(stream_env: dict[str, str], tmp_path: Path) -> None:
