@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -34,7 +35,7 @@ def check_topics(_: Settings, clock: SystemClock) -> Any:
     return None if clock.stopped else SimpleNamespace(input=SimpleNamespace(partitions=PARTITIONS))
 
 
-def run_worker(settings: Settings, clock: SystemClock, shared: Shared) -> None:
+def run_worker(settings: Settings, clock: SystemClock, _: Callable[[], None], shared: Shared) -> None:
     number = shared.socket.name
     name = f"{number}-{os.getpid()}"
     (FOLDER / name).write_text(settings.instance_id or "")
@@ -62,6 +63,7 @@ def behave(number: str, clock: SystemClock) -> None:
 
 stubs: list[tuple[ModuleType, str, object]] = [
     (supervisor, "check_topics", check_topics),
+    (supervisor, "settle_protocol", lambda *_: "consumer"),
     (supervisor, "run_worker", run_worker),
     (supervisor, "load_shared_fold", lambda _: None),
     (supervisor, "run_once_s_max", lambda *_: 1.5),
