@@ -46,7 +46,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
         env_file=".env",
-        env_file_encoding="utf-8",
+        env_file_encoding="utf-8-sig",  # a byte order mark is not part of the first name
         env_ignore_empty=True,
         frozen=True,
         extra="ignore",
@@ -232,7 +232,7 @@ def read_properties(path: Path) -> dict[str, str]:
         ValueError: the file is not readable, a line has another form, or it sets a forbidden name.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"KAFKA_CONFIG: cannot read {path}: {error}") from error
     properties: dict[str, str] = {}
@@ -264,7 +264,7 @@ def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - as wide as th
     """
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     try:
-        from_file = dotenv_values(".env")
+        from_file = dotenv_values(".env", encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise Misconfigured(f"cannot read .env: {error}") from error
     given = {name for name in (*os.environ, *from_file) if name.upper().startswith(PREFIX)}

@@ -20,10 +20,11 @@ import platformdirs
 
 from stream.core.dictionary import AnagramIndex, build_index
 from stream.core.lexicon import Lexicon, Packed, make_lexicon, pack
+from stream.core.text import BOM_CHARACTER, why_not_utf8
 from stream.errors import Misconfigured
 
-FORMAT = 1  # increase it if `build_index` returns another index for the same words
-LEXICON_FORMAT = 2  # increase it if `make_lexicon`, `spell` or `find` changes the layout
+FORMAT = 2  # increase it if `build_index` returns another index for the same words
+LEXICON_FORMAT = 3  # increase it if `make_lexicon`, `spell` or `find` changes the layout
 PACKAGE, LIST = "english-words", "gcide"
 _OWNER_ONLY = 0o700
 
@@ -94,9 +95,9 @@ def _package_index() -> AnagramIndex:
 
 def _list_index(dictionary: Path, content: bytes) -> AnagramIndex:
     try:
-        index = build_index(content.decode().splitlines())
+        index = build_index(content.decode().replace(BOM_CHARACTER, "").splitlines())
     except UnicodeDecodeError as error:
-        raise _unreadable(dictionary, error) from error
+        raise _unreadable(dictionary, why_not_utf8(content, error.start)) from error
     if not index.words:
         raise Misconfigured(
             f"STREAM_DICTIONARY: {dictionary} contains no word of the letters a-z",
@@ -105,7 +106,7 @@ def _list_index(dictionary: Path, content: bytes) -> AnagramIndex:
     return index
 
 
-def _unreadable(dictionary: Path, error: Exception) -> Misconfigured:
+def _unreadable(dictionary: Path, error: Exception | str) -> Misconfigured:
     return Misconfigured(
         f"STREAM_DICTIONARY: cannot read {dictionary}: {error}",
         "set STREAM_DICTIONARY to a readable UTF-8 word list",

@@ -70,6 +70,7 @@ class Reason(StrEnum):
 
     BAD_HEADERS = "bad-headers"
     NULL_VALUE = "null-value"
+    CONTENT_TYPE = "unsupported-content-type"
     UNDECODABLE = "undecodable"
     BAD_JSON = "bad-json"
     WRONG_SHAPE = "wrong-shape"

@@ -78,6 +78,13 @@ def test_unknown_name_in_the_file_is_refused(line: str) -> None:
     assert refusal() == "unknown setting STREAM_INPUT_TOPC"
 
 
+def test_byte_order_mark_is_not_part_of_the_first_name() -> None:
+    """An editor wrote it: in `.env` and in the properties file."""
+    dotenv("\ufeffSTREAM_GROUP_ID=file")
+    assert load_settings().group_id == "file"
+    assert read_properties(kafka_config("\ufeffssl.ca.location=ca.pem")) == {"ssl.ca.location": "ca.pem"}
+
+
 def test_all_unknown_names_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     dotenv("STREAM_B=1")
     monkeypatch.setenv("STREAM_A", "1")

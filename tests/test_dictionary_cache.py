@@ -60,6 +60,21 @@ def test_damaged_index_is_rebuilt(words: Path, tmp_path: Path, damage: bytes) ->
     assert cached.read_bytes() == whole
 
 
+def test_byte_order_marks_are_no_part_of_a_word(tmp_path: Path) -> None:
+    """Also those within a list that was put together from several files."""
+    (tmp_path / "words").write_bytes("\ufeffgranite\r\ncat\r\n\ufeffdog\r\n".encode())
+    assert load_index(tmp_path / "words", tmp_path / "cache") == build_index(["granite", "cat", "dog"])
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"), [("utf-16", "mark of UTF-16"), ("utf-16-le", "like UTF-16"), ("latin-1", "byte 2")]
+)
+def test_refusal_names_the_encoding_of_a_word_list(tmp_path: Path, encoding: str, name: str) -> None:
+    (tmp_path / "words").write_bytes("naïve\ncat\n".encode(encoding))
+    with pytest.raises(Misconfigured, match=name):
+        load_index(tmp_path / "words", tmp_path / "cache")
+
+
 def test_index_works_without_a_writable_cache(words: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert load_index(words, tmp_path / "file" / "cache") == build_index(WORDS)

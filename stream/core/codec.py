@@ -15,9 +15,15 @@ from stream.core.records import (
     TextBlob,
     framing_bytes,
 )
+from stream.core.text import BOM, why_not_utf8
 from stream.errors import Reason, Rejected
 
 _JSON = "application/json"
+# Names of the header, without `-` and `_`: `content-type` (CloudEvents), `contentType` (Spring).
+_CONTENT_TYPE = "contenttype"
+_ENVELOPE_TYPES = frozenset({_JSON, "text/json"})
+_UNSPECIFIC_TYPES = frozenset({"", "application/octet-stream"})  # they say nothing about the value
+_SHOWN_CHARS_MAX = 80
 _PASSED_ON = ("traceparent", "tracestate")  # W3C Trace Context
 _OWN_HEADERS: Sequence[Header] = [("content-type", _JSON.encode()), ("schema", RESULT_SCHEMA.encode())]
 _OWN_FRAMING = framing_bytes(_OWN_HEADERS)
@@ -38,7 +44,8 @@ def decode_blob(record: InputRecord, input_format: Literal["text", "json"], text
     """Decode an input record: UTF-8 text, or the JSON envelope `{"id"?, "text"}`.
 
     Raises:
-        Rejected: the value is null, not UTF-8, not JSON or not an envelope, or the text has too many bytes.
+        Rejected: the value is null, not UTF-8, not JSON or not an envelope, its content type says that it is
+            neither, or the text has too many bytes.
     """
     if record.headers is UNREADABLE_HEADERS:
         raise Rejected(
@@ -47,8 +54,8 @@ def decode_blob(record: InputRecord, input_format: Literal["text", "json"], text
     value = record.value
     if value is None:
         raise Rejected(Reason.NULL_VALUE, "decode", "the record has no value")
-    if input_format == "json" or _is_json(record):
-        blob_id, text = _envelope(value)
+    if input_format == "json" or (record.headers and _is_envelope(record.headers)):
+        blob_id, text = _envelope(value.removeprefix(BOM))
         utf8 = text.encode()
         _limit(len(utf8), text_bytes_max)
         return Blob(blob_id or _id_from_key(record), utf8)
@@ -101,11 +108,29 @@ class ResultEncoder:
         return self._sources.setdefault((record.topic, record.partition), source)
 
 
-def _is_json(record: InputRecord) -> bool:
-    for name, value in reversed(record.headers):
-        if name.lower() == "content-type":
-            media_type = (value or b"").partition(b";")[0].strip().lower()
-            return media_type == _JSON.encode()
+def _is_envelope(headers: Sequence[Header]) -> bool:
+    """Return whether the last content type says that the value is an envelope; False for a text.
+
+    Raises:
+        Rejected: it says that the value is neither. Its markup would be counted as words.
+    """
+    for name, value in reversed(headers):
+        if name.lower().replace("-", "").replace("_", "") != _CONTENT_TYPE:
+            continue
+        content_type = (
+            (value or b"").decode("ascii", "backslashreplace").strip().strip('"')
+        )  # Spring quotes it
+        media_type = content_type.partition(";")[0].strip().lower()
+        if media_type in _ENVELOPE_TYPES:
+            return True
+        if media_type in _UNSPECIFIC_TYPES or media_type.startswith("text/"):
+            return False
+        raise Rejected(
+            Reason.CONTENT_TYPE,
+            "decode",
+            f"the header {name}: {content_type[:_SHOWN_CHARS_MAX]} says that the value is neither a text "
+            f'(text/plain) nor an envelope {{"text": ...}} ({_JSON})',
+        )
     return False
 
 
@@ -131,16 +156,17 @@ def _validated(value: bytes) -> TextBlob:
         first = error.errors(include_input=False, include_url=False)[0]
         reason = Reason.BAD_JSON if first["type"] == "json_invalid" else Reason.WRONG_SHAPE
         location = ".".join(str(part) for part in first["loc"])
-        raise Rejected(
-            reason, "decode", f"{location}: {first['msg']}" if location else first["msg"]
-        ) from error
+        detail = f"{location}: {first['msg']}" if location else first["msg"]
+        if b"\0" in value[:4]:  # where valid JSON has none
+            detail += ": it looks like UTF-16"
+        raise Rejected(reason, "decode", detail) from error
 
 
 def _utf8(value: bytes) -> str:
     try:
         return value.decode()
     except UnicodeDecodeError as error:
-        raise Rejected(Reason.UNDECODABLE, "decode", f"not UTF-8 at byte {error.start}") from error
+        raise Rejected(Reason.UNDECODABLE, "decode", why_not_utf8(value, error.start)) from error
 
 
 def _limit(size: int, bytes_max: int) -> None:

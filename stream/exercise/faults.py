@@ -4,6 +4,7 @@ A fault depends only on the seed, the stage, the key of the call and the number 
 key: the same seed gives the same faults, in whatever order concurrent calls run.
 """
 
+import codecs
 import threading
 from collections import Counter
 from collections.abc import Mapping
@@ -94,7 +95,7 @@ def load_plan(spec: str) -> FaultPlan | None:
     if spec == "original":
         return ORIGINAL
     try:
-        return FaultPlan.model_validate_json(Path(spec).read_bytes())
+        return FaultPlan.model_validate_json(Path(spec).read_bytes().removeprefix(codecs.BOM_UTF8))
     except OSError as error:
         raise Misconfigured(
             f"faults: cannot read {spec}: {error.strerror}", "give none, original or the path of a JSON file"

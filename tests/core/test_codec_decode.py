@@ -11,6 +11,7 @@ from stream.core import codec
 from stream.core.codec import Blob, decode_blob
 from stream.core.dead_letter import to_dead_letter
 from stream.core.records import Header, InputRecord, TextBlob
+from stream.core.text import words
 from stream.errors import Reason, Rejected
 
 Format = Literal["text", "json"]
@@ -64,12 +65,16 @@ def test_empty_text_is_a_blob(value: bytes) -> None:
         ([("content-type", b"  application/json ; charset=utf-8")], True),
         ([("Content-Type", b"Application/JSON")], True),
         ([("CONTENT-TYPE", b"APPLICATION/JSON; CHARSET=UTF-8")], True),
-        ([("content-type", b"application/jsonl")], False),
-        ([("content-type", b"application/json-seq")], False),
+        ([("contentType", b"application/json")], True),
+        ([("contentType", b'"application/json"')], True),
+        ([("content_type", b"application/json")], True),
+        ([("content-type", b"text/json")], True),
+        ([("contentType", b'"text/plain;charset=UTF-8"')], False),
+        ([("content-type", b"text/markdown")], False),
+        ([("content-type", b"application/octet-stream")], False),
         ([("content-type", b"text/plain; note=application/json")], False),
         ([("content-type", b"text/plain")], False),
         ([("content-type", b"")], False),
-        ([("content-type", b"\xff")], False),
         ([("content-type", None)], False),
         ([("x-content-type", b"application/json")], False),
         ([("content-type", b"text/plain"), ("content-type", b"application/json")], True),
@@ -85,6 +90,65 @@ def test_value_is_an_envelope_if_the_last_content_type_is_json(
     value = '{"text": "inner"}'
     blob = decode_blob(record(value.encode(), *headers), "text", LIMIT)
     assert blob.text == ("inner" if is_json else value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content_type"),
+    [
+        ("content-type", b"application/cloudevents+json; charset=utf-8"),
+        ("content-type", b"application/cloudevents-batch+json"),
+        ("contentType", b"application/vnd.api+json"),
+        ("contentType", b'"application/x-java-object"'),
+        ("content-type", b"application/jsonl"),
+        ("content-type", b"application/json-seq"),
+        ("Content-Type", b"application/xml"),
+        ("content-type", b"application/avro"),
+        ("content-type", b"image/png"),
+        ("content-type", b"json"),
+        ("content-type", b"\xff"),
+    ],
+)
+def test_content_type_that_is_no_text_is_rejected_by_its_name(name: str, content_type: bytes) -> None:
+    """Its syntax would be counted as words."""
+    why = rejected(record(b'{"id": "x", "text": "listen"}', (name, content_type)))
+    assert why.reason is Reason.CONTENT_TYPE
+    assert why.reason.value == "unsupported-content-type"
+    assert f"{name}: " in why.detail
+    assert content_type.strip(b'"').decode("ascii", "backslashreplace") in why.detail
+
+
+def test_long_content_type_is_cut_in_the_rejection() -> None:
+    assert len(rejected(record(b"cat", ("content-type", b"x" * 10_000))).detail) < 300
+
+
+def test_byte_order_mark_belongs_neither_to_a_text_nor_to_an_envelope() -> None:
+    mark = b"\xef\xbb\xbf"
+    assert words(decode_blob(record(mark + b"cat"), "text", LIMIT).text) == ["cat"]
+    assert decode_blob(record(mark + b'{"text": "cat"}', JSON_HEADER), "text", LIMIT).text == "cat"
+
+
+@pytest.mark.parametrize("input_format", ["text", "json"])
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [
+        ("utf-16", "mark of UTF-16"),
+        ("utf-32", "mark of UTF-32"),
+        ("utf-16-le", "like UTF-16"),
+        ("utf-16-be", "like UTF-16"),
+    ],
+)
+def test_rejection_names_utf_16(encoding: str, name: str, input_format: Format) -> None:
+    why = rejected(record('{"text": "naïve café"}'.encode(encoding)), input_format)
+    assert why.reason is Reason.UNDECODABLE
+    assert why.detail.endswith(name)
+
+
+def test_envelope_in_ascii_characters_of_utf_16_is_named_too() -> None:
+    assert rejected(record('{"text": "cat"}'.encode("utf-16-le")), "json").detail.endswith("like UTF-16")
+
+
+def test_other_text_that_is_not_utf_8_is_not_taken_for_utf_16() -> None:
+    assert rejected(record("naïve".encode("latin-1"))).detail == "not UTF-8 at byte 2"
 
 
 def test_input_format_json_needs_no_header() -> None:
@@ -155,7 +219,7 @@ def test_valid_envelope_is_not_validated_again(value: bytes, monkeypatch: pytest
         (b'{"text": "a\nb"}', Reason.BAD_JSON),
         (b"{'text': 'cat'}", Reason.BAD_JSON),
         (b"[" * 100_000, Reason.BAD_JSON),
-        (b'\xef\xbb\xbf{"text": "cat"}', Reason.BAD_JSON),
+        (b"\xef\xbb\xbf" * 5_000 + b'{"text": "cat"}', Reason.BAD_JSON),
         (b"null", Reason.WRONG_SHAPE),
         (b"[]", Reason.WRONG_SHAPE),
         (b'"cat"', Reason.WRONG_SHAPE),
