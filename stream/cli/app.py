@@ -21,7 +21,8 @@ def examples(*lines: str) -> str:
 def settings(**overrides: Any) -> Settings:  # noqa: ANN401 - as wide as the settings are
     """Return the settings, and configure logging as they say: Kafka clients log lines of their own."""
     chosen = load_settings(**overrides)
-    configure_logs(chosen.log_format, debug="debug" in chosen.client_config)
+    in_colour = err.color_system is not None and not err.no_color  # rich knows NO_COLOR and TERM
+    configure_logs(chosen.log_format, debug="debug" in chosen.client_config, in_colour=in_colour)
     return chosen
 
 
@@ -38,6 +39,10 @@ def report_following() -> None:
     """Explain on a terminal why there may be no output for a while."""
     if err.is_terminal:
         err.print("following the topic; Ctrl-C stops")
+
+
+def warn(sentence: str) -> None:
+    err.print(f"[yellow]warning:[/yellow] {_plain(sentence)}")
 
 
 def report_error(error: StreamError) -> None:

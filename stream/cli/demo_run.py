@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-from stream.cli.app import admin_client
+from stream.cli.app import admin_client, warn
 from stream.config import Settings
 from stream.errors import Fatal, StreamError
 from stream.kafka.clients import make_producer, producer_options, reader_options
@@ -36,7 +36,7 @@ def collect_blobs(settings: Settings, files: Sequence[Path]) -> tuple[list[Blob]
     """
     splitting = BlobSplitting(whole=False, bytes_max=settings.text_bytes_max, keyed=True, prefix="")
     own = list(read_blobs(find_sources(files), splitting)) if files else []
-    if not any(str(file) == "-" for file in files) and stdin_has_text():
+    if not any(str(file) == "-" for file in files) and stdin_has_text(warn):
         own += list(read_blobs(find_sources([Path("-")]), splitting))
     for blob in own:
         if blob.problem:

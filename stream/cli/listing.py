@@ -1,6 +1,5 @@
 """Prints rows: on a terminal as a table that fits its width, otherwise in full, separated by tabs."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stream.cli.app import out
+from stream.cli.terminal import discard_output
 
 _CHUNK_ROWS = 200  # printed at a time; the column widths are those of all rows so far
 _GAP = 2
@@ -170,5 +170,5 @@ def quiet_pipe() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         raise typer.Exit from None

@@ -1,7 +1,7 @@
 """The command line: runs a command and turns errors into one clear message and an exit status."""
 
-import os
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -30,6 +30,7 @@ from stream.cli import (
 )
 from stream.cli import settings as settings_command
 from stream.cli.app import examples, exit_code, report_error
+from stream.cli.terminal import discard_output, prepare_standard_files, write_failure
 from stream.errors import StreamError
 
 app = typer.Typer(
@@ -172,13 +173,24 @@ def options(
 
 def main() -> None:
     """Run a command; exit with 0, 1 for an error or a difference, or 2 for wrong settings or usage."""
+    prepare_standard_files()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here and not at the end of the process, which would print a traceback
     except StreamError as error:
         report_error(error)
         sys.exit(exit_code(error))
     except BrokenPipeError:  # `anagram-stream results | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         sys.exit(0)
+    except OSError as error:
+        discard_output()
+        if (failure := write_failure(error)) is None:
+            raise
+        with suppress(OSError):  # standard error may be on the same disk
+            report_error(failure)
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -7,9 +7,11 @@ import orjson
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from stream.cli.app import warn
 from stream.cli.listing import Format, JsonOption, quiet_pipe, write_line
 from stream.cli.shown import bar
 from stream.config import load_settings
+from stream.core.text import why_not_utf8
 from stream.errors import Misconfigured
 from stream.exercise.faults import FaultPlan, Faults, load_plan
 from stream.tools.blobs import BlobSplitting, find_sources, read_blobs, stdin_has_text
@@ -78,7 +80,7 @@ def _own_texts(files: list[Path], text: str | None) -> list[tuple[str, str]]:
     """
     own = [] if text is None else [("--text", text)]
     is_given = bool(files or own)
-    if not is_given and stdin_has_text():
+    if not is_given and stdin_has_text(warn):
         files = [Path("-")]
     if not files:
         return own
@@ -89,7 +91,7 @@ def _own_texts(files: list[Path], text: str | None) -> list[tuple[str, str]]:
         try:
             own.append((blob.origin, blob.text.decode()))
         except UnicodeDecodeError as error:
-            raise Misconfigured(f"{blob.origin} is not UTF-8: invalid byte {error.start}") from error
+            raise Misconfigured(f"{blob.origin} is {why_not_utf8(blob.text, error.start)}") from error
     return own if is_given or any(text.strip() for _, text in own) else []  # an empty pipe does not count
 
 

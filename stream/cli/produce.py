@@ -17,6 +17,7 @@ from stream.cli.app import err, quantity, settings
 from stream.cli.listing import printable
 from stream.config import Settings
 from stream.core.records import TextBlob
+from stream.core.text import why_not_utf8
 from stream.errors import Misconfigured, Refused, Retriable, StreamError
 from stream.kafka import topics
 from stream.tools.blobs import Blob, BlobSplitting, find_sources, read_blobs
@@ -164,8 +165,9 @@ class _Delivery:
         else:
             try:
                 envelope = TextBlob(id=blob.key, text=blob.text.decode())
-            except UnicodeDecodeError:
-                self._count_undelivered(blob.origin, "not UTF-8, which JSON requires")
+            except UnicodeDecodeError as error:
+                why = f"{why_not_utf8(blob.text, error.start)}; JSON requires UTF-8"
+                self._count_undelivered(blob.origin, why)
             else:
                 value = envelope.model_dump_json(exclude_none=True).encode()
                 self._sender.send(blob.origin, blob.key, value, _JSON)

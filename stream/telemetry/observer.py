@@ -76,6 +76,7 @@ class WorkerObserver:
             seconds=round(seconds, 3),
             input_offset=input_offset,
         )
+        self._log_if_ready()
 
     def blocked(self, partition: int, why: str, hint: str) -> None:
         """Log a reason once."""
@@ -140,6 +141,14 @@ class WorkerObserver:
     def stopping(self, why: str) -> None:
         self._health.stopping = why
         self._log.info("worker stopping", why=why)
+
+    def _log_if_ready(self) -> None:
+        """Log that all assigned partitions run, when the last one begins to."""
+        health = self._health
+        with health.lock:
+            running, paused = len(health.running), len(health.restoring) + len(health.blocked)
+        if not paused:
+            self._log.info("ready", running=running, assigned=running)
 
     def _update_gauges(self) -> None:
         health = self._health

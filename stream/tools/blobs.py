@@ -4,7 +4,7 @@ import os
 import select
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -108,15 +108,23 @@ def read_blobs(sources: Sequence[BlobSource], splitting: BlobSplitting) -> Itera
             yield Blob(source.name or "standard input", None, b"", 0, f"cannot be read: {error.strerror}")
 
 
-def stdin_has_text() -> bool:
-    """Return whether standard input is a file, or a pipe with data or an end of file within a second."""
+def stdin_has_text(on_silence: Callable[[str], None]) -> bool:
+    """Return whether standard input is a file, or a pipe with data or an end of file within a second.
+
+    A pipe that stays silent may be one that nobody will write to: `on_silence` gets a sentence about it.
+    """
     try:
         mode = os.fstat(0).st_mode
     except OSError:
         return False
-    if not (stat.S_ISFIFO(mode) or stat.S_ISREG(mode)):
+    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stat.S_ISREG(mode)):
         return False
-    return bool(select.select([0], [], [], _STDIN_S_MAX)[0])
+    if select.select([0], [], [], _STDIN_S_MAX)[0]:
+        return True
+    on_silence(
+        f"standard input was not read: no text came within {_STDIN_S_MAX:.0f} s; add --file - to wait for it"
+    )
+    return False
 
 
 def _of_file(file: BinaryIO, source: BlobSource, splitting: BlobSplitting) -> Iterator[Blob]:

@@ -71,6 +71,17 @@ def test_text_in_a_pipe_is_counted_and_an_empty_pipe_is_ignored(spawn: Spawn, tm
     assert out.startswith(b"test case\t")
 
 
+def test_pipe_that_stays_silent_is_named(spawn: Spawn) -> None:
+    """It is not waited for, because nobody may ever write to it."""
+    process = spawn("pipeline", env={})
+    assert process.stdout is not None
+    assert process.stderr is not None
+    sample, warning = process.stdout.read(), process.stderr.read()  # standard input is still open
+    assert (process.wait(30), sample.startswith(b"test case\t")) == (0, True)
+    assert b"standard input was not read" in warning
+    assert b"--file -" in warning
+
+
 def test_failed_validation_is_exit_status_1(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stream.core.dictionary.AnagramIndex.anagrams", {}, raising=False)
     monkeypatch.setattr("stream.exercise.stages.signature", str)
@@ -122,7 +133,7 @@ def test_run_that_fails_among_many_is_exit_status_1(cli: Cli) -> None:
         (["--runs", "2", "--text", "cat"], "--runs needs test cases"),
         (["--scale", "2", "--faults", "original"], "--scale"),
         (["--format", "xml"], "--format"),
-        (["--file", "latin.txt"], "latin.txt is not UTF-8: invalid byte 3"),
+        (["--file", "latin.txt"], "latin.txt is not UTF-8 at byte 3"),
     ],
 )
 def test_wrong_usage_is_exit_status_2_and_one_error(cli: Cli, args: list[str], message: str) -> None:
