@@ -74,7 +74,10 @@ MAY_IMPORT = {
         "orjson psutil",
     ),
     "tools/chaos/proxy": ("errors", ""),
-    "tools/doctor": ("errors core config ports kafka tools/kafka tools/offsets dictionary", ""),
+    "tools/doctor": (
+        "errors core config ports kafka tools/kafka tools/offsets dictionary telemetry/listening",
+        "",
+    ),
     "tools/offsets": (
         "errors core config ports kafka tools/kafka dictionary tools/audit/outcomes worker/startup",
         "",

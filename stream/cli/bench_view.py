@@ -114,13 +114,15 @@ def _remarks(row: LatencyAtRate) -> list[str]:
 def _recovery(rows: Sequence[Recovery]) -> Table:
     table = _table(
         "recovery: kill -9 of all worker processes and a restart at once; s from the kill",
-        "blobs/s", "group", "first new result", "on all partitions", "caught up", "longest latency",
+        "blobs/s", "group", "session", "first new result", "on all partitions", "caught up",
+        "longest latency",
     )  # fmt: skip
     for row in rows:
         group = f"{row.protocol}, {'static' if row.static else 'dynamic'}"
         times = row.times
+        session = "unknown" if row.session_s is None else f"{row.session_s:g}"
         table.add_row(
-            f"{row.rate:,.0f}", group, f"{times.first_new_s:.2f}", f"{times.all_partitions_s:.2f}",
+            f"{row.rate:,.0f}", group, session, f"{times.first_new_s:.2f}", f"{times.all_partitions_s:.2f}",
             f"{times.caught_up_s:.2f}", f"{times.worst_ms / _MS:.2f}",
         )  # fmt: skip
     return table

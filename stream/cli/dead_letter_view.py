@@ -1,7 +1,7 @@
 """Prints one dead letter: its position, key, headers and value."""
 
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from rich.text import Text
 
@@ -9,6 +9,7 @@ from stream.cli.app import out
 from stream.cli.listing import printable
 from stream.tools.kafka.dead_letters import StoredDeadLetter
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TEXT_CHARS_MAX = 4_000
 _DUMP_BYTES_MAX = 512
 _DUMP_LINE_BYTES = 16
@@ -17,9 +18,8 @@ _DUMP_LINE_BYTES = 16
 def print_dead_letter(letter: StoredDeadLetter) -> None:
     """Print all parts of a dead letter; a long value is shortened."""
     record = letter.record
-    stamp = datetime.fromtimestamp(record.timestamp_ms / 1000, UTC).isoformat(timespec="milliseconds")
     _print_field("position", f"{letter.position} in {record.topic}")
-    _print_field("timestamp", stamp)
+    _print_field("timestamp", _timestamp(record.timestamp_ms))
     _print_field("key", "none" if record.key is None else _one_line(record.key))
     _print_field("headers", "" if record.headers else "none")
     name_chars = max((len(name) for name, _ in record.headers), default=0)
@@ -39,6 +39,16 @@ def print_dead_letter(letter: StoredDeadLetter) -> None:
         _write(f"  {line}")
     if len(text or "") > _TEXT_CHARS_MAX or (text is None and len(record.value) > _DUMP_BYTES_MAX):
         _write("  … shortened; --raw writes all of it")
+
+
+def _timestamp(timestamp_ms: int) -> str:
+    """Return a timestamp as a date, or raw: Kafka stores any number of 64 bits; -1 is none."""
+    if timestamp_ms == -1:
+        return "none"
+    try:
+        return (_EPOCH + timedelta(milliseconds=timestamp_ms)).isoformat(timespec="milliseconds")
+    except OverflowError:
+        return f"{timestamp_ms} ms, not a date"
 
 
 def _as_text(value: bytes) -> str | None:

@@ -100,7 +100,7 @@ class ResultEncoder:
                 "encode",
                 f"the result has {len(value)} bytes, the limit is {max(0, limit)}",
             )
-        return OutputRecord(self._topic, record.partition, key, value, headers)
+        return OutputRecord(self._topic, record.partition, key, value, headers, record.timestamp_ms)
 
     def _source(self, record: InputRecord) -> bytes:
         """Return the part of the JSON that is the same for all records of a partition."""

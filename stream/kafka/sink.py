@@ -11,9 +11,10 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from stream.core.evidence import Appended, CommittedOffset, LogEnds, checksum
 from stream.core.fold import Changes
 from stream.core.records import Header, OutputRecord
-from stream.errors import Abortable, Blocked, Fatal, InDoubt, Retriable
+from stream.errors import Abortable, Blocked, Fatal, InDoubt, Retriable, StreamError
 from stream.kafka.clients import Options, make_producer
 from stream.kafka.deliveries import Deliveries
+from stream.kafka.event_time import EventTime
 from stream.kafka.failure import CALL_FAILED, describe, from_call, from_transaction, kafka_error
 from stream.kafka.output_logs import OutputLogs
 from stream.kafka.topic_watch import TopicWatch
@@ -26,18 +27,20 @@ RESET_S_MAX = 5.0  # per attempt; the loop polls the group in between
 class KafkaSink:
     """A transactional producer. After InDoubt it is unusable until `reset_producer`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - its parts
         self,
         options: Options,
         topics: Mapping[str, str],
         timeout_s: float,
         watch: TopicWatch,
         logs: OutputLogs,
+        event_time: EventTime | None = None,
     ) -> None:
         self.topic_ids = watch.ids
         self._options = options
         self._watch = watch
         self._logs = logs
+        self._event_time = event_time or EventTime()
         self._input_topic = topics["input"]
         self._result_topic = topics["result"]
         self._count_topic = topics["count"]
@@ -97,8 +100,8 @@ class KafkaSink:
 
     def produce(self, records: Iterable[OutputRecord]) -> None:
         results = list[OutputRecord]()
-        for record in records:
-            if record.topic == self._result_topic and record.timestamp_ms is None:
+        for record in self._event_time.stamp(records, self._result_topic):
+            if record.topic == self._result_topic:
                 results.append(record)
             else:
                 self._produce_dead_letter(record)
@@ -173,7 +176,7 @@ class KafkaSink:
             self._open().begin_transaction()
         except KafkaException as error:
             if kafka_error(error).code() != KafkaError._STATE:  # noqa: SLF001
-                raise from_transaction(kafka_error(error), timed_out=self._timed_out()) from error
+                raise self._failure(kafka_error(error)) from error
 
     def _take_reports(self) -> None:
         """Take delivery reports: librdkafka keeps each record until its report is taken."""
@@ -183,12 +186,12 @@ class KafkaSink:
         """Produce results of one partition."""
         produce, last = self._open().produce, results[-1]
         for record in results[:-1]:
-            topic, partition, key, value, headers, _ = record
+            topic, partition, key, value, headers, timestamp_ms = record
             try:
-                produce(topic, value, key, partition, headers=list(headers))
+                produce(topic, value, key, partition, timestamp=timestamp_ms or 0, headers=list(headers))
             except (BufferError, KafkaException):
-                self._send(topic, partition, key, value, headers)
-        self._send(last.topic, last.partition, last.key, last.value, last.headers, is_reported=True)
+                self._send(*record)
+        self._send(*last, is_reported=True)
         log, last_checksum = (last.topic, last.partition), checksum(last.key, last.value, last.headers)
         self._deliveries.add(last.partition, "result", log, len(results), last_checksum)
 
@@ -214,7 +217,12 @@ class KafkaSink:
         try:
             call()
         except CALL_FAILED as error:
-            raise from_transaction(kafka_error(error), timed_out=self._timed_out()) from error
+            raise self._failure(kafka_error(error)) from error
+
+    def _failure(self, error: KafkaError) -> StreamError:
+        if error.code() == KafkaError.INVALID_TIMESTAMP:  # of a record; the next attempt would meet it again
+            return self._event_time.refused(describe(error))
+        return from_transaction(error, timed_out=self._timed_out())
 
     def _send(  # noqa: PLR0913, PLR0917 - a record's parts
         self,

@@ -11,6 +11,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from stream.config import Settings
 from stream.core.dead_letter import OVERHEAD_BYTES_MAX
+from stream.core.event_time import DEAD_LETTER_HEADER, FOREVER_MS, TimestampLimits
 from stream.core.evidence import TopicIds
 from stream.errors import Refused, Retriable
 from stream.kafka.clients import FRAMING_BYTES_MAX, Admin
@@ -48,6 +49,20 @@ class TopicFacts:
     def record_bytes_max(self) -> int:
         """Size of the largest record that the topic accepts; the limit includes the framing of its batch."""
         return int(self.configs.get("max.message.bytes", "1048588")) - _BATCH_FRAMING_BYTES
+
+    @property
+    def timestamp_limits(self) -> TimestampLimits:
+        """Which timestamps the topic accepts and keeps: retention deletes records by their timestamp."""
+        configs = self.configs
+        if configs.get("message.timestamp.type") == "LogAppendTime":  # the broker sets the timestamp
+            return TimestampLimits()
+        both = configs.get("message.timestamp.difference.max.ms", FOREVER_MS)  # before Kafka 4.0
+        before_ms = min(int(both), int(configs.get("message.timestamp.before.max.ms", FOREVER_MS)))
+        after_ms = min(int(both), int(configs.get("message.timestamp.after.max.ms", FOREVER_MS)))
+        retention_ms = int(configs.get("retention.ms", -1))
+        if retention_ms >= 0 and "delete" in configs.get("cleanup.policy", ""):
+            before_ms = min(before_ms, retention_ms)
+        return TimestampLimits(before_ms, after_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +114,8 @@ def wanted_configs(settings: Settings) -> dict[str, dict[str, str]]:
         "dead-letter": {
             "cleanup.policy": "delete",
             "max.message.bytes": str(text_bytes + OVERHEAD_BYTES_MAX),
-            "message.timestamp.before.max.ms": str(2**63 - 1),  # a dead letter keeps its record's timestamp,
-            "message.timestamp.after.max.ms": str(2**63 - 1),  # even a wrong one
+            "message.timestamp.before.max.ms": str(FOREVER_MS),  # a dead letter keeps its record's timestamp,
+            "message.timestamp.after.max.ms": str(FOREVER_MS),  # even a wrong one
         },
     }
 
@@ -210,6 +225,6 @@ def config_problems(role: str, topic: TopicFacts, settings: Settings) -> Iterato
             yield f"{name}={actual}, below {wanted}: it rejects larger records"
         elif name.endswith(".max.ms") and int(actual) < int(wanted):
             yield (
-                f"{name}={actual}: it rejects the dead letter of a record with a wrong timestamp, and the "
-                "worker aborts that record's transaction again and again"
+                f"{name}={actual}: the dead letter of a record with a wrong timestamp has the time of the "
+                f"worker; its header {DEAD_LETTER_HEADER} has the timestamp"
             )

@@ -54,8 +54,8 @@ class Instruments:
         self._sample = [(record.partition, record.offset, record.timestamp_ms or 0) for record in sample]
         self.lag.polled({record.partition: record.offset + 1 for record in sample})
 
-    def committed(self, next_offsets: Mapping[int, int]) -> None:
-        """Measure the latency of input before these offsets."""
+    def committed(self, next_offsets: Mapping[int, int]) -> float:
+        """Measure the latency of input before these offsets; return by how many seconds it is ahead."""
         now = self.clock.now()
         self.metrics.last_commit.set(now)
         done = [
@@ -65,6 +65,7 @@ class Instruments:
         if oldest_ms := min((timestamp_ms for _, timestamp_ms in done if timestamp_ms > 0), default=0):
             self.metrics.latency.observe(max(0.0, now - oldest_ms / 1000))
         self.lag.committed(next_offsets, dict(done))
+        return max((timestamp_ms for _, timestamp_ms in done), default=0) / 1000 - now
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:

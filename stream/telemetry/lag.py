@@ -94,7 +94,8 @@ class Lag:
                     continue
                 partition.committed = offset
                 if (timestamp_ms := timestamps_ms.get(number, 0)) > 0:
-                    partition.processed_timestamp_s = timestamp_ms / 1000
+                    # A producer's clock may be ahead: nothing that waits is younger than now.
+                    partition.processed_timestamp_s = min(timestamp_ms / 1000, self._clock.now())
 
     def update_from_client(self, number: int, client: ClientPosition) -> None:
         """Update a running partition; information from before it ran is ignored."""

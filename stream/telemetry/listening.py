@@ -1,5 +1,6 @@
 """HTTP servers on a TCP address, on an existing listening socket, or on a private Unix socket."""
 
+import errno
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -60,6 +61,15 @@ def _listen(family: socket.AddressFamily, address: str | tuple[str, int]) -> soc
         listener.close()
         raise
     return listener
+
+
+def listening_hint(error: OSError) -> str:
+    """Return what fixes that a process cannot listen on its address."""
+    if error.errno == errno.EADDRINUSE:
+        return "set STREAM_HTTP_PORT=0 to use any free port"
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return "set STREAM_HTTP_PORT to a port above 1023, or to 0 for any free port"
+    return "set STREAM_HTTP_HOST to an address of this machine: 127.0.0.1, or 0.0.0.0 for all of them"
 
 
 def address_of(listener: socket.socket) -> tuple[str, int]:

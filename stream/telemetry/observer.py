@@ -11,6 +11,8 @@ from stream.telemetry.instrumented import Instruments
 from stream.telemetry.metrics import Metrics
 
 RESTORE_LOG_INTERVAL_S = 5.0  # between log lines about the restore of one partition
+CLOCK_LOG_INTERVAL_S = 600.0  # between log lines about the clock
+CLOCK_AHEAD_S_MAX = 5.0  # as in doctor
 
 
 class WorkerObserver:
@@ -26,6 +28,7 @@ class WorkerObserver:
         self._instruments = instruments
         self._log = structlog.get_logger().bind(**context)
         self._restore_logged_at: dict[int, float] = {}  # by partition, monotonic
+        self._clock_logged_at = -CLOCK_LOG_INTERVAL_S  # monotonic
         metrics.broker_away.set_function(lambda: bool(health.waiting) or not health.connected)
 
     def started(self) -> None:
@@ -98,7 +101,7 @@ class WorkerObserver:
         for phase, seconds in what.seconds.items():
             metrics.phases.labels(phase).observe(seconds)
             self._instruments.spent(phase, seconds)
-        self._instruments.committed(what.offsets)
+        self._check_clock(self._instruments.committed(what.offsets))
         if what.rejected:
             self._log.warning(
                 "records rejected", **{reason.replace("-", "_"): n for reason, n in what.rejected.items()}
@@ -141,6 +144,18 @@ class WorkerObserver:
     def stopping(self, why: str) -> None:
         self._health.stopping = why
         self._log.info("worker stopping", why=why)
+
+    def _check_clock(self, ahead_s: float) -> None:
+        """Log that input comes from the future: Kafka does not report the time of its brokers."""
+        now = self._clock.monotonic()
+        if ahead_s > CLOCK_AHEAD_S_MAX and now - self._clock_logged_at >= CLOCK_LOG_INTERVAL_S:
+            self._clock_logged_at = now
+            self._log.warning(
+                "clocks differ",
+                why=f"an input record is {ahead_s:.0f} s ahead of this machine: its clock or that of a "
+                "producer is off, so lag and latency in seconds are wrong; the counts are right",
+                fix="synchronize the clock of this machine (timedatectl set-ntp true) or of the producer",
+            )
 
     def _log_if_ready(self) -> None:
         """Log that all assigned partitions run, when the last one begins to."""

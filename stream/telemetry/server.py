@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, make_wsgi_app, start_http_serve
 from stream.errors import Misconfigured
 from stream.ports import Clock
 from stream.telemetry.health import Health
-from stream.telemetry.listening import Server, listen
+from stream.telemetry.listening import Server, listen, listening_hint
 from stream.telemetry.metrics import Metrics
 from stream.telemetry.watchdog import DEFAULT_LIMITS, HangLimits, Watchdog
 
@@ -115,7 +115,7 @@ def serve(host: str, port: int, registry: CollectorRegistry) -> int:
     """Serve the metrics of a registry until the process ends; return the port.
 
     Raises:
-        Misconfigured: the port is in use.
+        Misconfigured: the process cannot listen there.
     """
     try:
         server, _ = start_http_server(port, host, registry)
@@ -126,6 +126,4 @@ def serve(host: str, port: int, registry: CollectorRegistry) -> int:
 
 def not_listening(host: str, port: int, error: OSError) -> Misconfigured:
     """Return the error for an address on which the process cannot listen."""
-    return Misconfigured(
-        f"cannot listen on {host}:{port}: {error.strerror}", "set STREAM_HTTP_PORT=0 to use any free port"
-    )
+    return Misconfigured(f"cannot listen on {host}:{port}: {error.strerror}", listening_hint(error))

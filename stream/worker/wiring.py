@@ -15,6 +15,7 @@ from stream.core.anagrams import AnagramFold
 from stream.core.codec import ResultEncoder, decode_blob
 from stream.core.dead_letter import DeadLetterFactory, to_dead_letter
 from stream.core.engine import Engine
+from stream.core.event_time import HEADER_BYTES_MAX
 from stream.core.fold import Fold
 from stream.core.lexicon import Packed, pack
 from stream.core.records import InputRecord, OutputRecord
@@ -23,6 +24,7 @@ from stream.core.totals import SignatureTotals
 from stream.errors import Rejected
 from stream.exercise.faults import DELAY, Failure, FaultPlan, Faults, Stage, load_plan
 from stream.kafka import clients, topics
+from stream.kafka.event_time import EventTime
 from stream.kafka.offsets import Offsets
 from stream.kafka.offsets_poller import OffsetsPoller
 from stream.kafka.output_logs import OutputLogs
@@ -228,7 +230,9 @@ class _Parts:
         )
         watch = TopicWatch(lambda: clients.make_admin(settings), names, self.topics.ids)
         logs = OutputLogs(clients.reader_options(settings), offsets, names)
-        return KafkaSink(options, names, settings.transaction_timeout_ms / 1000, watch, logs)
+        limits = self.topics.result.timestamp_limits, self.topics.dead_letter.timestamp_limits
+        timeout_s = settings.transaction_timeout_ms / 1000
+        return KafkaSink(options, names, timeout_s, watch, logs, EventTime(*limits))
 
     def _stores(self, fold: Fold, assignment: Assignment, observer: WorkerObserver) -> InstrumentedStores:
         checked, folder = self.topics, self.slot.folder
@@ -268,8 +272,9 @@ class _Parts:
         return make
 
     def _record_bytes_max(self, topic: TopicFacts) -> int:
-        """Return the size of the largest record that both the topic and the producer accept."""
-        return min(topic.record_bytes_max, clients.message_bytes_max(self.settings) - CLIENT_FRAMING_BYTES)
+        """Return the size of the largest record that both accept, without the header of a timestamp."""
+        client_max = clients.message_bytes_max(self.settings) - CLIENT_FRAMING_BYTES
+        return min(topic.record_bytes_max, client_max) - HEADER_BYTES_MAX
 
 
 def _signature_totals(assignment: Assignment) -> dict[int, SignatureTotals]:

@@ -65,7 +65,7 @@ def test_result_of_a_text_without_words_is_a_result() -> None:
 def test_result_goes_to_the_partition_of_its_input_under_the_id_of_its_blob() -> None:
     result = encode(Decision({"cat": 1}, {"act": 1}, 1), blob_id="schlüssel")
     assert (result.topic, result.partition, result.key) == ("results", 3, "schlüssel".encode())
-    assert result.timestamp_ms is None
+    assert result.timestamp_ms == 1  # the event time of the input
 
 
 def test_headers_contain_type_schema_and_the_trace_of_the_record() -> None:

@@ -1,15 +1,16 @@
 """Checks of this machine: settings, dictionary, state folder, disk space, file handles, port."""
 
+import errno
 import os
 import resource
 import shutil
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 
 from stream.config import MAX_POLL_INTERVAL_MS, SESSION_TIMEOUT_MS, Settings
 from stream.dictionary import load_index
 from stream.errors import StreamError
+from stream.telemetry.listening import listen, listening_hint
 from stream.tools.doctor.findings import Finding, Findings, failed, ok, warning
 
 _MIB = 1024 * 1024
@@ -119,14 +120,13 @@ def _handles() -> Finding:
 
 def _port(settings: Settings) -> Finding:
     address = f"{settings.http_host}:{settings.http_port}"
+    try:
+        listen(settings.http_host, settings.http_port).close()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            why = f"{address}: {error.strerror}; perhaps a worker is already running"
+            return warning("port", why, listening_hint(error))
+        return failed("port", f"cannot listen on {address}: {error.strerror}", listening_hint(error))
     if settings.http_port == 0:
         return ok("port", f"any free port on {settings.http_host}; the log shows it")
-    try:
-        with socket.create_server((settings.http_host, settings.http_port)):
-            return ok("port", f"{address} is free")
-    except OSError as error:
-        return warning(
-            "port",
-            f"{address}: {error.strerror}; perhaps a worker is already running",
-            "set STREAM_HTTP_PORT=0 for any free port",
-        )
+    return ok("port", f"{address} is free")

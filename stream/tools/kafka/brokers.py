@@ -5,17 +5,39 @@ from collections.abc import Sequence
 
 import confluent_kafka
 from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import ConfigResource, OffsetSpec  # type: ignore[attr-defined]
 
+from stream.config import SESSION_TIMEOUT_MS, Settings
+from stream.core.group_protocol import CLASSIC, choose_protocol
+from stream.errors import StreamError
 from stream.kafka.clients import Admin, Options, make_producer
 from stream.kafka.failure import from_call, from_transaction, kafka_error
-from stream.kafka.futures import wait_for_result
+from stream.kafka.futures import result_of, wait_for_result
+from stream.kafka.group_protocol import needs_classic, read_group_facts
 from stream.kafka.offsets import REQUEST_TIMEOUT_S
 
 
 def client_versions() -> tuple[str, str]:
     """Return the versions of confluent-kafka and librdkafka."""
     return str(confluent_kafka.__version__), confluent_kafka.libversion()[0]
+
+
+def group_session(admin: Admin, settings: Settings) -> tuple[str, float | None]:
+    """Return the protocol of the workers' group and its session in seconds; None if Kafka does not say.
+
+    Under `classic` it is the client's setting, under `consumer` the group's, or by default the broker's.
+    """
+    facts = read_group_facts(admin, settings.group_id)
+    protocol, _ = choose_protocol(settings.group_protocol, facts, needs_classic=needs_classic(settings))
+    if protocol == CLASSIC:
+        return protocol, int(settings.client_config.get("session.timeout.ms", SESSION_TIMEOUT_MS)) / 1000
+    group = ConfigResource(ConfigResource.Type.GROUP, settings.group_id)
+    try:
+        entries = result_of(admin.describe_configs([group], request_timeout=REQUEST_TIMEOUT_S)[group])
+    except StreamError:  # it needs a right that no worker needs
+        return protocol, None
+    session = entries.get("consumer.session.timeout.ms")
+    return protocol, None if session is None or session.value is None else int(session.value) / 1000
 
 
 def newest_timestamp_ms(admin: Admin, topic: str, partitions: Sequence[int]) -> int:

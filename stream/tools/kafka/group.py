@@ -133,7 +133,7 @@ def group_lag(admin: Admin, options: Options, group_id: str, topic: str) -> tupl
             stable,
             max(end[p], stable),
             spans[p][1] - spans[p][0] if p in timestamps else 0,
-            max(0.0, now - timestamps[p] / 1000) if timestamps.get(p) else None,
+            max(0.0, now - timestamps[p] / 1000) if timestamps.get(p, 0) > 0 else None,
             owners.get(p),
         )
         for p, (first, stable) in ranges.items()

@@ -57,6 +57,11 @@ def create_topics(
             new = NewPartitions(name, number)
             result_of(admin.create_partitions([new], request_timeout=REQUEST_TIMEOUT_S)[name])
             done.append(f"grew {name} from {described[role].partitions} to {number} partitions")
+        if replication is not None and described[role].replicas != replication:
+            done.append(
+                f"left {name} at {_replicas(described[role].replicas)}: --replication applies to new topics; "
+                "reassign its partitions with your cluster's administration tool"
+            )
         if repair:
             done += _repair(admin, described[role], wanted)
     if done:
@@ -92,6 +97,10 @@ def _wait_until_known(admin: Admin, settings: Settings, partitions: int) -> None
         if time.monotonic() >= deadline:
             raise Retriable("the topics were created, but the brokers do not know all of them yet")
         time.sleep(0.1)
+
+
+def _replicas(number: int) -> str:
+    return "1 replica" if number == 1 else f"{number} replicas"
 
 
 def _repair(admin: Admin, topic: TopicFacts, wanted: Mapping[str, str]) -> list[str]:

@@ -140,11 +140,16 @@ class RecoveryTimes:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """A kill -9 of all worker processes under load, which were started again at once."""
+    """A kill -9 of all worker processes under load, which were started again at once.
+
+    Attributes:
+        session_s: for so long the group waits for a killed dynamic member; None if Kafka does not say.
+    """
 
     rate: float
     protocol: str
     static: bool
+    session_s: float | None
     times: RecoveryTimes
     checked: OutputCheck
 

@@ -13,6 +13,7 @@ from stream import __version__
 from stream.config import Settings
 from stream.core.dictionary import AnagramIndex
 from stream.dictionary import forget, load_index, load_lexicon
+from stream.tools.kafka.brokers import group_session
 from stream.tools.load_test.environment import (
     LoadTestEnvironment,
     attached_environment,
@@ -133,9 +134,10 @@ class LoadTest:
 
     def _recovery(self, rate: float) -> Recovery:
         with self._running_workers() as (environment, worker, open_loop):
+            protocol, session_s = group_session(environment.admin, environment.settings)
             times = open_loop.recovery(rate)
             checked = self._stop_and_check("recovery", environment, worker, open_loop)
-        return Recovery(rate, self._settings.group_protocol, self._settings.static_membership, times, checked)
+        return Recovery(rate, protocol, self._settings.static_membership, session_s, times, checked)
 
     @contextmanager
     def _running_workers(self) -> Iterator[tuple[LoadTestEnvironment, WorkerUnderTest, OpenLoop]]:

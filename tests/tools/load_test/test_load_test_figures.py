@@ -31,7 +31,11 @@ def report() -> Report:
         [short, ROW],
         [LOAD, overloaded, no_results],
         OutputCheck(5_000, 5_000),
-        [Recovery(500, "classic", static=True, times=times, checked=OutputCheck(9, 9, totals=0))],
+        [
+            Recovery(
+                500, "classic", static=True, session_s=45.0, times=times, checked=OutputCheck(9, 9, totals=0)
+            )
+        ],
         {"words_per_blob": [short, ROW], "partitions": [ROW], "dictionary_words": [ROW]},
     )
 
