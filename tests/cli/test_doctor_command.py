@@ -117,7 +117,7 @@ def test_dead_letter_topic_that_rejects_wrong_timestamps_is_a_warning_everywhere
     )
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
     admin.incremental_alter_configs([resource])[resource].result(30)
-    problem = "message.timestamp.after.max.ms=3600000: it rejects the dead letter of a record with a wrong"
+    problem = "message.timestamp.after.max.ms=3600000: the dead letter of a record with a wrong timestamp"
     wait_until(lambda: problem in cli("topics", "check", env=stream_env).out, 20)
     (finding,) = examined(cli, stream_env, 0)[f"topic {topic}"]
     assert finding["level"] == "warning"

@@ -1,5 +1,8 @@
 """Tests as users of the pytest plugin write them."""
 
+import re
+from typing import Any
+
 import pytest
 
 from stream.testing.plugin import FakeStream
@@ -49,3 +52,50 @@ def test_crash_and_transient_errors_change_no_result() -> None:
     stream.run()
     assert len(stream.results()) == 2
     assert stream.totals() == {"act": 2}
+
+
+def test_dictionary_and_limits_are_those_of_a_worker_by_default() -> None:
+    stream = FakeStream()
+    stream.submit("cat", key="a")
+    stream.submit("cat " * 5_000, key="b")
+    stream.run()
+    assert [result["anagram_counts"] for result in stream.results()] == [
+        {"act": 1, "cat": 1, "tac": 1},
+        {"act": 5_000, "cat": 5_000, "tac": 5_000},
+    ]
+
+
+@pytest.mark.parametrize("value", ["application/json", b"application/json"])
+def test_headers_may_be_a_dict(value: str | bytes) -> None:
+    """As for a producer of confluent-kafka."""
+    stream = FakeStream()
+    stream.submit('{"text": "cat"}', key=b"k", headers={"content-type": value, "other": None})
+    stream.run()
+    (result,) = stream.results()
+    assert (result["blob_id"], result["words"]) == ("k", 1)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"headers": ["content-type"]}, "'content-type' is no such pair"),
+        ({"headers": "text"}, "'t' is no such pair"),
+        ({"headers": [("content-type", b"x", 1)]}, "no such pair"),
+        ({"headers": [(b"content-type", b"x")]}, "no such pair"),
+        ({"headers": {"size": 1}}, "the header size of a record is str, bytes or None, not int"),
+        ({"key": 1}, "the key of a record is str, bytes or None, not int"),
+        ({"value": {"text": "cat"}}, "the value of a record is str, bytes or None, not dict"),
+    ],
+    ids=str,
+)
+def test_record_that_no_producer_sends_is_refused_at_once(parts: dict[str, Any], message: str) -> None:
+    stream = FakeStream()
+    with pytest.raises(TypeError, match=re.escape(message)):
+        stream.submit(**{"value": "cat", **parts})
+    assert stream.pipeline.ends() == [0, 0]
+
+
+@pytest.mark.parametrize("partition", [-1, 2])
+def test_partition_that_does_not_exist_is_refused(partition: int) -> None:
+    with pytest.raises(ValueError, match=f"no partition {partition}: the input has 2"):
+        FakeStream().submit("cat", partition=partition)
