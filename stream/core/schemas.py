@@ -36,7 +36,8 @@ _DOCUMENTS = (
         "anagram-result",
         1,
         "Anagram result",
-        "The key of the record is the blob's id; its partition is that of the input record.",
+        "The key of the record is the blob's id; its partition and timestamp are those of the input record. "
+        "If the topic refuses the timestamp, the header `input-timestamp-ms` contains it.",
     ),
     _Versioned(
         SignatureCount,
@@ -51,9 +52,9 @@ _DOCUMENTS = (
         "dead-letter-headers",
         1,
         "Dead letter headers",
-        "Key, value, timestamp and all other headers are those of the rejected record. If the dead letter "
-        "would be too long, the value is null, and another header, `dead-letter.value-bytes`, contains its "
-        "length.",
+        "Key, value, timestamp and all other headers are those of the rejected record. If the topic refuses "
+        "the timestamp, another header, `dead-letter.timestamp-ms`, contains it. If the dead letter would be "
+        "too long, the value is null, and another header, `dead-letter.value-bytes`, contains its length.",
     ),
 )
 

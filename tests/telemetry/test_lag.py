@@ -81,6 +81,13 @@ def test_the_cluster_gives_the_lag_of_a_partition_that_does_not_run(clock: FakeC
     assert (lag.records(), lag.seconds()) == ({}, {})
 
 
+def test_timestamp_from_the_future_hides_no_lag(lag: Lag, clock: FakeClock) -> None:
+    lag.update_from_client(0, client(clock, stable=30, position=30, queued=20))
+    lag.committed({0: 20}, {0: 2**63 - 1})
+    clock.sleep(40)
+    assert lag.seconds()["0",] == pytest.approx(40, abs=0.01)
+
+
 def test_seconds_count_from_the_last_committed_record_or_from_the_last_time_without_lag(
     lag: Lag, clock: FakeClock
 ) -> None:

@@ -8,7 +8,9 @@ from urllib.request import urlopen
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from structlog.testing import capture_logs
 
+from stream.core.records import InputRecord
 from stream.errors import Misconfigured
 from stream.events import Committed
 from stream.telemetry.health import NO_PARTITION, RUN_ONCE_S_MAX, Health
@@ -23,8 +25,8 @@ from stream.worker.clock import SystemClock
 class ObservedWorker:
     def __init__(self) -> None:
         self.health, metrics, clock = Health(), Metrics(), SystemClock()
-        instruments = Instruments(metrics, Lag(clock), clock)
-        self.observer = WorkerObserver(metrics, self.health, clock, instruments, group="g")
+        self.instruments = Instruments(metrics, Lag(clock), clock)
+        self.observer = WorkerObserver(metrics, self.health, clock, self.instruments, group="g")
         self.server = TelemetryServer("127.0.0.1", 0, metrics, self.health, clock)
 
     def get(self, path: str) -> tuple[int, Any]:
@@ -65,6 +67,36 @@ def test_ready_gives_reasons_until_every_partition_runs(worker: ObservedWorker) 
     worker.observer.restored(1, 0, 0.1, 0)
     assert worker.get("/healthz/ready") == (200, {"ready": True, "reasons": []})
     assert worker.get("/healthz/started")[0] == 200
+
+
+def test_last_line_says_that_all_partitions_run(worker: ObservedWorker) -> None:
+    with capture_logs() as logged:
+        worker.observer.assigned([0, 1])
+        worker.observer.restored(0, 20, 0.1, 3)
+        worker.observer.blocked(1, "counts has 1 partition", "anagram-stream topics create")
+        assert not [line for line in logged if line["event"] == "ready"]
+        worker.observer.restored(1, 0, 0.1, 0)
+    assert (logged[-1]["event"], logged[-1]["running"], logged[-1]["assigned"]) == ("ready", 2, 2)
+
+
+@pytest.mark.parametrize("ahead_s", [60, 10**12])
+def test_clock_that_is_off_is_logged_once(worker: ObservedWorker, ahead_s: int) -> None:
+    """Input cannot come from the future, and a timestamp may be any number of 64 bits."""
+
+    def commit(timestamp_ms: int) -> None:
+        worker.instruments.polled([InputRecord("in", 0, 4, None, b"cat", (), timestamp_ms)])
+        worker.observer.committed(Committed(1, 1, 1, {}, 0, {0: 5}))
+
+    now_ms = int(time.time() * 1000)
+    with capture_logs() as logged:
+        for timestamp_ms in (-(2**63), -1, 0, now_ms - 60_000, now_ms):
+            commit(timestamp_ms)
+        assert not logged
+        for _ in range(3):
+            commit(now_ms + ahead_s * 1000)
+    (line,) = logged
+    assert (line["event"], line["log_level"]) == ("clocks differ", "warning")
+    assert "timedatectl" in line["fix"]
 
 
 def test_a_worker_whose_partitions_all_went_to_other_members_is_not_ready(worker: ObservedWorker) -> None:

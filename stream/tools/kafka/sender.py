@@ -8,7 +8,7 @@ from time import monotonic, sleep
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from stream.config import Settings
-from stream.errors import Retriable, StreamError
+from stream.errors import Refused, Retriable, StreamError
 from stream.kafka import clients
 from stream.kafka.failure import describe, from_call, kafka_error
 
@@ -19,6 +19,11 @@ _BATCH_BYTES = 1_000_000  # librdkafka's default
 _DISCARD_S_MAX = 5.0
 _STEP_S = 0.1  # of one wait for a full queue; short, so that Ctrl-C works
 _SLEEP_S_MIN = 0.001
+_TOPIC_CHANGED = {
+    KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+    KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+}
 _TIMED_OUT = {KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT}  # noqa: SLF001
 RAISE_LIMIT = (
     "raise STREAM_TEXT_BYTES_MAX, then the topic's limit with: anagram-stream topics create --repair"
@@ -139,5 +144,13 @@ class Sender:
             return
         self._undelivered.append(Undelivered(origin, describe(error)))
         if self._failure is None:
-            timed_out = error.code() in _TIMED_OUT
-            self._failure = Retriable(describe(error)) if timed_out else from_call(error)
+            self._failure = self._failure_of(error)
+
+    def _failure_of(self, error: KafkaError) -> StreamError:
+        if error.code() in _TOPIC_CHANGED:
+            return Refused(
+                f"{self._settings.input_topic} was deleted, or created again with fewer partitions, while "
+                f"blobs were sent: {describe(error)}; what was delivered before is in the former topic",
+                "run `anagram-stream topics check`, then send again what is missing",
+            )
+        return Retriable(describe(error)) if error.code() in _TIMED_OUT else from_call(error)

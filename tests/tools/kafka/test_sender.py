@@ -3,9 +3,10 @@
 import time
 
 import pytest
+from confluent_kafka import KafkaError
 
 from stream.config import Settings
-from stream.errors import Retriable
+from stream.errors import Refused, Retriable
 from stream.tools.kafka import sender
 from stream.tools.kafka.sender import Sender
 
@@ -72,3 +73,12 @@ def test_waiting_ends_at_the_moment_or_with_a_failure() -> None:
     sending.send("a:1", None, b"text", ())
     with pytest.raises(Retriable):
         sending.wait_until(started + 60)
+
+
+@pytest.mark.parametrize("code", [KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART])
+def test_topic_that_was_created_again_is_not_taken_for_an_unavailable_broker(code: int) -> None:
+    sending = Sender(UNREACHABLE, None)
+    sending._add_undelivered("a:1", 4, KafkaError(code))
+    with pytest.raises(Refused, match="text-blobs was deleted, or created again") as caught:
+        sending.flush()
+    assert "topics check" in caught.value.hint

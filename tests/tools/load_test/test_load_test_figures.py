@@ -71,6 +71,7 @@ def test_report_is_json_with_every_figure() -> None:
     assert [row["is_saturated"] for row in output["latency"]] == [False, True, True]
     assert [row["generator_is_late"] for row in output["latency"]] == [False, True, False]
     assert output["recovery"][0]["first_new_s"] == 1.5
+    assert output["recovery"][0]["session_s"] == 45
     assert output["recovery"][0]["checked"]["holds"] is True
     assert set(output["scale"]) == {"words_per_blob", "partitions", "dictionary_words"}
 
@@ -81,6 +82,7 @@ def test_tables_contain_figures_and_remarks(
     monkeypatch.setattr(bench_view, "tables", lambda: Console(width=400))
     bench_view.show_report(report())
     shown = capsys.readouterr().out
+    assert "session" in shown  # for so long the group may wait for a killed member
     assert "the generator was late by 33.0 ms at p99, which the latency includes" in shown
     assert "above capacity: results came until 9.0 s after the last blob was due" in shown
     assert "the broker took 400 ms at p99 to acknowledge a blob" in shown

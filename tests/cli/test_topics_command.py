@@ -1,0 +1,25 @@
+import pytest
+from cli.running import Cli
+from support.topics import admin_of, settings_of
+
+from stream.tools.kafka.brokers import group_session_s
+
+pytestmark = pytest.mark.broker
+
+
+def test_replication_of_topics_that_exist_is_left_and_named(cli: Cli, stream_env: dict[str, str]) -> None:
+    done = cli("topics", "create", "--replication", "3", env=stream_env)
+    assert done.status == 0
+    assert f"left {stream_env['STREAM_INPUT_TOPIC']} at 1 replica: --replication applies to new" in done.out
+    assert "nothing to do" not in done.out
+    assert "nothing to do" in cli("topics", "create", "--replication", "1", env=stream_env).out
+
+
+@pytest.mark.parametrize(("protocol", "session_s"), [("consumer", None), ("classic", 45.0)])
+def test_session_of_a_group_can_be_asked_for(
+    protocol: str, session_s: float | None, stream_env: dict[str, str]
+) -> None:
+    """`bench` shows it: a recovery of dynamic members waits for it. The broker sets that of `consumer`."""
+    settings = settings_of({**stream_env, "STREAM_GROUP_PROTOCOL": protocol})
+    seconds = group_session_s(admin_of(stream_env), settings)
+    assert seconds == session_s if session_s else seconds
