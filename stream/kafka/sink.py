@@ -188,7 +188,8 @@ class KafkaSink:
         for record in results[:-1]:
             topic, partition, key, value, headers, timestamp_ms = record
             try:
-                produce(topic, value, key, partition, timestamp=timestamp_ms or 0, headers=list(headers))
+                # All by position: names cost more than the timestamp does.
+                produce(topic, value, key, partition, None, None, timestamp_ms or 0, list(headers))
             except (BufferError, KafkaException):
                 self._send(*record)
         self._send(*last, is_reported=True)
