@@ -83,8 +83,7 @@ def produce(  # noqa: PLR0913, PLR0917 - one for each option
     """
     if rate is not None and not rate > 0:
         raise Misconfigured("--rate must be above 0", "give a rate above 0, or omit --rate")
-    if id_prefix and not key:
-        raise Misconfigured("--id-prefix and --no-key exclude each other", "omit one of them")
+    _check_prefix(id_prefix, keyed=key)
     chosen = settings()
     sources = find_sources(paths or [])
     sender = _open_sender(chosen)
@@ -99,6 +98,13 @@ def produce(  # noqa: PLR0913, PLR0917 - one for each option
             delivery.send(read_blobs(sources, splitting), rate, as_json=as_json)
     except Retriable as why:
         raise unreachable(chosen, why) from why
+
+
+def _check_prefix(prefix: str, *, keyed: bool) -> None:
+    if prefix and not keyed:
+        raise Misconfigured("--id-prefix and --no-key exclude each other", "omit one of them")
+    if prefix != prefix.encode(errors="ignore").decode():  # the shell passed other bytes
+        raise Misconfigured("--id-prefix is not UTF-8", "give a prefix in UTF-8")
 
 
 class _Delivery:

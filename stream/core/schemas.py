@@ -37,7 +37,8 @@ _DOCUMENTS = (
         1,
         "Anagram result",
         "The key of the record is the blob's id; its partition and timestamp are those of the input record. "
-        "If the topic refuses the timestamp, the header `input-timestamp-ms` contains it.",
+        "If the topic refuses the timestamp, or would soon delete the result because of it, the header "
+        "`input-timestamp-ms` contains it.",
     ),
     _Versioned(
         SignatureCount,
@@ -53,7 +54,8 @@ _DOCUMENTS = (
         1,
         "Dead letter headers",
         "Key, value, timestamp and all other headers are those of the rejected record. If the topic refuses "
-        "the timestamp, another header, `dead-letter.timestamp-ms`, contains it. If the dead letter would be "
+        "the timestamp, or would soon delete the dead letter because of it, another header, "
+        "`dead-letter.timestamp-ms`, contains it. If the dead letter would be "
         "too long, the value is null, and another header, `dead-letter.value-bytes`, contains its length.",
     ),
 )

@@ -58,6 +58,7 @@ def test_unknown_setting_is_refused(args: tuple[str, ...], cli: Cli) -> None:
         (("dead-letters", "show", "1:x"), "'1:x' is not a position"),
         (("dead-letters", "show", "topic:1:2"), "'topic:1:2' is not a position"),
         (("schemas", "--write", "--check"), "exclude each other"),
+        (("produce", "--id-prefix", "\udcff"), "--id-prefix is not UTF-8"),
         (("settings", "--write", "--check"), "exclude each other"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
