@@ -2,7 +2,7 @@ import pytest
 from cli.running import Cli
 from support.topics import admin_of, settings_of
 
-from stream.tools.kafka.brokers import group_session_s
+from stream.tools.kafka.brokers import group_session
 
 pytestmark = pytest.mark.broker
 
@@ -21,5 +21,6 @@ def test_session_of_a_group_can_be_asked_for(
 ) -> None:
     """`bench` shows it: a recovery of dynamic members waits for it. The broker sets that of `consumer`."""
     settings = settings_of({**stream_env, "STREAM_GROUP_PROTOCOL": protocol})
-    seconds = group_session_s(admin_of(stream_env), settings)
+    used, seconds = group_session(admin_of(stream_env), settings)
+    assert used == protocol
     assert seconds == session_s if session_s else seconds
