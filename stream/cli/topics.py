@@ -76,6 +76,8 @@ def check() -> None:
         policy, bytes_max = (topic.configs.get(name, "?") for name in ("cleanup.policy", "max.message.bytes"))
         table.add(topic.name, str(topic.partitions), policy, bytes_max, topic.id)
     table.flush()
+    for sentence in checked.left_out:
+        out.print(f"note: {escape(sentence)}")
     _warn(checked.warnings)
     refused = retry_while_unreachable(chosen, lambda: read_refusals(chosen, admin, checked))
     for refusal in refused:

@@ -78,6 +78,9 @@ def common_options(settings: Settings) -> Options:
         # flight to it never returns, whatever its timeout (librdkafka#5511).
         "metadata.recovery.strategy": "none",
         **settings.client_config,
+        # By default, producers and admin clients create a topic when they only look it up, on a broker with
+        # `auto.create.topics.enable`.
+        "allow.auto.create.topics": False,
         "bootstrap.servers": settings.bootstrap_servers,
         "logger": _LOG,
         "error_cb": _ignore,

@@ -16,17 +16,6 @@ from stream.kafka.failure import from_call, kafka_error
 RESULT_S_MAX = 15.0
 
 
-def was_created(future: Future[Any]) -> bool:
-    """Wait for a topic to be created; return False if another client has just created it."""
-    try:
-        wait_for_result(future)
-    except KafkaException as error:
-        if kafka_error(error).code() == KafkaError.TOPIC_ALREADY_EXISTS:
-            return False
-        raise from_call(kafka_error(error)) from error
-    return True
-
-
 def result_of(future: Future[Any]) -> Any:  # noqa: ANN401 - what the future holds
     """Wait for one result.
 

@@ -21,6 +21,14 @@ REQUEST_TIMEOUT_S = 10.0
 COUNT_SEGMENT_BYTES = 16 * 1024 * 1024
 CREATE = "anagram-stream topics create"
 REPAIR = "anagram-stream topics create --repair"
+WITHOUT: Mapping[str, str] = {
+    "max.message.bytes": "records above the limit of the cluster are rejected",
+    "segment.bytes": "a restore reads more totals that are not compacted",
+    "cleanup.policy": "the policy is that of the cluster",
+    "message.timestamp.before.max.ms": "the cluster limits how old a dead letter may be",
+    "message.timestamp.after.max.ms": "the cluster limits how far ahead a dead letter may be",
+}
+"""Setting of a topic -> what follows if the broker does not know or accept it."""
 _BATCH_BYTES = 1_000_000  # librdkafka's default batch
 _BATCH_FRAMING_BYTES = 128
 
@@ -67,7 +75,11 @@ class TopicFacts:
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """The four topics, checked before a worker starts."""
+    """The four topics, checked before a worker starts.
+
+    Attributes:
+        left_out: sentences about the settings that the brokers do not know.
+    """
 
     cluster_id: str
     input: TopicFacts
@@ -75,6 +87,7 @@ class Topics:
     count: TopicFacts
     dead_letter: TopicFacts
     warnings: Sequence[str] = field(default=())
+    left_out: Sequence[str] = field(default=())
 
     @property
     def ids(self) -> TopicIds:
@@ -198,6 +211,11 @@ def check(admin: Admin, settings: Settings) -> Topics:
         count,
         described["dead-letter"],
         _warnings(described, settings),
+        [
+            f"{topic.name}: {sentence}"
+            for role, topic in described.items()
+            for sentence in unknown_configs(role, topic, settings)
+        ],
     )
 
 
@@ -207,6 +225,13 @@ def _warnings(topics: Mapping[str, TopicFacts], settings: Settings) -> list[str]
         for role in wanted_configs(settings)
         for problem in config_problems(role, topics[role], settings)
     ]
+
+
+def unknown_configs(role: str, topic: TopicFacts, settings: Settings) -> Iterator[str]:
+    """Yield the settings that the brokers do not know, and what follows; nothing if they do not show any."""
+    for name in wanted_configs(settings)[role] if topic.configs else ():
+        if name not in topic.configs:
+            yield f"{name} is left out, because the brokers do not know it: {WITHOUT[name]}"
 
 
 def config_problems(role: str, topic: TopicFacts, settings: Settings) -> Iterator[str]:

@@ -28,6 +28,7 @@ class StateUpdates:
         offsets: partition -> offset of the next record, for every partition with processed records.
         changed: partition -> changed totals, only partitions with any.
         rejected_in_a_row: partition -> rejections since its last result.
+        first_rejected: partition -> offset of the first of them.
         unprocessed: partition -> offset of the first record that is left for the next transaction.
         records: number of input records, rejected ones included.
         items: number of items that the fold counted in the records that were not rejected.
@@ -38,6 +39,7 @@ class StateUpdates:
     offsets: Mapping[int, int]
     changed: Mapping[int, ChangedTotals]
     rejected_in_a_row: Mapping[int, int] = field(default_factory=dict)
+    first_rejected: Mapping[int, int] = field(default_factory=dict)
     unprocessed: Mapping[int, int] = field(default_factory=dict)
     records: int = 0
     items: int = 0
@@ -78,6 +80,7 @@ class Partition:
         store: open from the start of restore.
         totals: the content of the store in memory, while the partition runs; loaded on first use.
         rejected_in_a_row: dead letters since the last result, as of the last commit.
+        first_rejected: input offset of the first of them.
         ends: ends of the logs that hold its outcomes, as of the last commit.
         changelog_end: where its restore ended.
     """
@@ -87,6 +90,7 @@ class Partition:
     store: Store | None = None
     totals: Totals | None = None
     rejected_in_a_row: int = 0
+    first_rejected: int = 0
     ends: LogEnds = field(default_factory=dict)
     changelog_end: int = 0
 
@@ -204,6 +208,7 @@ class Assignment:
                 changed.apply()
         for number, rejected in updates.rejected_in_a_row.items():
             self[number].rejected_in_a_row = rejected
+            self[number].first_rejected = updates.first_rejected.get(number, 0)
 
     def close(self) -> None:
         """Remove all partitions and close their stores."""

@@ -69,6 +69,7 @@ class Processor:
         for number in queues:
             self._assignment[number].load_totals(self._fold)
             self._rejected_in_a_row[number] = self._assignment[number].rejected_in_a_row
+            self._first_rejected[number] = self._assignment[number].first_rejected
         return self._chunks(deque(queues.values()))
 
     def state_updates(self) -> StateUpdates:
@@ -83,6 +84,7 @@ class Processor:
             offsets=self._next_offsets,
             changed=changed,
             rejected_in_a_row=self._rejected_in_a_row,
+            first_rejected=self._first_rejected,
             unprocessed=self._unprocessed,
             records=self._records,
             items=self._items,
@@ -94,6 +96,7 @@ class Processor:
         self._next_offsets: dict[int, int] = {}
         self._deltas: dict[int, list[Deltas]] = {}
         self._rejected_in_a_row: dict[int, int] = {}
+        self._first_rejected: dict[int, int] = {}
         self._unprocessed: dict[int, int] = {}
         self._records, self._items, self._processing_s = 0, 0, 0.0
         self._rejected: Counter[str] = Counter()
@@ -134,6 +137,8 @@ class Processor:
                 produced.append(outcome)
             else:
                 in_a_row += 1
+                if in_a_row == 1:
+                    self._first_rejected[partition] = record.offset
                 self._check_limit(in_a_row, record, outcome)
                 produced.append(self._reject(record, outcome))
         self._rejected_in_a_row[partition] = in_a_row
@@ -151,8 +156,9 @@ class Processor:
         if limit and in_a_row > limit:
             raise TooManyRejections(
                 f"{in_a_row} records in a row were rejected, more than STREAM_REJECTED_IN_A_ROW_MAX={limit} "
-                f"allows; nothing of this batch is committed. The last one is {record.topic}, partition "
-                f"{record.partition}, offset {record.offset}: {rejected}",
+                f"allows; nothing of this batch is committed. The first one is {record.topic}, "
+                f"partition {record.partition}, offset {self._first_rejected[record.partition]}; the last one "
+                f"is offset {record.offset}: {rejected}",
                 "fix the cause of the rejections; if the records themselves are bad, raise "
                 "STREAM_REJECTED_IN_A_ROW_MAX (0: no limit) and start the worker again",
             )

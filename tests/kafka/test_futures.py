@@ -13,7 +13,6 @@ from stream.kafka import futures
     "wait",
     [
         futures.result_of,
-        futures.was_created,
         futures.wait_for_result,
         lambda future: futures.existing_results({"a": future}),
     ],

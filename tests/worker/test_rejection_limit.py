@@ -1,6 +1,6 @@
 import pytest
 
-from stream.errors import Abortable, Fatal
+from stream.errors import Abortable, Fatal, TooManyRejections
 from stream.testing.faults import Faults, Moment
 from stream.testing.pipeline import FakePipeline
 from stream.testing.process import FakeProcess, Tuning
@@ -24,6 +24,19 @@ def test_batch_that_exceeds_the_limit_commits_nothing() -> None:
     assert pipeline.committed() == [4]
     assert len(pipeline.dead_letters()) == 3
     assert pipeline.cluster.coordinator.is_settled()
+
+
+def test_refusal_names_the_first_and_the_last_record_and_the_setting() -> None:
+    pipeline = FakePipeline()
+    for value in ["cat", None, "cat", *[None] * (LIMIT + 1)]:
+        pipeline.submit(value)
+    with pytest.raises(
+        TooManyRejections, match="partition 0, offset 3; the last one is offset 8: null-value"
+    ) as caught:
+        pipeline.drain(worker_of(pipeline, batch_records_max=4))
+    assert f"STREAM_REJECTED_IN_A_ROW_MAX={LIMIT}" in str(caught.value)
+    assert "STREAM_REJECTED_IN_A_ROW_MAX" in caught.value.hint
+    assert pipeline.committed() == [8], "the first of them was committed in an earlier batch"
 
 
 def test_restarted_worker_counts_rejections_from_zero() -> None:

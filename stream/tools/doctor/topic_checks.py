@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from stream.config import Settings
 from stream.kafka.access import worker_acls
 from stream.kafka.failure import ACCESS_HINT
-from stream.kafka.topics import CREATE, REPAIR, TopicFacts, config_problems, names
+from stream.kafka.topics import CREATE, REPAIR, TopicFacts, config_problems, names, unknown_configs
 from stream.tools.doctor.findings import Findings, failed, ok, warning
 
 
@@ -29,6 +29,7 @@ def examine(facts: Mapping[str, TopicFacts], settings: Settings, brokers: int) -
                 f"{topic.partitions} partitions, {topic.replicas} replicas, "
                 f"cleanup.policy={topic.configs.get('cleanup.policy', '?')}",
             )
+        yield from (ok(f"topic {name}", sentence) for sentence in unknown_configs(role, topic, settings))
 
 
 def _partitions(role: str, topic: TopicFacts, facts: Mapping[str, TopicFacts]) -> Findings:
