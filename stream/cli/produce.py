@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
@@ -20,12 +20,12 @@ from stream.core.records import TextBlob
 from stream.core.text import why_not_utf8
 from stream.errors import Misconfigured, Refused, Retriable, StreamError
 from stream.kafka import topics
-from stream.tools.blobs import Blob, BlobSplitting, find_sources, read_blobs
+from stream.tools.blobs import Blob, BlobSource, BlobSplitting, find_sources, not_text, read_blobs
 from stream.tools.kafka.committed import reachable_admin
 from stream.tools.kafka.sender import RAISE_LIMIT, Sender
 from stream.worker.startup import unreachable
 
-_NAMED_MAX = 10  # undelivered blobs that are named one by one
+_NAMED_MAX = 10  # undelivered blobs, or files that are not text, that are named one by one
 _SHOW_S = 0.1  # between two updates of the progress bar
 _STOP_S_MAX = 10.0  # time limit for queued records after Ctrl-C
 _SPEED_SHOWN_PER_S = 10.0  # a lower speed is not shown
@@ -86,6 +86,7 @@ def produce(  # noqa: PLR0913, PLR0917 - one for each option
     _check_prefix(id_prefix, keyed=key)
     chosen = settings()
     sources = find_sources(paths or [])
+    _warn_of_binary(sources)
     sender = _open_sender(chosen)
     splitting = BlobSplitting(whole, sender.record_bytes_max, key, id_prefix)
     is_typed = sys.stdin.isatty() and any(source.path is None for source in sources)
@@ -205,6 +206,17 @@ class _Delivery:
         per_s = delivered / seconds
         speed = f", {per_s:,.0f} per second" if per_s >= _SPEED_SHOWN_PER_S else ""
         err.print(f"{quantity(delivered, 'blob')} delivered ({size}){failed} in {seconds:.1f} s{speed}")
+
+
+def _warn_of_binary(sources: Sequence[BlobSource]) -> None:
+    names = list(not_text(sources))
+    for name in names[:_NAMED_MAX]:
+        err.print(
+            f"[yellow]warning:[/yellow] {escape(printable(name))} is not text in UTF-8: a blob that cannot "
+            "be decoded becomes a dead letter"
+        )
+    if len(names) > _NAMED_MAX:
+        err.print(f"[yellow]warning:[/yellow] {len(names) - _NAMED_MAX:,} more files are not text in UTF-8")
 
 
 def _progress(*, known: bool, silent: bool) -> Progress:

@@ -1,5 +1,7 @@
 """Splits files, folders and standard input into blobs, one per line or file, in bounded memory."""
 
+import codecs
+import contextlib
 import os
 import select
 import stat
@@ -14,6 +16,7 @@ from stream.errors import Misconfigured
 STDIN = Path("-")
 _SKIP_BYTES = 1024 * 1024
 _STDIN_S_MAX = 1.0
+_SAMPLE_BYTES = 64 * 1024
 
 
 class Blob(NamedTuple):
@@ -106,6 +109,35 @@ def read_blobs(sources: Sequence[BlobSource], splitting: BlobSplitting) -> Itera
                     yield from _of_file(file, source, splitting)
         except OSError as error:
             yield Blob(source.name or "standard input", None, b"", 0, f"cannot be read: {error.strerror}")
+
+
+def not_text(sources: Sequence[BlobSource]) -> Iterator[str]:
+    """Yield the names of files whose beginning has a NUL byte, or mostly lines that are not UTF-8.
+
+    Only regular files are checked: others cannot be read twice.
+    """
+    for source in sources:
+        if source.path is not None and source.size_bytes:
+            with contextlib.suppress(OSError), source.path.open("rb") as file:  # reported when it is sent
+                sample = file.read(_SAMPLE_BYTES)
+                if b"\0" in sample or _is_mostly_undecodable(sample):
+                    yield source.name
+
+
+def _is_mostly_undecodable(sample: bytes) -> bool:
+    lines = [line for line in sample.split(b"\n") if line.strip()]
+    if len(lines) > 1 and len(sample) == _SAMPLE_BYTES:
+        lines.pop()  # it may end within a character
+    undecodable = sum(not _is_utf_8(line) for line in lines)
+    return undecodable > len(lines) / 2
+
+
+def _is_utf_8(text: bytes) -> bool:
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(text)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def stdin_has_text(on_silence: Callable[[str], None]) -> bool:

@@ -157,8 +157,8 @@ class Processor:
             raise TooManyRejections(
                 f"{in_a_row} records in a row were rejected, more than STREAM_REJECTED_IN_A_ROW_MAX={limit} "
                 f"allows; nothing of this batch is committed. The first one is {record.topic}, "
-                f"partition {record.partition}, offset {self._first_rejected[record.partition]}; the last one "
-                f"is offset {record.offset}: {rejected}",
+                f"partition {record.partition}, offset {self._first_rejected[record.partition]}; the last "
+                f"one is offset {record.offset}: {rejected}",
                 "fix the cause of the rejections; if the records themselves are bad, raise "
                 "STREAM_REJECTED_IN_A_ROW_MAX (0: no limit) and start the worker again",
             )

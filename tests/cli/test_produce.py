@@ -32,6 +32,24 @@ def test_lines_of_files_and_folders_arrive_with_their_keys(
     assert not any(record.headers for record in sent(stream_env).values())
 
 
+def test_binary_files_of_a_folder_are_named_before_they_are_sent(
+    cli: Cli, stream_env: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/a.txt").write_text("cat\n")
+    for number in range(12):
+        (tmp_path / f"folder/photo-{number:02}.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
+    done = cli("produce", "folder", env=stream_env)
+    assert done.status == 0
+    *warnings, more, last = done.err.splitlines()
+    assert [line.split()[1] for line in warnings] == [f"photo-{number:02}.png" for number in range(10)]
+    assert warnings[0].startswith(
+        "warning: photo-00.png is not text in UTF-8: a blob that cannot be decoded"
+    )
+    assert more == "warning: 2 more files are not text in UTF-8"
+    assert "blobs delivered" in last
+
+
 def test_whole_files_and_standard_input_arrive(cli: Cli, stream_env: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"one\n\ntwo\n")
     (tmp_path / "empty.txt").touch()

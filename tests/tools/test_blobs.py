@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stream.errors import Misconfigured
-from stream.tools.blobs import STDIN, Blob, BlobSplitting, find_sources, read_blobs
+from stream.tools.blobs import STDIN, Blob, BlobSource, BlobSplitting, find_sources, not_text, read_blobs
 
 LINES = BlobSplitting(whole=False, bytes_max=100, keyed=True, prefix="")
 WHOLE = BlobSplitting(whole=True, bytes_max=100, keyed=True, prefix="")
@@ -131,3 +131,28 @@ def test_file_without_permission_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a").touch(mode=0)
     with pytest.raises(Misconfigured, match="permission"):
         find_sources([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("content", "is_named"),
+    [
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", True),
+        ("Größe\nÄcker\ncat\n".encode("latin-1"), True),
+        ("cat\n".encode("utf-16"), True),
+        ("cat\n".encode("utf-16-le"), True),
+        (b"one\n\n\xff\n", False),  # one line of a text becomes one dead letter
+        (("a" * (64 * 1024 - 1) + "ß\n").encode(), False),  # the sample ends within a character
+        (("cat\n" * 16383 + "abcß\n").encode(), False),
+        ("Straße\n".encode(), False),
+        (b"", False),
+    ],
+)
+def test_files_that_are_not_text_are_named(tmp_path: Path, content: bytes, is_named: bool) -> None:  # noqa: FBT001
+    (tmp_path / "file").write_bytes(content)
+    assert list(not_text(find_sources([tmp_path / "file"]))) == ["file"] * is_named
+
+
+def test_pipe_or_missing_file_is_not_read_ahead(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert not list(not_text([BlobSource(), *find_sources([tmp_path / "pipe"])]))
+    assert not list(not_text([BlobSource(tmp_path / "gone", "gone", 1)]))
