@@ -9,9 +9,12 @@ from typing import Annotated, Any, Literal, Self
 import platformdirs
 from dotenv import dotenv_values
 from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+from pydantic_settings import PydanticBaseSettingsSource as SettingsSource
 
+from stream.client_properties import read_properties
 from stream.errors import Misconfigured
+from stream.service_links import names_of_service_links
 
 PREFIX = "STREAM_"
 MAX_POLL_INTERVAL_MS = 300_000  # longest time between two polls; set explicitly, a default could change
@@ -20,22 +23,6 @@ SESSION_TIMEOUT_MS = 45_000  # Kafka's default; under the classic protocol the c
 PROCESSES_MAX = 256
 _MIB = 1024 * 1024
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
-
-# Exactness depends on these. The worker sets them itself, and STREAM_KAFKA_CONFIG must not.
-FORBIDDEN_KAFKA_CONFIG = frozenset(
-    {
-        "acks", "auto.commit.enable", "auto.commit.interval.ms", "auto.offset.reset", "bootstrap.servers",
-        "delivery.report.only.error", "delivery.timeout.ms",
-        "enable.auto.commit", "enable.auto.offset.store", "enable.idempotence",
-        "enable.partition.eof", "group.id", "group.instance.id", "group.protocol", "isolation.level",
-        "max.in.flight", "max.in.flight.requests.per.connection", "max.poll.interval.ms", "message.max.bytes",
-        "message.send.max.retries", "message.timeout.ms", "metadata.broker.list",
-        "partition.assignment.strategy", "request.required.acks", "retries", "socket.timeout.ms",
-        "transaction.timeout.ms", "transactional.id",
-    }
-)  # fmt: skip
-_FORBIDDEN_SUFFIX = "_cb"  # functions, not values
-_FORBIDDEN_PREFIXES = ("test.mock.", "default.topic.config", "plugin.library.paths")
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -141,6 +128,21 @@ class Settings(BaseSettings):
         None, description="Java for the embedded broker: a `java` binary or the folder of a JDK."
     )
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic's signature
+        init_settings: SettingsSource,
+        env_settings: SettingsSource,
+        dotenv_settings: SettingsSource,
+        file_secret_settings: SettingsSource,
+    ) -> tuple[SettingsSource, ...]:
+        """Leave out variables of Kubernetes: one of a Service `stream-http` is named STREAM_HTTP_PORT."""
+        assert isinstance(env_settings, EnvSettingsSource)
+        ignored = {name.lower() for name in ignored_variables()}
+        env_settings.env_vars = {k: v for k, v in env_settings.env_vars.items() if k.lower() not in ignored}
+        return init_settings, env_settings, dotenv_settings, file_secret_settings
+
     @field_validator("input_topic", "result_topic", "count_topic", "dead_letter_topic")
     @classmethod
     def _is_topic_name(cls, name: str) -> str:
@@ -225,35 +227,9 @@ class Settings(BaseSettings):
         return {} if self.kafka_config is None else read_properties(self.kafka_config)
 
 
-def read_properties(path: Path) -> dict[str, str]:
-    """Read a properties file: lines of `name=value`; `#` or `!` starts a comment.
-
-    Raises:
-        ValueError: the file is not readable, a line has another form, or it sets a forbidden name.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"KAFKA_CONFIG: cannot read {path}: {error}") from error
-    properties: dict[str, str] = {}
-    for number, line in enumerate(lines, start=1):
-        stripped = line.strip()
-        if not stripped or stripped[0] in "#!":
-            continue
-        name, equals, value = stripped.partition("=")
-        name = name.strip()
-        if not equals or not name:
-            raise ValueError(f"KAFKA_CONFIG: line {number} of {path} is not of the form name=value")
-        if (
-            name in FORBIDDEN_KAFKA_CONFIG
-            or name.startswith(_FORBIDDEN_PREFIXES)
-            or name.endswith(_FORBIDDEN_SUFFIX)
-        ):
-            raise ValueError(
-                f"KAFKA_CONFIG: line {number} of {path}: {name} is set by the worker and must not be changed"
-            )
-        properties[name] = value.strip()
-    return properties
+def ignored_variables() -> list[str]:
+    """Return the names of the variables that Kubernetes set for its Services, which are not settings."""
+    return names_of_service_links(os.environ)
 
 
 def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - as wide as the settings are
@@ -267,7 +243,8 @@ def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - as wide as th
         from_file = dotenv_values(".env", encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise Misconfigured(f"cannot read .env: {error}") from error
-    given = {name for name in (*os.environ, *from_file) if name.upper().startswith(PREFIX)}
+    from_environment = os.environ.keys() - ignored_variables()
+    given = {name for name in (*from_environment, *from_file) if name.upper().startswith(PREFIX)}
     given |= overrides.keys() - Settings.model_fields.keys()
     unknown = sorted(name for name in given if name.upper() not in known)
     if unknown:

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from stream.client_properties import FORBIDDEN_KAFKA_CONFIG, read_properties
 from stream.config import (
-    FORBIDDEN_KAFKA_CONFIG,
     PREFIX,
     Settings,
+    ignored_variables,
     load_settings,
-    read_properties,
     settings_table,
 )
 from stream.errors import Misconfigured
@@ -83,6 +83,70 @@ def test_byte_order_mark_is_not_part_of_the_first_name() -> None:
     dotenv("\ufeffSTREAM_GROUP_ID=file")
     assert load_settings().group_id == "file"
     assert read_properties(kafka_config("\ufeffssl.ca.location=ca.pem")) == {"ssl.ca.location": "ca.pem"}
+
+
+LINKS = {
+    "SERVICE_HOST": "10.0.0.1",
+    "SERVICE_PORT": "80",
+    "SERVICE_PORT_HTTP_METRICS": "80",
+    "PORT": "tcp://10.0.0.1:80",
+    "PORT_80_TCP": "tcp://10.0.0.1:80",
+    "PORT_80_TCP_PROTO": "tcp",
+    "PORT_80_TCP_PORT": "80",
+    "PORT_80_TCP_ADDR": "10.0.0.1",
+    "PORT_53_UDP": "udp://[fd00::a]:53",
+    "PORT_53_UDP_ADDR": "fd00::a",
+    "PORT_99_SCTP_PROTO": "sctp",
+}
+
+
+@pytest.mark.parametrize("service", ["STREAM", "STREAM_HTTP", "STREAM_V2_STATE_DIR"])
+def test_service_links_of_kubernetes_are_ignored(monkeypatch: pytest.MonkeyPatch, service: str) -> None:
+    for name, value in LINKS.items():
+        monkeypatch.setenv(f"{service}_{name}", value)
+    assert load_settings().http_port == 0
+    assert ignored_variables() == sorted(f"{service}_{name}" for name in LINKS)
+
+
+@pytest.mark.parametrize("link", ["tcp://10.0.0.1:8080", "tcp://[fd00::a]:8080", "udp://10.0.0.1:53"])
+def test_service_link_with_the_name_of_a_setting_does_not_set_it(
+    monkeypatch: pytest.MonkeyPatch, link: str
+) -> None:
+    monkeypatch.setenv("STREAM_HTTP_PORT", link)
+    assert load_settings().http_port == 0
+    dotenv("STREAM_HTTP_PORT=8081")
+    assert load_settings().http_port == 8081
+
+
+def test_setting_is_read_beside_service_links_and_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAM_HTTP_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("STREAM_HTTP_PORT", "8081")
+    assert load_settings().http_port == 8081
+    monkeypatch.setenv("STREAM_HTTP_PORT", "http://10.0.0.1:80")
+    assert "STREAM_HTTP_PORT" in refusal()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("STREAM_PORT", "8080"),
+        ("STREAM_PORT", "tcp://10.0.0.1"),
+        ("STREAM_SERVICE_HOST", "kafka.example.org"),
+        ("STREAM_SERVICE_PORT", "http"),
+        ("STREAM_HTTP_PORTS", "tcp://10.0.0.1:80"),
+        ("STREAM_PORT_80_TCP_PROTO", "http"),
+    ],
+)
+def test_name_without_the_value_of_a_service_link_is_unknown(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert refusal() == f"unknown setting {name}"
+
+
+def test_service_links_in_the_file_are_unknown() -> None:
+    dotenv("STREAM_PORT=tcp://10.0.0.1:80")
+    assert refusal() == "unknown setting STREAM_PORT"
 
 
 def test_all_unknown_names_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,12 @@
 """What the commands share: the consoles, the settings, the printing of errors."""
 
+from contextlib import suppress
 from typing import Any
 
+import structlog
 from rich.console import Console
 
-from stream.config import Settings, load_settings
+from stream.config import Settings, ignored_variables, load_settings
 from stream.errors import Misconfigured, StreamError
 from stream.kafka import clients
 from stream.telemetry.logs import configure_logs
@@ -24,6 +26,18 @@ def settings(**overrides: Any) -> Settings:  # noqa: ANN401 - as wide as the set
     in_colour = err.color_system is not None and not err.no_color  # rich knows NO_COLOR and TERM
     configure_logs(chosen.log_format, debug="debug" in chosen.client_config, in_colour=in_colour)
     return chosen
+
+
+def report_service_links() -> None:
+    """Log once which variables of Kubernetes are ignored; a line for every command."""
+    if names := ignored_variables():
+        with suppress(Misconfigured):  # the command reports it
+            configure_logs(load_settings().log_format)
+            structlog.get_logger().info(
+                "Kubernetes service links ignored",
+                variables=names,
+                fix="set enableServiceLinks: false in the pod, if they are not wanted",
+            )
 
 
 def admin_client(chosen: Settings) -> clients.Admin:

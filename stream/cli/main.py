@@ -29,7 +29,7 @@ from stream.cli import (
     worker,
 )
 from stream.cli import settings as settings_command
-from stream.cli.app import examples, exit_code, report_error
+from stream.cli.app import examples, exit_code, report_error, report_service_links
 from stream.cli.terminal import discard_output, prepare_standard_files, write_failure
 from stream.errors import StreamError
 
@@ -164,11 +164,12 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback takes it
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Take the options before a command."""
+    report_service_links()
 
 
 def main() -> None:

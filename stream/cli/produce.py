@@ -85,8 +85,7 @@ def produce(  # noqa: PLR0913, PLR0917 - one for each option
         raise Misconfigured("--rate must be above 0", "give a rate above 0, or omit --rate")
     _check_prefix(id_prefix, keyed=key)
     chosen = settings()
-    sources = find_sources(paths or [])
-    _warn_of_binary(sources)
+    sources = _find_sources(paths or [])
     sender = _open_sender(chosen)
     splitting = BlobSplitting(whole, sender.record_bytes_max, key, id_prefix)
     is_typed = sys.stdin.isatty() and any(source.path is None for source in sources)
@@ -208,7 +207,13 @@ class _Delivery:
         err.print(f"{quantity(delivered, 'blob')} delivered ({size}){failed} in {seconds:.1f} s{speed}")
 
 
-def _warn_of_binary(sources: Sequence[BlobSource]) -> None:
+def _find_sources(paths: Sequence[Path]) -> list[BlobSource]:
+    """Return the files to send; warn of those that are not text.
+
+    Raises:
+        Misconfigured: a path is missing or not readable, or a folder has no files.
+    """
+    sources = find_sources(paths)
     names = list(not_text(sources))
     for name in names[:_NAMED_MAX]:
         err.print(
@@ -217,6 +222,7 @@ def _warn_of_binary(sources: Sequence[BlobSource]) -> None:
         )
     if len(names) > _NAMED_MAX:
         err.print(f"[yellow]warning:[/yellow] {len(names) - _NAMED_MAX:,} more files are not text in UTF-8")
+    return sources
 
 
 def _progress(*, known: bool, silent: bool) -> Progress:

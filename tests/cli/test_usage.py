@@ -1,3 +1,4 @@
+import json
 import re
 from pathlib import Path
 
@@ -29,6 +30,18 @@ def test_unavailable_broker_is_one_error_with_a_hint(
     assert done.err.startswith("error: no Kafka broker answers at localhost:1")
     assert "fix: set STREAM_BOOTSTRAP_SERVERS" in done.err
     assert len(done.err.splitlines()) == 2
+
+
+@pytest.mark.parametrize("args", [("settings", "--current"), ("pipeline", "--text", "cat")], ids=" ".join)
+def test_service_links_of_kubernetes_are_ignored_with_one_log_line(args: tuple[str, ...], cli: Cli) -> None:
+    plain = cli(*args)
+    links = {"STREAM_SERVICE_HOST": "10.0.0.1", "STREAM_PORT": "tcp://10.0.0.1:80"}
+    done = cli(*args, env=links | {"STREAM_HTTP_PORT": "tcp://10.0.0.2:8080"})
+    assert (done.status, done.out) == (0, plain.out)
+    (line,) = [line for line in done.err.splitlines() if line.startswith("{")]
+    event = json.loads(line)
+    assert event["event"] == "Kubernetes service links ignored"
+    assert event["variables"] == ["STREAM_HTTP_PORT", *sorted(links)]
 
 
 @pytest.mark.parametrize("args", [*COMMANDS, ("settings", "--current")], ids=" ".join)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from support.topics import settings_of
 
-from stream.config import FORBIDDEN_KAFKA_CONFIG
+from stream.client_properties import FORBIDDEN_KAFKA_CONFIG
 from stream.errors import Misconfigured
 from stream.kafka import clients
 

@@ -1,6 +1,12 @@
 """Tests as users of the pytest plugin write them."""
 
+import os
 import re
+import subprocess
+import sys
+import tomllib
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,3 +105,68 @@ def test_record_that_no_producer_sends_is_refused_at_once(parts: dict[str, Any],
 def test_partition_that_does_not_exist_is_refused(partition: int) -> None:
     with pytest.raises(ValueError, match=f"no partition {partition}: the input has 2"):
         FakeStream().submit("cat", partition=partition)
+
+
+# A project with a package of the same name, and its tests.
+OWN_PACKAGE = {
+    "stream/__init__.py": "ANSWER = 42",
+    "stream/video.py": "def play(): return 'playing'",
+    "tests/test_video.py": "from stream import video\ndef test_it(): assert video.play()",
+}
+OWN_MODULE = {
+    "stream.py": "ANSWER = 42",
+    "tests/test_answer.py": "import stream\ndef test_it(): assert stream.ANSWER == 42",
+}
+LOCATION = Path(import_module("anagram_stream_pytest").__file__ or "").parent
+
+
+def run_tests(folder: Path, files: dict[str, str], *command: str) -> subprocess.CompletedProcess[str]:
+    """Run the tests of a project in a Python where this plugin is installed, as its entry point loads it."""
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    metadata = folder.parent / "installed/other-1.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1\n")
+    entry = ENTRY_POINTS["anagram-stream"]
+    (metadata / "entry_points.txt").write_text(f"[pytest11]\nother = {entry}\n")
+    path = os.pathsep.join([str(metadata.parent), str(LOCATION)])
+    # The plugins that are installed here are not loaded: they may be those of an earlier version.
+    environment = {**os.environ, "PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    return subprocess.run(
+        [*command, "-p", entry, "-p", "no:cacheprovider"],
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+ENTRY_POINTS = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"][
+    "entry-points"
+]["pytest11"]
+PYTEST = Path(sys.executable).with_name("pytest")
+
+
+@pytest.mark.parametrize("files", [OWN_PACKAGE, OWN_MODULE], ids=["package", "module"])
+@pytest.mark.parametrize("command", ["python -m pytest", "pytest with pythonpath"])
+def test_project_with_a_package_of_the_same_name_runs_its_tests(
+    tmp_path: Path, files: dict[str, str], command: str
+) -> None:
+    if command == "python -m pytest":
+        done = run_tests(tmp_path / "own", files, sys.executable, "-m", "pytest")
+    else:
+        ini = {"pytest.ini": "[pytest]\npythonpath = .\n"}
+        done = run_tests(tmp_path / "own", files | ini, str(PYTEST))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
+
+
+def test_fixture_says_which_package_hides_the_one_it_needs(tmp_path: Path) -> None:
+    files = OWN_PACKAGE | {"tests/test_texts.py": USERS_TEST}
+    done = run_tests(tmp_path / "own", files, sys.executable, "-m", "pytest")
+    assert "1 passed, 1 error" in done.stdout
+    assert f"imports another one, from {tmp_path / 'own/stream/__init__.py'}" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_fixture_works_where_no_package_hides_it(tmp_path: Path) -> None:
+    done = run_tests(tmp_path / "own", {"tests/test_texts.py": USERS_TEST}, sys.executable, "-m", "pytest")
+    assert "1 passed" in done.stdout

@@ -59,11 +59,8 @@ def create_topics(
         wanted, required = wanted_configs(settings)[role], _REQUIRED.get(role, ())
         try:
             if role not in described:
-                done += _create(
-                    admin,
-                    NewTopic(name, number, -1 if replication is None else replication, config=wanted),
-                    required,
-                )
+                topic = NewTopic(name, number, -1 if replication is None else replication, config=wanted)
+                done += _create(admin, topic, required)
                 continue
             if role != "dead-letter" and described[role].partitions < number:
                 new = NewPartitions(name, number)

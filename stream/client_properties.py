@@ -1,0 +1,50 @@
+"""Reads the properties of Kafka clients from a file, without those that exactness depends on."""
+
+from pathlib import Path
+
+# Exactness depends on these. The worker sets them itself, and STREAM_KAFKA_CONFIG must not.
+FORBIDDEN_KAFKA_CONFIG = frozenset(
+    {
+        "acks", "auto.commit.enable", "auto.commit.interval.ms", "auto.offset.reset", "bootstrap.servers",
+        "delivery.report.only.error", "delivery.timeout.ms",
+        "enable.auto.commit", "enable.auto.offset.store", "enable.idempotence",
+        "enable.partition.eof", "group.id", "group.instance.id", "group.protocol", "isolation.level",
+        "max.in.flight", "max.in.flight.requests.per.connection", "max.poll.interval.ms", "message.max.bytes",
+        "message.send.max.retries", "message.timeout.ms", "metadata.broker.list",
+        "partition.assignment.strategy", "request.required.acks", "retries", "socket.timeout.ms",
+        "transaction.timeout.ms", "transactional.id",
+    }
+)  # fmt: skip
+_FORBIDDEN_SUFFIX = "_cb"  # functions, not values
+_FORBIDDEN_PREFIXES = ("test.mock.", "default.topic.config", "plugin.library.paths")
+
+
+def read_properties(path: Path) -> dict[str, str]:
+    """Read a properties file: lines of `name=value`; `#` or `!` starts a comment.
+
+    Raises:
+        ValueError: the file is not readable, a line has another form, or it sets a forbidden name.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"KAFKA_CONFIG: cannot read {path}: {error}") from error
+    properties: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        stripped = line.strip()
+        if not stripped or stripped[0] in "#!":
+            continue
+        name, equals, value = stripped.partition("=")
+        name = name.strip()
+        if not equals or not name:
+            raise ValueError(f"KAFKA_CONFIG: line {number} of {path} is not of the form name=value")
+        if (
+            name in FORBIDDEN_KAFKA_CONFIG
+            or name.startswith(_FORBIDDEN_PREFIXES)
+            or name.endswith(_FORBIDDEN_SUFFIX)
+        ):
+            raise ValueError(
+                f"KAFKA_CONFIG: line {number} of {path}: {name} is set by the worker and must not be changed"
+            )
+        properties[name] = value.strip()
+    return properties
