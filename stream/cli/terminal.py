@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from contextlib import suppress
+from typing import Any, TextIO, cast
 
 from stream.errors import Fatal, Refused
 
@@ -17,8 +18,30 @@ _CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS
 _HANDLER = "ascii-marks"
 
 
+class _Lossy:
+    """A text stream that drops what cannot be written: a log reader that has ended does not stop a worker."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - what the stream has
+        return getattr(self._stream, name)
+
+
 def prepare_standard_files() -> None:
-    """Let each text be written whatever the encoding is, and replace closed files by the null device."""
+    """Let each text be written whatever the encoding is, and replace closed files by the null device.
+
+    What cannot be written to standard error is dropped.
+    """
     for number in range(3):
         try:
             os.fstat(number)
@@ -31,6 +54,8 @@ def prepare_standard_files() -> None:
     for file in (sys.stdout, sys.stderr):
         if isinstance(file, io.TextIOWrapper):
             file.reconfigure(errors=_HANDLER)
+    if not isinstance(sys.stderr, _Lossy):
+        sys.stderr = cast("TextIO", _Lossy(sys.stderr))
 
 
 def write_failure(error: OSError) -> Fatal | None:

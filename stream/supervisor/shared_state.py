@@ -1,8 +1,11 @@
 """What a supervisor publishes about its worker processes, in memory that forked processes see change."""
 
 from collections.abc import Mapping
-from multiprocessing.sharedctypes import RawArray, RawValue
+from ctypes import c_int, c_uint64
+from mmap import mmap
 from pathlib import Path
+
+_BYTES = 8  # of a number
 
 
 class SharedState:
@@ -12,8 +15,9 @@ class SharedState:
         """`folder` holds the private sockets of the workers."""
         self.processes_max = processes_max
         self._folder = folder
-        self._process_count = RawValue("i", 0)
-        self._restarts = RawArray("Q", processes_max)
+        memory = mmap(-1, (1 + processes_max) * _BYTES)  # anonymous: `multiprocessing` needs a file for it
+        self._process_count = c_int.from_buffer(memory)
+        self._restarts = (c_uint64 * processes_max).from_buffer(memory, _BYTES)
 
     def set_process_count(self, count: int) -> None:
         """Publish how many worker processes there are; until then there are 0."""

@@ -7,13 +7,11 @@ one serves metrics and probes of all workers on one port. The workers share the 
 
 import random
 import shutil
-import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 from multiprocessing.connection import wait
-from pathlib import Path
 from socket import socket
 from time import monotonic
 
@@ -28,6 +26,7 @@ from stream.supervisor.metrics_aggregator import MetricsAggregator
 from stream.supervisor.restarts import DEATHS_IN_A_ROW_MAX, RestartBackoff
 from stream.supervisor.shared_state import SharedState
 from stream.supervisor.signals import Signals
+from stream.supervisor.sockets import sockets_folder
 from stream.telemetry.listening import address_of, listen
 from stream.telemetry.logs import bind_everywhere
 from stream.telemetry.server import not_listening
@@ -53,11 +52,10 @@ def supervise(settings: Settings, processes_max: int) -> None:
     with ExitStack() as closing:
         closing.callback(listener.close)
         signals = closing.enter_context(Signals())  # before there is anything to clean up
-        folder = Path(tempfile.mkdtemp(prefix="anagram-stream-"))  # readable by its owner only
-        closing.callback(shutil.rmtree, folder, ignore_errors=True)
+        folder, short_path = closing.enter_context(sockets_folder(settings.state_dir))
         announce(settings, address_of(listener)[1], plan)
         parent_death = ParentDeathPipe(partial(shutil.rmtree, folder, ignore_errors=True))
-        shared_state = SharedState(folder, processes_max)
+        shared_state = SharedState(short_path, processes_max)
         supervisor = Supervisor(settings, listener, shared_state, signals, parent_death)
         closing.callback(supervisor.close)
         supervisor.run(run_once_s_max(settings, plan))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -25,7 +26,9 @@ Run = Callable[..., "Supervised"]
 class Supervised:
     """A running `supervised.py`, its folder and its output."""
 
-    def __init__(self, folder: Path, behaviour: str, **settings: str) -> None:
+    def __init__(
+        self, folder: Path, behaviour: str, *, reader_goes_away: bool = False, **settings: str
+    ) -> None:
         folder.mkdir()
         self.folder = folder / "marks"
         self.folder.mkdir()
@@ -33,16 +36,21 @@ class Supervised:
         self.temporary = folder
         base = {name: value for name, value in os.environ.items() if not name.startswith("STREAM_")}
         base["TMPDIR"] = str(folder)
+        self.state = Path(settings.get("state_dir", folder / "state"))
+        settings = {"state_dir": str(self.state), **settings}
         variables = {f"STREAM_{name.upper()}": value for name, value in settings.items()}
         with self.log.open("wb") as log:
+            reader, pipe = os.pipe()
             self.process = subprocess.Popen(
                 [sys.executable, SCRIPT, behaviour, str(self.folder)],
                 env={**base, "STREAM_PROCESSES": "2", "STREAM_LOG_FORMAT": "json", **variables},
-                stdout=log,
-                stderr=log,
+                stdout=pipe if reader_goes_away else log,
+                stderr=pipe if reader_goes_away else log,
                 cwd=folder,
                 start_new_session=True,
             )
+            os.close(pipe)
+            os.close(reader)
         self.descendants: set[psutil.Process] = set()
 
     def marks(self, number: int | str) -> list[str]:
@@ -81,7 +89,7 @@ class Supervised:
 def run(tmp_path: Path) -> Iterator[Run]:
     started: list[Supervised] = []
 
-    def run(behaviour: str, **settings: str) -> Supervised:
+    def run(behaviour: str, **settings: Any) -> Supervised:
         started.append(Supervised(tmp_path / str(len(started)), behaviour, **settings))
         return started[-1]
 
@@ -224,9 +232,34 @@ def test_all_processes_end_when_the_supervisor_is_killed(run: Run, behaviour: st
     supervised.process.kill()
     wait_until(supervised.is_gone, 5, every=0.05)
     assert supervised.drained() == (set() if behaviour == "stubborn" else {"0", "1"})
-    assert not list(supervised.temporary.glob("anagram-stream-*")), (
-        "the folder with its sockets is deleted too"
-    )
+    assert not list(supervised.temporary.glob("anagram-stream-*"))
+    assert not list((supervised.state / "@sockets").iterdir()), "the folder with its sockets is deleted too"
+
+
+def test_processes_run_with_a_long_state_folder_and_without_a_temporary_folder(
+    run: Run, tmp_path: Path
+) -> None:
+    supervised = run("no-temporary-folder", state_dir=str(tmp_path / ("s" * 150)))
+    supervised.wait_started()
+    wait_until(lambda: len(list((supervised.state / "@sockets").iterdir())) == 1, 10)
+    supervised.process.terminate()
+    assert supervised.wait() == 0
+    assert supervised.drained() == {"0", "1"}
+    assert not list((supervised.state / "@sockets").iterdir())
+
+
+def test_worker_goes_on_and_stops_in_order_if_its_log_reader_goes_away(run: Run) -> None:
+    supervised = run("work", reader_goes_away=True)
+    supervised.wait_started()
+    os.kill(supervised.pid(1), signal.SIGKILL)  # the supervisor and the new process log lines
+    wait_until(lambda: len(supervised.marks(1)) == 2, 10)
+    supervised.process.terminate()
+    assert supervised.wait() == 0
+    assert len(supervised.drained()) == 2
+
+
+def test_failure_has_its_exit_status_if_the_log_reader_goes_away(run: Run) -> None:
+    assert run("misconfigured", reader_goes_away=True).wait() == 2
 
 
 def test_orphaned_workers_that_drain_do_not_hold_the_port(run: Run) -> None:

@@ -7,6 +7,7 @@ each drained worker a file drained-NUMBER-PID.
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -71,6 +72,8 @@ stubs: list[tuple[ModuleType, str, object]] = [
     (restarts, "WAIT_S_MAX", 0.1),
     (worker, "usable_cores", lambda: 8),
 ]
+if BEHAVIOUR == "no-temporary-folder":
+    stubs.append((tempfile, "_candidate_tempdir_list", list))
 if BEHAVIOUR == "portable":
     stubs.append((child, "_request_parent_death_signal", lambda *_: None))
 for module, name, stub in stubs:
