@@ -59,6 +59,7 @@ MAY_IMPORT = {
     "tools/child_environment": ("errors config", ""),
     "tools/worker_process": ("errors broker", "orjson psutil"),
     "tools/blobs": ("errors", ""),
+    "tools/health_check": ("errors config", "psutil"),
     "tools/kafka": ("errors core config ports kafka worker/startup", "confluent_kafka"),
     "tools/simulation": ("errors core config ports store testing", ""),
     "tools/audit": (
@@ -96,7 +97,7 @@ MAY_IMPORT = {
             "errors core config ports kafka store telemetry worker dictionary supervisor "
             "worker/startup worker/wiring broker testing exercise exercise/faults exercise/benchmark "
             "tools/audit tools/chaos tools/doctor tools/kafka tools/load_test tools/offsets tools/simulation "
-            "tools/blobs tools/child_environment tools/worker_process"
+            "tools/blobs tools/child_environment tools/health_check tools/worker_process"
         ),
         "typer rich orjson structlog",
     ),

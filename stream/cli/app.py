@@ -1,6 +1,8 @@
 """What the commands share: the consoles, the settings, the printing of errors."""
 
+import tempfile
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -25,7 +27,18 @@ def settings(**overrides: Any) -> Settings:  # noqa: ANN401 - as wide as the set
     chosen = load_settings(**overrides)
     in_colour = err.color_system is not None and not err.no_color  # rich knows NO_COLOR and TERM
     configure_logs(chosen.log_format, debug="debug" in chosen.client_config, in_colour=in_colour)
+    _have_temporary_folder(chosen.state_dir)
     return chosen
+
+
+def _have_temporary_folder(state_dir: Path) -> None:
+    """Use the state folder for temporary files where no other folder is writable, as on a read-only root."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        with suppress(OSError):  # reported where the state folder is needed
+            state_dir.mkdir(parents=True, exist_ok=True)
+            tempfile.tempdir = str(state_dir)
 
 
 def report_service_links() -> None:

@@ -16,6 +16,7 @@ from stream.cli import (
     dead_letters,
     demo,
     doctor,
+    health,
     lag,
     offsets,
     pipeline,
@@ -86,6 +87,9 @@ app.command(
 app.add_typer(offsets.app, name="offsets")
 app.command(epilog=examples("anagram-stream doctor", "anagram-stream doctor --format json | jq .findings"))(
     doctor.doctor
+)
+app.command(epilog=examples("anagram-stream health", "docker exec CONTAINER anagram-stream health"))(
+    health.health
 )
 app.command(
     epilog=examples(
