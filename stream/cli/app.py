@@ -25,10 +25,14 @@ def examples(*lines: str) -> str:
 def settings(**overrides: Any) -> Settings:  # noqa: ANN401 - as wide as the settings are
     """Return the settings, and configure logging as they say: Kafka clients log lines of their own."""
     chosen = load_settings(**overrides)
-    in_colour = err.color_system is not None and not err.no_color  # rich knows NO_COLOR and TERM
-    configure_logs(chosen.log_format, debug="debug" in chosen.client_config, in_colour=in_colour)
+    configure_logs(chosen.log_format, debug="debug" in chosen.client_config, in_colour=_has_colors())
     _have_temporary_folder(chosen.state_dir)
     return chosen
+
+
+def _has_colors() -> bool:
+    """Return whether log lines may have colors: rich knows NO_COLOR and terminals without colors."""
+    return err.color_system is not None and not err.no_color
 
 
 def _have_temporary_folder(state_dir: Path) -> None:
@@ -45,7 +49,7 @@ def report_service_links() -> None:
     """Log once which variables of Kubernetes are ignored; a line for every command."""
     if names := ignored_variables():
         with suppress(Misconfigured):  # the command reports it
-            configure_logs(load_settings().log_format)
+            configure_logs(load_settings().log_format, in_colour=_has_colors())
             structlog.get_logger().info(
                 "Kubernetes service links ignored",
                 variables=names,
