@@ -7,14 +7,14 @@ import typer
 
 from stream.cli.app import exit_code, report_error, settings
 from stream.errors import StreamError
-from stream.supervisor.cores import usable_cores
+from stream.supervisor.cores import processes_in_memory, usable_cores
 from stream.supervisor.hang import SingleProcess
 from stream.supervisor.supervisor import supervise
 from stream.worker.wiring import run_worker
 
 PROCESSES_HELP = (
     "Number of processes that share the partitions, or auto: one per usable core, at most one per "
-    "input partition. By default STREAM_PROCESSES."
+    "input partition, and no more than a memory limit of the container holds. By default STREAM_PROCESSES."
 )
 
 
@@ -24,7 +24,7 @@ def worker(
     """Count anagrams exactly once until SIGTERM or Ctrl-C; a second signal ends the worker immediately."""
     given: dict[str, Any] = {} if processes is None else {"processes": processes}
     chosen = settings(**given)
-    wanted = usable_cores() if chosen.processes == "auto" else chosen.processes
+    wanted = _fitting_processes() if chosen.processes == "auto" else chosen.processes
     try:
         if wanted > 1:
             supervise(chosen, wanted)
@@ -35,3 +35,11 @@ def worker(
         structlog.get_logger().critical("worker failed", error=str(error), fix=getattr(error, "hint", ""))
         report_error(error)
         raise typer.Exit(exit_code(error)) from error
+
+
+def _fitting_processes() -> int:
+    """Return one process per usable core, but not more than the memory limit of the container holds."""
+    cores, in_memory = usable_cores(), processes_in_memory()
+    if in_memory < cores:
+        structlog.get_logger().warning("memory limit holds fewer processes", cores=cores, processes=in_memory)
+    return min(cores, in_memory)

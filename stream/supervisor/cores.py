@@ -1,9 +1,12 @@
-"""How many cores this process may use: limited by its CPU affinity and the quota of its control group."""
+"""How many cores and worker processes fit: by CPU affinity and by the limits of the control group."""
 
 import os
+import sys
 from collections.abc import Iterator
 from math import ceil
 from pathlib import Path
+
+PROCESS_BYTES = 160 * 1024 * 1024  # a worker with ordinary text has a peak of 142 MiB (`hatch run floods`)
 
 
 def usable_cores(root: Path = Path("/")) -> int:
@@ -12,8 +15,30 @@ def usable_cores(root: Path = Path("/")) -> int:
     return max(1, min([affinity, *(ceil(quota) for quota in _quotas(root))]))
 
 
+def processes_in_memory(root: Path = Path("/")) -> int:
+    """Return how many worker processes the memory limit of the control group holds, at least 1."""
+    limits = [
+        int(limit)
+        for folder, is_version_1 in _groups(root, "memory")
+        if (
+            limit := _read(folder / ("memory.limit_in_bytes" if is_version_1 else "memory.max")).strip()
+        ).isdecimal()
+    ]
+    return max(1, min(limits, default=sys.maxsize) // PROCESS_BYTES)
+
+
 def _quotas(root: Path) -> Iterator[float]:
-    """Yield the quotas, in cores, of our control groups (version 1 and 2) and of their ancestors."""
+    """Yield the quotas in cores."""
+    for folder, is_version_1 in _groups(root, "cpu"):
+        if is_version_1:
+            quota, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
+            yield from _cores(f"{quota} {period}")
+        else:
+            yield from _cores(_read(folder / "cpu.max"))
+
+
+def _groups(root: Path, controller: str) -> Iterator[tuple[Path, bool]]:
+    """Yield the folders of our control groups and of their ancestors, and whether each is of version 1."""
     groups = root / "sys/fs/cgroup"
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, _, rest = line.partition(":")
@@ -23,11 +48,9 @@ def _quotas(root: Path) -> Iterator[float]:
             (own, *map(str, Path(own).parents)) if own else ("",)
         ):  # in a container, ours is the root
             if not controllers:
-                yield from _cores(_read(groups / group / "cpu.max"))
-            elif "cpu" in controllers.split(","):
-                folder = groups / controllers / group
-                quota, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
-                yield from _cores(f"{quota} {period}")
+                yield groups / group, False
+            elif controller in controllers.split(","):
+                yield groups / controllers / group, True
 
 
 def _cores(quota_and_period: str) -> Iterator[float]:

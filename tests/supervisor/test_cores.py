@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from stream.supervisor.cores import usable_cores
+from stream.supervisor.cores import PROCESS_BYTES, processes_in_memory, usable_cores
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +16,11 @@ def machine(root: Path, group: str, **quotas: str) -> Path:
     (root / "proc/self/cgroup").write_text(group)
     for location, quota in quotas.items():
         path = root / "sys/fs/cgroup" / location.replace("__", "/")
-        path = path.with_name(path.name.replace("_max", ".max").replace("cpu_cfs", "cpu.cfs"))
+        path = path.with_name(
+            path.name.replace("_max", ".max")
+            .replace("cpu_cfs", "cpu.cfs")
+            .replace("memory_limit", "memory.limit")
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(quota)
     return root
@@ -55,3 +59,22 @@ def test_a_quota_of_version_1_counts(tmp_path: Path) -> None:
 def test_version_1_without_a_quota_has_no_limit(tmp_path: Path) -> None:
     root = machine(tmp_path, "4:cpu:/\n", cpu__cpu_cfs_quota_us="-1\n", cpu__cpu_cfs_period_us="100000\n")
     assert usable_cores(root) == 8
+
+
+@pytest.mark.parametrize(
+    ("limit", "processes"), [(3 * PROCESS_BYTES, 3), (2 * PROCESS_BYTES - 1, 1), (1024, 1)]
+)
+def test_memory_limit_of_a_group_or_its_parent_limits_the_processes(
+    tmp_path: Path, limit: int, processes: int
+) -> None:
+    in_parent = machine(tmp_path / "a", "0::/a/b\n", a__b__memory_max="max\n", a__memory_max=f"{limit}\n")
+    assert processes_in_memory(in_parent) == processes
+    in_container = machine(tmp_path / "b", "0::/docker/123\n", memory_max=f"{limit}\n")
+    assert processes_in_memory(in_container) == processes
+    version_1 = machine(tmp_path / "c", "5:memory:/x\n", memory__x__memory_limit_in_bytes=f"{limit}\n")
+    assert processes_in_memory(version_1) == processes
+
+
+def test_without_a_memory_limit_all_cores_get_a_process(tmp_path: Path) -> None:
+    assert processes_in_memory(tmp_path) > 1000
+    assert processes_in_memory(machine(tmp_path, "0::/\n", memory_max="max\n")) > 1000
