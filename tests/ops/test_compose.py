@@ -198,6 +198,38 @@ def is_healthy(container: str) -> bool:
     return bool(inspect(container)["State"]["Health"]["Status"] == "healthy")
 
 
+@pytest.mark.parametrize(
+    ("command", "port", "says"),
+    [
+        ("worker", "29077", '"live":true'),
+        (
+            "worker",
+            "tcp://10.0.0.1:80",
+            '"live":true',
+        ),  # of a Service `stream-http`: then it is any free port
+        ("verify --follow", "29078", "no worker runs here"),
+    ],
+)
+def test_container_of_any_user_without_a_writable_root_is_healthy_at_its_port(
+    stack: Stack, command: str, port: str, says: str
+) -> None:
+    options = [
+        *("--network", "host", "--read-only", "--cap-drop", "ALL", "--user", "1234567:0"),
+        *("--env", f"STREAM_BOOTSTRAP_SERVERS={stack.kafka}", "--env", f"STREAM_HTTP_PORT={port}"),
+        *("--env", "STREAM_GROUP_ID=of-any-user"),
+    ]
+    started = subprocess.run(
+        ["docker", "run", "--detach", *options, IMAGE, *command.split()],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    container = started.stdout.strip()
+    try:
+        wait_until(partial(is_healthy, container), 60)
+        assert says in inspect(container)["State"]["Health"]["Log"][-1]["Output"]
+    finally:
+        subprocess.run(["docker", "rm", "--force", "--volumes", container], capture_output=True, check=True)
+
+
 def test_workers_drain_on_sigterm_without_root_on_a_read_only_file_system(stack: Stack) -> None:
     for container in stack.containers("worker"):
         wait_until(partial(is_healthy, container), 30)
