@@ -216,7 +216,6 @@ def test_container_of_any_user_without_a_writable_root_is_healthy_at_its_port(
     options = [
         *("--network", "host", "--read-only", "--cap-drop", "ALL", "--user", "1234567:0"),
         *("--env", f"STREAM_BOOTSTRAP_SERVERS={stack.kafka}", "--env", f"STREAM_HTTP_PORT={port}"),
-        *("--env", "STREAM_GROUP_ID=of-any-user"),
     ]
     started = subprocess.run(
         ["docker", "run", "--detach", *options, IMAGE, *command.split()],
