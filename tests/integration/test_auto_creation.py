@@ -58,7 +58,7 @@ def test_no_kind_of_client_creates_the_topic_that_it_asks_for(env: dict[str, str
     for client in (
         clients.make_admin(settings),
         clients.make_consumer(clients.reader_options(settings)),
-        clients.make_consumer(clients.member_options(settings, "one")),
+        clients.make_consumer(clients.member_options(settings, "one", "classic")),
         clients.make_producer(clients.producer_options(settings)),
         clients.make_producer(clients.transactional_options(settings, "one", 1_000_000)),
     ):
