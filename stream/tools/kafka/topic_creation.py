@@ -67,10 +67,7 @@ def create_topics(
                 result_of(admin.create_partitions([new], request_timeout=REQUEST_TIMEOUT_S)[name])
                 done.append(f"grew {name} from {described[role].partitions} to {number} partitions")
             if replication is not None and described[role].replicas != replication:
-                done.append(
-                    f"left {name} at {_replicas(described[role].replicas)}: --replication applies to new "
-                    "topics; reassign its partitions with your cluster's administration tool"
-                )
+                done.append(_left_replicas(described[role]))
             if repair:
                 done += _repair(admin, described[role], wanted, required)
         except _NotAccepted as refusal:  # the other topics are created nevertheless
@@ -112,8 +109,12 @@ def _wait_until_known(admin: Admin, settings: Settings, partitions: int) -> None
         time.sleep(0.1)
 
 
-def _replicas(number: int) -> str:
-    return "1 replica" if number == 1 else f"{number} replicas"
+def _left_replicas(topic: TopicFacts) -> str:
+    replicas = "1 replica" if topic.replicas == 1 else f"{topic.replicas} replicas"
+    return (
+        f"left {topic.name} at {replicas}: --replication applies to new topics; reassign its partitions with "
+        "your cluster's administration tool"
+    )
 
 
 class _NotAccepted(Refused):
