@@ -146,7 +146,8 @@ class KafkaWorld:
     def source(self) -> Source:
         offsets_client = offsets.Offsets(lambda: clients.make_admin(self._settings))
         limits = BatchLimits(records_max=100, bytes_max=1 << 20, interval_s=0.05)
-        options = clients.member_options(self._settings, f"member-{time.monotonic_ns()}", "consumer")
+        protocol = self._settings.group_protocol.replace("auto", "consumer")
+        options = clients.member_options(self._settings, f"member-{time.monotonic_ns()}", protocol)
         return KafkaSource(options, offsets_client, self._settings.input_topic, limits)
 
     def metadata(self, source: Source) -> object:
