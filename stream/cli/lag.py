@@ -13,7 +13,7 @@ from stream.cli.app import err, out, quantity, settings
 from stream.cli.listing import Column, Format, JsonLinesOption, Rows, quiet_pipe, write_line
 from stream.config import Settings
 from stream.errors import Retriable
-from stream.kafka.clients import Admin, reader_options
+from stream.kafka.clients import make_admin, reader_options
 from stream.tools.kafka.committed import reachable_admin
 from stream.tools.kafka.group import Group, PartitionLag, group_lag
 from stream.worker.startup import retry_while_unreachable
@@ -28,6 +28,7 @@ _COLUMNS = (
     Column("client id", least=9, flexible=True, optional=1),
 )
 _MINUTE_S, _HOUR_S = 60, 3600
+FAILURES_SAID_AT = 2  # in a row: a coordinator that moves refuses once
 
 
 def lag(
@@ -44,25 +45,50 @@ def lag(
     age is that of the oldest record that is left.
     """
     chosen = settings()
-    admin = reachable_admin(chosen, chosen.input_topic)
+    group_reader = _GroupReader(chosen)
     with quiet_pipe():
         if not follow:
-            _print(chosen, *retry_while_unreachable(chosen, lambda: _read(chosen, admin)), output_format)
+            _print(chosen, *retry_while_unreachable(chosen, group_reader.read), output_format)
         elif output_format is Format.TABLE and out.is_terminal:
-            _live(chosen, admin, interval)
+            _live(chosen, group_reader, interval)
         else:
-            while True:
-                _print(
-                    chosen,
-                    *retry_while_unreachable(chosen, lambda: _read(chosen, admin)),
-                    output_format,
-                    stamped=True,
-                )
-                time.sleep(interval)
+            _follow(chosen, group_reader, interval, output_format)
 
 
-def _read(chosen: Settings, admin: Admin) -> tuple[Group, list[PartitionLag]]:
-    return group_lag(admin, reader_options(chosen), chosen.group_id, chosen.input_topic)
+class _GroupReader:
+    """Reads the lag, after a failure with a new client.
+
+    librdkafka ends the process when a request about a group has failed and its coordinator comes back
+    (`rd_kafka_enq_once_del_source_return`).
+    """
+
+    def __init__(self, chosen: Settings) -> None:
+        self._chosen = chosen
+        self._admin = reachable_admin(chosen, chosen.input_topic)
+
+    def read(self) -> tuple[Group, list[PartitionLag]]:
+        chosen = self._chosen
+        try:
+            return group_lag(self._admin, reader_options(chosen), chosen.group_id, chosen.input_topic)
+        except Retriable:
+            self._admin = make_admin(chosen)
+            raise
+
+
+def _follow(chosen: Settings, group_reader: _GroupReader, interval: float, output_format: Format) -> None:
+    """Print the lag again and again; an unavailable broker is waited for, and said once."""
+    failures = 0
+    while True:
+        try:
+            group, lags = group_reader.read()
+        except Retriable as why:
+            failures += 1
+            if failures == FAILURES_SAID_AT:
+                err.print(f"waiting for Kafka at {chosen.bootstrap_servers}: {why}")
+        else:
+            failures = 0
+            _print(chosen, group, lags, output_format, stamped=True)
+        time.sleep(interval)
 
 
 def _print(
@@ -80,12 +106,12 @@ def _print(
     rows.flush()
 
 
-def _live(chosen: Settings, admin: Admin, interval: float) -> None:
+def _live(chosen: Settings, group_reader: _GroupReader, interval: float) -> None:
     """Redraw one table; report an unavailable broker in its place."""
     with Live(console=out, refresh_per_second=4) as live:
         while True:
             try:
-                group, lags = _read(chosen, admin)
+                group, lags = group_reader.read()
             except Retriable as why:
                 live.update(f"[yellow]waiting for Kafka:[/yellow] {why}")
             else:

@@ -111,8 +111,8 @@ def group_lag(admin: Admin, options: Options, group_id: str, topic: str) -> tupl
         Retriable: the broker is unavailable.
         Fatal: the topic is missing, or Kafka denied access.
     """
+    partitions = partitions_of(admin, topic)  # first: it finds out whether a broker answers at all
     group = describe_group(admin, group_id, topic)
-    partitions = partitions_of(admin, topic)
     committed = {p: each.offset for p, each in group_offsets(options, topic, partitions).items()}
     topic_partitions = [TopicPartition(topic, partition) for partition in partitions]
     end = last_offsets(admin, topic_partitions, stable=False)[topic]
