@@ -33,8 +33,10 @@ HANGING = """
 import sys, time
 from stream.cli.main import main
 from stream.kafka.sink import KafkaSink
+from stream.supervisor.hang import SingleProcess
 from stream.worker import wiring
 wiring.run_once_s_max = lambda *_: 3.0
+SingleProcess.start_again = lambda _: None  # it does not come to its end
 KafkaSink.send_offsets = lambda *_: time.sleep(300)
 sys.argv = ["anagram-stream", "worker"]
 main()
