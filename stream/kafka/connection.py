@@ -22,9 +22,10 @@ class Connection:
         self._answered_at = self._checked_at = time.monotonic()
 
     def is_lost(self, consumer: Consumer) -> bool:
-        """Return whether no broker has answered this consumer for too long; after that it begins anew.
+        """Return whether no broker has answered this consumer for too long.
 
-        That may also be the fault of the brokers, and then a new consumer finds none either.
+        The brokers may be unavailable; then a new consumer reaches none either. After True the time counts
+        from zero again.
         """
         now = time.monotonic()
         if now - self._checked_at < CHECKED_S:

@@ -78,13 +78,13 @@ class KafkaSource:
             self.rewind(dict(self._positions.position) | start_offsets(records))
             raise
         if not records and self._connection.is_lost(self._consumer):
-            self._join_anew()
+            self._join_again()
         partitions = {record.partition for record in records}
         if not all(map(self._positions.position.__contains__, partitions)):
             records = [record for record in records if record.partition in self._positions.position]
         return Batch(records, group_metadata, {p: self._leader_epochs[p] for p in partitions})
 
-    def _join_anew(self) -> None:
+    def _join_again(self) -> None:
         """Join the group with a new consumer, unless no broker answers anybody."""
         listener = self._listener
         try:

@@ -1,4 +1,4 @@
-"""A command that follows waits for a broker that is away, says so, and resumes."""
+"""`--follow` waits for an unavailable broker, reports that, and resumes."""
 
 import subprocess
 import sys

@@ -125,7 +125,7 @@ class Resuming:
         return len(self.keys)
 
 
-def test_member_of_the_group_that_has_lost_all_brokers_joins_anew(pipeline: Pipeline) -> None:
+def test_member_of_the_group_that_has_lost_all_brokers_joins_again(pipeline: Pipeline) -> None:
     settings = pipeline.settings
     limits = BatchLimits(records_max=100, bytes_max=1 << 20, interval_s=0.01)
     options = {**clients.member_options(settings, "one", "consumer"), **VICTIM}

@@ -143,7 +143,7 @@ class Recovery:
     """A kill -9 of all worker processes under load, which were started again at once.
 
     Attributes:
-        session_s: for so long the group waits for a killed dynamic member; None if Kafka does not say.
+        session_s: session timeout of a dynamic member, in seconds; None if Kafka does not tell it.
     """
 
     rate: float

@@ -82,7 +82,7 @@ def test_tables_contain_figures_and_remarks(
     monkeypatch.setattr(bench_view, "tables", lambda: Console(width=400))
     bench_view.show_report(report())
     shown = capsys.readouterr().out
-    assert "session" in shown  # for so long the group may wait for a killed member
+    assert "session" in shown  # the group waits that long for a killed member
     assert "the generator was late by 33.0 ms at p99, which the latency includes" in shown
     assert "above capacity: results came until 9.0 s after the last blob was due" in shown
     assert "the broker took 400 ms at p99 to acknowledge a blob" in shown
