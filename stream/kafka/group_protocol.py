@@ -42,7 +42,10 @@ def broker_ids(admin: Admin) -> list[int]:
         Refused: Kafka rejected the connection.
     """
     futures = {"cluster": admin.describe_cluster(request_timeout=REQUEST_TIMEOUT_S)}
-    return [node.id for node in result_of(admin.wait_for(futures)["cluster"]).nodes]
+    brokers = [node.id for node in result_of(admin.wait_for(futures)["cluster"]).nodes]
+    if not brokers:  # a node that starts or shuts down lists none, not even itself
+        raise Retriable("the cluster lists no broker")
+    return brokers
 
 
 def broker_configs(admin: Admin, broker: int) -> dict[str, str]:

@@ -77,9 +77,10 @@ def settle_protocol(settings: Settings, clock: SystemClock, *, is_first: bool = 
     Raises:
         Refused: the broker is unavailable, or does not support the requested protocol.
     """
-    admin = clients.make_admin(settings)
     facts = _wait_for_broker(
-        lambda: read_group_facts(admin, settings.group_id),
+        # Each attempt with a new client: librdkafka ends the process when a request about a group has failed
+        # and its coordinator comes back.
+        lambda: read_group_facts(clients.make_admin(settings), settings.group_id),
         settings,
         clock,
         UNREACHABLE_S_MAX if is_first else inf,
