@@ -59,7 +59,7 @@ class EmbeddedCluster:
     listeners: Mapping[str, str] = field(default_factory=dict)
     advertised: Mapping[str, Sequence[int]] = field(default_factory=dict)
     heap_mib: int = HEAP_MIB
-    start_timeout_s: float = 90.0
+    start_timeout_s: float = 120.0
     brokers: tuple[EmbeddedBroker, ...] = field(init=False)
 
     def __post_init__(self) -> None:
