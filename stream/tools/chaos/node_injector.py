@@ -1,0 +1,285 @@
+"""Injects the faults of a replicated cluster: brokers are killed, stopped and frozen, leaders moved."""
+
+import os
+import signal
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+)
+
+from stream.broker.embedded import EmbeddedBroker
+from stream.config import Settings
+from stream.errors import Fatal, Retriable
+from stream.kafka.clients import make_admin
+from stream.kafka.futures import result_of
+from stream.tools.chaos.cluster import Cluster
+from stream.tools.chaos.injector import Waiter
+from stream.tools.chaos.leaders import REQUEST_S_MAX, elect_preferred, reorder_replicas, with_next_leaders
+from stream.tools.chaos.plan import Fault, Kind
+from stream.tools.chaos.roles import (
+    OFFSETS_TOPIC,
+    TRANSACTIONS_TOPIC,
+    ClusterView,
+    active_controller,
+)
+
+BROKER_SESSION_S = 9.0  # Kafka's default `broker.session.timeout.ms`: then the controller takes it for dead
+IN_SYNC_S_MAX = 120.0
+ANSWER_S_MAX = 60.0  # until a request of the campaign itself succeeds
+START_S_MAX = 150.0
+LEADERLESS_S_MAX = 60.0  # until the controller has noticed that the last in-sync replica is dead
+ALONE_S = 3.0  # the last in-sync replica acknowledges records alone
+MIN_ISR = 2
+_MIN_ISR_CONFIG = "min.insync.replicas"
+
+
+class NodeInjector:
+    """Injects faults into the nodes of a cluster, one at a time; afterwards all nodes run.
+
+    Attributes:
+        target: what the last fault was about, such as `node 2`.
+    """
+
+    def __init__(self, cluster: Cluster, settings: Settings, partitions: int, waiter: Waiter) -> None:
+        self.target = ""
+        self.view = ClusterView(partial(make_admin, settings))
+        self._cluster = cluster
+        self._settings = settings
+        self._partitions = partitions
+        self._until = waiter.until
+        self._actions: Mapping[Kind, Callable[[Fault, str], bool]] = {
+            Kind.LEADER_KILL: lambda fault, _: self._kill(self._leader(fault), fault),
+            Kind.TRANSACTION_COORDINATOR_KILL: lambda fault, client: self._kill(
+                self._coordinator(TRANSACTIONS_TOPIC, f"{settings.group_id}-{client}"), fault
+            ),
+            Kind.GROUP_COORDINATOR_KILL: lambda fault, _: self._kill(
+                self._coordinator(OFFSETS_TOPIC, settings.group_id), fault
+            ),
+            Kind.CONTROLLER_KILL: lambda fault, _: self._kill(self._controller(), fault),
+            Kind.NODE_STOP: lambda fault, _: self._stop(fault),
+            Kind.ROLLING_RESTART: lambda _fault, _: self._restart_all(),
+            Kind.LEADERS_MOVED: lambda _fault, _: self._move_leaders(),
+            Kind.NODE_FROZEN: lambda fault, _: self._freeze(self._leader(fault), fault),
+            Kind.MIN_ISR_LOST: lambda fault, _: self._lose_min_isr(fault),
+            Kind.TWO_DOWN: lambda fault, _: self._kill_two(fault),
+            Kind.IN_SYNC_DOWN: lambda fault, _: self.lose_in_sync(fault),
+        }
+
+    def inject(self, fault: Fault, client: str) -> bool:
+        """Inject a fault; return whether it took effect. `client` is the client id of a worker process.
+
+        Raises:
+            Fatal: a broker did not start again, or the campaign's own request failed for too long.
+        """
+        return self._actions[fault.kind](fault, client)
+
+    def await_in_sync(self) -> str:
+        """Wait until all replicas are in sync, and give the preferred replicas their leaders back.
+
+        Returns what is missing; empty if nothing is.
+        """
+        if not self._until(lambda: not self.view.not_in_sync(self._cluster.nodes), IN_SYNC_S_MAX):
+            return self.view.not_in_sync(self._cluster.nodes)
+        self._ask("the preferred leaders", lambda: elect_preferred(self.view))
+        return ""
+
+    # -- one node --------------------------------------------------------------------------------------
+
+    def _kill(self, node: int, fault: Fault) -> bool:
+        self.target = f"node {node}"
+        broker = self._cluster.broker(node)
+        broker.kill()
+        self._wait(fault.seconds)
+        self._together([broker.start])
+        return True
+
+    def _stop(self, fault: Fault) -> bool:
+        node = self._leader(fault)
+        self.target = f"node {node}"
+        broker = self._cluster.broker(node)
+        self._together([broker.stop])
+        self._wait(fault.seconds)
+        self._together([broker.start])
+        return True
+
+    def _freeze(self, node: int, fault: Fault) -> bool:
+        """Stop all threads of a broker until it counts as dead, and for some time more."""
+        self.target = f"node {node}"
+        pid = self._cluster.broker(node).pid
+        assert pid is not None, f"node {node} does not run"
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            self._wait(BROKER_SESSION_S + fault.seconds)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        return True
+
+    # -- several nodes ---------------------------------------------------------------------------------
+
+    def _restart_all(self) -> bool:
+        self.target = "each node"
+        for broker in self._cluster.brokers:
+            self._together([broker.stop])
+            self._together([broker.start])
+            if not self._until(lambda: not self.view.not_in_sync(self._cluster.nodes), IN_SYNC_S_MAX):
+                break  # `await_in_sync` says it
+        return True
+
+    def _move_leaders(self) -> bool:
+        """Give every partition, also of Kafka's own topics, another leader at once."""
+        self.target = "every partition"
+        broker = self._cluster.broker(1).bootstrap_servers
+
+        def move() -> None:
+            reorder_replicas(broker, with_next_leaders(before, self._cluster.nodes))
+            elect_preferred(self.view)
+
+        before = self._replicas()
+        self._ask("new leaders", move)
+        return self._replicas() != before
+
+    def _lose_min_isr(self, fault: Fault) -> bool:
+        """Freeze a follower, while the partitions need all their replicas.
+
+        Each node is a controller too. With two nodes down or frozen there is no quorum, so that no replica
+        leaves the in-sync replicas. A greater minimum stands for a replica that is missing already.
+        """
+        leader = self._leader(fault)
+        follower = leader % self._cluster.nodes + 1
+        self._set_min_isr(self._cluster.nodes)
+        try:
+            return self._freeze(follower, fault)
+        finally:
+            self._set_min_isr(MIN_ISR)
+
+    def _kill_two(self, fault: Fault) -> bool:
+        survivor = self._leader(fault)
+        self.target = f"all but node {survivor}"
+        others = self._others(survivor)
+        self._together([broker.kill for broker in others])
+        self._wait(fault.seconds)
+        self._together([broker.start for broker in others])
+        return True
+
+    def lose_in_sync(self, fault: Fault, then: Callable[[], None] = lambda: None) -> bool:
+        """Kill the only in-sync replica of all partitions; the others run, and must not become leaders.
+
+        Return whether there was no leader. `then` is called while there is none.
+        """
+        node = self._leader(fault)
+        self.target = f"node {node}, then the others without it"
+        last, others = self._cluster.broker(node), self._others(node)
+        self._set_min_isr(1)
+        for broker in others:  # in order, so that each leaves the in-sync replicas
+            self._together([broker.stop])
+        self._wait(ALONE_S)
+        last.kill()
+        self._together([broker.start for broker in others])
+        is_leaderless = self._until(self._is_leaderless, LEADERLESS_S_MAX)
+        if is_leaderless:
+            then()
+        is_elected = self._until(lambda: not self._is_leaderless(), fault.seconds)
+        self._together([last.start])
+        self._set_min_isr(MIN_ISR)
+        return is_leaderless and not is_elected
+
+    def _is_leaderless(self) -> bool:
+        with suppress(Retriable):
+            return not self.view.leaders(self._settings.input_topic)
+        return False
+
+    # -- roles -----------------------------------------------------------------------------------------
+
+    def _leader(self, fault: Fault) -> int:
+        partition = fault.worker % self._partitions
+        topic = self._settings.input_topic
+        return self._node("a leader", lambda: self.view.leader(topic, partition))
+
+    def _coordinator(self, topic: str, name: str) -> int:
+        return self._node("a coordinator", lambda: self.view.coordinator(topic, name))
+
+    def _controller(self) -> int:
+        nodes = range(1, self._cluster.nodes + 1)
+        folders = [self._cluster.data_dir(node) for node in nodes]
+        return self._node("a controller", lambda: active_controller(folders))
+
+    def _node(self, what: str, find: Callable[[], int | None]) -> int:
+        found: list[int] = []
+
+        def ask() -> None:
+            node = find()
+            if node is None:
+                raise Retriable("there is none")
+            found.append(node)
+
+        self._ask(what, ask)
+        return found[0]
+
+    def _others(self, node: int) -> list[EmbeddedBroker]:
+        return [broker for broker in self._cluster.brokers if broker is not self._cluster.broker(node)]
+
+    # -- requests and waiting --------------------------------------------------------------------------
+
+    def _replicas(self) -> dict[str, dict[int, list[int]]]:
+        found: list[dict[str, dict[int, list[int]]]] = []
+        self._ask("the replicas", lambda: found.append(self.view.replicas()))
+        return found[0]
+
+    def _set_min_isr(self, number: int) -> None:
+        """Set how many replicas must have a record before it is acknowledged, for all topics."""
+        entry = ConfigEntry(
+            _MIN_ISR_CONFIG, str(number), incremental_operation=AlterConfigOpType.SET
+        )
+
+        def alter() -> None:
+            resources = [
+                ConfigResource(ConfigResource.Type.TOPIC, name, incremental_configs=[entry])
+                for name in self.view.topics()
+            ]
+            altered = self.view.admin.incremental_alter_configs(resources, request_timeout=REQUEST_S_MAX)
+            for future in altered.values():
+                result_of(future)
+
+        self._ask(f"{_MIN_ISR_CONFIG}={number}", alter)
+
+    def _ask(self, what: str, request: Callable[[], None]) -> None:
+        """Repeat a request of the campaign itself until it succeeds.
+
+        Raises:
+            Fatal: it failed for too long.
+        """
+        why: list[Retriable] = []
+
+        def succeeds() -> bool:
+            try:
+                request()
+            except Retriable as error:
+                why.append(error)
+                self.view.forget()
+                return False
+            return True
+
+        if not self._until(succeeds, ANSWER_S_MAX):
+            raise Fatal(f"the campaign got no answer about {what} within {ANSWER_S_MAX:.0f} s: {why[-1]}")
+
+    def _together(self, calls: Iterable[Callable[[], object]]) -> None:
+        """Run calls at the same time, while the campaign goes on.
+
+        Raises:
+            StreamError: of a call, such as a broker that did not start.
+        """
+        chosen = list(calls)
+        with ThreadPoolExecutor(len(chosen)) as pool:
+            futures = [pool.submit(call) for call in chosen]
+            self._until(lambda: all(future.done() for future in futures), START_S_MAX)
+            for future in futures:
+                future.result()
+
+    def _wait(self, seconds: float) -> None:
+        self._until(lambda: False, seconds)
