@@ -1,14 +1,14 @@
-"""Runs Apache Kafka as a child process: one node (broker and controller) on the loopback interface."""
+"""Runs Apache Kafka as a child process: one node (broker and controller) on the loopback interface.
+
+`stream.broker.cluster` runs several of them as a cluster.
+"""
 
 import os
-import shutil
 import sys
-import tempfile
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import monotonic, sleep
 from types import TracebackType
 from typing import Self
 
@@ -17,14 +17,29 @@ from stream.broker.failure import not_started, tail
 from stream.broker.fetch import cache_dir
 from stream.broker.jvm import Jvm
 from stream.broker.process import GuardedProcess
-from stream.broker.properties import CLIENT_LISTENER, Listener, broker_properties
-from stream.broker.storage import Storage
+from stream.broker.properties import CLIENT_LISTENER, Listener, Member, broker_properties
+from stream.broker.start import Start, await_start
+from stream.broker.storage import Storage, TemporaryFolder
 from stream.errors import Misconfigured
 
-_POLL_INTERVAL_S = 0.05
-_STARTED = "Kafka Server started"  # logged once the broker is registered and accepts requests
 _TAIL_LINES = 30
-_LOG_LINES_MAX = 10_000  # read from the log of a failed start
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """The membership of a broker in a cluster of several nodes.
+
+    Attributes:
+        member: its node id, and the quorum.
+        ports: of its listeners, that for clients first, and of its controller.
+        cluster_id: returns the id of the cluster.
+        scratch: the temporary folder of the cluster, which exists as long as one of its brokers.
+    """
+
+    member: Member
+    ports: Sequence[int]
+    cluster_id: Callable[[], str]
+    scratch: TemporaryFolder | None
 
 
 @dataclass(kw_only=True, eq=False)
@@ -44,6 +59,7 @@ class EmbeddedBroker:
         advertised: name of an additional listener to the port that is advertised to clients (of a proxy).
         heap_mib: heap size of the JVM.
         start_timeout_s: time limit of a start, without downloads.
+        membership: its membership in a cluster, which `EmbeddedCluster` sets; None: it is the only node.
 
     Raises:
         Misconfigured: the system is Windows, the port is taken, the version of Kafka is not known, or a
@@ -59,6 +75,7 @@ class EmbeddedBroker:
     advertised: Mapping[str, int] = field(default_factory=dict)
     heap_mib: int = 512
     start_timeout_s: float = 60.0
+    membership: Membership | None = None
 
     def __post_init__(self) -> None:
         """Choose ports and the folder; nothing runs yet."""
@@ -70,11 +87,23 @@ class EmbeddedBroker:
         jars.listed(self.kafka)
         if self.port:
             tcp.check_free(self.port)
-        self._listeners, self._controller_port = _with_ports(self.port, self.listeners, self.advertised)
-        folder = self.data_dir or Path(tempfile.mkdtemp(prefix="anagram-stream-broker-"))
-        self._resources = _Resources(None if self.data_dir else folder)
-        weakref.finalize(self, self._resources.release)
-        self._storage = Storage(folder, self.kafka)
+        names = {CLIENT_LISTENER: "PLAINTEXT", **self.listeners}
+        avoid = self.advertised.values()
+        ports = self.membership.ports if self.membership else _choose_ports(self.port, len(names), avoid)
+        self._listeners = tuple(
+            Listener(name, security, port, self.advertised.get(name))
+            for (name, security), port in zip(names.items(), ports, strict=False)
+        )
+        self._controller_port = ports[-1]
+        self._scratch = self.membership.scratch if self.membership else None
+        folder = self.data_dir
+        if folder is None:
+            self._scratch = TemporaryFolder()
+            folder = self._scratch.path
+        self._running = _Running(is_member=self.membership is not None)
+        weakref.finalize(self, self._running.release)
+        nodes = len(self.membership.member.controller_ports) if self.membership else 1
+        self._storage = Storage(folder, self.kafka, nodes)
         self._settings(self._storage.log_dir)  # a forbidden property is refused here, before any download
 
     @property
@@ -85,7 +114,7 @@ class EmbeddedBroker:
     @property
     def pid(self) -> int | None:
         """The process id of the broker, or None if it does not run."""
-        running = self._resources.process
+        running = self._running.process
         return running.pid if running and running.poll() is None else None
 
     def address(self, listener: str) -> str:
@@ -115,6 +144,15 @@ class EmbeddedBroker:
                 its log names.
             Fatal: the broker did not start for another cause.
         """
+        try:
+            await_start([self.launch()], self.start_timeout_s)
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def launch(self) -> Start:
+        """Do what `start` does, but return at once; `await_start` waits for the broker."""
         assert self.pid is None, "the broker is already running"
         self.kill()  # remainders of the last run after a crash
         kafka_runtime = runtime.prepare(self.java, self.kafka)
@@ -124,17 +162,11 @@ class EmbeddedBroker:
             tcp.check_free(port)
         lock = self._storage.lock()
         try:
-            logged_bytes = self._launch(jvm, lock)
+            return self._launch(jvm, lock)
         except OSError as error:
             raise not_started("the broker could not be started", str(error)) from error
         finally:
             os.close(lock)  # the guard keeps its own copy
-        try:
-            self._await_start(logged_bytes)
-        except BaseException:
-            self.kill()
-            raise
-        return self
 
     def stop(self) -> None:
         """Shut the broker down cleanly; its data stay for the next start.
@@ -144,7 +176,7 @@ class EmbeddedBroker:
         their markers for good ("Couldn't find leader endpoint" in its log). Those transactions stay pending
         after the next start. `kill` is safe: written data are in the page cache, which outlives the process.
         """
-        process, self._resources.process = self._resources.process, None
+        process, self._running.process = self._running.process, None
         if process is not None:
             process.stop()
             if process.poll() == archive.CLEAN_SHUTDOWN:
@@ -152,17 +184,17 @@ class EmbeddedBroker:
 
     def kill(self) -> None:
         """End the broker with SIGKILL, like a crash; its data stay for the next start."""
-        process, self._resources.process = self._resources.process, None
+        process, self._running.process = self._running.process, None
         if process is not None:
             process.kill()
 
     def close(self) -> None:
         """End the broker for good and delete a temporary folder. A given folder is not risked with `stop`."""
-        if self._resources.scratch is None:
+        if self._scratch is None or self.membership is not None:
             self.kill()
-        else:
-            self.stop()
-        self._resources.release()
+            return
+        self.stop()
+        self._scratch.delete()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -173,78 +205,46 @@ class EmbeddedBroker:
         self.close()
 
     def _settings(self, log_dir: Path) -> dict[str, str]:
-        return broker_properties(self._listeners, self._controller_port, log_dir, self.properties)
+        member = self.membership.member if self.membership else None
+        return broker_properties(self._listeners, self._controller_port, log_dir, self.properties, member)
 
-    def _log_since(self, logged_bytes: int) -> str:
-        return (
-            tail(self._storage.console, _LOG_LINES_MAX)
-            + "\n"
-            + tail(self._storage.log, _LOG_LINES_MAX, logged_bytes)
-        )
-
-    def _has_logged_start(self, logged_bytes: int) -> bool:
-        return _STARTED in tail(self._storage.log, _LOG_LINES_MAX, logged_bytes)
-
-    def _launch(self, jvm: Jvm, lock: int) -> int:
-        """Format a new folder and start the process; return the size of the log in bytes before the start."""
+    def _launch(self, jvm: Jvm, lock: int) -> Start:
+        """Format a new folder and start the process."""
         settings = self._settings(self._storage.log_dir)
-        self._storage.format(settings["node.id"], self._settings, jvm.storage_tool())
+        cluster_id = self.membership.cluster_id() if self.membership else None
+        self._storage.format(settings["node.id"], self._settings, jvm.storage_tool(), cluster_id)
         logged_bytes = self._storage.prepare(settings)
-        self._resources.process = GuardedProcess(
+        self._running.process = GuardedProcess(
             jvm.broker(self._storage, self.heap_mib),
             folder=self._storage.run_dir,
             console=self._storage.console,
-            scratch=self._resources.scratch,
+            scratch=self._scratch.path if self._scratch else None,
             lock=lock,
         )
-        return logged_bytes
-
-    def _await_start(self, logged_bytes: int) -> None:
-        """Wait until the broker has logged its start and accepts connections.
-
-        Raises:
-            StreamError: the broker ended, or the time limit is exceeded.
-        """
-        assert self._resources.process is not None
-        deadline = monotonic() + self.start_timeout_s
-        while not (self._has_logged_start(logged_bytes) and tcp.answers(self._listeners[0].port)):
-            if (status := self._resources.process.poll()) is not None:
-                what = f"the broker ended with status {status} instead of starting"
-                raise not_started(what, self._log_since(logged_bytes))
-            if monotonic() >= deadline:
-                what = f"the broker did not start within {self.start_timeout_s:.0f} s"
-                raise not_started(what, self._log_since(logged_bytes))
-            sleep(_POLL_INTERVAL_S)
+        return Start(self._running.process, self._storage, self._listeners[0].port, logged_bytes)
 
 
-class _Resources:
-    """What is released when the broker object ends, by `close`, garbage collection or exit."""
+class _Running:
+    """The process, which ends with the broker object, by `close`, garbage collection or exit."""
 
-    def __init__(self, scratch: Path | None) -> None:
+    def __init__(self, *, is_member: bool) -> None:
         self.process: GuardedProcess | None = None
-        self.scratch = scratch
+        self._is_member = is_member
         self._owner_pid = os.getpid()
 
     def release(self) -> None:
         if os.getpid() != self._owner_pid:
             return  # a forked child has a copy of the object but does not own the broker
         process, self.process = self.process, None
-        if process is not None:
+        if process is not None and self._is_member:
+            process.kill()  # an orderly stop waits for the other nodes
+        elif process is not None:
             process.stop()
-        if self.scratch is not None:
-            shutil.rmtree(self.scratch, ignore_errors=True)
 
 
-def _with_ports(
-    port: int, additional: Mapping[str, str], advertised: Mapping[str, int]
-) -> tuple[tuple[Listener, ...], int]:
-    """Return the listeners with their ports, the client listener first, and the controller port."""
-    securities = {CLIENT_LISTENER: "PLAINTEXT", **additional}
-    ports: list[int] = [port] if port else []
-    while len(ports) < len(securities) + 1:  # ends: free_port returns a new port each time, or raises
-        ports.append(tcp.free_port(avoid=frozenset({*ports, *advertised.values()})))
-    listeners = tuple(
-        Listener(name, security, own, advertised.get(name))
-        for (name, security), own in zip(securities.items(), ports, strict=False)
-    )
-    return listeners, ports[-1]
+def _choose_ports(port: int, listeners: int, avoid: Iterable[int]) -> list[int]:
+    """Return a port for each listener, `port` first if it is given, and one for the controller."""
+    ports = [port] if port else []
+    while len(ports) < listeners + 1:  # ends: free_port returns a new port each time, or raises
+        ports.append(tcp.free_port(avoid=frozenset({*ports, *avoid})))
+    return ports

@@ -10,31 +10,40 @@ HOST = "localhost"
 ADDRESS = "127.0.0.1"  # never all interfaces: the broker serves this machine only
 CLIENT_LISTENER = "PLAINTEXT"
 CONTROLLER_LISTENER = "CONTROLLER"
+REPLICAS = 3  # of each topic of a cluster
 
 _FIXED = ("log.dir", "log.dirs", "metadata.log.dir", "process.roles")
+_FIXED_IN_CLUSTER = ("controller.quorum.voters", "node.id")
 
 _DEFAULTS: Mapping[str, str] = {
     "process.roles": "broker,controller",
-    "node.id": "1",
     "controller.listener.names": CONTROLLER_LISTENER,
     "inter.broker.listener.name": CLIENT_LISTENER,
     "auto.create.topics.enable": "false",  # topics are created explicitly, with their partitions
-    # One node holds every replica.
-    "default.replication.factor": "1",
-    "offsets.topic.replication.factor": "1",
-    "transaction.state.log.replication.factor": "1",
-    "transaction.state.log.min.isr": "1",
-    "share.coordinator.state.topic.replication.factor": "1",
-    "share.coordinator.state.topic.min.isr": "1",
-    # Kafka's default of 50 partitions each delays the first group and transaction of one node by seconds.
+    # Kafka's default of 50 partitions each delays the first group and transaction by seconds.
     "offsets.topic.num.partitions": "8",
     "transaction.state.log.num.partitions": "8",
     "share.coordinator.state.topic.num.partitions": "8",
-    "group.initial.rebalance.delay.ms": "0",
     # Lower bounds, so that tests can use short sessions. The defaults remain Kafka's (45 s).
     "group.min.session.timeout.ms": "1000",
     "group.consumer.min.session.timeout.ms": "1000",
     "group.consumer.min.heartbeat.interval.ms": "200",
+    "log.cleaner.enable": "true",  # changelogs are compacted
+    # A quarter of the default 128 MiB: the buffer is allocated on the heap at start.
+    "log.cleaner.dedupe.buffer.size": str(32 * 1024 * 1024),
+}
+_REPLICATION = (
+    "default.replication.factor",
+    "offsets.topic.replication.factor",
+    "transaction.state.log.replication.factor",
+    "share.coordinator.state.topic.replication.factor",
+)
+_IN_SYNC_MIN = ("transaction.state.log.min.isr", "share.coordinator.state.topic.min.isr")
+# Only where one node is everything; several nodes have Kafka's defaults, as those of users have.
+_ONE_NODE: Mapping[str, str] = {
+    "node.id": "1",
+    **dict.fromkeys((*_REPLICATION, *_IN_SYNC_MIN), "1"),
+    "group.initial.rebalance.delay.ms": "0",
     # A member learns of a new member with its next heartbeat; until then the new one is idle. Default: 5 s.
     "group.consumer.heartbeat.interval.ms": "1000",
     # Longer than this node is fenced after a kill: a transaction that the coordinator ends in that time never
@@ -43,9 +52,6 @@ _DEFAULTS: Mapping[str, str] = {
     # After a kill the controller accepts the broker again only when its last session has expired; the broker
     # retries at this interval. The session stays at Kafka's 9 s: with 3 s a busy machine fenced live brokers.
     "broker.heartbeat.interval.ms": "500",
-    "log.cleaner.enable": "true",  # changelogs are compacted
-    # A quarter of the default 128 MiB: the buffer is allocated on the heap at start.
-    "log.cleaner.dedupe.buffer.size": str(32 * 1024 * 1024),
 }
 
 
@@ -76,18 +82,44 @@ class Listener:
         return f"{HOST}:{self.port}"
 
 
+@dataclass(frozen=True, slots=True)
+class Member:
+    """The place of a broker in a cluster of several nodes.
+
+    Attributes:
+        node_id: 1 for the first node.
+        controller_ports: of all nodes, in the order of their ids.
+    """
+
+    node_id: int
+    controller_ports: tuple[int, ...]
+
+    @property
+    def properties(self) -> dict[str, str]:
+        """The properties of a member: the quorum, and three replicas of each topic."""
+        voters = (f"{node}@{HOST}:{port}" for node, port in enumerate(self.controller_ports, start=1))
+        replicas = min(len(self.controller_ports), REPLICAS)
+        return {
+            "node.id": str(self.node_id),
+            "controller.quorum.voters": ",".join(voters),
+            **dict.fromkeys(_REPLICATION, str(replicas)),
+            **dict.fromkeys((*_IN_SYNC_MIN, "min.insync.replicas"), str(replicas - 1)),
+        }
+
+
 def broker_properties(
     listeners: tuple[Listener, ...],
     controller_port: int,
     log_dir: Path,
     overrides: Mapping[str, str],
+    member: Member | None = None,
 ) -> dict[str, str]:
-    """Return all properties of the broker: the defaults, then `overrides`.
+    """Return all properties of the broker: the defaults, then `overrides`. No `member`: it is the only node.
 
     Raises:
         Misconfigured: `overrides` has a property that this package sets itself, or the folder has a comma.
     """
-    taken = sorted(set(overrides) & set(_FIXED))
+    taken = sorted(set(overrides) & {*_FIXED, *(_FIXED_IN_CLUSTER if member else ())})
     if taken:
         raise Misconfigured(
             f"the embedded broker sets {', '.join(taken)} itself", "remove it; data_dir sets the folder"
@@ -97,7 +129,9 @@ def broker_properties(
             f"the folder {log_dir} has a comma, which separates folders for Kafka",
             "choose a data_dir without a comma",
         )
-    node_id = overrides.get("node.id", _DEFAULTS["node.id"])
+    node_id = overrides.get("node.id", _ONE_NODE["node.id"])
+    # Static voters: unlike those of a dynamic quorum, they may change their port between two starts.
+    alone = {**_ONE_NODE, "controller.quorum.voters": f"{node_id}@{HOST}:{controller_port}"}
     security = {listener.name: listener.security for listener in listeners} | {
         CONTROLLER_LISTENER: "PLAINTEXT"
     }
@@ -110,8 +144,7 @@ def broker_properties(
         "listener.security.protocol.map": ",".join(
             f"{name}:{protocol}" for name, protocol in security.items()
         ),
-        # Static voters: unlike those of a dynamic quorum, they may change their port between two starts.
-        "controller.quorum.voters": f"{node_id}@{HOST}:{controller_port}",
+        **(member.properties if member else alone),
         **overrides,
     }
 

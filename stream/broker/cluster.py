@@ -1,0 +1,169 @@
+"""Runs Apache Kafka as a cluster of several nodes, each a child process on the loopback interface."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from stream.broker import jars, tcp
+from stream.broker.embedded import EmbeddedBroker, Membership
+from stream.broker.properties import CLIENT_LISTENER, Member
+from stream.broker.start import await_start
+from stream.broker.storage import TemporaryFolder, claim_cluster
+from stream.errors import Misconfigured
+
+NODES = (1, 3, 5, 7)
+HEAP_MIB = 384
+_PORT_MAX = 65_535
+
+
+@dataclass(kw_only=True, eq=False)
+class EmbeddedCluster:
+    """A Kafka cluster that lives as long as this object and never outlives this process.
+
+    Each node is broker and controller. Topics, also those of Kafka itself, have three replicas and
+    `min.insync.replicas=2`, so that one node may fail. Groups have the default settings of Kafka; only the
+    lower bounds of their sessions and heartbeats are lowered. A cluster of one node is an `EmbeddedBroker`
+    with its folder and settings.
+
+    Each node can be stopped, killed and started by itself: `cluster.brokers[0].kill()`. It starts only
+    if most nodes run; `start` starts all nodes that do not run.
+
+    Attributes:
+        nodes: number of nodes: 1, 3, 5 or 7.
+        port: the port of the first node, the others have the following ones; 0 takes any free ports.
+        data_dir: the folder for the data, with a folder `node-1`, … for each; by default a temporary one.
+        kafka: the version of Kafka; those with a list in `stream/broker/jars/`.
+        java: a java binary or the home of a JRE (the setting STREAM_JAVA).
+        properties: Kafka properties of each node that override the defaults.
+        listeners: additional listeners, name to security protocol, each on a free port; see `address`.
+        advertised: name of an additional listener to the ports that are advertised to clients (of proxies),
+            one for each node.
+        heap_mib: heap size of the JVM of each node.
+        start_timeout_s: time limit of a start, without downloads.
+        brokers: the nodes; the first has `node.id` 1.
+
+    Raises:
+        Misconfigured: the number of nodes is not possible; or a reason of `EmbeddedBroker`.
+    """
+
+    nodes: int = 3
+    port: int = 0
+    data_dir: Path | None = None
+    kafka: str = jars.KAFKA_VERSION
+    java: Path | None = None
+    properties: Mapping[str, str] = field(default_factory=dict)
+    listeners: Mapping[str, str] = field(default_factory=dict)
+    advertised: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    heap_mib: int = HEAP_MIB
+    start_timeout_s: float = 90.0
+    brokers: tuple[EmbeddedBroker, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Choose ports and the folder; nothing runs yet."""
+        if self.nodes not in NODES:
+            raise Misconfigured(
+                f"a cluster of {self.nodes} nodes is not possible: {', '.join(map(str, NODES))} are (the "
+                "controllers need a majority, so an even number survives no more failures)",
+                "choose 3 nodes",
+            )
+        for name, ports in self.advertised.items():
+            if len(ports) != self.nodes:
+                raise Misconfigured(
+                    f"{len(ports)} ports are advertised for {name}, but the cluster has {self.nodes} nodes",
+                    "give one port for each node",
+                )
+        self._scratch: TemporaryFolder | None = None
+        memberships: Sequence[Membership | None] = [None] if self.nodes == 1 else self._memberships()
+        self.brokers = tuple(self._broker(index, membership) for index, membership in enumerate(memberships))
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """The value of `bootstrap.servers` for clients: all nodes, separated by commas."""
+        return self.address(CLIENT_LISTENER)
+
+    def address(self, listener: str) -> str:
+        """Return the advertised addresses of a listener, separated by commas."""
+        return ",".join(broker.address(listener) for broker in self.brokers)
+
+    def start(self) -> Self:
+        """Start all nodes that do not run, at the same time, and return when each of them answers.
+
+        Raises:
+            Misconfigured: java, a port, the folder or a property is wrong.
+            Refused: a download failed, the folder is in use or has the data of another number of nodes, or
+                a node did not start for a cause that its log names.
+            Fatal: a node did not start for another cause.
+        """
+        missing = [broker for broker in self.brokers if broker.pid is None]
+        try:
+            with ThreadPoolExecutor(len(self.brokers)) as pool:
+                starts = list(pool.map(EmbeddedBroker.launch, missing))
+            await_start(starts, self.start_timeout_s)
+        except BaseException:
+            for broker in missing:
+                broker.kill()
+            raise
+        return self
+
+    def close(self) -> None:
+        """End all nodes for good, and delete a temporary folder.
+
+        The nodes of a cluster are killed: the last ones would wait for a majority of controllers.
+        """
+        for broker in self.brokers:
+            broker.close()
+        if self._scratch is not None:
+            self._scratch.delete()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _broker(self, index: int, membership: Membership | None) -> EmbeddedBroker:
+        data_dir = self.data_dir or (self._scratch.path if self._scratch else None)
+        return EmbeddedBroker(
+            port=self.port + index if self.port else 0,
+            data_dir=data_dir / f"node-{index + 1}" if data_dir and membership else data_dir,
+            kafka=self.kafka,
+            java=self.java,
+            properties=self.properties,
+            listeners=self.listeners,
+            advertised={name: ports[index] for name, ports in self.advertised.items()},
+            heap_mib=self.heap_mib,
+            start_timeout_s=self.start_timeout_s,
+            membership=membership,
+        )
+
+    def _memberships(self) -> list[Membership]:
+        """Choose the folder, and all ports at once, so that no two nodes take the same one."""
+        if self.port + self.nodes - 1 > _PORT_MAX:
+            raise Misconfigured(
+                f"{self.nodes} nodes need the ports {self.port} to {self.port + self.nodes - 1}, but "
+                f"{_PORT_MAX} is the last one",
+                "choose a lower port, or 0 for any free ports",
+            )
+        folder = self.data_dir
+        if folder is None:
+            self._scratch = TemporaryFolder()
+            folder = self._scratch.path
+        ports = list(range(self.port, self.port + self.nodes)) if self.port else []
+        avoid = frozenset(port for each in self.advertised.values() for port in each)
+        while len(ports) < self.nodes * (
+            len(self.listeners) + 2
+        ):  # ends: free_port returns new ones, or raises
+            ports.append(tcp.free_port(avoid=avoid | set(ports)))
+        members = [tuple(ports[index :: self.nodes]) for index in range(self.nodes)]
+        controllers = tuple(each[-1] for each in members)
+        claim = partial(claim_cluster, folder, self.kafka, self.nodes)
+        return [
+            Membership(Member(index + 1, controllers), each, claim, self._scratch)
+            for index, each in enumerate(members)
+        ]
