@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import sleep
 
+import orjson
+
 from stream.broker.cluster import EmbeddedCluster
 from stream.broker.embedded import EmbeddedBroker
 from stream.tools.chaos.proxy import Api, Delay, ProxyGroup, Rule, When
@@ -13,6 +15,7 @@ from stream.tools.chaos.proxy import Api, Delay, ProxyGroup, Rule, When
 PROXIED = "PROXIED"
 _HELD_S = 30.0
 _SETTLE_S = 0.5  # for the markers of transactions that ended just before
+_QUORUM_STATE = Path("__cluster_metadata-0/quorum-state")
 _SKIPPED = "Couldn't find leader endpoint"
 _HEAP_MIB, _HEAP_MIB_OF_EACH = 768, 512  # of the only node, of each of several
 
@@ -38,6 +41,17 @@ class Cluster:
         folder = self.broker(node).data_dir
         assert folder is not None
         return folder / "kafka"
+
+    def controller(self) -> int | None:
+        """Return the node id of the active controller; None while there is none.
+
+        A broker answers clients with any node as the controller, so that this reads what the controllers
+        keep on disk.
+        """
+        files = [self.data_dir(node) / _QUORUM_STATE for node in range(1, self.nodes + 1)]
+        states = [orjson.loads(path.read_bytes()) for path in files]
+        leaders = {state["leaderEpoch"]: state["leaderId"] for state in states if state["leaderId"] > 0}
+        return leaders[max(leaders)] if leaders else None
 
     def kill(self) -> None:
         """Kill -9 the only broker and start it again with its data."""
@@ -86,6 +100,7 @@ def cluster(folder: Path, session_timeout_ms: int, java: Path | None, nodes: int
     properties: Mapping[str, str] = {
         "group.consumer.session.timeout.ms": str(session_timeout_ms),
         "group.consumer.heartbeat.interval.ms": "500",
+        "group.initial.rebalance.delay.ms": "0",
     }
     proxy = ProxyGroup(nodes)
     with EmbeddedCluster(

@@ -1,4 +1,4 @@
-"""Moves leaders: changes which replica of each partition is preferred, and elects it.
+"""Changes which replica of each partition is its preferred leader.
 
 librdkafka has no AlterPartitionReassignments, so this sends the request itself. Layout: version 0 of
 AlterPartitionReassignmentsRequest.json of Apache Kafka 4.4 (clients/src/main/resources/common/message).
@@ -7,25 +7,19 @@ AlterPartitionReassignmentsRequest.json of Apache Kafka 4.4 (clients/src/main/re
 import socket
 from collections.abc import Mapping, Sequence
 
-from confluent_kafka import ElectionType, KafkaError, KafkaException, TopicPartition
-
 from stream.errors import Retriable
-from stream.kafka.failure import from_call, kafka_error
-from stream.kafka.futures import wait_for_result
 from stream.tools.chaos.proxy.wire import Reader, Writer
-from stream.tools.chaos.roles import ClusterView
 
 Replicas = Mapping[str, Mapping[int, Sequence[int]]]  # topic -> partition -> node ids
 REQUEST_S_MAX = 10.0
 _API, _CORRELATION_ID = 45, 1
-_NOT_NEEDED = KafkaError.ELECTION_NOT_NEEDED
 
 
 def with_next_leaders(replicas: Replicas, nodes: int) -> dict[str, dict[int, list[int]]]:
     """Return the replicas with the next node in front of each: every node leads as many as before."""
     return {
         topic: {
-            partition: sorted(each, key=lambda node: (node - each[0] - 1) % nodes)  # noqa: B023 - used at once
+            partition: sorted(each, key=lambda node: (node - each[0] - 1) % nodes)
             for partition, each in partitions.items()
         }
         for topic, partitions in replicas.items()
@@ -49,33 +43,6 @@ def reorder_replicas(address: str, replicas: Replicas) -> None:
         raise Retriable(f"{address}: {error}") from error
     if codes := {code for code in reassignment_errors(body) if code}:
         raise Retriable(f"{address}: the order of replicas was refused with {sorted(codes)}")
-
-
-def elect_preferred(view: ClusterView) -> None:
-    """Let the preferred replica of each partition be its leader.
-
-    Raises:
-        Retriable: not all of them are.
-    """
-    elect(view, ElectionType.PREFERRED, None)
-
-
-def elect(view: ClusterView, kind: ElectionType, partitions: Sequence[TopicPartition] | None) -> None:
-    """Elect leaders; None: of all partitions.
-
-    Raises:
-        Retriable: not all of them were elected.
-    """
-    try:
-        elected = wait_for_result(
-            view.admin.elect_leaders(kind, partitions, request_timeout=REQUEST_S_MAX, operation_timeout=5.0)
-        )
-    except KafkaException as error:
-        view.forget()
-        raise from_call(kafka_error(error)) from error
-    for partition, error in elected.items():
-        if error is not None and kafka_error(error).code() != _NOT_NEEDED:
-            raise Retriable(f"{partition.topic}-{partition.partition}: {error}")
 
 
 def reassignment_request(replicas: Replicas) -> bytes:

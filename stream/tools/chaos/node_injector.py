@@ -7,27 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 
-from confluent_kafka.admin import (  # type: ignore[attr-defined]
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-)
-
 from stream.broker.embedded import EmbeddedBroker
 from stream.config import Settings
 from stream.errors import Fatal, Retriable
 from stream.kafka.clients import make_admin
-from stream.kafka.futures import result_of
 from stream.tools.chaos.cluster import Cluster
-from stream.tools.chaos.injector import Waiter
-from stream.tools.chaos.leaders import REQUEST_S_MAX, elect_preferred, reorder_replicas, with_next_leaders
+from stream.tools.chaos.leaders import reorder_replicas, with_next_leaders
 from stream.tools.chaos.plan import Fault, Kind
-from stream.tools.chaos.roles import (
-    OFFSETS_TOPIC,
-    TRANSACTIONS_TOPIC,
-    ClusterView,
-    active_controller,
-)
+from stream.tools.chaos.probe import Probes
+from stream.tools.chaos.waiter import Waiter
+from stream.tools.kafka.cluster_view import OFFSETS_TOPIC, TRANSACTIONS_TOPIC, ClusterView
 
 BROKER_SESSION_S = 9.0  # Kafka's default `broker.session.timeout.ms`: then the controller takes it for dead
 IN_SYNC_S_MAX = 120.0
@@ -61,7 +50,9 @@ class NodeInjector:
             Kind.GROUP_COORDINATOR_KILL: lambda fault, _: self._kill(
                 self._coordinator(OFFSETS_TOPIC, settings.group_id), fault
             ),
-            Kind.CONTROLLER_KILL: lambda fault, _: self._kill(self._controller(), fault),
+            Kind.CONTROLLER_KILL: lambda fault, _: self._kill(
+                self._node("a controller", cluster.controller), fault
+            ),
             Kind.NODE_STOP: lambda fault, _: self._stop(fault),
             Kind.ROLLING_RESTART: lambda _fault, _: self._restart_all(),
             Kind.LEADERS_MOVED: lambda _fault, _: self._move_leaders(),
@@ -86,8 +77,18 @@ class NodeInjector:
         """
         if not self._until(lambda: not self.view.not_in_sync(self._cluster.nodes), IN_SYNC_S_MAX):
             return self.view.not_in_sync(self._cluster.nodes)
-        self._ask("the preferred leaders", lambda: elect_preferred(self.view))
+        self._ask("the preferred leaders", self.view.elect_preferred)
         return ""
+
+    def probes(self) -> Probes:
+        """Create the probes of this cluster."""
+        created: list[Probes] = []
+
+        def create() -> None:
+            created.append(Probes(self._settings, self.view, self._cluster.nodes))
+
+        self._ask("the probes", create)
+        return created[0]
 
     # -- one node --------------------------------------------------------------------------------------
 
@@ -138,7 +139,7 @@ class NodeInjector:
 
         def move() -> None:
             reorder_replicas(broker, with_next_leaders(before, self._cluster.nodes))
-            elect_preferred(self.view)
+            self.view.elect_preferred()
 
         before = self._replicas()
         self._ask("new leaders", move)
@@ -184,7 +185,7 @@ class NodeInjector:
         is_leaderless = self._until(self._is_leaderless, LEADERLESS_S_MAX)
         if is_leaderless:
             then()
-        is_elected = self._until(lambda: not self._is_leaderless(), fault.seconds)
+        is_elected = self._until(self._has_leader, fault.seconds)
         self._together([last.start])
         self._set_min_isr(MIN_ISR)
         return is_leaderless and not is_elected
@@ -192,6 +193,11 @@ class NodeInjector:
     def _is_leaderless(self) -> bool:
         with suppress(Retriable):
             return not self.view.leaders(self._settings.input_topic)
+        return False
+
+    def _has_leader(self) -> bool:
+        with suppress(Retriable):
+            return bool(self.view.leaders(self._settings.input_topic))
         return False
 
     # -- roles -----------------------------------------------------------------------------------------
@@ -204,22 +210,17 @@ class NodeInjector:
     def _coordinator(self, topic: str, name: str) -> int:
         return self._node("a coordinator", lambda: self.view.coordinator(topic, name))
 
-    def _controller(self) -> int:
-        nodes = range(1, self._cluster.nodes + 1)
-        folders = [self._cluster.data_dir(node) for node in nodes]
-        return self._node("a controller", lambda: active_controller(folders))
-
     def _node(self, what: str, find: Callable[[], int | None]) -> int:
-        found: list[int] = []
+        nodes: list[int] = []
 
         def ask() -> None:
             node = find()
             if node is None:
                 raise Retriable("there is none")
-            found.append(node)
+            nodes.append(node)
 
         self._ask(what, ask)
-        return found[0]
+        return nodes[0]
 
     def _others(self, node: int) -> list[EmbeddedBroker]:
         return [broker for broker in self._cluster.brokers if broker is not self._cluster.broker(node)]
@@ -227,26 +228,14 @@ class NodeInjector:
     # -- requests and waiting --------------------------------------------------------------------------
 
     def _replicas(self) -> dict[str, dict[int, list[int]]]:
-        found: list[dict[str, dict[int, list[int]]]] = []
-        self._ask("the replicas", lambda: found.append(self.view.replicas()))
-        return found[0]
+        replicas: list[dict[str, dict[int, list[int]]]] = []
+        self._ask("the replicas", lambda: replicas.append(self.view.replicas()))
+        return replicas[0]
 
     def _set_min_isr(self, number: int) -> None:
         """Set how many replicas must have a record before it is acknowledged, for all topics."""
-        entry = ConfigEntry(
-            _MIN_ISR_CONFIG, str(number), incremental_operation=AlterConfigOpType.SET
-        )
-
-        def alter() -> None:
-            resources = [
-                ConfigResource(ConfigResource.Type.TOPIC, name, incremental_configs=[entry])
-                for name in self.view.topics()
-            ]
-            altered = self.view.admin.incremental_alter_configs(resources, request_timeout=REQUEST_S_MAX)
-            for future in altered.values():
-                result_of(future)
-
-        self._ask(f"{_MIN_ISR_CONFIG}={number}", alter)
+        what = f"{_MIN_ISR_CONFIG}={number}"
+        self._ask(what, lambda: self.view.set_topic_config(_MIN_ISR_CONFIG, str(number)))
 
     def _ask(self, what: str, request: Callable[[], None]) -> None:
         """Repeat a request of the campaign itself until it succeeds.

@@ -132,7 +132,7 @@ def variants(protocol: str, processes: int = 1, nodes: int = 1) -> Iterator[Faul
 
 
 def bounces(workers: int, nodes: int = 1) -> list[Fault]:
-    """Return the faults of Kafka's own transactions test: three bounces of each client, a kill of each broker.
+    """Return the faults of Kafka's own transactions test: three bounces of each client, one of each broker.
 
     Source: tests/kafkatest/tests/core/transactions_test.py of Apache Kafka, which bounces each broker once.
     Clean and hard bounces of clients are two runs there and mixed here.

@@ -1,19 +1,24 @@
-"""Finds which node of a cluster has which role, and which replicas are not in sync."""
+"""A replicated cluster as its brokers describe it: leaders, coordinators and in-sync replicas."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 
-import orjson
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import ClusterMetadata, TopicMetadata  # type: ignore[attr-defined]
+from confluent_kafka import ElectionType, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AlterConfigOpType,
+    ClusterMetadata,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    TopicMetadata,
+)
 
 from stream.errors import Retriable
 from stream.kafka.clients import Admin
 from stream.kafka.failure import from_call, kafka_error
+from stream.kafka.futures import result_of
 
 OFFSETS_TOPIC, TRANSACTIONS_TOPIC = "__consumer_offsets", "__transaction_state"
-METADATA_S_MAX = 5.0
-QUORUM_STATE = Path("__cluster_metadata-0/quorum-state")
+METADATA_S_MAX, REQUEST_S_MAX, ELECTION_S_MAX = 5.0, 10.0, 5.0
 NAMED_MAX = 6  # partitions in a sentence
 _BITS = 32
 
@@ -30,17 +35,6 @@ def coordinator_partition(name: str, partitions: int) -> int:
     if number >= 1 << (_BITS - 1):
         number -= 1 << _BITS
     return 0 if number == -(1 << (_BITS - 1)) else abs(number) % partitions
-
-
-def active_controller(folders: Sequence[Path]) -> int | None:
-    """Return the node id of the active controller; None while there is none.
-
-    A broker answers clients with any node as the controller, so that this reads what each controller keeps on
-    disk. `folders` are Kafka's own, of nodes that run.
-    """
-    states = [orjson.loads((folder / QUORUM_STATE).read_bytes()) for folder in folders]
-    leaders = {state["leaderEpoch"]: state["leaderId"] for state in states if state["leaderId"] > 0}
-    return leaders[max(leaders)] if leaders else None
 
 
 class ClusterView:
@@ -96,7 +90,7 @@ class ClusterView:
         }
 
     def not_in_sync(self, nodes: int) -> str:
-        """Return what is missing to a cluster where all replicas of all topics are in sync; empty: nothing."""
+        """Return what is missing until all replicas of all topics are in sync; empty: nothing."""
         try:
             metadata = self._metadata()
         except Retriable as error:
@@ -115,20 +109,70 @@ class ClusterView:
         """
         return self._metadata().topics
 
-    @property
-    def admin(self) -> Admin:
-        """The client; `forget` it after a failure."""
-        if self._admin is None:
-            self._admin = self._make_admin()
-        return self._admin
+    def elect_preferred(self) -> None:
+        """Let the preferred replica of each partition be its leader.
+
+        Raises:
+            Retriable: not all of them are.
+        """
+        self._elect(ElectionType.PREFERRED, None)
+
+    def elect_unclean(self, topic: str, partition: int) -> None:
+        """Let a replica that is not in sync be the leader: records that it does not have are lost.
+
+        Raises:
+            Retriable: no leader was elected.
+        """
+        self._elect(ElectionType.UNCLEAN, [TopicPartition(topic, partition)])
+
+    def set_topic_config(self, name: str, value: str) -> None:
+        """Set a configuration of all topics, also of Kafka's own.
+
+        Raises:
+            Retriable: the cluster is unavailable.
+        """
+        entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        resources = [
+            ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
+            for topic in self.topics()
+        ]
+        altered = self._client.incremental_alter_configs(resources, request_timeout=REQUEST_S_MAX)
+        for future in altered.values():
+            result_of(future)
+
+    def create_topic(self, name: str, replicas: list[list[int]]) -> None:
+        """Create a topic with these replicas of each partition, if there is none.
+
+        Raises:
+            Retriable: the cluster is unavailable.
+        """
+        if name not in self.topics():
+            topic = NewTopic(name, replica_assignment=replicas)
+            result_of(self._client.create_topics([topic], request_timeout=REQUEST_S_MAX)[name])
 
     def forget(self) -> None:
         """Replace the client before its next use."""
         self._admin = None
 
+    @property
+    def _client(self) -> Admin:
+        if self._admin is None:
+            self._admin = self._make_admin()
+        return self._admin
+
+    def _elect(self, kind: ElectionType, partitions: list[TopicPartition] | None) -> None:
+        elected = result_of(
+            self._client.elect_leaders(
+                kind, partitions, request_timeout=REQUEST_S_MAX, operation_timeout=ELECTION_S_MAX
+            )
+        )
+        for partition, why in elected.items():
+            if why is not None and kafka_error(why).code() != KafkaError.ELECTION_NOT_NEEDED:
+                raise Retriable(f"{partition.topic}-{partition.partition}: {why}")
+
     def _metadata(self) -> ClusterMetadata:
         try:
-            metadata = self.admin.list_topics(timeout=METADATA_S_MAX)
+            metadata = self._client.list_topics(timeout=METADATA_S_MAX)
         except KafkaException as error:
             self.forget()
             raise from_call(kafka_error(error)) from error
