@@ -107,31 +107,15 @@ def chaos(  # noqa: PLR0913 - a command's options
     is_static = protocol is GroupProtocol.CLASSIC if static is None else static
     chosen_seed = secrets.randbelow(SEEDS) if seed is None else seed
     if plan is Plan.DRAWN:
-        size = InputSize(max(1, words // PER_BLOB), PER_BLOB)
+        size, batch = InputSize(max(1, words // PER_BLOB), PER_BLOB), BATCH
         planned = draw(chosen_seed, faults, protocol.value, processes, nodes)
-        batch_records_max = BATCH
     else:
-        size, planned, batch_records_max = (
-            InputSize(KAFKA_BLOBS, KAFKA_WORDS),
-            bounces(workers, nodes),
-            KAFKA_BATCH,
-        )
+        size, batch = InputSize(KAFKA_BLOBS, KAFKA_WORDS), KAFKA_BATCH
+        planned = bounces(workers, nodes)
     java = load_settings(group_protocol=protocol.value, static_membership=is_static).java
-    options = CampaignOptions(
-        chosen_seed,
-        protocol.value,
-        is_static,
-        size,
-        planned,
-        duration,
-        workers,
-        processes,
-        partitions,
-        batch_records_max,
-        java,
-        accident,
-        nodes,
-    )
+    members = chosen_seed, protocol.value, is_static
+    load = size, planned, duration, workers, processes, partitions, batch
+    options = CampaignOptions(*members, *load, java, accident, nodes)
     _run(options, output_format)
 
 

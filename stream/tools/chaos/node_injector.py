@@ -20,7 +20,7 @@ from stream.tools.kafka.cluster_view import OFFSETS_TOPIC, TRANSACTIONS_TOPIC, C
 
 BROKER_SESSION_S = 9.0  # Kafka's default `broker.session.timeout.ms`: then the controller takes it for dead
 IN_SYNC_S_MAX = 120.0
-ANSWER_S_MAX = 60.0  # until a request of the campaign itself succeeds
+REQUESTS_S_MAX = 60.0  # until a request of the campaign itself succeeds
 START_S_MAX = 150.0
 LEADERLESS_S_MAX = 60.0  # until the controller has noticed that the last in-sync replica is dead
 ALONE_S = 3.0  # the last in-sync replica acknowledges records alone
@@ -254,8 +254,8 @@ class NodeInjector:
                 return False
             return True
 
-        if not self._until(succeeds, ANSWER_S_MAX):
-            raise Fatal(f"the campaign got no answer about {what} within {ANSWER_S_MAX:.0f} s: {why[-1]}")
+        if not self._until(succeeds, REQUESTS_S_MAX):
+            raise Fatal(f"the campaign got no answer about {what} within {REQUESTS_S_MAX:.0f} s: {why[-1]}")
 
     def _together(self, calls: Iterable[Callable[[], object]]) -> None:
         """Run calls at the same time, while the campaign goes on.
