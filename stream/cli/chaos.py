@@ -112,10 +112,20 @@ def chaos(  # noqa: PLR0913 - a command's options
     else:
         size, batch = InputSize(KAFKA_BLOBS, KAFKA_WORDS), KAFKA_BATCH
         planned = bounces(workers, nodes)
-    java = load_settings(group_protocol=protocol.value, static_membership=is_static).java
     members = chosen_seed, protocol.value, is_static
-    load = size, planned, duration, workers, processes, partitions, batch
-    options = CampaignOptions(*members, *load, java, accident, nodes)
+    options = CampaignOptions(
+        *members,
+        size,
+        planned,
+        duration,
+        workers,
+        processes,
+        partitions,
+        batch,
+        load_settings(group_protocol=protocol.value, static_membership=is_static).java,
+        accident,
+        nodes,
+    )
     _run(options, output_format)
 
 

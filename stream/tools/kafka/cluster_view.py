@@ -18,7 +18,7 @@ from stream.kafka.failure import from_call, kafka_error
 from stream.kafka.futures import result_of
 
 OFFSETS_TOPIC, TRANSACTIONS_TOPIC = "__consumer_offsets", "__transaction_state"
-METADATA_S_MAX, REQUEST_S_MAX, ELECTION_S_MAX = 5.0, 10.0, 5.0
+METADATA_S_MAX, REQUEST_S_MAX = 5.0, 10.0
 NAMED_MAX = 6  # partitions in a sentence
 _BITS = 32
 
@@ -147,7 +147,7 @@ class ClusterView:
             Retriable: the cluster is unavailable.
         """
         if name not in self.topics():
-            topic = NewTopic(name, replica_assignment=replicas)
+            topic = NewTopic(name, len(replicas), replica_assignment=replicas)
             result_of(self._client.create_topics([topic], request_timeout=REQUEST_S_MAX)[name])
 
     def forget(self) -> None:
@@ -161,11 +161,8 @@ class ClusterView:
         return self._admin
 
     def _elect(self, kind: ElectionType, partitions: list[TopicPartition] | None) -> None:
-        elected = result_of(
-            self._client.elect_leaders(
-                kind, partitions, request_timeout=REQUEST_S_MAX, operation_timeout=ELECTION_S_MAX
-            )
-        )
+        # Without a timeout: confluent-kafka 2.16 raises SystemError if one is given.
+        elected = result_of(self._client.elect_leaders(kind, partitions))
         for partition, why in elected.items():
             if why is not None and kafka_error(why).code() != KafkaError.ELECTION_NOT_NEEDED:
                 raise Retriable(f"{partition.topic}-{partition.partition}: {why}")
