@@ -1,6 +1,6 @@
 """Runs Apache Kafka as a cluster of several nodes, each a child process on the loopback interface."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -66,9 +66,9 @@ class EmbeddedCluster:
         """Choose ports and the folder; nothing runs yet."""
         if self.nodes not in NODES:
             raise Misconfigured(
-                f"a cluster of {self.nodes} nodes is not possible: {', '.join(map(str, NODES))} are (the "
-                "controllers need a majority, so an even number survives no more failures)",
-                "choose 3 nodes",
+                f"an embedded cluster has {', '.join(map(str, NODES[:-1]))} or {NODES[-1]} nodes, not "
+                f"{self.nodes}: its controllers need a majority, so an even number survives no more failures",
+                "choose 3 nodes: one may fail",
             )
         for name, ports in self.advertised.items():
             if len(ports) != self.nodes:
@@ -77,6 +77,7 @@ class EmbeddedCluster:
                     "give one port for each node",
                 )
         self._scratch: TemporaryFolder | None = None
+        self._claim: Callable[[], str] | None = None
         memberships: Sequence[Membership | None] = [None] if self.nodes == 1 else self._memberships()
         self.brokers = tuple(self._broker(index, membership) for index, membership in enumerate(memberships))
 
@@ -98,6 +99,8 @@ class EmbeddedCluster:
                 a node did not start for a cause that its log names.
             Fatal: a node did not start for another cause.
         """
+        if self._claim is not None:
+            self._claim()
         missing = [broker for broker in self.brokers if broker.pid is None]
         try:
             with ThreadPoolExecutor(len(self.brokers)) as pool:
@@ -112,8 +115,11 @@ class EmbeddedCluster:
     def close(self) -> None:
         """End all nodes for good, and delete a temporary folder.
 
-        The nodes of a cluster are killed: the last ones would wait for a majority of controllers.
+        The nodes of a cluster are killed, because the last ones would wait for a majority of controllers.
+        Only a first node that records the archive of loaded classes is stopped in order before.
         """
+        if self._scratch is not None and self.brokers[0].records_archive:
+            self.brokers[0].stop()
         for broker in self.brokers:
             broker.close()
         if self._scratch is not None:
@@ -162,7 +168,7 @@ class EmbeddedCluster:
             ports.append(tcp.free_port(avoid=avoid | set(ports)))
         members = [tuple(ports[index :: self.nodes]) for index in range(self.nodes)]
         controllers = tuple(each[-1] for each in members)
-        claim = partial(claim_cluster, folder, self.kafka, self.nodes)
+        self._claim = claim = partial(claim_cluster, folder, self.kafka, self.nodes)
         return [
             Membership(Member(index + 1, controllers), each, claim, self._scratch)
             for index, each in enumerate(members)

@@ -60,6 +60,7 @@ class EmbeddedBroker:
         heap_mib: heap size of the JVM.
         start_timeout_s: time limit of a start, without downloads.
         membership: its membership in a cluster, which `EmbeddedCluster` sets; None: it is the only node.
+        records_archive: its next `stop` writes the archive of loaded classes.
 
     Raises:
         Misconfigured: the system is Windows, the port is taken, the version of Kafka is not known, or a
@@ -76,6 +77,7 @@ class EmbeddedBroker:
     heap_mib: int = 512
     start_timeout_s: float = 60.0
     membership: Membership | None = None
+    records_archive: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         """Choose ports and the folder; nothing runs yet."""
@@ -157,6 +159,9 @@ class EmbeddedBroker:
         self.kill()  # remainders of the last run after a crash
         kafka_runtime = runtime.prepare(self.java, self.kafka)
         self._archive = archive.path(kafka_runtime, cache_dir())
+        # Of a cluster one node is enough, and two would record at the same time.
+        is_first = self.membership is None or self.membership.member.node_id == 1
+        self.records_archive = is_first and not self._archive.exists()
         jvm = Jvm(kafka_runtime, self._archive)
         for port in (self._controller_port, *(listener.port for listener in self._listeners)):
             tcp.check_free(port)
@@ -179,7 +184,7 @@ class EmbeddedBroker:
         process, self._running.process = self._running.process, None
         if process is not None:
             process.stop()
-            if process.poll() == archive.CLEAN_SHUTDOWN:
+            if self.records_archive and process.poll() == archive.CLEAN_SHUTDOWN:
                 archive.keep(self._storage.recorded, self._archive)
 
     def kill(self) -> None:
@@ -215,7 +220,7 @@ class EmbeddedBroker:
         self._storage.format(settings["node.id"], self._settings, jvm.storage_tool(), cluster_id)
         logged_bytes = self._storage.prepare(settings)
         self._running.process = GuardedProcess(
-            jvm.broker(self._storage, self.heap_mib),
+            jvm.broker(self._storage, self.heap_mib, records=self.records_archive),
             folder=self._storage.run_dir,
             console=self._storage.console,
             scratch=self._scratch.path if self._scratch else None,

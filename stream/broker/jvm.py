@@ -32,12 +32,12 @@ class Jvm:
     runtime: Runtime
     archive: Path
 
-    def broker(self, storage: Storage, heap_mib: int) -> list[str]:
-        """Return the command of the broker, which records a missing archive when it stops."""
+    def broker(self, storage: Storage, heap_mib: int, *, records: bool) -> list[str]:
+        """Return the command of the broker; one that `records` writes the archive when it stops."""
         log_option, log_settings = _LOG4J if self.runtime.kafka.startswith("3.") else _LOG4J2
         return [
             *self._java(),
-            *([] if self.archive.exists() else [f"-XX:ArchiveClassesAtExit={storage.recorded}"]),
+            *([f"-XX:ArchiveClassesAtExit={storage.recorded}"] if records else []),
             f"-Xmx{heap_mib}m",
             "-XX:+ExitOnOutOfMemoryError",  # a crippled broker would keep the lock and the ports
             f"-Djava.io.tmpdir={storage.tmp}",

@@ -66,8 +66,10 @@ class Storage:
 
         Raises:
             Misconfigured: the folder cannot be written.
-            Refused: another broker uses the folder.
+            Refused: another broker uses the folder, or it belongs to a cluster of several nodes.
         """
+        if self._nodes == 1:
+            self._check_cluster()
         try:
             self.run_dir.mkdir(parents=True, exist_ok=True)
             descriptor = try_lock(self.folder / "lock")
@@ -104,8 +106,6 @@ class Storage:
         mark: dict[str, object] = {"kafka": self._kafka, "node.id": node_id}
         if self._nodes > 1:
             mark["nodes"] = self._nodes
-        elif (self.folder / CLUSTER_MARK).exists():
-            claim_cluster(self.folder, self._kafka, self._nodes)
         if self.log_dir.exists() or (self.folder / "meta.properties").exists():
             self._check(mark)
             return
@@ -124,6 +124,12 @@ class Storage:
         shutil.rmtree(self.tmp, ignore_errors=True)
         self.tmp.mkdir()
         return self.log.stat().st_size if self.log.exists() else 0
+
+    def _check_cluster(self) -> None:
+        """Refuse the folder of a cluster, and that of one of its nodes."""
+        for folder in (self.folder, self.folder.parent if self.folder.name.startswith("node-") else None):
+            if folder and (folder / CLUSTER_MARK).exists():
+                claim_cluster(folder, self._kafka, self._nodes)
 
     def _check(self, mark: Mapping[str, object]) -> None:
         try:
@@ -201,8 +207,8 @@ def claim_cluster(folder: Path, kafka: str, nodes: int) -> str:
 
 def _another_size(folder: Path, has: str, kafka: str, nodes: int, options: str) -> Refused:
     return Refused(
-        f"{folder} has {has}, but this cluster has {nodes} {'node' if nodes == 1 else 'nodes'} "
-        f"with Kafka {kafka}; the data are unchanged",
+        f"{folder} has {has}; a start with {nodes} {'node' if nodes == 1 else 'nodes'} and Kafka {kafka} is "
+        "refused, and the data are unchanged",
         f"start the broker with {options}, choose another data_dir, or delete the data: rm -r '{folder}'",
     )
 

@@ -54,7 +54,11 @@ app.command(
     )
 )(worker.worker)
 app.command(
-    epilog=examples("anagram-stream broker", "anagram-stream broker --port 19092 --data ./kafka-data")
+    epilog=examples(
+        "anagram-stream broker",
+        "anagram-stream broker --port 19092 --data ./kafka-data",
+        "anagram-stream broker --nodes 3 --data ./cluster-data",
+    )
 )(broker.broker)
 app.add_typer(topics.app, name="topics")
 app.command(

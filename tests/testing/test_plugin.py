@@ -170,3 +170,19 @@ def test_fixture_says_which_package_hides_the_one_it_needs(tmp_path: Path) -> No
 def test_fixture_works_where_no_package_hides_it(tmp_path: Path) -> None:
     done = run_tests(tmp_path / "own", {"tests/test_texts.py": USERS_TEST}, sys.executable, "-m", "pytest")
     assert "1 passed" in done.stdout
+
+
+USERS_CLUSTER_TEST = """
+from confluent_kafka.admin import AdminClient
+
+def test_my_service_has_three_brokers(anagram_cluster):
+    admin = AdminClient({"bootstrap.servers": anagram_cluster.bootstrap_servers, "log_level": 0})
+    assert set(admin.list_topics(timeout=30).brokers) == {1, 2, 3}
+"""
+
+
+@pytest.mark.broker
+@pytest.mark.embedded
+def test_fixture_of_a_cluster_has_three_nodes(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(USERS_CLUSTER_TEST)
+    pytester.runpytest_subprocess("-W", "error").assert_outcomes(passed=1)
