@@ -27,7 +27,7 @@ from stream.tools.kafka.topic_creation import create_topics
 
 TICK_S = 0.05
 RECOVERY_S_MAX = 150.0
-FAULT_S = 5.0  # estimate of a fault and its recovery, until one was measured
+FAULT_S, CLUSTER_FAULT_S = 5.0, 25.0  # estimate of a fault and its recovery, until one was measured
 CALM_S_MAX = 1.5  # between two faults
 PACE_SPREAD = 0.5, 2.0
 ACCIDENT_TRICKLE_S = 0.2
@@ -172,12 +172,17 @@ class Campaign:
             self.score.differ(f"the replicas are not in sync {IN_SYNC_S_MAX:.0f} s after {what}: {missing}")
 
     def _await_recovery(self, what: str) -> bool:
-        """Wait until input that is sent from now on has outcomes, on every partition."""
-        ends = dict(self._producer.ends)
+        """Wait until input that is sent from now on has outcomes, on every partition, and the probes commit.
+
+        Return whether the workers recovered.
+        """
+        ends, began = dict(self._producer.ends), monotonic()
         recovered = self.until(lambda: self._has_passed(ends), RECOVERY_S_MAX)
         if not recovered:
             lines = last_lines(self._fleet)
             self.score.differ(f"no recovery within {RECOVERY_S_MAX:.0f} s after {what}; last lines:\n{lines}")
+        elif (probes := self._probes) is not None:  # otherwise their stalls would seem shorter than they are
+            self.until(lambda: probes.commit_since(began), RECOVERY_S_MAX)
         return recovered
 
     def _have_accident(self, kind: Accident) -> bool:
@@ -237,10 +242,14 @@ class Campaign:
 
     def _set_pace(self, done: int, seconds: float) -> None:
         """Spread the remaining input over the remaining faults, at a pace that varies."""
-        faults = len(self._options.faults)
-        left_s = max((seconds + FAULT_S) / (done + 1), self._options.seconds / faults) * (faults - done)
+        faults, is_alone = len(self._options.faults), self._cluster.nodes == 1
+        fault_s = (seconds + (FAULT_S if is_alone else CLUSTER_FAULT_S)) / (done + 1)
+        left_s = max(fault_s, self._options.seconds / faults) * (faults - done)
         self._producer.share = (done + 1) / (faults + 1)
         self._producer.pace = self._words_left() / max(1.0, left_s) * self._rng.uniform(*PACE_SPREAD)
+        if not is_alone:  # a fault of a cluster may take ten times as long as another one
+            left = max(1, self._options.size.blobs - self._producer.sent)
+            self._producer.trickle_s = max(self._producer.trickle_s, left_s / left)
 
     def _all_work(self) -> bool:
         """Whether every partition has outcomes, and every process has a partition."""

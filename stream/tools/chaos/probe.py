@@ -47,6 +47,7 @@ class Probe:
 
     Attributes:
         commits: number of committed transactions.
+        committed_at: time of the last one, by the monotonic clock; 0: none yet.
         hangs: calls that did not return; each left its thread behind.
     """
 
@@ -56,7 +57,7 @@ class Probe:
         self._settings = settings
         self._id = transactional_id
         self._partition = partition
-        self._committed_at = 0.0  # 0: nothing yet
+        self.committed_at = 0.0
         self._worst_s = 0.0
         self._called_at = monotonic()
         self._generation = 0
@@ -70,8 +71,8 @@ class Probe:
     def check(self) -> None:
         """Measure, and replace the thread if its call does not return."""
         now = monotonic()
-        if self._committed_at:
-            self._worst_s = max(self._worst_s, now - self._committed_at)
+        if self.committed_at:
+            self._worst_s = max(self._worst_s, now - self.committed_at)
         if now - self._called_at > HANG_S and not self._stopped.is_set():
             self.hangs += 1
             self.start()
@@ -96,9 +97,9 @@ class Probe:
 
     def _committed(self) -> None:
         now = monotonic()
-        if self._committed_at:
-            self._worst_s = max(self._worst_s, now - self._committed_at)
-        self._committed_at = now
+        if self.committed_at:
+            self._worst_s = max(self._worst_s, now - self.committed_at)
+        self.committed_at = now
         self.commits += 1
 
 
@@ -128,6 +129,10 @@ class Probes:
     @property
     def hangs(self) -> int:
         return sum(probe.hangs for probe in self._probes)
+
+    def commit_since(self, time_s: float) -> bool:
+        """Whether each probe has committed since then, by the monotonic clock."""
+        return all(probe.committed_at > time_s for probe in self._probes)
 
     def start(self) -> None:
         for probe in self._probes:
