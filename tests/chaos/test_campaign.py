@@ -84,8 +84,8 @@ def test_brokers_of_three_nodes_are_killed_stopped_and_frozen_beside_probes(tmp_
         Kind.IN_SYNC_DOWN,
     )
     chosen = [first[kind] for kind in kinds]
-    options = CampaignOptions(14, "consumer", False, InputSize(10_000, 20), chosen, nodes=3)  # noqa: FBT003
+    options = CampaignOptions(14, "consumer", False, InputSize(10_000, 20), chosen, nodes=3)
     score = run(options, tmp_path)
-    assert score.faults == {kind: 1 for kind in kinds}
+    assert score.faults == dict.fromkeys(kinds, 1)
     assert set(score.stalls_s) == set(score.probe_stalls_s) == set(kinds)
     assert score.probe_commits > 0

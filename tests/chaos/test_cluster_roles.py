@@ -89,7 +89,8 @@ def test_coordinator_of_a_group_is_the_leader_of_its_partition(
     consumer.close()
     assert written_partitions(started, OFFSETS_TOPIC) == {coordinator_partition(GROUP, 8)}
     wait_for(lambda: not view.not_in_sync(started.nodes))
-    described = result_of(make_admin(settings).describe_consumer_groups([GROUP])[GROUP])
+    admin = make_admin(settings)
+    described = result_of(admin.describe_consumer_groups([GROUP])[GROUP])
     assert view.coordinator(OFFSETS_TOPIC, GROUP) == described.coordinator.id
 
 

@@ -1,5 +1,4 @@
 import pytest
-from confluent_kafka.admin import AdminClient
 
 from stream.errors import Retriable
 from stream.kafka.clients import Admin
@@ -23,7 +22,7 @@ def test_coordinator_is_found_as_kafka_does(name: str, partitions: int, partitio
 
 
 def test_client_is_replaced_after_a_failure() -> None:
-    clients: list[AdminClient] = []
+    clients: list[Admin] = []
 
     def make() -> Admin:
         clients.append(Admin({"bootstrap.servers": "localhost:1", "socket.timeout.ms": 1000, "log_level": 0}))
