@@ -19,6 +19,7 @@ from stream.cli.app import err, out, quantity
 from stream.cli.listing import Format
 from stream.cli.shown import Shown
 from stream.config import load_settings
+from stream.errors import Misconfigured
 from stream.tools.chaos.accident import Accident, Outcome
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ NODES_HELP = (
     "the other, leaders move, min.isr is lost, two brokers or all in-sync replicas are down. Beside the "
     "workers run probes, bare transactions, so that the share of Kafka in a stall can be seen."
 )
+NODES_HINT = "leave out --nodes; with several nodes, an unclean election truncates the input only"
 KAFKA_BLOBS, KAFKA_WORDS, KAFKA_BATCH = 100_000, 5, 750
 
 
@@ -130,9 +132,15 @@ def chaos(  # noqa: PLR0913 - a command's options
 
 
 def _run(options: "CampaignOptions", output_format: Format) -> None:
-    """Run the campaign, print the score, and exit with status 1 if a promise was broken."""
+    """Run the campaign, print the score, and exit with status 1 if a promise was broken.
+
+    Raises:
+        Misconfigured: the accident cannot be made on several nodes.
+    """
     from stream.tools.chaos.campaign import Campaign  # noqa: PLC0415 - slow to import
 
+    if options.accident is not None and not options.accident.is_possible(options.nodes):
+        raise Misconfigured(f"--accident {options.accident} is for one node", NODES_HINT)
     folder = Path(tempfile.mkdtemp(prefix="anagram-stream-chaos-"))
     with _LiveScore() as live_score:
         score = Campaign(options, folder, live_score.show).run()

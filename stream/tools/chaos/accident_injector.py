@@ -12,6 +12,8 @@ from stream.tools.chaos.accident import OUTPUTS, Accident, AccidentReport, Chang
 from stream.tools.chaos.cluster import Cluster
 from stream.tools.chaos.fleet import Fleet, Restart
 from stream.tools.chaos.log_truncation import Truncation, has_transaction, start_of_epoch, truncate_log
+from stream.tools.chaos.node_injector import NodeInjector
+from stream.tools.chaos.unclean_election import truncate_by_election
 from stream.tools.chaos.waiter import Waiter
 from stream.tools.kafka.group import describe_group
 from stream.tools.kafka.moved_offsets import move_offsets
@@ -25,13 +27,23 @@ AHEAD = 5  # offsets of each partition that are skipped at least
 class AccidentInjector:
     """Lets an accident happen; afterwards the workers run, and none that refuses is started again."""
 
-    def __init__(
-        self, settings: Settings, partitions: int, cluster: Cluster, fleet: Fleet, waiter: Waiter
+    def __init__(  # noqa: PLR0913 - what an accident changes
+        self,
+        settings: Settings,
+        partitions: int,
+        *,
+        cluster: Cluster,
+        nodes: NodeInjector,
+        fleet: Fleet,
+        waiter: Waiter,
+        stop_input: Callable[[], None],
     ) -> None:
         self.settings = settings
         self._admin = make_admin(settings)
         self._partitions = range(partitions)
         self._cluster = cluster
+        self._nodes = nodes
+        self._stop_input = stop_input
         self._fleet = fleet
         self._waiter = waiter
 
@@ -53,7 +65,12 @@ class AccidentInjector:
         topic = names(self.settings)[kind.role]
         if kind.role in OUTPUTS:  # something to lose
             self._until(f"a transaction in {topic}", lambda: self._has_transaction(topic))
-        change = self._truncate(kind.role) if kind.is_truncation else self._recreate(kind.role)
+        if kind.is_truncation and self._cluster.nodes > 1:
+            change = truncate_by_election(self._cluster, self._nodes, topic, self._stop_input)
+        else:
+            if kind.role == "input":
+                self._stop_input()
+            change = self._truncate(kind.role) if kind.is_truncation else self._recreate(kind.role)
         self._until("the leaders of the topic", lambda: self._has_leaders(topic))
         return AccidentReport(kind, change)
 

@@ -218,11 +218,17 @@ class Campaign:
 
     def _inject_accident(self, kind: Accident) -> tuple[AccidentReport, AccidentInjector]:
         settings, options = self._settings, self._options
-        if kind.role == "input":
-            self._producer.stop()
         if kind.role in OUTPUTS:
             self._outcomes.stop()
-        injector = AccidentInjector(settings, options.partitions, self._cluster, self._fleet, self)
+        injector = AccidentInjector(
+            settings,
+            options.partitions,
+            cluster=self._cluster,
+            nodes=self._nodes,
+            fleet=self._fleet,
+            waiter=self,
+            stop_input=self._producer.stop,
+        )
         report = self.score.accident = injector.inject(kind)
         if kind.role in OUTPUTS:  # the reader begins again, with what the logs hold now
             most = self._outcomes.transaction_records_max

@@ -77,7 +77,7 @@ class NodeInjector:
         """
         if not self._until(lambda: not self.view.not_in_sync(self._cluster.nodes), IN_SYNC_S_MAX):
             return self.view.not_in_sync(self._cluster.nodes)
-        self._ask("the preferred leaders", self.view.elect_preferred)
+        self.ask("the preferred leaders", self.view.elect_preferred)
         return ""
 
     def probes(self) -> Probes:
@@ -87,7 +87,7 @@ class NodeInjector:
         def create() -> None:
             created.append(Probes(self._settings, self.view, self._cluster.nodes))
 
-        self._ask("the probes", create)
+        self.ask("the probes", create)
         return created[0]
 
     # -- one node --------------------------------------------------------------------------------------
@@ -142,7 +142,7 @@ class NodeInjector:
             self.view.elect_preferred()
 
         before = self._replicas()
-        self._ask("new leaders", move)
+        self.ask("new leaders", move)
         return self._replicas() != before
 
     def _lose_min_isr(self, fault: Fault) -> bool:
@@ -168,10 +168,10 @@ class NodeInjector:
         self._together([broker.start for broker in others])
         return True
 
-    def lose_in_sync(self, fault: Fault, then: Callable[[], None] = lambda: None) -> bool:
+    def lose_in_sync(self, fault: Fault, then: Callable[[int], None] = lambda _: None) -> bool:
         """Kill the only in-sync replica of all partitions; the others run, and must not become leaders.
 
-        Return whether there was no leader. `then` is called while there is none.
+        Return whether there was no leader. `then` is called with the killed node while there is none.
         """
         node = self._leader(fault)
         self.target = f"node {node}, then the others without it"
@@ -184,7 +184,7 @@ class NodeInjector:
         self._together([broker.start for broker in others])
         is_leaderless = self._until(self._is_leaderless, LEADERLESS_S_MAX)
         if is_leaderless:
-            then()
+            then(node)
         is_elected = self._until(self._has_leader, fault.seconds)
         self._together([last.start])
         self._set_min_isr(MIN_ISR)
@@ -202,10 +202,16 @@ class NodeInjector:
 
     # -- roles -----------------------------------------------------------------------------------------
 
-    def _leader(self, fault: Fault) -> int:
-        partition = fault.worker % self._partitions
-        topic = self._settings.input_topic
+    def leader(self, topic: str, partition: int) -> int:
+        """Return the node that leads a partition.
+
+        Raises:
+            Fatal: there was none for too long.
+        """
         return self._node("a leader", lambda: self.view.leader(topic, partition))
+
+    def _leader(self, fault: Fault) -> int:
+        return self.leader(self._settings.input_topic, fault.worker % self._partitions)
 
     def _coordinator(self, topic: str, name: str) -> int:
         return self._node("a coordinator", lambda: self.view.coordinator(topic, name))
@@ -219,7 +225,7 @@ class NodeInjector:
                 raise Retriable("there is none")
             nodes.append(node)
 
-        self._ask(what, ask)
+        self.ask(what, ask)
         return nodes[0]
 
     def _others(self, node: int) -> list[EmbeddedBroker]:
@@ -229,15 +235,15 @@ class NodeInjector:
 
     def _replicas(self) -> dict[str, dict[int, list[int]]]:
         replicas: list[dict[str, dict[int, list[int]]]] = []
-        self._ask("the replicas", lambda: replicas.append(self.view.replicas()))
+        self.ask("the replicas", lambda: replicas.append(self.view.replicas()))
         return replicas[0]
 
     def _set_min_isr(self, number: int) -> None:
         """Set how many replicas must have a record before it is acknowledged, for all topics."""
         what = f"{_MIN_ISR_CONFIG}={number}"
-        self._ask(what, lambda: self.view.set_topic_config(_MIN_ISR_CONFIG, str(number)))
+        self.ask(what, lambda: self.view.set_topic_config(_MIN_ISR_CONFIG, str(number)))
 
-    def _ask(self, what: str, request: Callable[[], None]) -> None:
+    def ask(self, what: str, request: Callable[[], None]) -> None:
         """Repeat a request of the campaign itself until it succeeds.
 
         Raises:
