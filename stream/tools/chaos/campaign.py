@@ -118,15 +118,8 @@ class Campaign:
             )
         if self._cluster.nodes > 1:
             self._await_in_sync("the start")
-            self._start_probes()
+            self._probes = self._nodes.start_probes()
         self._stalls.reset()
-
-    def _start_probes(self) -> None:
-        probes, began = self._nodes.probes(), monotonic()
-        self._probes = probes
-        probes.start()
-        if not self.until(lambda: probes.commit_since(began), RECOVERY_S_MAX):
-            raise Fatal(f"the probes committed nothing within {RECOVERY_S_MAX:.0f} s")
 
     def _inject_faults(self, injector: Injector, numbers: range) -> None:
         faults = self._options.faults

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from time import monotonic
 
 from stream.broker.embedded import EmbeddedBroker
 from stream.config import Settings
@@ -80,15 +81,19 @@ class NodeInjector:
         self.ask("the preferred leaders", self.view.elect_preferred)
         return ""
 
-    def probes(self) -> Probes:
-        """Create the probes of this cluster."""
+    def start_probes(self) -> Probes:
+        """Start the probes of this cluster, and wait until each has committed.
+
+        Raises:
+            Fatal: one did not.
+        """
         created: list[Probes] = []
-
-        def create() -> None:
-            created.append(Probes(self._settings, self.view, self._cluster.nodes))
-
-        self.ask("the probes", create)
-        return created[0]
+        self.ask("the probes", lambda: created.append(Probes(self._settings, self.view, self._cluster.nodes)))
+        probes, began = created[0], monotonic()
+        probes.start()
+        if not self._until(lambda: probes.commit_since(began), REQUESTS_S_MAX):
+            raise Fatal(f"the probes committed nothing within {REQUESTS_S_MAX:.0f} s")
+        return probes
 
     # -- one node --------------------------------------------------------------------------------------
 

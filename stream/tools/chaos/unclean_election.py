@@ -39,10 +39,9 @@ def truncate_by_election(
         nodes.ask("an unclean election", lambda: nodes.view.elect_unclean(topic, partition))
         leader = nodes.leader(topic, partition)
         end = ends[leader].get(partition, 0)
-        what = f"the log of {topic}, partition {partition}, was truncated from offset {former[partition]} to {end}"
-        changes.append(
-            Change(f"{what}: node {leader} became its leader without being in sync", partition, end)
-        )
+        what = f"node {leader} became the leader of {topic}, partition {partition}, without being in sync"
+        offsets = f"its log was truncated from offset {former[partition]} to {end}"
+        changes.append(Change(f"{what}: {offsets}", partition, end))
 
     nodes.lose_in_sync(Fault(Kind.IN_SYNC_DOWN, seconds=LEADERLESS_S), elect)
     if missing := nodes.await_in_sync():
