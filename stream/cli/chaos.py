@@ -6,6 +6,7 @@ import signal
 import tempfile
 from enum import StrEnum
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Annotated
 
 import orjson
@@ -18,9 +19,12 @@ from stream.cli.app import err, out, quantity
 from stream.cli.listing import Format
 from stream.cli.shown import Shown
 from stream.config import load_settings
+from stream.errors import Misconfigured
 from stream.tools.chaos.accident import Accident, Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from stream.tools.chaos.accident import AccidentReport
     from stream.tools.chaos.options import CampaignOptions
     from stream.tools.chaos.score import Score
@@ -38,6 +42,13 @@ ACCIDENT_HELP = (
     "refuse to go on, or be exact; after a refusal the campaign runs the command that the refusal names."
 )
 STATIC_HELP = "Static or dynamic members. The default is static with `classic`, otherwise dynamic."
+NODES_HELP = (
+    "Nodes of the Kafka cluster: 1, 3, 5 or 7, with three replicas. With several nodes, every second fault "
+    "is one of the cluster: a broker is killed by its role, stopped or frozen, all are restarted one after "
+    "the other, leaders move, min.isr is lost, two brokers or all in-sync replicas are down. Beside the "
+    "workers run probes, bare transactions, so that the share of Kafka in a stall can be seen."
+)
+NODES_HINT = "leave out --nodes; with several nodes, an unclean election truncates the input only"
 KAFKA_BLOBS, KAFKA_WORDS, KAFKA_BATCH = 100_000, 5, 750
 
 
@@ -64,6 +75,7 @@ Workers = Annotated[int, typer.Option(min=1, max=16, help="Number of workers.")]
 Processes = Annotated[int, typer.Option(min=1, max=16, help=PROCESSES_HELP)]
 Partitions = Annotated[int, typer.Option(min=1, max=64, help="Partitions of the input topic.")]
 AccidentOption = Annotated[Accident | None, typer.Option(help=ACCIDENT_HELP)]
+Nodes = Annotated[int, typer.Option(min=1, max=7, help=NODES_HELP)]
 OutputFormat = Annotated[Format, typer.Option("--format", help="Format of the output.")]
 
 
@@ -80,6 +92,7 @@ def chaos(  # noqa: PLR0913 - a command's options
     processes: Processes = 1,
     partitions: Partitions = 6,
     accident: AccidentOption = None,
+    nodes: Nodes = 1,
     output_format: OutputFormat = Format.TABLE,
 ) -> None:
     """Inject faults into a real Kafka and its workers under load, then check that counts are exact.
@@ -96,33 +109,38 @@ def chaos(  # noqa: PLR0913 - a command's options
     is_static = protocol is GroupProtocol.CLASSIC if static is None else static
     chosen_seed = secrets.randbelow(SEEDS) if seed is None else seed
     if plan is Plan.DRAWN:
-        size = InputSize(max(1, words // PER_BLOB), PER_BLOB)
-        planned = draw(chosen_seed, faults, protocol.value, processes)
-        batch_records_max = BATCH
+        size, batch = InputSize(max(1, words // PER_BLOB), PER_BLOB), BATCH
+        planned = draw(chosen_seed, faults, protocol.value, processes, nodes)
     else:
-        size, planned, batch_records_max = InputSize(KAFKA_BLOBS, KAFKA_WORDS), bounces(workers), KAFKA_BATCH
-    java = load_settings(group_protocol=protocol.value, static_membership=is_static).java
+        size, batch = InputSize(KAFKA_BLOBS, KAFKA_WORDS), KAFKA_BATCH
+        planned = bounces(workers, nodes)
+    members = chosen_seed, protocol.value, is_static
     options = CampaignOptions(
-        chosen_seed,
-        protocol.value,
-        is_static,
+        *members,
         size,
         planned,
         duration,
         workers,
         processes,
         partitions,
-        batch_records_max,
-        java,
+        batch,
+        load_settings(group_protocol=protocol.value, static_membership=is_static).java,
         accident,
+        nodes,
     )
     _run(options, output_format)
 
 
 def _run(options: "CampaignOptions", output_format: Format) -> None:
-    """Run the campaign, print the score, and exit with status 1 if a promise was broken."""
+    """Run the campaign, print the score, and exit with status 1 if a promise was broken.
+
+    Raises:
+        Misconfigured: the accident cannot be made on several nodes.
+    """
     from stream.tools.chaos.campaign import Campaign  # noqa: PLC0415 - slow to import
 
+    if options.accident is not None and not options.accident.is_possible(options.nodes):
+        raise Misconfigured(f"--accident {options.accident} is for one node", NODES_HINT)
     folder = Path(tempfile.mkdtemp(prefix="anagram-stream-chaos-"))
     with _LiveScore() as live_score:
         score = Campaign(options, folder, live_score.show).run()
@@ -157,17 +175,28 @@ def _score_table(score: "Score") -> RenderableType:
     faults = Table(box=None, padding=(0, 2))
     faults.add_column("fault", style="cyan")
     faults.add_column("times", justify="right")
+    faults.add_column("median stall, s", justify="right")
     faults.add_column("worst stall, s", justify="right")
+    if score.nodes > 1:
+        faults.add_column("probe: median, s", justify="right")
+        faults.add_column("worst, s", justify="right")
     for kind, times in sorted(score.faults.items()):
-        stalls = score.stalls_s.get(kind)
-        faults.add_row(kind, str(times), f"{max(stalls):.1f}" if stalls else "")
+        stalls = _median_and_worst(score.stalls_s.get(kind))
+        probed = _median_and_worst(score.probe_stalls_s.get(kind)) if score.nodes > 1 else ()
+        faults.add_row(kind, str(times), *stalls, *probed)
     membership = "static" if score.static else "dynamic"
+    nodes = f"{quantity(score.nodes, 'node')}, " if score.nodes > 1 else ""
     head = (
-        f"[bold]seed {score.seed}, {score.protocol} protocol, {membership} members[/bold]: {score.phase}\n"
+        f"[bold]seed {score.seed}, {nodes}{score.protocol} protocol, {membership} members, "
+        f"{score.group_settings} group settings[/bold]: {score.phase}\n"
         f"{score.sent:,} of {score.blobs:,} blobs sent, {score.outcomes:,} outcomes seen, "
         f"{score.unseen:,} unseen"
     )
     return Group(head, faults, _facts(score))
+
+
+def _median_and_worst(stalls: "Sequence[float] | None") -> tuple[str, str]:
+    return (f"{median(stalls):.1f}", f"{max(stalls):.1f}") if stalls else ("", "")
 
 
 def _facts(score: "Score") -> RenderableType:
@@ -178,6 +207,14 @@ def _facts(score: "Score") -> RenderableType:
     facts.add_row("transactions", f"at least {score.commits:,} committed; {aborted}")
     if score.wire:
         facts.add_row("faulty requests", ", ".join(f"{n} {what}" for what, n in sorted(score.wire.items())))
+    if score.nodes > 1:
+        facts.add_row(
+            "probes", f"{score.probe_commits:,} committed; {quantity(score.probe_hangs, 'hung call')}"
+        )
+    if score.hangs:
+        facts.add_row("restarts after a hang", str(len(score.hangs)))
+        for hang in score.hangs:
+            facts.add_row("", _escaped(f"{hang.worker}: {hang.what}, at {hang.where}"))
     if score.restored:
         facts.add_row(
             "records restored",

@@ -31,6 +31,16 @@ def test_accidents_are_those_of_offsets_and_of_each_topic() -> None:
     }
 
 
+def test_only_the_log_of_the_input_is_truncated_on_several_nodes() -> None:
+    assert all(accident.is_possible(1) for accident in Accident)
+    impossible = {accident for accident in Accident if not accident.is_possible(3)}
+    assert impossible == {
+        Accident.RESULT_TRUNCATED,
+        Accident.COUNT_TRUNCATED,
+        Accident.DEAD_LETTER_TRUNCATED,
+    }
+
+
 @pytest.mark.parametrize(
     ("refused", "is_exact", "outcome"),
     [

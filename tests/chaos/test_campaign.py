@@ -1,5 +1,6 @@
 """Short campaigns on a real broker; the long ones are `anagram-stream chaos`."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -8,7 +9,7 @@ import pytest
 from stream.tools.chaos.accident import Accident, Outcome
 from stream.tools.chaos.campaign import Campaign
 from stream.tools.chaos.options import CampaignOptions
-from stream.tools.chaos.plan import Kind, bounces, draw
+from stream.tools.chaos.plan import CLUSTER, Kind, bounces, draw
 from stream.tools.chaos.producer import InputSize
 from stream.tools.chaos.score import Score
 
@@ -23,7 +24,7 @@ def run(options: CampaignOptions, folder: Path) -> Score:
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_one_fault_of_each_class_under_the_consumer_protocol(tmp_path: Path, processes: int) -> None:
-    kinds = set(Kind) if processes > 1 else set(Kind) - {Kind.KILL_PROCESS}
+    kinds = set(Kind) - CLUSTER - ({Kind.KILL_PROCESS} if processes == 1 else set())
     options = CampaignOptions(
         11,
         "consumer",
@@ -67,3 +68,24 @@ def test_kafka_transactions_test_under_the_classic_protocol(tmp_path: Path) -> N
     score = run(options, tmp_path)
     assert score.faults[Kind.BROKER_KILL] == 1
     assert score.faults.total() == 10
+
+
+def test_brokers_of_three_nodes_are_killed_stopped_and_frozen_beside_probes(tmp_path: Path) -> None:
+    faults = [fault for fault in draw(14, 4 * len(CLUSTER), "consumer", nodes=3) if fault.kind in CLUSTER]
+    first = {fault.kind: replace(fault, seconds=2.0) for fault in reversed(faults)}
+    kinds = (
+        Kind.TRANSACTION_COORDINATOR_KILL,
+        Kind.GROUP_COORDINATOR_KILL,
+        Kind.CONTROLLER_KILL,
+        Kind.NODE_STOP,
+        Kind.LEADERS_MOVED,
+        Kind.NODE_FROZEN,
+        Kind.TWO_DOWN,
+        Kind.IN_SYNC_DOWN,
+    )
+    chosen = [first[kind] for kind in kinds]
+    options = CampaignOptions(14, "consumer", False, InputSize(10_000, 20), chosen, nodes=3)
+    score = run(options, tmp_path)
+    assert score.faults == dict.fromkeys(kinds, 1)
+    assert set(score.stalls_s) == set(score.probe_stalls_s) == set(kinds)
+    assert score.probe_commits > 0

@@ -9,6 +9,7 @@ from stream.tools.chaos.log_truncation import (
     Truncation,
     has_transaction,
     kept,
+    log_ends,
     read_batches,
     truncate_log,
 )
@@ -78,3 +79,10 @@ def test_log_without_a_marker_holds_no_transaction(tmp_path: Path) -> None:
     assert not has_transaction(tmp_path, "results")
     write_log(tmp_path, "results-1", log(DATA, MARKER))
     assert has_transaction(tmp_path, "results")
+
+
+def test_end_of_a_log_is_the_offset_after_its_last_record(tmp_path: Path) -> None:
+    write_log(tmp_path, "blobs-0", log(DATA, DATA, DATA))
+    write_log(tmp_path, "blobs-1", log(DATA))
+    write_log(tmp_path, "blobs-2", [])
+    assert log_ends(tmp_path, "blobs") == {0: 3, 1: 1}

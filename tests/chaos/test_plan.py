@@ -2,7 +2,9 @@ from collections import Counter
 
 import pytest
 
-from stream.tools.chaos.plan import Kind, bounces, draw, variants
+from stream.tools.chaos.plan import CLUSTER, DOWN_S, ONE_NODE, Kind, bounces, draw, variants
+
+ALONE = set(Kind) - CLUSTER
 
 
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
@@ -13,8 +15,27 @@ def test_seed_gives_the_same_faults(protocol: str) -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_every_class_occurs_once_before_any_occurs_again(seed: int) -> None:
-    first = draw(seed, len(Kind), "consumer", processes=2)
-    assert Counter(fault.kind for fault in first) == Counter(Kind)
+    first = draw(seed, len(ALONE), "consumer", processes=2)
+    assert Counter(fault.kind for fault in first) == Counter(ALONE)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_second_fault_of_several_nodes_is_one_of_the_cluster(seed: int) -> None:
+    faults = draw(seed, 2 * len(CLUSTER), "consumer", nodes=3)
+    assert Counter(fault.kind for fault in faults[::2]) == Counter(CLUSTER)
+    assert {fault.kind for fault in faults[1::2]} <= set(Kind) - CLUSTER - ONE_NODE
+
+
+def test_broker_is_down_for_less_and_for_more_time_than_kafka_needs_to_notice() -> None:
+    faults = [fault for fault in draw(1, 200, "classic", nodes=3) if fault.kind in CLUSTER]
+    seconds = sorted(fault.seconds for fault in faults)
+    assert DOWN_S[0] <= seconds[0] < 9 < seconds[-1] <= DOWN_S[1]
+    assert not any(fault.crowded for fault in faults), "each is a fault of one node"
+
+
+def test_one_node_has_no_faults_of_a_cluster() -> None:
+    assert {fault.kind for fault in variants("classic", 2)} == ALONE
+    assert draw(7, 60, "classic") == draw(7, 60, "classic", nodes=1)
 
 
 def test_single_processes_are_killed_only_if_workers_have_several() -> None:
@@ -61,3 +82,10 @@ def test_each_worker_is_bounced_three_times_and_the_broker_once() -> None:
         2: 3,
     }
     assert Counter(fault.kind for fault in faults) == {Kind.KILL: 6, Kind.TERM: 3, Kind.BROKER_KILL: 1}
+
+
+def test_each_node_is_killed_once_if_there_are_several() -> None:
+    faults = bounces(3, nodes=3)
+    killed = [fault.worker for fault in faults if fault.kind is Kind.LEADER_KILL]
+    assert killed == [0, 1, 2]
+    assert Kind.BROKER_KILL not in {fault.kind for fault in faults}

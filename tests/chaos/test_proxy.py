@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from stream.tools.chaos.proxy import Api, Delay, Disconnect, Error, FaultProxy, Rule, When
+from stream.tools.chaos.proxy import Api, Delay, Disconnect, Error, FaultProxy, ProxyGroup, Rule, When
 from stream.tools.chaos.proxy.error_responses import error_response
 from stream.tools.chaos.proxy.wire import Reader, Writer, read_header
 
@@ -188,6 +188,49 @@ def test_unsupported_error_response_fails_the_check(proxy: FaultProxy) -> None:
     assert client.is_cut
     with pytest.raises(AssertionError, match="METADATA"):
         proxy.check()
+
+
+@pytest.fixture
+def group(echo: Echo) -> Iterator[ProxyGroup]:
+    with ProxyGroup(3) as group:
+        group.start([f"127.0.0.1:{echo.socket.getsockname()[1]}"] * 3)
+        yield group
+
+
+def test_rule_for_one_request_affects_one_at_all_nodes(group: ProxyGroup) -> None:
+    rule = group.add(Rule(Api.END_TXN, Error(51), When.on_call(2)))
+    for number, port in enumerate(group.ports):
+        client = Client(port)
+        client.request(Api.END_TXN, number)
+        assert client.responses(1) == [number]
+    assert rule.injected == 1
+    assert group.injected == {("END_TXN", "error 51"): 1}
+    assert group.proxies[1].injected == {("END_TXN", "error 51"): 1}
+
+
+def test_removed_rule_is_removed_at_all_nodes(group: ProxyGroup) -> None:
+    group.remove(group.add(Rule(Api.END_TXN, Disconnect(after=False), When.probability(1.0, 0))))
+    group.add(Rule(Api.FETCH, Disconnect(after=False), When.probability(1.0, 0)))
+    group.clear()
+    for port in group.ports:
+        client = Client(port)
+        client.request(Api.END_TXN, 1)
+        client.request(Api.FETCH, 2)
+        assert client.responses(2) == [1, 2]
+
+
+def test_clients_know_the_proxies_of_all_nodes(group: ProxyGroup) -> None:
+    assert group.address.split(",") == [f"localhost:{port}" for port in group.ports]
+    assert len(set(group.ports)) == 3
+
+
+def test_rule_that_one_proxy_cannot_apply_fails_the_check_of_all(group: ProxyGroup) -> None:
+    group.add(Rule(Api.METADATA, Error(1), When.once()))
+    client = Client(group.ports[2])
+    client.request(Api.METADATA, 1)
+    assert client.is_cut
+    with pytest.raises(AssertionError, match="METADATA"):
+        group.check()
 
 
 @pytest.mark.parametrize(

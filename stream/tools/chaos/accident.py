@@ -37,6 +37,14 @@ class Accident(StrEnum):
     def is_truncation(self) -> bool:
         return self.value.endswith("-truncated")
 
+    def is_possible(self, nodes: int) -> bool:
+        """Whether it can be made on a cluster with this number of nodes.
+
+        A log of several nodes is truncated by an election, which may leave a transaction of its topic open
+        for ever.
+        """
+        return nodes == 1 or not self.is_truncation or self is Accident.INPUT_TRUNCATED
+
 
 class Outcome(StrEnum):
     """What followed an accident.

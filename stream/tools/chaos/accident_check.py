@@ -14,7 +14,7 @@ from stream.kafka.topics import names
 from stream.tools.chaos.accident import SHOW, AccidentReport, resume_command
 from stream.tools.chaos.accident_injector import AccidentInjector
 from stream.tools.chaos.fleet import Fleet, Restart, worker_environment
-from stream.tools.chaos.injector import Waiter
+from stream.tools.chaos.waiter import Waiter
 from stream.tools.child_environment import environment_without_settings
 from stream.tools.kafka.topic_reader import StoredRecord, read_topic
 

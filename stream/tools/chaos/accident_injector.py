@@ -11,8 +11,10 @@ from stream.kafka.topics import REQUEST_TIMEOUT_S, describe, names
 from stream.tools.chaos.accident import OUTPUTS, Accident, AccidentReport, Change
 from stream.tools.chaos.cluster import Cluster
 from stream.tools.chaos.fleet import Fleet, Restart
-from stream.tools.chaos.injector import Waiter
 from stream.tools.chaos.log_truncation import Truncation, has_transaction, start_of_epoch, truncate_log
+from stream.tools.chaos.node_injector import NodeInjector
+from stream.tools.chaos.unclean_election import truncate_by_election
+from stream.tools.chaos.waiter import Waiter
 from stream.tools.kafka.group import describe_group
 from stream.tools.kafka.moved_offsets import move_offsets
 from stream.tools.kafka.topic_creation import create_topics
@@ -25,13 +27,23 @@ AHEAD = 5  # offsets of each partition that are skipped at least
 class AccidentInjector:
     """Lets an accident happen; afterwards the workers run, and none that refuses is started again."""
 
-    def __init__(
-        self, settings: Settings, partitions: int, cluster: Cluster, fleet: Fleet, waiter: Waiter
+    def __init__(  # noqa: PLR0913 - what an accident changes
+        self,
+        settings: Settings,
+        partitions: int,
+        *,
+        cluster: Cluster,
+        nodes: NodeInjector,
+        fleet: Fleet,
+        waiter: Waiter,
+        stop_input: Callable[[], None],
     ) -> None:
         self.settings = settings
         self._admin = make_admin(settings)
         self._partitions = range(partitions)
         self._cluster = cluster
+        self._nodes = nodes
+        self._stop_input = stop_input
         self._fleet = fleet
         self._waiter = waiter
 
@@ -52,8 +64,13 @@ class AccidentInjector:
         self._fleet.restart = Restart.UNLESS_REFUSED
         topic = names(self.settings)[kind.role]
         if kind.role in OUTPUTS:  # something to lose
-            self._until(f"a transaction in {topic}", lambda: has_transaction(self._cluster.data_dir, topic))
-        change = self._truncate(kind.role) if kind.is_truncation else self._recreate(kind.role)
+            self._until(f"a transaction in {topic}", lambda: self._has_transaction(topic))
+        if kind.is_truncation and self._cluster.nodes > 1:
+            change = truncate_by_election(self._cluster, self._nodes, topic, self._stop_input)
+        else:
+            if kind.role == "input":
+                self._stop_input()
+            change = self._truncate(kind.role) if kind.is_truncation else self._recreate(kind.role)
         self._until("the leaders of the topic", lambda: self._has_leaders(topic))
         return AccidentReport(kind, change)
 
@@ -100,13 +117,17 @@ class AccidentInjector:
         return Change(f"the topic {name} was deleted and created again")
 
     def _truncate(self, role: str) -> Change:
-        name, folder = names(self.settings)[role], self._cluster.data_dir
+        name, folder = names(self.settings)[role], self._cluster.data_dir()
         truncated = list[Truncation]()
         self._cluster.restart(lambda: truncated.append(truncate_log(folder, name)))
         partition, former, end = truncated[0]
         self._until("the truncated log", lambda: start_of_epoch(folder, name, partition) == end)
         what = f"the log of {name}, partition {partition}, was truncated from offset {former} to {end}"
         return Change(what, partition, end)
+
+    def _has_transaction(self, topic: str) -> bool:
+        nodes = range(1, self._cluster.nodes + 1)
+        return any(has_transaction(self._cluster.data_dir(node), topic) for node in nodes)
 
     def _has_leaders(self, topic: str) -> bool:
         return bool(offset_ranges(self._admin, topic, partitions_of(self._admin, topic)))

@@ -15,16 +15,19 @@ from stream.tools.chaos.cluster import cluster
 from stream.tools.chaos.fleet import Fleet, Restart, worker_environment
 from stream.tools.chaos.injector import Injector
 from stream.tools.chaos.judgement import judge_logs, judge_outputs
+from stream.tools.chaos.node_injector import IN_SYNC_S_MAX, NodeInjector
 from stream.tools.chaos.options import SESSION_TIMEOUT_MS, CampaignOptions
 from stream.tools.chaos.outcome_reader import OutcomeReader, StallTimer
-from stream.tools.chaos.plan import Fault
+from stream.tools.chaos.plan import CLUSTER, Fault
+from stream.tools.chaos.probe import Probes
 from stream.tools.chaos.producer import PACE_MAX, CampaignProducer
-from stream.tools.chaos.score import Score
+from stream.tools.chaos.progress import Progress, last_lines
+from stream.tools.chaos.score import NotedFault, Score
 from stream.tools.kafka.topic_creation import create_topics
 
-TICK_S, PROGRESS_INTERVAL_S, METRICS_INTERVAL_S = 0.05, 0.25, 1.0
+TICK_S = 0.05
 RECOVERY_S_MAX = 150.0
-FAULT_S = 5.0  # estimate of a fault and its recovery, until one was measured
+FAULT_S, CLUSTER_FAULT_S = 5.0, 25.0  # estimate of a fault and its recovery, until one was measured
 CALM_S_MAX = 1.5  # between two faults
 PACE_SPREAD = 0.5, 2.0
 ACCIDENT_TRICKLE_S = 0.2
@@ -37,12 +40,11 @@ class Campaign:
     def __init__(self, options: CampaignOptions, folder: Path, on_progress: Callable[[Score], None]) -> None:
         self._options = options
         self._folder = folder
-        self._on_progress = on_progress
         self._rng = random.Random(options.seed)  # noqa: S311 - repeatable, not secret
-        self.score = Score(options.seed, options.protocol, options.static)
-        self._reported_at = self._metrics_read_at = 0.0
+        self.score = Score(options.seed, options.protocol, options.static, nodes=options.nodes)
+        self._progress = Progress(self.score, on_progress)
+        self._probes: Probes | None = None
         self._previous_crowded = False  # the campaign did not wait for the recovery from the last fault
-        self._commits: dict[str, int] = {}  # worker process -> its committed transactions
 
     def run(self) -> Score:
         """Run the campaign and return the score, which says whether every promise was kept.
@@ -52,13 +54,14 @@ class Campaign:
         """
         began = monotonic()
         index = load_index(None)
-        self._enter("starting Kafka")
+        self._progress.enter("starting Kafka")
         options = self._options
-        with cluster(self._folder, SESSION_TIMEOUT_MS, options.java) as started:
-            settings = options.settings(self._folder, started.broker.bootstrap_servers)
+        with cluster(self._folder, SESSION_TIMEOUT_MS, options.java, options.nodes) as started:
+            settings = options.settings(self._folder, started.bootstrap_servers)
             create_topics(make_admin(settings), settings, options.partitions, None, repair=False)
             env = worker_environment(settings, started.proxy.address, options.processes)
             self._cluster, self._settings, self._index = started, settings, index
+            self._nodes = NodeInjector(started, settings, options.partitions, self)
             self._fleet = Fleet(self._folder, env, options.workers)
             self._producer = CampaignProducer(settings, index, options.size, options.seed, options.partitions)
             self._outcomes, self._stalls = OutcomeReader(settings, options.partitions), StallTimer()
@@ -66,19 +69,21 @@ class Campaign:
             try:
                 is_complete = self._run()
             finally:
+                if self._probes is not None:
+                    self._probes.stop()
                 self._producer.stop()
                 self._outcomes.stop()
                 self._fleet.stop()
-            self._update_score()
+            self._progress.update(started, self._fleet, self._producer, self._outcomes, self._probes)
             judge_logs(self.score, self._fleet.history.tracebacks)
             if is_complete:
-                self._enter("reading all outputs again, and `verify`")
+                self._progress.enter("reading all outputs again, and `verify`")
                 seen, state_dirs = self._outcomes.seen, self._fleet.state_dirs()
                 judge_outputs(self.score, settings, index, seen, state_dirs)
             else:
                 self.score.unseen = 0
         self.score.seconds = monotonic() - began
-        self._enter("judged")
+        self._progress.enter("judged")
         return self.score
 
     # -- faults ----------------------------------------------------------------------------------------
@@ -86,7 +91,7 @@ class Campaign:
     def _run(self) -> bool:
         """Inject faults and the accident; return whether all input was counted afterwards."""
         self._start()
-        injector = Injector(self._cluster, self._fleet, self, SESSION_TIMEOUT_MS / 1000)
+        injector = Injector(self._cluster, self._nodes, self._fleet, self, SESSION_TIMEOUT_MS / 1000)
         self._began = monotonic()
         accident, faults = self._options.accident, len(self._options.faults)
         middle = 0 if accident is None else faults // 2
@@ -100,7 +105,7 @@ class Campaign:
         return True
 
     def _start(self) -> None:
-        self._enter("starting workers")
+        self._progress.enter("starting workers")
         self._outcomes.start()
         self._fleet.start()
         if self._options.accident is not None:  # then much of the input has to come after it
@@ -108,7 +113,12 @@ class Campaign:
         self._producer.pace = 1_000.0  # so that there is input when the workers start
         self._producer.start()
         if not self.until(self._all_work, RECOVERY_S_MAX):
-            raise Fatal(f"the workers committed nothing within {RECOVERY_S_MAX:.0f} s:\n{self._last_lines()}")
+            raise Fatal(
+                f"the workers committed nothing within {RECOVERY_S_MAX:.0f} s:\n{last_lines(self._fleet)}"
+            )
+        if self._cluster.nodes > 1:
+            self._await_in_sync("the start")
+            self._probes = self._nodes.start_probes()
         self._stalls.reset()
 
     def _inject_faults(self, injector: Injector, numbers: range) -> None:
@@ -122,43 +132,62 @@ class Campaign:
             self.until(lambda: False, max(left, self._rng.uniform(0.0, CALM_S_MAX)))
 
     def _recover(self, injector: Injector) -> None:
-        self._enter("recovering")
+        self._progress.enter("recovering")
         self._producer.pace, self._producer.share = float("inf"), 1.0
         self._cluster.proxy.clear()
         injector.finish()
         recovered = self.until(self._is_drained, RECOVERY_S_MAX + self.score.words / 20_000)
         self.until(lambda: False, 1.0)  # for an outcome that should not come
         if not recovered:
-            self.score.differ(
-                f"{self._unseen()} blobs have no outcome after recovery; last lines:\n{self._last_lines()}"
-            )
+            lines = last_lines(self._fleet)
+            self.score.differ(f"{self._unseen()} blobs have no outcome after recovery; last lines:\n{lines}")
 
     def _inject_one(self, injector: Injector, number: int, fault: Fault) -> None:
-        self._enter(f"fault {number + 1} of {len(self._options.faults)}: {fault}")
-        self._stalls.reset()
+        what = f"fault {number + 1}, {fault}"
+        self._progress.enter(f"fault {number + 1} of {len(self._options.faults)}: {fault}")
+        self._reset_stalls()
         injected_at = time()
         took_effect = injector.inject(fault)
         (self.score.faults if took_effect else self.score.missed)[str(fault.kind)] += 1
         alone, self._previous_crowded = not self._previous_crowded, fault.crowded
+        target = ""
+        if fault.kind in CLUSTER:
+            target = self._nodes.target
+            self._await_in_sync(what)
+        noted = NotedFault(injected_at, str(fault), None, target=target)
         if fault.crowded:
-            self.score.note(injected_at, fault, None, alone=False)
-            return
-        if self._await_recovery(f"fault {number + 1}, {fault}"):
-            self.score.note(injected_at, fault, self._stalls.reset(), alone=alone)
+            self.score.note(noted, fault.kind, alone=False)
+        elif self._await_recovery(what):
+            stall_s, probe_stall_s = self._reset_stalls()
+            noted = noted._replace(stall_s=stall_s, probe_stall_s=probe_stall_s)
+            self.score.note(noted, fault.kind, alone=alone)
+
+    def _reset_stalls(self) -> tuple[float, float | None]:
+        """Return the longest stall of the workers and of the probes since the last call."""
+        return self._stalls.reset(), None if self._probes is None else self._probes.reset()
+
+    def _await_in_sync(self, what: str) -> None:
+        """Wait until all replicas are in sync, so that the next fault is one of a whole cluster."""
+        if missing := self._nodes.await_in_sync():
+            self.score.differ(f"the replicas are not in sync {IN_SYNC_S_MAX:.0f} s after {what}: {missing}")
 
     def _await_recovery(self, what: str) -> bool:
-        """Wait until input that is sent from now on has outcomes, on every partition."""
-        ends = dict(self._producer.ends)
+        """Wait until input that is sent from now on has outcomes, on every partition, and the probes commit.
+
+        Return whether the workers recovered.
+        """
+        ends, began = dict(self._producer.ends), monotonic()
         recovered = self.until(lambda: self._has_passed(ends), RECOVERY_S_MAX)
         if not recovered:
-            self.score.differ(
-                f"no recovery within {RECOVERY_S_MAX:.0f} s after {what}; last lines:\n{self._last_lines()}"
-            )
+            lines = last_lines(self._fleet)
+            self.score.differ(f"no recovery within {RECOVERY_S_MAX:.0f} s after {what}; last lines:\n{lines}")
+        elif (probes := self._probes) is not None:  # otherwise their stalls would seem shorter than they are
+            self.until(lambda: probes.commit_since(began), RECOVERY_S_MAX)
         return recovered
 
     def _have_accident(self, kind: Accident) -> bool:
         """Let the accident happen; return whether the campaign goes on after it."""
-        self._enter(f"accident: {kind}")
+        self._progress.enter(f"accident: {kind}")
         self._producer.share, self._producer.pace = 1.0, self._words_left() / ACCIDENT_S
         self._await_recovery("the fault before the accident")  # so that all earlier input is counted
         check = AccidentCheck(*self._inject_accident(kind), self._fleet, self)
@@ -166,9 +195,9 @@ class Campaign:
         report = self.score.accident
         if report is None or not report.is_settled:
             what = "the workers neither refused nor went on after the accident"
-            self.score.differ(f"{what}; last lines:\n{self._last_lines()}")
+            self.score.differ(f"{what}; last lines:\n{last_lines(self._fleet)}")
         elif report.refusals:
-            self._enter("going on after the accident")
+            self._progress.enter("going on after the accident")
             if check.go_on():
                 return True
             if difference := check.check_final():
@@ -182,11 +211,17 @@ class Campaign:
 
     def _inject_accident(self, kind: Accident) -> tuple[AccidentReport, AccidentInjector]:
         settings, options = self._settings, self._options
-        if kind.role == "input":
-            self._producer.stop()
         if kind.role in OUTPUTS:
             self._outcomes.stop()
-        injector = AccidentInjector(settings, options.partitions, self._cluster, self._fleet, self)
+        injector = AccidentInjector(
+            settings,
+            options.partitions,
+            cluster=self._cluster,
+            nodes=self._nodes,
+            fleet=self._fleet,
+            waiter=self,
+            stop_input=self._producer.stop,
+        )
         report = self.score.accident = injector.inject(kind)
         if kind.role in OUTPUTS:  # the reader begins again, with what the logs hold now
             most = self._outcomes.transaction_records_max
@@ -213,10 +248,14 @@ class Campaign:
 
     def _set_pace(self, done: int, seconds: float) -> None:
         """Spread the remaining input over the remaining faults, at a pace that varies."""
-        faults = len(self._options.faults)
-        left_s = max((seconds + FAULT_S) / (done + 1), self._options.seconds / faults) * (faults - done)
+        faults, is_alone = len(self._options.faults), self._cluster.nodes == 1
+        fault_s = (seconds + (FAULT_S if is_alone else CLUSTER_FAULT_S)) / (done + 1)
+        left_s = max(fault_s, self._options.seconds / faults) * (faults - done)
         self._producer.share = (done + 1) / (faults + 1)
         self._producer.pace = self._words_left() / max(1.0, left_s) * self._rng.uniform(*PACE_SPREAD)
+        if not is_alone:  # a fault of a cluster may take ten times as long as another one
+            left = max(1, self._options.size.blobs - self._producer.sent)
+            self._producer.trickle_s = max(self._producer.trickle_s, left_s / left)
 
     def _all_work(self) -> bool:
         """Whether every partition has outcomes, and every process has a partition."""
@@ -254,46 +293,6 @@ class Campaign:
             raise Fatal(self._producer.failed)
         self._fleet.supervise()
         self._stalls.update(self._producer.ends, self._outcomes.offsets)
-        now = monotonic()
-        if now - self._metrics_read_at >= METRICS_INTERVAL_S:
-            self._metrics_read_at = now
-            self._read_metrics()
-        if now - self._reported_at >= PROGRESS_INTERVAL_S:
-            self._reported_at = now
-            self._update_score()
-            self._on_progress(self.score)
-
-    # -- verdict ---------------------------------------------------------------------------------------
-
-    def _read_metrics(self) -> None:
-        for worker in self._fleet.workers:
-            if worker.output.address and worker.is_running:
-                committed = worker.commits()
-                if committed is not None:
-                    process = f"{worker.output.address} {worker.started}"
-                    self._commits[process] = max(committed, self._commits.get(process, 0))
-
-    def _update_score(self) -> None:
-        score, history = self.score, self._fleet.history
-        with history.lock:
-            score.aborts = history.transactions.copy()
-            score.exits = history.exits.copy()
-            score.restored = list(history.restored)
-        score.commits = sum(self._commits.values())
-        score.markers_skipped = self._cluster.markers_skipped
-        for (api, action), n in self._cluster.proxy.injected.items():
-            score.wire[f"{action} {api}"] = n
-        score.sent, score.outcomes = self._producer.delivered, self._outcomes.seen.outcomes
-        score.unseen = max(0, self._unseen())
-        score.transaction_records_max = self._outcomes.transaction_records_max
-
-    def _enter(self, phase: str) -> None:
-        self.score.phase = phase
-        self._on_progress(self.score)
-
-    def _last_lines(self) -> str:
-        return "\n".join(
-            f"{worker.instance}: {line}"
-            for worker in self._fleet.workers
-            for line in list(worker.output.lines)[-5:]
-        )
+        if self._probes is not None:
+            self._probes.check()
+        self._progress.tick(self._cluster, self._fleet, self._producer, self._outcomes, self._probes)

@@ -1,61 +1,87 @@
-"""The broker of a campaign: workers connect through the proxy, the campaign's own clients directly."""
+"""The cluster of a campaign: workers connect through the proxies, the campaign's own clients directly."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import sleep
 
+import orjson
+
+from stream.broker.cluster import EmbeddedCluster
 from stream.broker.embedded import EmbeddedBroker
-from stream.tools.chaos.proxy import Api, Delay, FaultProxy, Rule, When
+from stream.tools.chaos.proxy import Api, Delay, ProxyGroup, Rule, When
 
 PROXIED = "PROXIED"
 _HELD_S = 30.0
 _SETTLE_S = 0.5  # for the markers of transactions that ended just before
+_QUORUM_STATE = Path("__cluster_metadata-0/quorum-state")
 _SKIPPED = "Couldn't find leader endpoint"
+_HEAP_MIB, _HEAP_MIB_OF_EACH = 768, 512  # of the only node, of each of several
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A broker, and the proxy in front of its second listener."""
+    """Brokers, and a proxy in front of the second listener of each."""
 
-    broker: EmbeddedBroker
-    proxy: FaultProxy
-
-    def kill(self) -> None:
-        """Kill -9 the broker and start it again with its data."""
-        with self._transaction_ends_held():
-            self.broker.kill()
-        self.broker.start()
+    brokers: Sequence[EmbeddedBroker]
+    bootstrap_servers: str
+    proxy: ProxyGroup
 
     @property
-    def data_dir(self) -> Path:
-        """The folder of Kafka's own data."""
-        assert self.broker.data_dir is not None
-        return self.broker.data_dir / "kafka"
+    def nodes(self) -> int:
+        return len(self.brokers)
+
+    def broker(self, node: int) -> EmbeddedBroker:
+        """Return the broker with a node id, which counts from 1."""
+        return self.brokers[node - 1]
+
+    def data_dir(self, node: int = 1) -> Path:
+        """Return the folder of Kafka's own data."""
+        folder = self.broker(node).data_dir
+        assert folder is not None
+        return folder / "kafka"
+
+    def controller(self) -> int | None:
+        """Return the node id of the active controller; None while there is none.
+
+        A broker answers clients with any node as the controller, so that this reads what the controllers
+        keep on disk.
+        """
+        files = [self.data_dir(node) / _QUORUM_STATE for node in range(1, self.nodes + 1)]
+        states = [orjson.loads(path.read_bytes()) for path in files]
+        leaders = {state["leaderEpoch"]: state["leaderId"] for state in states if state["leaderId"] > 0}
+        return leaders[max(leaders)] if leaders else None
+
+    def kill(self) -> None:
+        """Kill -9 the only broker and start it again with its data."""
+        with self._transaction_ends_held():
+            self.broker(1).kill()
+        self.broker(1).start()
 
     def restart(self, while_stopped: Callable[[], None] = lambda: None) -> None:
-        """Stop the broker in order and start it again."""
+        """Stop the only broker in order and start it again."""
         with self._transaction_ends_held():
-            self.broker.stop()
+            self.broker(1).stop()
         while_stopped()
-        self.broker.start()
+        self.broker(1).start()
 
     @property
     def markers_skipped(self) -> int:
-        """How often the broker did not write the markers of an ended transaction."""
-        log = self.broker.log
-        return log.read_text(errors="replace").count(_SKIPPED) if log.exists() else 0
+        """How often a broker did not write the markers of an ended transaction."""
+        logs = [broker.log for broker in self.brokers if broker.log.exists()]
+        return sum(log.read_text(errors="replace").count(_SKIPPED) for log in logs)
 
     @contextmanager
     def _transaction_ends_held(self) -> Iterator[None]:
-        """Hold the requests that end transactions until the broker has stopped.
+        """Hold the requests that end transactions until the only broker has stopped.
 
         A single node that restarts after it decided on a transaction and before it wrote the markers may
         never write them, because it does not find itself as the leader of the partitions. No client can
         repair that. While the requests are held, transactions stay open and their ends get lost on the
         way, so clients meet the same failure as with a broker that dies at any other moment.
         """
+        assert self.nodes == 1, "a replicated cluster needs no such care"
         held = [
             self.proxy.add(Rule(api, Delay(_HELD_S), When.probability(1.0, 0)))
             for api in (Api.END_TXN, Api.INIT_PRODUCER_ID)
@@ -69,21 +95,23 @@ class Cluster:
 
 
 @contextmanager
-def cluster(folder: Path, session_timeout_ms: int, java: Path | None) -> Iterator[Cluster]:
-    """Run a broker and the proxy in front of it."""
+def cluster(folder: Path, session_timeout_ms: int, java: Path | None, nodes: int) -> Iterator[Cluster]:
+    """Run the brokers and the proxies in front of them."""
     properties: Mapping[str, str] = {
         "group.consumer.session.timeout.ms": str(session_timeout_ms),
         "group.consumer.heartbeat.interval.ms": "500",
+        "group.initial.rebalance.delay.ms": "0",
     }
-    proxy = FaultProxy(0)
-    with EmbeddedBroker(
+    proxy = ProxyGroup(nodes)
+    with EmbeddedCluster(
+        nodes=nodes,
         data_dir=folder / "kafka",
         java=java,
         properties=properties,
         listeners={PROXIED: "PLAINTEXT"},
-        advertised={PROXIED: proxy.port},
-        heap_mib=768,
-    ) as broker:
-        proxy.start(broker.bound(PROXIED))
+        advertised={PROXIED: proxy.ports},
+        heap_mib=_HEAP_MIB if nodes == 1 else _HEAP_MIB_OF_EACH,
+    ) as embedded:
+        proxy.start([broker.bound(PROXIED) for broker in embedded.brokers])
         with proxy:
-            yield Cluster(broker, proxy)
+            yield Cluster(embedded.brokers, embedded.bootstrap_servers, proxy)

@@ -1,12 +1,13 @@
 """Injects each class of faults into a cluster and its workers."""
 
 from collections.abc import Callable
-from typing import Protocol
 
 from stream.tools.chaos.cluster import Cluster
 from stream.tools.chaos.fleet import Fleet, FleetWorker
-from stream.tools.chaos.plan import Fault, Kind
+from stream.tools.chaos.node_injector import NodeInjector
+from stream.tools.chaos.plan import CLUSTER, Fault, Kind
 from stream.tools.chaos.proxy import Delay, Disconnect, Error, Rule, When
+from stream.tools.chaos.waiter import Waiter
 
 WIRE_S = 1.5  # how long a fault with a probability lasts
 DELAY_S = 0.7
@@ -17,18 +18,14 @@ FULL_S_MAX = 20.0  # until a worker with a full disk has ended
 CHANCE_SEED = 1
 
 
-class Waiter(Protocol):
-    """Waits while the campaign goes on."""
-
-    def until(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Wait until the condition holds or the time is over; return whether it holds."""
-
-
 class Injector:
     """Injects faults, one at a time."""
 
-    def __init__(self, cluster: Cluster, fleet: Fleet, waiter: Waiter, session_s: float) -> None:
+    def __init__(
+        self, cluster: Cluster, nodes: NodeInjector, fleet: Fleet, waiter: Waiter, session_s: float
+    ) -> None:
         self._cluster = cluster
+        self._nodes = nodes
         self._fleet = fleet
         self._until = waiter.until
         self._session_s = session_s
@@ -56,7 +53,10 @@ class Injector:
         A worker that ends because of the fault is started again by the fleet.
         """
         workers = self._fleet.workers
-        return self._actions[fault.kind](fault, workers[fault.worker % len(workers)]) is not False
+        worker = workers[fault.worker % len(workers)]
+        if fault.kind in CLUSTER:
+            return self._nodes.inject(fault, worker.client(self._process_number(fault)))
+        return self._actions[fault.kind](fault, worker) is not False
 
     def finish(self) -> None:
         """End the faults that still last."""

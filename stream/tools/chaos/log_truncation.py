@@ -66,6 +66,15 @@ def has_transaction(data_dir: Path, topic: str) -> bool:
     )
 
 
+def log_ends(data_dir: Path, topic: str) -> dict[int, int]:
+    """Return partition -> the offset after its last record, for the logs of the topic that hold any."""
+    ends = {}
+    for folder in _folders(data_dir, topic):
+        if batches := read_batches(max(folder.glob("*.log")).read_bytes()):
+            ends[_partition(folder)] = batches[-1].end
+    return ends
+
+
 def start_of_epoch(data_dir: Path, topic: str, partition: int) -> int:
     """Return the offset where the leader epoch begins that a log has now."""
     text = (data_dir / f"{topic}-{partition}" / "leader-epoch-checkpoint").read_text(encoding="ascii")

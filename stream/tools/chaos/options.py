@@ -25,6 +25,7 @@ class CampaignOptions:
         processes: of each worker.
         batch_records_max: of one transaction.
         accident: happens once, after half of the faults; None: none does.
+        nodes: of the cluster.
     """
 
     seed: int
@@ -39,6 +40,7 @@ class CampaignOptions:
     batch_records_max: int = 10_000
     java: Path | None = None
     accident: Accident | None = None
+    nodes: int = 1
 
     def settings(self, folder: Path, bootstrap_servers: str) -> Settings:
         """Return the settings of the workers; `folder` is that of the campaign."""

@@ -12,11 +12,12 @@ import orjson
 from stream.config import Settings
 from stream.core.processed_offset import read_processed_offset
 from stream.core.skipped import read_skipped
-from stream.errors import StreamError
+from stream.errors import Retriable, StreamError
 from stream.kafka.clients import make_admin, reader_options
 from stream.tools.kafka.topic_reader import StoredRecord, read_topic
 
 TopicPartition = tuple[str, int]
+START_S_MAX, RETRY_S = 60.0, 0.2
 
 
 @dataclass(slots=True)
@@ -114,14 +115,19 @@ class OutcomeReader:
                 thread.join(10)
 
     def _follow(self, topic: str, handle: Callable[[StoredRecord], None]) -> None:
-        options = reader_options(self._settings)
-        try:
-            for record in read_topic(
-                options, make_admin(self._settings), topic, follow=lambda: not self._stopped.is_set()
-            ):
-                handle(record)
-        except StreamError as error:  # `check` raises it
-            self._failed = error
+        options, deadline = reader_options(self._settings), time.monotonic() + START_S_MAX
+        while not self._stopped.is_set():
+            try:
+                for record in read_topic(
+                    options, make_admin(self._settings), topic, follow=lambda: not self._stopped.is_set()
+                ):
+                    handle(record)
+            except StreamError as error:
+                # A reader that follows raises Retriable only at its start: brokers learn of a new topic late.
+                if not isinstance(error, Retriable) or time.monotonic() >= deadline:
+                    self._failed = error  # `check` raises it
+                    return
+                self._stopped.wait(RETRY_S)
 
     def _add_outcome(self, record: StoredRecord) -> None:
         if read_skipped(record.headers) is not None:  # no outcome: input that an operator left out

@@ -22,9 +22,40 @@ class Kind(StrEnum):
     DISK_FULL = "disk full"
     BROKER_KILL = "broker kill -9"
     BROKER_STOP = "broker restart"
+    LEADER_KILL = "kill -9 of an input leader"
+    TRANSACTION_COORDINATOR_KILL = "kill -9 of a transaction coordinator"
+    GROUP_COORDINATOR_KILL = "kill -9 of the group coordinator"
+    CONTROLLER_KILL = "kill -9 of the controller"
+    NODE_STOP = "a broker stopped"
+    ROLLING_RESTART = "rolling restart"
+    LEADERS_MOVED = "leaders moved"
+    NODE_FROZEN = "a broker frozen"
+    MIN_ISR_LOST = "min.isr lost"
+    TWO_DOWN = "two brokers down"
+    IN_SYNC_DOWN = "in-sync replicas down"
     WIRE_ERROR = "wire error"
     WIRE_CUT = "wire disconnect"
     WIRE_DELAY = "wire delay"
+
+
+ONE_NODE = frozenset({Kind.BROKER_KILL, Kind.BROKER_STOP})
+"""The classes of broker faults on one node."""
+CLUSTER = frozenset(
+    {
+        Kind.LEADER_KILL,
+        Kind.TRANSACTION_COORDINATOR_KILL,
+        Kind.GROUP_COORDINATOR_KILL,
+        Kind.CONTROLLER_KILL,
+        Kind.NODE_STOP,
+        Kind.ROLLING_RESTART,
+        Kind.LEADERS_MOVED,
+        Kind.NODE_FROZEN,
+        Kind.MIN_ISR_LOST,
+        Kind.TWO_DOWN,
+        Kind.IN_SYNC_DOWN,
+    }
+)
+"""The classes of broker faults on several nodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +64,7 @@ class Fault:
 
     Attributes:
         kind: its class.
-        worker: a number that chooses a worker, modulo their number, and one of its processes.
+        worker: a number that chooses a worker, modulo their number, and one of its processes; or a partition.
         api: the request that the fault affects, or that a kill waits for.
         after: the fault comes after the broker has handled the request, not before.
         code: the error code of a wire error.
@@ -75,10 +106,11 @@ ERRORS = {
 }
 CROWDED = 0.2  # share of the faults
 PAUSE_S_MAX = 3.0  # beyond the session
+DOWN_S = 1.0, 12.0  # of a broker; Kafka notices a dead one after 9 s
 
 
-def variants(protocol: str, processes: int = 1) -> Iterator[Fault]:
-    """Yield every variant of every class that applies to workers with this number of processes."""
+def variants(protocol: str, processes: int = 1, nodes: int = 1) -> Iterator[Fault]:
+    """Yield every variant of every class that applies; without broker faults, if there are several nodes."""
     if processes > 1:
         yield from [Fault(Kind.KILL_PROCESS)] * 4
     yield from [Fault(Kind.KILL)] * 6
@@ -88,8 +120,9 @@ def variants(protocol: str, processes: int = 1) -> Iterator[Fault]:
     yield from [Fault(Kind.TERM)] * 3
     yield from [Fault(Kind.JOIN)] * 2
     yield from [Fault(Kind.DISK_FULL)] * 2
-    yield from [Fault(Kind.BROKER_KILL)] * 2
-    yield from [Fault(Kind.BROKER_STOP)] * 2
+    if nodes == 1:
+        yield from [Fault(Kind.BROKER_KILL)] * 2
+        yield from [Fault(Kind.BROKER_STOP)] * 2
     for after in (False, True):
         yield from (Fault(Kind.KILL_AT_STEP, api=api, after=after) for api in COMMIT_STEPS)
     for api in (*COMMIT_STEPS, Api.INIT_PRODUCER_ID, Api.FETCH, HEARTBEATS[protocol]):
@@ -98,8 +131,8 @@ def variants(protocol: str, processes: int = 1) -> Iterator[Fault]:
         yield from (Fault(Kind.WIRE_ERROR, api=api, code=code) for code in ERRORS[api])
 
 
-def bounces(workers: int) -> list[Fault]:
-    """Return the faults of Kafka's own transactions test: three bounces of each client, a kill of the broker.
+def bounces(workers: int, nodes: int = 1) -> list[Fault]:
+    """Return the faults of Kafka's own transactions test: three bounces of each client, one of each broker.
 
     Source: tests/kafkatest/tests/core/transactions_test.py of Apache Kafka, which bounces each broker once.
     Clean and hard bounces of clients are two runs there and mixed here.
@@ -107,19 +140,29 @@ def bounces(workers: int) -> list[Fault]:
     kinds = (Kind.KILL, Kind.TERM, Kind.KILL)
     each = [Fault(kind, worker=number) for kind in kinds for number in range(workers)]
     middle = len(each) // 2
-    return [*each[:middle], Fault(Kind.BROKER_KILL), *each[middle:]]
+    brokers = [Fault(Kind.BROKER_KILL)]
+    if nodes > 1:
+        brokers = [Fault(Kind.LEADER_KILL, worker=number, seconds=DOWN_S[0]) for number in range(nodes)]
+    return [*each[:middle], *brokers, *each[middle:]]
 
 
-def draw(seed: int, faults: int, protocol: str, processes: int = 1) -> list[Fault]:
+def draw(seed: int, faults: int, protocol: str, processes: int = 1, nodes: int = 1) -> list[Fault]:
     """Return this number of faults, always the same for a seed.
 
-    All variants occur once in random order, then all again, so that few faults favour no class.
+    All variants occur once in random order, then all again, so that few faults favour no class. With several
+    nodes, every second fault is one of the cluster.
     """
     rng = random.Random(seed)  # noqa: S311 - repeatable, not secret
-    drawn: list[Fault] = []
-    while len(drawn) < faults:
-        drawn += _spread(list(variants(protocol, processes)), rng)
-    return [_detailed(fault, rng) for fault in drawn[:faults]]
+    common = _endless(list(variants(protocol, processes, nodes)), rng)
+    cluster = _endless([Fault(kind) for kind in sorted(CLUSTER)], rng)
+    drawn = [next(cluster if nodes > 1 and number % 2 == 0 else common) for number in range(faults)]
+    return [_detailed(fault, rng) for fault in drawn]
+
+
+def _endless(bag: Sequence[Fault], rng: random.Random) -> Iterator[Fault]:
+    """Yield all faults of the bag in random order, then all again, without end."""
+    while True:  # ends: `draw` takes as many as it needs
+        yield from _spread(bag, rng)
 
 
 def _spread(bag: Sequence[Fault], rng: random.Random) -> list[Fault]:
@@ -134,6 +177,8 @@ def _spread(bag: Sequence[Fault], rng: random.Random) -> list[Fault]:
 
 
 def _detailed(fault: Fault, rng: random.Random) -> Fault:
+    if fault.kind in CLUSTER:
+        return Fault(fault.kind, worker=rng.randrange(1 << 16), seconds=rng.uniform(*DOWN_S))
     is_wire = fault.kind in {Kind.WIRE_CUT, Kind.WIRE_DELAY, Kind.WIRE_ERROR}
     chance = rng.choice((None, None, 0.2)) if is_wire else None
     return Fault(

@@ -3,13 +3,42 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from statistics import median
+from typing import Any, NamedTuple
 
 from stream.tools.chaos.accident import AccidentReport
-from stream.tools.chaos.plan import Fault
-from stream.tools.chaos.worker_log import Restored
+from stream.tools.chaos.plan import Kind
+from stream.tools.chaos.worker_log import Hang, Restored
 
 SENTENCES_MAX = 20
+
+
+class NotedFault(NamedTuple):
+    """A fault that was injected.
+
+    Attributes:
+        time_s: epoch seconds.
+        stall_s: of the workers; None if the campaign did not wait for the recovery.
+        probe_stall_s: of the probes; None also if there are none.
+        target: which node it was about.
+    """
+
+    time_s: float
+    fault: str
+    stall_s: float | None
+    probe_stall_s: float | None = None
+    target: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fault as a part of the JSON output of `chaos`."""
+        probed = {} if self.probe_stall_s is None else {"probe_stall_s": round(self.probe_stall_s, 2)}
+        return {
+            "at": round(self.time_s, 1),
+            "fault": self.fault,
+            "stall_s": self.stall_s and round(self.stall_s, 2),
+            **({"target": self.target} if self.target else {}),
+            **probed,
+        }
 
 
 @dataclass(slots=True)
@@ -27,7 +56,13 @@ class Score:
         unseen: input records that the broker has and whose outcome no reader has seen yet.
         stalls_s: class of faults -> how long each kept a partition with input without an outcome; only
             faults that were injected after the recovery from the one before.
-        timeline: each fault: its time (epoch seconds), its name, and its stall if its recovery was awaited.
+        probe_stalls_s: the same faults -> how long each kept a probe without a commit; empty without probes.
+        timeline: each fault.
+        nodes: of the cluster.
+        group_settings: lowered: sessions and heartbeats are shorter than those of a broker by default.
+        hangs: workers that ended themselves because they hung, and started again.
+        probe_commits: transactions of the probes.
+        probe_hangs: calls of the probes that did not return.
         restored: restores of a partition after a start.
         transaction_records_max: most totals that one transaction wrote to one partition.
         aborted_seen: records that the concurrent reader saw and the final reader did not.
@@ -57,7 +92,13 @@ class Score:
     outcomes: int = 0
     unseen: int = 0
     stalls_s: dict[str, list[float]] = field(default_factory=dict)
-    timeline: list[tuple[float, str, float | None]] = field(default_factory=list)
+    probe_stalls_s: dict[str, list[float]] = field(default_factory=dict)
+    timeline: list[NotedFault] = field(default_factory=list)
+    nodes: int = 1
+    group_settings: str = "lowered"
+    hangs: Sequence[Hang] = ()
+    probe_commits: int = 0
+    probe_hangs: int = 0
     restored: Sequence[Restored] = ()
     transaction_records_max: int = 0
     lost: int = 0
@@ -82,11 +123,13 @@ class Score:
     def worst_stall_s(self) -> float:
         return max((stall for stalls in self.stalls_s.values() for stall in stalls), default=0.0)
 
-    def note(self, time_s: float, fault: Fault, stall_s: float | None, *, alone: bool) -> None:
-        """Add a fault and its stall; None: the campaign did not wait for the recovery."""
-        self.timeline.append((time_s, str(fault), stall_s))
-        if alone and stall_s is not None:
-            self.stalls_s.setdefault(str(fault.kind), []).append(stall_s)
+    def note(self, noted: NotedFault, kind: Kind, *, alone: bool) -> None:
+        """Add a fault; `alone`: the fault before had no part in its stall."""
+        self.timeline.append(noted)
+        if alone and noted.stall_s is not None:
+            self.stalls_s.setdefault(str(kind), []).append(noted.stall_s)
+            if noted.probe_stall_s is not None:
+                self.probe_stalls_s.setdefault(str(kind), []).append(noted.probe_stall_s)
 
     def differ(self, sentence: str) -> None:
         """Add a sentence about a broken promise."""
@@ -107,6 +150,8 @@ class Score:
             "seed": self.seed,
             "protocol": self.protocol,
             "static_membership": self.static,
+            "nodes": self.nodes,
+            "group_settings": self.group_settings,
             "words": self.words,
             "blobs": self.blobs,
             "seconds": round(self.seconds, 1),
@@ -129,10 +174,11 @@ class Score:
             "records_aborted": self.records_aborted,
             "exits": {str(status): n for status, n in self.exits.items()},
             "stalls_s": {kind: [round(each, 2) for each in stalls] for kind, stalls in self.stalls_s.items()},
-            "timeline": [
-                {"at": round(time_s, 1), "fault": fault, "stall_s": stall and round(stall, 2)}
-                for time_s, fault, stall in self.timeline
-            ],
+            "stalls": self._stalls(),
+            "timeline": [noted.as_json() for noted in self.timeline],
+            "hang_restarts": len(self.hangs),
+            "hangs": [{"worker": each.worker, "what": each.what, "where": each.where} for each in self.hangs],
+            **self._probes(),
             "restored_records": {
                 "same_store": {"restores": self.restores(same=True), "max": self.restored_max(same=True)},
                 "moved": {"restores": self.restores(same=False), "max": self.restored_max(same=False)},
@@ -140,3 +186,25 @@ class Score:
             },
             **({"accident": self.accident.as_json(is_exact=self.holds)} if self.accident else {}),
         }
+
+    def _stalls(self) -> dict[str, dict[str, float | int]]:
+        """Return the median and the worst stall of each class of faults, in seconds."""
+        return {
+            kind: {
+                "faults": self.faults[kind],
+                "worker_median": round(median(stalls), 2),
+                "worker_worst": round(max(stalls), 2),
+                **(
+                    {"probe_median": round(median(probed), 2), "probe_worst": round(max(probed), 2)}
+                    if (probed := self.probe_stalls_s.get(kind))
+                    else {}
+                ),
+            }
+            for kind, stalls in self.stalls_s.items()
+        }
+
+    def _probes(self) -> dict[str, Any]:
+        if self.nodes == 1:
+            return {}
+        stalls = {kind: [round(each, 2) for each in stalls] for kind, stalls in self.probe_stalls_s.items()}
+        return {"probe": {"commits": self.probe_commits, "hangs": self.probe_hangs, "stalls_s": stalls}}

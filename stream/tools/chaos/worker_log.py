@@ -30,6 +30,20 @@ class Restored:
     same: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """A worker that ended itself because its loop or a call hung, and started again.
+
+    Attributes:
+        what: the loop, or a call of the client library.
+        where: the innermost frame of its main thread.
+    """
+
+    worker: str
+    what: str
+    where: str
+
+
 @dataclass(slots=True)
 class FleetHistory:
     """What the logs of all workers say.
@@ -39,6 +53,7 @@ class FleetHistory:
         restored: restores after a start.
         transactions: transactions that did not commit, by outcome.
         exits: exit status -> how often a worker ended with it by itself.
+        hangs: workers that ended themselves because they hung.
         tracebacks: log lines that begin a traceback; each is a defect.
         owners: partition -> the store that last ran it.
         runs: partition -> how often it began to run: its offsets and logs were checked.
@@ -48,6 +63,7 @@ class FleetHistory:
     restored: list[Restored] = field(default_factory=list)
     transactions: Counter[str] = field(default_factory=Counter)
     exits: Counter[int] = field(default_factory=Counter)
+    hangs: list[Hang] = field(default_factory=list)
     tracebacks: list[str] = field(default_factory=list)
     owners: dict[int, str] = field(default_factory=dict)
     runs: Counter[int] = field(default_factory=Counter)
@@ -123,6 +139,9 @@ class WorkerLog:
             case "process started":
                 self.pids[process] = entry["pid"]
                 self._run_since_start = {run for run in self._run_since_start if run[0] != process}
+            case "loop hangs":
+                where = entry.get("stacks", {}).get("MainThread", [""])[-1]
+                self._history.hangs.append(Hang(self._instance, str(entry.get("what", "")), where))
             case "worker failed":
                 self.failure = entry
             case "store set aside":

@@ -10,7 +10,8 @@ The broker advertises the port of the proxy, so that the proxy need not rewrite 
 The actions are those of Kafka's own `KafkaProtocolFaultProxy` (KAFKA-21074).
 """
 
+from stream.tools.chaos.proxy.group import ProxyGroup
 from stream.tools.chaos.proxy.rules import Api, Delay, Disconnect, Error, NoBrokers, Rule, When
 from stream.tools.chaos.proxy.server import FaultProxy
 
-__all__ = ["Api", "Delay", "Disconnect", "Error", "FaultProxy", "NoBrokers", "Rule", "When"]
+__all__ = ["Api", "Delay", "Disconnect", "Error", "FaultProxy", "NoBrokers", "ProxyGroup", "Rule", "When"]

@@ -1,8 +1,9 @@
 """The rules of the proxy: what it does to which requests, and how often."""
 
 import random
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Self
 
@@ -112,7 +113,7 @@ class When:
 
 @dataclass(slots=True, eq=False)
 class Rule:
-    """An action, and the requests that it affects.
+    """An action, and the requests that it affects; several proxies may share it.
 
     Attributes:
         client: client id of the sender; None: any sender.
@@ -124,10 +125,14 @@ class Rule:
     when: When
     client: str | None = None
     injected: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)  # each proxy has a thread
 
     def applies(self, api: int, client: str | None) -> bool:
         """Count a request if it matches; return whether the rule affects it."""
-        if api != self.api or (self.client is not None and client != self.client) or not self.when.affects():
+        if api != self.api or (self.client is not None and client != self.client):
             return False
-        self.injected += 1
+        with self._lock:
+            if not self.when.affects():
+                return False
+            self.injected += 1
         return True

@@ -1,0 +1,36 @@
+import pytest
+
+from stream.errors import Retriable
+from stream.kafka.clients import Admin
+from stream.tools.kafka.cluster_view import ClusterView, coordinator_partition
+
+
+@pytest.mark.parametrize(
+    ("name", "partitions", "partition"),
+    [
+        ("", 8, 0),
+        ("abc", 50, 96354 % 50),
+        ("hello", 8, 99162322 % 8),
+        ("negative-hash-0", 50, 1704008759 % 50),
+        ("polygenelubricants", 50, 0),  # its hash is the lowest number, which has no absolute value
+        ("\U0001f600", 50, 1772899 % 50),  # two UTF-16 units
+    ],
+)
+def test_coordinator_is_found_as_kafka_does(name: str, partitions: int, partition: int) -> None:
+    """The expected hashes are those of Java's `String.hashCode`."""
+    assert coordinator_partition(name, partitions) == partition
+
+
+def test_client_is_replaced_after_a_failure() -> None:
+    clients: list[Admin] = []
+
+    def make() -> Admin:
+        clients.append(Admin({"bootstrap.servers": "localhost:1", "socket.timeout.ms": 1000, "log_level": 0}))
+        return clients[-1]
+
+    view = ClusterView(make)
+    for _ in range(2):
+        with pytest.raises(Retriable):
+            view.leaders("any")
+    assert len(clients) == 2
+    assert view.not_in_sync(3).startswith("no broker answers")
