@@ -9,13 +9,14 @@ StreamError
 │                  producer by one with the same id, read committed offsets again, restore the tail
 ├── Blocked        one partition cannot run until an operator fixes something: pause only this one
 ├── Rejected       one record cannot be processed: write a dead letter with the reason, continue
-└── Fatal          stop with exit status 1; the next worker reads uncommitted input again
+└── Fatal          stop with exit status 1; the next worker reads uncommitted input again. Under a
+    │              supervisor the other processes continue, unless the error would meet them as well:
     ├── Fenced     another member owns this transactional id
-    ├── Refused    a precondition is not met; carries the command that fixes it
+    ├── Refused    a precondition is not met; carries the command that fixes it; stops all processes
     │   └── MustNotCommit   the same within a transaction: abort it first
     │       ├── TooManyRejections   too many records in a row were rejected
     │       └── LogsChanged         a topic was created again, or a log was truncated
-    └── Misconfigured   wrong settings or usage: exit status 2
+    └── Misconfigured   wrong settings or usage: exit status 2; stops all processes
 """
 
 from enum import StrEnum
@@ -102,7 +103,16 @@ class Fatal(StreamError):
 
 
 class Fenced(Fatal):
-    """Another member owns this transactional id."""
+    """The broker refuses this producer or member as one that was replaced.
+
+    Attributes:
+        hint: what fixes it if another worker took over.
+    """
+
+    hint = (
+        "give each worker its own STREAM_INSTANCE_ID, or none; to see the members of the group and their "
+        "hosts, run: anagram-stream lag"
+    )
 
 
 class Refused(Fatal):

@@ -248,7 +248,7 @@ PROCESS = Row(
         Panel("Processes", "Of each worker, that answer.", "none",
               {"{{instance}}": "sum by (instance) (stream_process_up{SEL})"
                                " or count by (instance) (stream_live{SEL})"},
-              runbook="StreamProcessCrashes"),
+              runbook="StreamProcessEnded"),
         Panel("Processes started again", "After a death that nobody asked for, in the last hour.", "none",
               {"{{instance}}": "sum by (instance) (increase(stream_process_restarts_total{SEL}[1h]))"
                                " or 0 * count by (instance) (stream_live{SEL})"},
@@ -260,8 +260,10 @@ PROCESS = Row(
                "uncollectable": rate("python_gc_objects_uncollectable_total")}),
         Panel("The loop advances", "1 while it does; when not, the stacks are in the log.", "none",
               {"{{instance}}": "min by (instance) (stream_live{SEL})"}, runbook="StreamLoopHangs"),
-        Panel("Up since", "Each worker's age.", "s",
-              {"{{instance}}": "time() - max by (instance) (process_start_time_seconds{SEL})"}),
+        Panel("Up since", "Each worker's age, and that of its process, which a restart in place keeps.", "s",
+              {"{{instance}}": "time() - max by (instance) (stream_started_timestamp_seconds{SEL})",
+               "{{instance}} process": "time() - max by (instance) (process_start_time_seconds{SEL})"},
+              runbook="StreamWorkerRestarts"),
         Panel("What runs", "Versions, groups and instances.", "none",
               {"{{version}}, Python {{python}}": "sum by (version, python) (stream_build_info{SEL})",
                "{{implementation}} {{version}}": "sum by (implementation, version) (python_info{SEL})",

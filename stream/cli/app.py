@@ -1,6 +1,7 @@
 """What the commands share: the consoles, the settings, the printing of errors."""
 
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from stream.config import Settings, ignored_variables, load_settings
 from stream.errors import Misconfigured, StreamError
 from stream.kafka import clients
 from stream.telemetry.logs import configure_logs
+from stream.tools.kafka.cluster_watch import ClusterWatch
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -59,6 +61,19 @@ def report_service_links() -> None:
 
 def admin_client(chosen: Settings) -> clients.Admin:
     return clients.make_admin(chosen)
+
+
+def say(sentence: str) -> None:
+    """Print a sentence on standard error."""
+    err.print(_plain(sentence))
+
+
+def watch_cluster(chosen: Settings, *topics: str, say: Callable[[str], None] = say) -> ClusterWatch:
+    """Say on standard error, until the command ends, that the broker is unavailable, and that it is back.
+
+    With `topics` the watch also notices that another cluster answers, or that a topic was created again.
+    """
+    return ClusterWatch(chosen, topics, say)
 
 
 def quantity(number: int, noun: str) -> str:

@@ -6,7 +6,7 @@ import orjson
 import typer
 from rich.markup import escape
 
-from stream.cli.app import err, out, quantity, settings
+from stream.cli.app import err, out, quantity, settings, watch_cluster
 from stream.cli.listing import Format, JsonOption, quiet_pipe, write_line
 from stream.tools.doctor import cluster, machine
 from stream.tools.doctor.findings import Finding, Level
@@ -28,6 +28,7 @@ def doctor(
     `<group>-doctor` for a while. Exit status: 1 if a check failed, otherwise 0, even with warnings.
     """
     chosen = settings()
+    watch_cluster(chosen)
     findings: list[Finding] = []
     with quiet_pipe():
         for finding in (each for part in (machine, cluster) for each in part.examine(chosen)):

@@ -9,13 +9,12 @@ import typer
 from rich.live import Live
 from rich.table import Table
 
-from stream.cli.app import err, out, quantity, settings
+from stream.cli.app import err, out, quantity, say, settings, watch_cluster
 from stream.cli.listing import Column, Format, JsonLinesOption, Rows, quiet_pipe, write_line
 from stream.config import Settings
 from stream.errors import Retriable
-from stream.kafka.clients import make_admin, reader_options
-from stream.tools.kafka.committed import reachable_admin
-from stream.tools.kafka.group import Group, PartitionLag, group_lag
+from stream.tools.kafka.group import Group, PartitionLag
+from stream.tools.kafka.group_reader import GroupReader
 from stream.worker.startup import retry_while_unreachable
 
 _HEADS = (
@@ -28,7 +27,7 @@ _COLUMNS = (
     Column("client id", least=9, flexible=True, optional=1),
 )
 _MINUTE_S, _HOUR_S = 60, 3600
-FAILURES_SAID_AT = 2  # in a row: a coordinator that moves refuses once
+UNKNOWN_SAID_S = 8.0
 
 
 def lag(
@@ -45,7 +44,7 @@ def lag(
     age is that of the oldest record that is left.
     """
     chosen = settings()
-    group_reader = _GroupReader(chosen)
+    group_reader = GroupReader(chosen)
     with quiet_pipe():
         if not follow:
             _print(chosen, *retry_while_unreachable(chosen, group_reader.read), output_format)
@@ -55,38 +54,22 @@ def lag(
             _follow(chosen, group_reader, interval, output_format)
 
 
-class _GroupReader:
-    """Reads the lag, after a failure with a new client.
-
-    librdkafka ends the process when a request about a group has failed and its coordinator comes back
-    (`rd_kafka_enq_once_del_source_return`).
-    """
-
-    def __init__(self, chosen: Settings) -> None:
-        self._chosen = chosen
-        self._admin = reachable_admin(chosen, chosen.input_topic)
-
-    def read(self) -> tuple[Group, list[PartitionLag]]:
-        chosen = self._chosen
-        try:
-            return group_lag(self._admin, reader_options(chosen), chosen.group_id, chosen.input_topic)
-        except Retriable:
-            self._admin = make_admin(chosen)
-            raise
-
-
-def _follow(chosen: Settings, group_reader: _GroupReader, interval: float, output_format: Format) -> None:
-    """Print the lag again and again; an unavailable broker is waited for, and said once."""
-    failures = 0
+def _follow(chosen: Settings, group_reader: GroupReader, interval: float, output_format: Format) -> None:
+    """Print the lag again and again; an unavailable broker is waited for."""
+    watch = watch_cluster(chosen, chosen.input_topic)
+    failing_since = None
     while True:
+        watch.check()
         try:
-            group, lags = group_reader.read()
+            with watch.explained():
+                group, lags = group_reader.read()
         except Retriable as why:
-            failures += 1
-            if failures == FAILURES_SAID_AT:
-                err.print(f"waiting for Kafka at {chosen.bootstrap_servers}: {why}")
+            failing_since = failing_since or time.monotonic()
+            if time.monotonic() - failing_since >= UNKNOWN_SAID_S and not watch.is_waiting:
+                say(f"the lag is unknown at the moment: {why}")  # the coordinator alone is unavailable
+                failing_since = None
         else:
-            failures = 0
+            failing_since = None
             _print(chosen, group, lags, output_format, stamped=True)
         time.sleep(interval)
 
@@ -106,12 +89,15 @@ def _print(
     rows.flush()
 
 
-def _live(chosen: Settings, group_reader: _GroupReader, interval: float) -> None:
+def _live(chosen: Settings, group_reader: GroupReader, interval: float) -> None:
     """Redraw one table; report an unavailable broker in its place."""
+    watch = watch_cluster(chosen, chosen.input_topic, say=lambda _: None)
     with Live(console=out, refresh_per_second=4) as live:
         while True:
+            watch.check()
             try:
-                group, lags = group_reader.read()
+                with watch.explained():
+                    group, lags = group_reader.read()
             except Retriable as why:
                 live.update(f"[yellow]waiting for Kafka:[/yellow] {why}")
             else:

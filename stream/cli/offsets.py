@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from stream.cli.app import admin_client, err, examples, out, quantity, report_error, settings
+from stream.cli.app import admin_client, err, examples, out, quantity, report_error, settings, watch_cluster
 from stream.cli.listing import Column, Format, JsonOption, Rows, quiet_pipe, write_line
 from stream.config import Settings
 from stream.dictionary import load_index
@@ -53,6 +53,7 @@ def show(output_format: JsonOption = Format.TABLE) -> None:
     A worker refuses a partition for the same reasons. Exit status: 1 if a partition is refused.
     """
     chosen = settings()
+    watch_cluster(chosen)
     states = _operation(chosen).read()
     refused = [refusal for each in states if (refusal := refusal_of(each.facts)) is not None]
     with quiet_pipe():
@@ -89,6 +90,7 @@ def resume(
     a worker accepts are left alone. The group must have no members.
     """
     chosen = settings()
+    watch_cluster(chosen)
 
     def plan(states: Sequence[PartitionState]) -> list[Move]:
         selected = [each for each in states if not partition or each.facts.partition in partition]
@@ -120,6 +122,7 @@ def skip(
         raise Misconfigured(f"--to {to}: neither an offset nor `end`")
     target = None if to == "end" else int(to)
     chosen = settings()
+    watch_cluster(chosen)
 
     def plan(states: Sequence[PartitionState]) -> list[Move]:
         nonlocal target

@@ -13,7 +13,7 @@ from rich.filesize import decimal
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from stream.cli.app import err, quantity, settings
+from stream.cli.app import err, quantity, settings, watch_cluster
 from stream.cli.listing import printable
 from stream.config import Settings
 from stream.core.records import TextBlob
@@ -85,6 +85,7 @@ def produce(  # noqa: PLR0913, PLR0917 - one for each option
         raise Misconfigured("--rate must be above 0", "give a rate above 0, or omit --rate")
     _check_prefix(id_prefix, keyed=key)
     chosen = settings()
+    watch_cluster(chosen)
     sources = _find_sources(paths or [])
     sender = _open_sender(chosen)
     splitting = BlobSplitting(whole, sender.record_bytes_max, key, id_prefix)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from stream.cli.app import err, quantity, report_following, settings
+from stream.cli.app import err, quantity, report_following, settings, watch_cluster
 from stream.cli.listing import Column, Format, Rows, cut_list, quiet_pipe, write_line
 from stream.core.records import AnagramResult
 from stream.errors import Misconfigured
@@ -43,14 +43,16 @@ def results(
     chosen = settings()
     topic = chosen.result_topic
     output = _Output(output_format)
+    watch = watch_cluster(chosen, *([topic] if follow else []))
 
     def keep_following() -> bool:
+        watch.check()
         output.flush()
         return True
 
     if follow:
         report_following()
-    with quiet_pipe():
+    with quiet_pipe(), watch.explained():
         try:
             start = {p: end for p, (_, end) in committed_ranges(chosen, topic).items()} if from_end else None
             for record in read_committed(

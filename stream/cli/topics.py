@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from stream.cli.app import admin_client, err, examples, out, report_error, settings
+from stream.cli.app import admin_client, err, examples, out, report_error, settings, watch_cluster
 from stream.cli.listing import Column, Rows
 from stream.errors import Fatal
 from stream.kafka import topics as kafka_topics
@@ -40,6 +40,7 @@ def create(
 ) -> None:
     """Create missing topics, and add partitions to the result and count topics. Safe to run again."""
     chosen = settings()
+    watch_cluster(chosen)
     admin = admin_client(chosen)
     changes = retry_while_unreachable(
         chosen, lambda: create_topics(admin, chosen, partitions, replication, repair=repair)
@@ -60,6 +61,7 @@ def create(
 def check() -> None:
     """Check whether a worker with these settings and permissions can start; exit status 1 if not."""
     chosen = settings()
+    watch_cluster(chosen)
     admin = admin_client(chosen)
     checked = retry_while_unreachable(chosen, lambda: kafka_topics.check(admin, chosen))
     check_access(checked, chosen)
@@ -108,6 +110,7 @@ def acls(
 ) -> None:
     """Show exactly the ACLs that a worker needs, and with --grant create them."""
     chosen = settings()
+    watch_cluster(chosen)
     needs = worker_acls(chosen)
     table = Rows(
         (

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
-from stream.cli.app import err, settings
+from stream.cli.app import err, settings, watch_cluster
 from stream.cli.listing import Column, Format, JsonLinesOption, Rows, cut_list, quiet_pipe, write_line
 from stream.cli.shown import bar
 from stream.core.signature import signature
@@ -60,6 +60,7 @@ def totals(
     if words and not asked:
         raise Misconfigured(f"no word in {' '.join(words)}", "a word consists of a-z, A-Z and 0-9")
     chosen = settings()
+    watch_cluster(chosen)
     anagrams = load_index(chosen.dictionary).anagrams
     with bar(TextColumn("reading {task.description}"), BarColumn(), MofNCompleteColumn()) as progress:
         task = progress.add_task(chosen.count_topic)

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from stream.cli.app import admin_client, out, quantity, settings
+from stream.cli.app import admin_client, out, quantity, settings, watch_cluster
 from stream.cli.listing import Column, Format, JsonOption, Rows
 from stream.cli.shown import bar
 from stream.config import Settings
@@ -27,7 +27,7 @@ from stream.tools.audit.verify import Auditor
 from stream.worker.memory import keep_memory_small
 from stream.worker.startup import retry_while_unreachable
 
-ROUNDS_FAILED_MAX = 10  # in a row: the broker may be unavailable for a while
+ROUNDS_FAILED_MAX = 10  # in a row: a transaction may stay open for a while
 
 
 def verify(
@@ -59,6 +59,7 @@ def verify(
     if follow:
         _follow(chosen, auditor, folders, interval)
     else:
+        watch_cluster(chosen)
         _run_once(auditor, folders)
     verdict = auditor.verdict
     if output_format is Format.JSON:
@@ -84,12 +85,17 @@ def _follow(chosen: Settings, auditor: Auditor, folders: list[Path], interval_s:
     log, metrics = structlog.get_logger(), AuditMetrics()
     port = serve(chosen.http_host, chosen.http_port, metrics.registry)
     log.info("telemetry listens", address=f"http://{chosen.http_host}:{port}")
+    watch = watch_cluster(
+        chosen, *topics.names(chosen).values(), say=lambda sentence: log.warning("audit waits", why=sentence)
+    )
     logged, failed = set[str](), 0
     while not stopped.is_set():
+        watch.check()
         try:
-            auditor.run_round(folders)
+            with watch.explained():
+                auditor.run_round(folders)
         except (Retriable, Fatal) as why:
-            failed += 1
+            failed += isinstance(why, Fatal)
             if isinstance(why, Refused) or failed > ROUNDS_FAILED_MAX:
                 raise
             log.warning("audit waits", why=str(why))

@@ -15,7 +15,7 @@ from stream.core.records import (
     TextBlob,
     framing_bytes,
 )
-from stream.core.text import BOM, why_not_utf8
+from stream.core.text import BOM, looks_like_utf16, why_not_utf8
 from stream.errors import Reason, Rejected
 
 _JSON = "application/json"
@@ -157,7 +157,7 @@ def _validated(value: bytes) -> TextBlob:
         reason = Reason.BAD_JSON if first["type"] == "json_invalid" else Reason.WRONG_SHAPE
         location = ".".join(str(part) for part in first["loc"])
         detail = f"{location}: {first['msg']}" if location else first["msg"]
-        if b"\0" in value[:4]:  # where valid JSON has none
+        if looks_like_utf16(value):  # ASCII characters of UTF-16 are UTF-8, too
             detail += ": it looks like UTF-16"
         raise Rejected(reason, "decode", detail) from error
 

@@ -7,6 +7,9 @@ BOM = BOM_CHARACTER.encode()
 
 _DROPPED = re.compile(r"[^a-zA-Z0-9\s]")
 _BEGINNING_BYTES = 200
+_MARKED_BYTES_MIN, _UNMARKED_BYTES_MIN = 4, 12  # a mark and a character; six characters without a mark
+_ASCII = frozenset(b"\t\n\r" + bytes(range(0x20, 0x7F)))
+_ASCII_SHARE_MIN = 0.7
 _WIDE_MARKS = (
     (b"\xff\xfe\0\0", "UTF-32"),  # before UTF-16, whose mark is its beginning
     (b"\0\0\xfe\xff", "UTF-32"),
@@ -33,8 +36,24 @@ def filtered(text: str) -> str:
 def why_not_utf8(value: bytes, position: int) -> str:
     """Say that a text is not UTF-8 at this byte, and name UTF-16 or UTF-32 if it looks like them."""
     named = next((name for mark, name in _WIDE_MARKS if value.startswith(mark)), "")
-    if named:
+    if named and len(value) % 2 == 0 and len(value) >= _MARKED_BYTES_MIN:
         return f"not UTF-8 at byte {position}: it has the byte order mark of {named}"
-    beginning = value[:_BEGINNING_BYTES]  # every other byte of European texts in UTF-16 is a NUL
-    looks_wide = len(beginning) > 1 and beginning.count(0) >= len(beginning) // 3
-    return f"not UTF-8 at byte {position}" + (": it looks like UTF-16" if looks_wide else "")
+    return f"not UTF-8 at byte {position}" + (": it looks like UTF-16" if looks_like_utf16(value) else "")
+
+
+def looks_like_utf16(value: bytes) -> bool:
+    """Return whether most characters would be ASCII in UTF-16, as in all European texts.
+
+    Binary values have zeros as well, so a value of few bytes is never taken for a text.
+    """
+    beginning = value[:_BEGINNING_BYTES]
+    if len(value) % 2 or len(beginning) < _UNMARKED_BYTES_MIN:
+        return False
+    return any(
+        sum(
+            not high and low in _ASCII
+            for high, low in zip(beginning[1 - first :: 2], beginning[first::2], strict=True)
+        )
+        >= _ASCII_SHARE_MIN * len(beginning) / 2
+        for first in (0, 1)  # the low byte comes first, or the high one
+    )

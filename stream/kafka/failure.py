@@ -83,13 +83,18 @@ def from_transaction(error: KafkaError, *, timed_out: bool) -> StreamError:
     """Map the error of a transactional call; only these carry librdkafka's three flags.
 
     `timed_out`: the transaction is older than its timeout. Then the coordinator fenced this producer, not
-    another member, and a new producer with the same id can continue (librdkafka#3928).
+    another member, and a new producer with the same id can continue (librdkafka#3928). For a younger one
+    nobody says which: librdkafka gives INVALID_PRODUCER_EPOCH and PRODUCER_FENCED the same code, and to old
+    requests the broker answers the former for both. Decision 4 says what the worker does then.
     """
     text = describe(error)
     if error.code() in _FENCED:
         if timed_out:
             return InDoubt(f"the broker aborted the transaction, which was open for too long: {text}")
-        return Fenced(f"another worker took over the transactional id: {text}")
+        return Fenced(
+            "the broker refused the producer of this transaction: another worker took over its transactional "
+            f"id, or the broker ended the transaction although nobody did (librdkafka#3003): {text}"
+        )
     if error.code() in _NO_ACCESS:
         return Refused(f"Kafka denied access: {text}", ACCESS_HINT)
     if error.txn_requires_abort() and not error.fatal():

@@ -29,7 +29,7 @@ from rocksdict import (
 )
 
 from stream.core.fold import Changes
-from stream.errors import Fatal, Retriable
+from stream.errors import Fatal, Refused, Retriable
 from stream.events import Observer
 from stream.ports import Checkpoint, Clock
 
@@ -274,8 +274,8 @@ def _fail(path: Path, error: Exception) -> NoReturn:
     if "lock hold" in text or "LOCK" in text:
         raise Retriable(f"the store {path} is in use by another process") from error
     if "No space left" in text or "File too large" in text:
-        raise Fatal(
-            f"the disk is full: a write to {path} failed; free space and restart the worker"
+        raise Refused(
+            f"the disk is full: a write to {path} failed; a restart restores it", "free space, then restart"
         ) from error
     raise Fatal(f"RocksDB failed on {path}: {text}") from error
 

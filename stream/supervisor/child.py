@@ -13,8 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkProcess
+from typing import Self
 
-from stream.errors import Misconfigured, StreamError
+from stream.errors import Fatal, Misconfigured, Refused, StreamError
 from stream.worker.clock import SystemClock
 
 FORK = multiprocessing.get_context("fork")
@@ -32,11 +33,29 @@ class Failure:
     Attributes:
         hint: what fixes the error, or "".
         is_misconfigured: wrong settings or usage, which have an exit status of their own.
+        stops_all: whether the other processes would meet it as well.
     """
 
     text: str
     hint: str
     is_misconfigured: bool
+    stops_all: bool
+
+    def error(self, process_name: str) -> Fatal:
+        """Return the error for the user."""
+        text = f"{process_name}: {self.text}" if process_name else self.text
+        if self.is_misconfigured:
+            return Misconfigured(text, self.hint)
+        return Refused(text, self.hint) if self.hint else Fatal(text)
+
+    @classmethod
+    def of(cls, error: StreamError) -> Self:
+        return cls(
+            str(error),
+            getattr(error, "hint", ""),
+            isinstance(error, Misconfigured),
+            isinstance(error, (Misconfigured, Refused)),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +180,7 @@ def _run_child(
     try:
         value = task(clock)
     except StreamError as error:
-        failure = Failure(str(error), getattr(error, "hint", ""), isinstance(error, Misconfigured))
+        failure = Failure.of(error)
         report.send((0, failure))
         sys.exit(2 if failure.is_misconfigured else 1)
     report.send((value, None))

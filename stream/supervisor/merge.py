@@ -10,6 +10,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from stream.telemetry.health import NO_PARTITION
 
 LABEL = "process"
+ENDED = "ended for good: the log event `process ended` says why; restart the worker to get it back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class ProbeAnswer:
 
 
 ProbeAnswers = Mapping[str, ProbeAnswer | None]  # by process; None: the process does not answer
+HAS_ENDED = ProbeAnswer(ok=False, body={"ended": True, "reasons": [ENDED]})  # for good
 
 
 def merge_expositions(expositions: Mapping[str, str]) -> Iterable[Metric]:
@@ -36,22 +38,26 @@ def merge_expositions(expositions: Mapping[str, str]) -> Iterable[Metric]:
 
 
 def all_started(answers: ProbeAnswers) -> ProbeAnswer:
-    """Return the answer of `/healthz/started`: ok if every process has started."""
-    return _all("started", answers, _is_ok)
+    """Return the answer of `/healthz/started`: ok if every process has started that did not end for good."""
+    return _all("started", answers, lambda answer: _is_ok(answer) or answer is HAS_ENDED)
 
 
 def all_ready(answers: ProbeAnswers) -> ProbeAnswer:
     """Return the answer of `/healthz/ready`: ok if every process is ready.
 
-    A spare process, which has no partition, does not count if another process is ready.
+    A spare process, which has no partition, does not count if another process is ready. With a process that
+    ended for good the answer stays negative: the others count its partitions, but with less power.
     """
     any_ready = any(map(_is_ok, answers.values()))
     return _all("ready", answers, lambda answer: _is_ok(answer) or (any_ready and _is_spare(answer)))
 
 
 def all_live(answers: ProbeAnswers) -> ProbeAnswer:
-    """Return the answer of `/healthz/live`: ok if every loop advances."""
-    return _all("live", answers, _is_ok)
+    """Return the answer of `/healthz/live`: ok if every loop advances.
+
+    A process that ended for good has none; it is no reason to restart those that go on.
+    """
+    return _all("live", answers, lambda answer: _is_ok(answer) or answer is HAS_ENDED)
 
 
 def _all(name: str, answers: ProbeAnswers, passes: Callable[[ProbeAnswer | None], bool]) -> ProbeAnswer:

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Metric, make_wsgi_app
 from prometheus_client.registry import Collector
 
 from stream.supervisor.merge import (
+    HAS_ENDED,
     ProbeAnswer,
     ProbeAnswers,
     all_live,
@@ -67,7 +68,7 @@ class MetricsAggregator(Collector):
             responses = self._request_all(path)
             answers = {
                 process: response and _to_probe_answer(*response) for process, response in responses.items()
-            }
+            } | dict.fromkeys(self._shared_state.ended(), HAS_ENDED)
             merged = _PROBES[path](answers)
             status, body = _OK if merged.ok else _UNAVAILABLE, merged.body
         else:

@@ -18,9 +18,9 @@ from time import monotonic
 import structlog
 
 from stream.config import Settings
-from stream.errors import Fatal, Misconfigured, Refused
+from stream.errors import Fatal, Refused
 from stream.exercise.faults import load_plan
-from stream.supervisor.child import ORPHAN_S_MAX, Child, ExitReport, Failure, ParentDeathPipe, Task
+from stream.supervisor.child import ORPHAN_S_MAX, Child, ExitReport, ParentDeathPipe, Task
 from stream.supervisor.hang import exit_after_hang
 from stream.supervisor.metrics_aggregator import MetricsAggregator
 from stream.supervisor.restarts import DEATHS_IN_A_ROW_MAX, RestartBackoff
@@ -102,22 +102,22 @@ class Supervisor:
         self._workers: list[ManagedProcess] = []
         self._topic_check: Child | None = None
         self._stopping = False
-        self._failure: Fatal | None = None
+        self._failures: list[Fatal] = []  # the one that stopped all processes first
 
     def run(self, drain_s_max: float) -> None:
-        """Run until a signal or a fatal error, then drain the workers.
+        """Run until a signal, an error that stops all processes or the end of the last one; then drain.
 
         Raises:
-            Fatal: a process raised a StreamError, or it died too often in a row.
+            Fatal: a process raised a StreamError, or it died too often in a row; others may have continued.
             SystemExit: a second signal came.
         """
         self._start(self._aggregator)
         self._workers = self._prepare_workers()
-        while not self._stopping and self._failure is None:
+        while not self._stopping:
             self._run_once()
         self._drain(drain_s_max)
-        if self._failure is not None:
-            raise self._failure
+        if self._failures:
+            raise self._failures[0]
 
     def close(self) -> None:
         """Kill every process that still runs."""
@@ -142,7 +142,7 @@ class Supervisor:
             if self._stopping:
                 topic_check.stop()
         if report.failure is not None:
-            raise _to_error(report.failure, "")
+            raise report.failure.error("")
         if report.status:
             raise Fatal(f"the process that checks the topics died: {report}; no worker was started")
         count = 0 if self._stopping else self._process_count(report.value)
@@ -200,7 +200,8 @@ class Supervisor:
 
     def _handle_exit(self, process: ManagedProcess, report: ExitReport) -> None:
         if report.failure is not None:
-            self._fail(_to_error(report.failure, f"{process.name}: "))
+            error = report.failure.error(process.name)
+            self._end(process, error, stops_all=report.failure.stops_all)
         elif not self._stopping:
             self._schedule_restart(process, str(report))
         elif report.status:
@@ -215,16 +216,33 @@ class Supervisor:
         wait_s = process.backoff.wait_s(monotonic() - process.started_at)
         if wait_s is None:
             why = f"{process.name} died {DEATHS_IN_A_ROW_MAX} times in a row, the last time {how}"
-            self._fail(Refused(why, "read the log, or run one process: anagram-stream worker --processes 1"))
+            error = Refused(why, "read the log, or run one process: anagram-stream worker --processes 1")
+            self._end(process, error, stops_all=process is self._aggregator)
             return
         process.start_at = monotonic() + wait_s
         _log.error("process died", name=process.name, how=how, restart_in_s=round(wait_s, 3))
 
+    def _end(self, process: ManagedProcess, error: Fatal, *, stops_all: bool) -> None:
+        """Do not restart a process; the others continue with its partitions, unless the error stops all."""
+        if process.number is not None:
+            self._shared_state.set_ended(process.number)
+        remaining = [each for each in self._workers if each.child is not None or each.start_at is not None]
+        if stops_all or self._stopping:
+            self._fail(error)
+            return
+        self._failures.append(error)
+        self._stopping = not remaining
+        fix, others = getattr(error, "hint", ""), ", ".join(each.name for each in remaining) or "none"
+        _log.error("process ended", name=process.name, error=str(error), fix=fix, continuing=others)
+
     def _fail(self, error: Fatal) -> None:
-        """Let `run` drain the workers and raise this error, unless there was an error before."""
-        if self._failure is None:
-            self._failure = error
-            _log.error("stopping all processes", error=str(error))
+        """Let `run` drain the workers and raise this error, unless another error stopped them before."""
+        if self._stopping:
+            self._failures.append(error)
+            return
+        self._stopping = True
+        self._failures.insert(0, error)
+        _log.error("stopping all processes", error=str(error))
 
     def _drain(self, drain_s_max: float) -> None:
         """Let the workers finish their transactions; report the workers that exceed `drain_s_max` seconds."""
@@ -273,12 +291,6 @@ def _run_worker(  # noqa: PLR0913, PLR0917 - what a worker is given
     bind_everywhere(process=number)
     if settings.instance_id is not None:
         settings = settings.model_copy(update={"instance_id": f"{settings.instance_id}-{number}"})
-    shared = Shared(fold, shared_state.socket_path(number), polls_group=number == 0)
+    shared = Shared(fold, shared_state.socket_path(number), lambda: shared_state.is_first(number))
     run_worker(settings, clock, exit_after_hang, shared)
     return 0
-
-
-def _to_error(failure: Failure, where: str) -> Fatal:
-    if failure.is_misconfigured:
-        return Misconfigured(where + failure.text, failure.hint)
-    return Refused(where + failure.text, failure.hint) if failure.hint else Fatal(where + failure.text)

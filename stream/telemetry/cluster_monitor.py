@@ -1,7 +1,7 @@
 """Polls the cluster, in a thread of its own, for what the loop does not see: last stable and end offsets."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -50,12 +50,13 @@ class ClusterMonitor:
         lag: Lag,
         clock: Clock,
         *,
-        polls_group: bool = True,
+        polls_group: Callable[[], bool] = lambda: True,
         poll_interval_s: float = POLL_INTERVAL_S,
     ) -> None:
-        """`polls_group`: whether this worker exports the group's lag; one process of a supervisor does."""
+        """`polls_group` returns whether this worker exports the group's lag; one of a supervisor does."""
         self._poller = poller
-        self._group_lag = GroupLag(clock, poller.first_records) if polls_group else None
+        self._group_lag = GroupLag(clock, poller.first_records)
+        self._polls_group = polls_group
         self._input_topic = input_topic
         self._metrics = metrics
         self._lag = lag
@@ -70,8 +71,8 @@ class ClusterMonitor:
         """Stop polling."""
         self._closed.set()
 
-    def update(self, offsets: ClusterOffsets) -> None:
-        """Update metrics and lag."""
+    def update(self, offsets: ClusterOffsets, *, of_group: bool) -> None:
+        """Update metrics and lag, and with `of_group` the lag of the whole group."""
         now = self._clock.monotonic()
         lags: dict[tuple[str, ...], float] = {}
         stalled: dict[tuple[str, ...], float] = {}
@@ -93,7 +94,7 @@ class ClusterMonitor:
                 committed = offsets.committed.get(partition)
                 position = first if committed is None else committed.offset
                 self._lag.update_from_cluster(partition, last_stable_offset, position)
-        if self._group_lag is not None:
+        if of_group:
             records, seconds = self._group_lag.update(offsets.first_offsets, input_ends, offsets.committed)
             self._metrics.group_lag_records.rows, self._metrics.group_lag_stalled.rows = records, seconds
 
@@ -101,6 +102,8 @@ class ClusterMonitor:
         log = structlog.get_logger()
         while not self._closed.wait(self._poll_interval_s):
             try:
-                self.update(self._poller.poll(None if self._group_lag else self._lag.not_running()))
+                of_group = self._polls_group()
+                offsets = self._poller.poll(None if of_group else self._lag.not_running())
+                self.update(offsets, of_group=of_group)
             except StreamError as why:  # the worker itself reports what keeps it from working
                 log.debug("cluster offsets not polled", why=str(why))

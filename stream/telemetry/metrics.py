@@ -220,6 +220,8 @@ class Metrics:
         self.worker = Info("stream_worker", "Group and instance of this worker.", registry=registry)
         self.ready = self._gauge("stream_ready", "1 while /healthz/ready succeeds.")
         self.live = self._gauge("stream_live", "1 while the loop advances.")
+        # Unlike process_start_time_seconds it changes with a restart in place, which keeps the process.
+        self._gauge("stream_started_timestamp_seconds", "Time of the last start.").set_to_current_time()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)

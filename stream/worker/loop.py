@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from stream.config import MAX_POLL_INTERVAL_MS
-from stream.errors import Abortable, Fatal, InDoubt, Retriable
+from stream.errors import Abortable, Fatal, Fenced, InDoubt, Retriable
 from stream.events import Committed, Observer
 from stream.ports import Batch, ChangelogReader, Clock, Sink, Source
 from stream.worker.assignment import Assignment, StateUpdates
 from stream.worker.processing import Processor
 from stream.worker.restore import Restorer
 from stream.worker.transaction import transact
-from stream.worker.waiting import Backoff, Waiting
+from stream.worker.waiting import Backoff, Fences, Waiting
 
 IDLE_POLL_S = 0.5  # poll timeout without records; it also bounds the reaction to SIGTERM
 BUSY_POLL_S = 0.05  # the same while partitions restore or block, or the producer is replaced
@@ -50,6 +50,7 @@ class Worker:
         self._observer = observer
         self._waiting = Waiting(clock, observer)
         self._backoff = Backoff(clock)
+        self._fences = Fences(clock)
         self._needs_producer = True  # a new one aborts the transaction of a predecessor with its id
         self._has_aborted = False
         self._polled_at = 0.0
@@ -151,7 +152,9 @@ class Worker:
             self._source.rewind(start_offsets)
             self._observer.aborted(error)
             self._backoff.wait(error)
-        except InDoubt as error:
+        except (InDoubt, Fenced) as error:
+            if isinstance(error, Fenced):
+                self._fences.check(error)
             self._needs_producer = True
             self._restorer.restart()
             self._observer.in_doubt(error)

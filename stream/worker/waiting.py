@@ -1,8 +1,9 @@
-"""The waits of the worker: while Kafka or a store is unavailable, and after failed transactions."""
+"""The waits of the worker: while Kafka or a store is unavailable, and after failed or fenced transactions."""
 
 from collections.abc import Callable
+from math import inf
 
-from stream.errors import Fatal, Retriable
+from stream.errors import Fatal, Fenced, Retriable
 from stream.events import Observer
 from stream.ports import Clock
 
@@ -11,6 +12,7 @@ REPORT_INTERVAL_S = 10.0  # minimum interval between log lines that say why the 
 FAILURES_IN_A_ROW_MAX = 25  # about 90 s with backoff; after that the worker gives up
 FAILURE_WAIT_S = 0.01  # doubled with each failure
 FAILURE_WAIT_S_MAX = 5.0
+FENCES_APART_S = 600.0  # a rival fences again with its next transaction, so much sooner when records flow
 
 
 class Waiting:
@@ -67,3 +69,25 @@ class Backoff:
     def reset(self) -> None:
         """Start over, after a commit."""
         self._failures = 0
+
+
+class Fences:
+    """Decides what a fence of a young transaction means: a rival fences again, the broker itself does not."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._fenced_at = -inf
+
+    def check(self, error: Fenced) -> None:
+        """Return if a new producer may take the transactional id back.
+
+        Raises:
+            Fenced: it was fenced before, and not long ago.
+        """
+        now = self._clock.monotonic()
+        passed_s, self._fenced_at = now - self._fenced_at, now
+        if passed_s < FENCES_APART_S:
+            raise Fenced(
+                f"fenced again {passed_s:.0f} s after this worker took its transactional id back, so another "
+                f"worker uses the same one: {error}"
+            ) from error

@@ -81,12 +81,12 @@ class Shared:
     Attributes:
         fold: loaded once for all workers.
         socket: path of the socket for the probes and metrics of this worker.
-        polls_group: whether this worker exports the lag of the whole group; one of them does.
+        polls_group: returns whether this worker exports the lag of the whole group now; one of them does.
     """
 
     fold: SharedFold
     socket: Path
-    polls_group: bool = False
+    polls_group: Callable[[], bool]
 
 
 def load_shared_fold(settings: Settings) -> SharedFold:
@@ -136,7 +136,7 @@ def run_worker(
         parts.initialise_stage_metrics()
         collect_seldom()
         worker = parts.worker(fold, observer)
-        with closing(parts.cluster_monitor(polls_group=shared is None or shared.polls_group)):
+        with closing(parts.cluster_monitor(shared.polls_group if shared else lambda: True)):
             worker.run(lambda: clock.stopped)
         observer.stopping("drained")
 
@@ -192,7 +192,7 @@ class _Parts:
         metrics.worker.info({"group": self.settings.group_id, "worker": self.slot.instance_id})
         return WorkerObserver(metrics, health, self.clock, self.instruments, **own)
 
-    def cluster_monitor(self, *, polls_group: bool) -> ClusterMonitor:
+    def cluster_monitor(self, polls_group: Callable[[], bool]) -> ClusterMonitor:
         """Return the monitor that polls the cluster for metrics, with a client of its own."""
         settings, instruments = self.settings, self.instruments
         names = list(topics.names(settings).values())

@@ -1,11 +1,12 @@
 import string
+import struct
 import sys
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stream.core.text import words
+from stream.core.text import looks_like_utf16, why_not_utf8, words
 
 SURROGATES = range(0xD800, 0xE000)
 CODE_POINTS = [code for code in range(sys.maxunicode + 1) if code not in SURROGATES]
@@ -95,3 +96,36 @@ def test_words_of_two_joined_texts_are_the_words_of_each(one: str, other: str) -
 @given(TEXTS)
 def test_word_has_only_lower_case_ascii_letters_and_digits(text: str) -> None:
     assert all(word and set(word) <= set(LOWER.values()) for word in words(text))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    "text", ["naïve café", "Żółć, gęś i jaźń to słowa po polsku", '{"text": "cat"}', "x" * 150 + "ł" * 100]
+)
+def test_european_text_in_utf_16_is_recognised(text: str, encoding: str) -> None:
+    assert looks_like_utf16(text.encode(encoding))
+
+
+BINARY = {
+    "nothing": b"",
+    "four bytes": b"\xff\0\0\0",
+    "a small number": (200).to_bytes(8, "little"),
+    "a small number, big endian": (0xFF00).to_bytes(8, "big"),
+    "three small numbers": struct.pack("<3i", 65, 66, 200),
+    "small numbers of 16 bits": struct.pack("<20h", *range(-10, 10)),
+    "small numbers of 64 bits": struct.pack("<20q", *range(60, 80)),
+    "doubles": struct.pack("<20d", *range(20)),
+    "zeros": b"\xff" + bytes(99),
+    "a gzip header": b"\x1f\x8b\x08\0\0\0\0\0\0\x03\xff\xfe",
+    "a PNG header": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01",
+    "Latin-1": "naïve café".encode("latin-1"),
+    "UTF-16 with an odd byte": "naïve café".encode("utf-16-le") + b"\xff",
+    "a mark alone": b"\xff\xfe",
+    "a mark and an odd byte": b"\xfe\xff\x01",
+}
+
+
+@pytest.mark.parametrize("value", BINARY.values(), ids=BINARY)
+def test_binary_value_is_not_taken_for_utf_16(value: bytes) -> None:
+    assert not looks_like_utf16(value)
+    assert why_not_utf8(value, 0) == "not UTF-8 at byte 0"

@@ -4,6 +4,7 @@ import json
 import signal
 import time
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from support.process import WorkerProcess
@@ -35,6 +36,13 @@ main()
 TEXTS = [(b"%d" % number, b"listen to the silent tinsel") for number in range(50)]
 
 
+def started_times(worker: WorkerProcess) -> list[str]:
+    address = worker.events("telemetry listens")[-1]["address"]
+    with urlopen(f"{address}/metrics") as response:
+        lines = response.read().decode().splitlines()
+    return [line.split()[-1] for line in lines if line.startswith("stream_started_timestamp_seconds")]
+
+
 @pytest.fixture
 def hanging_env(stream_env: dict[str, str], tmp_path: Path) -> dict[str, str]:
     return {**stream_env, "HUNG_ONCE": str(tmp_path / "hung"), "WORKER_OPTIONS": "--processes 1"}
@@ -47,13 +55,15 @@ def test_results_flow_again_after_a_call_that_does_not_return(
     env = {**hanging_env, "WORKER_OPTIONS": f"--processes {processes}"}
     with WorkerProcess(env, tmp_path / "log", ("-c", HANGING)) as worker:
         worker.wait_for("partition running", times=2)
-        pid = worker.process.pid
+        pid, started_at = worker.process.pid, started_times(worker)
         produce(env, TEXTS)
         worker.wait_for("loop hangs", 20)
         began_at = time.monotonic()
         wait_until(lambda: len(read(env, "result")) == len(TEXTS), 60)
         print(f"results flow again after {time.monotonic() - began_at:.1f} s")  # noqa: T201 - for the record
         assert worker.process.pid == pid
+        changed = {time for time in started_times(worker) if time not in started_at}
+        assert len(changed) == 1, "the alert StreamWorkerRestarts is for the restart in place"
         assert worker.stop() == 0
         (event,) = worker.events("loop hangs")
     assert "a call of the client library" in event["what"]

@@ -247,6 +247,30 @@ def processes_are_killed(scene: Scene) -> None:
     threading.Thread(target=kill_children, daemon=True).start()
 
 
+def the_worker_starts_again_and_again(scene: Scene) -> None:
+    worker = scene.running_worker()
+
+    def start_again() -> None:
+        for _ in range(4):
+            if scene.closed.is_set():
+                return
+            worker.kill()
+            worker.start()
+            worker.wait_for("worker started", seconds=30)
+            time.sleep(1)
+
+    scene.guests = threading.Thread(target=start_again)
+    scene.guests.start()
+
+
+def a_process_is_suspended(scene: Scene) -> None:
+    """Prometheus sees no difference to one that ended for good."""
+    worker = scene.worker(STREAM_PROCESSES="2")
+    worker.wait_for("partition running", times=2)
+    pid = next(event["pid"] for event in worker.events("process started") if event["process"] == 1)
+    os.kill(pid, signal.SIGSTOP)
+
+
 def the_disk_is_small(scene: Scene) -> None:
     folder = scene.folder / "small"
     folder.mkdir()
@@ -274,6 +298,8 @@ SHARED: dict[str, Callable[[Scene], None]] = {
     "StreamRebalanceStorm": workers_come_and_go,
     "StreamStoreSetAside": a_store_is_damaged,
     "StreamProcessCrashes": processes_are_killed,
+    "StreamProcessEnded": a_process_is_suspended,
+    "StreamWorkerRestarts": the_worker_starts_again_and_again,
     "StreamDiskAlmostFull": the_disk_is_small,
 }
 OWN_BROKER = {"StreamBrokerAway", "StreamAuditStale", "StreamTransactionsFail"}

@@ -11,6 +11,7 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from stream.supervisor.merge import ENDED
 from stream.supervisor.metrics_aggregator import MetricsAggregator
 from stream.supervisor.shared_state import SharedState
 from stream.telemetry.health import Health
@@ -82,6 +83,27 @@ def samples(address: str, name: str) -> dict[str, float]:
         for sample in family.samples
         if sample.name == name
     }
+
+
+def test_process_that_ended_for_good_is_reported_as_not_ready_and_does_not_restart_the_others(
+    address: str, shared_state: SharedState, processes: list[Process]
+) -> None:
+    for number, process in enumerate(processes):
+        process.run(number)
+    processes[1].server.close()
+    shared_state.set_ended(1)
+    assert get(f"{address}/healthz/live")[0] == get(f"{address}/healthz/started")[0] == 200
+    status, body = get(f"{address}/healthz/ready")
+    assert (status, body["reasons"]) == (503, [f"process 1: {ENDED}"])
+    assert body["processes"]["1"] == {"ended": True, "reasons": [ENDED]}
+    assert samples(address, "stream_process_up") == {"0": 1, "1": 0}
+
+
+def test_the_first_process_that_did_not_end_exports_the_lag_of_the_group(shared_state: SharedState) -> None:
+    assert [shared_state.is_first(number) for number in (0, 1)] == [True, False]
+    shared_state.set_ended(0)
+    assert shared_state.is_first(1)
+    assert list(shared_state.ended()) == ["0"]
 
 
 def test_one_scrape_shows_all_processes(

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -176,14 +177,60 @@ def test_the_metrics_aggregator_is_restarted_on_its_port(run: Run) -> None:
 @pytest.mark.parametrize(
     ("behaviour", "how"), [("crash", "killed by SIGSEGV"), ("traceback", "exit status 1")]
 )
-def test_a_worker_that_dies_too_often_stops_all_with_one_error(run: Run, behaviour: str, how: str) -> None:
+def test_a_worker_that_dies_too_often_is_given_up_and_the_others_continue(
+    run: Run, behaviour: str, how: str
+) -> None:
     supervised = run(behaviour)
     supervised.wait_started()
-    assert supervised.wait(40) == 1
+    wait_until(lambda: "process ended" in supervised.text(), 40)
+    time.sleep(0.5)
+    assert supervised.process.poll() is None
+    assert (len(supervised.marks(0)), len(supervised.marks(1))) == (1, 10)
+    supervised.process.terminate()
+    assert supervised.wait() == 1
     assert supervised.text().count(f"error: process 1 died 10 times in a row, the last time {how}") == 1
-    assert len(supervised.marks(1)) == 10
     assert supervised.drained() == {"0"}
     assert supervised.is_gone()
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "error"), [("fenced", "another has its id"), ("fatal", "it cannot continue")]
+)
+def test_a_worker_that_ends_for_a_reason_of_its_own_does_not_stop_the_others(
+    run: Run, behaviour: str, error: str
+) -> None:
+    supervised = run(behaviour)
+    supervised.wait_started()
+    wait_until(lambda: "process ended" in supervised.text(), 10)
+    time.sleep(1)
+    assert supervised.process.poll() is None
+    assert (len(supervised.marks(0)), len(supervised.marks(1))) == (1, 1), "neither is restarted"
+    (line,) = [line for line in supervised.text().splitlines() if "process ended" in line]
+    assert orjson.loads(line)["error"] == f"process 1: {error}"
+    assert orjson.loads(line)["continuing"] == "process 0"
+    with urlopen(f"{supervised.address()}/metrics") as answer:
+        assert 'stream_process_up{process="1"} 0.0' in answer.read().decode()
+    supervised.process.terminate()
+    assert supervised.wait() == 1, "the failure remains the outcome"
+    assert f"error: process 1: {error}\n" in supervised.text()
+    assert supervised.drained() == {"0"}
+
+
+def test_the_end_of_the_last_worker_ends_the_supervisor_with_the_first_error(run: Run) -> None:
+    supervised = run("fenced-both")
+    supervised.wait_started()
+    assert supervised.wait() == 1
+    assert "error: process 1: another has its id\n" in supervised.text()
+    assert "process 0: another has this id, too" in supervised.text()
+    assert supervised.is_gone()
+
+
+def test_the_error_that_stops_all_workers_is_the_one_that_is_printed(run: Run) -> None:
+    supervised = run("fenced-refused")
+    supervised.wait_started()
+    assert supervised.wait() == 1
+    assert "error: process 0: it would break a promise\n  fix: hint it\n" in supervised.text()
+    assert "error: process 1" not in supervised.text()
 
 
 @pytest.mark.parametrize(

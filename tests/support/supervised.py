@@ -19,7 +19,7 @@ import structlog
 
 from stream.cli import main, worker
 from stream.config import Settings
-from stream.errors import Misconfigured, Refused
+from stream.errors import Fatal, Fenced, Misconfigured, Refused
 from stream.supervisor import child, restarts, supervisor
 from stream.worker.clock import SystemClock
 from stream.worker.wiring import Shared
@@ -50,16 +50,25 @@ def run_worker(settings: Settings, clock: SystemClock, _: Callable[[], None], sh
     (FOLDER / f"drained-{name}").touch()
 
 
+ERRORS: dict[str, tuple[Exception, ...]] = {  # of process 1, then of process 0
+    "fatal": (Fatal("it cannot continue"),),
+    "fenced": (Fenced("another has its id"),),
+    "fenced-both": (Fenced("another has its id"), Fenced("another has this id, too")),
+    "fenced-refused": (Fenced("another has its id"), Refused("it would break a promise", "hint it")),
+    "misconfigured": (Misconfigured("that is wrong", "set it right"),),
+    "refused": (Refused("it would break a promise", "hint it"),),
+    "traceback": (ZeroDivisionError(),),
+}
+
+
 def behave(number: str, clock: SystemClock) -> None:
-    if number == "1" and BEHAVIOUR in {"crash", "misconfigured", "refused", "traceback"}:
+    if number == "1" and BEHAVIOUR == "crash":
         clock.sleep(0.3)
-        if BEHAVIOUR == "crash":
-            os.kill(os.getpid(), signal.SIGSEGV)
-        if BEHAVIOUR == "traceback":
-            raise ZeroDivisionError
-        if BEHAVIOUR == "refused":
-            raise Refused("it would break a promise", "hint it")
-        raise Misconfigured("that is wrong", "set it right")
+        os.kill(os.getpid(), signal.SIGSEGV)
+    errors, position = ERRORS.get(BEHAVIOUR, ()), 1 - int(number)
+    if 0 <= position < len(errors):
+        clock.sleep(0.3 + position)
+        raise errors[position]
 
 
 stubs: list[tuple[ModuleType, str, object]] = [

@@ -52,7 +52,7 @@ def monitored(*, polls_group: bool) -> Iterator[tuple[Poller, Metrics, Lag]]:
     lag = Lag(clock)
     lag.assigned([0])
     monitor = ClusterMonitor(
-        poller, "input", metrics, lag, clock, polls_group=polls_group, poll_interval_s=0.01
+        poller, "input", metrics, lag, clock, polls_group=lambda: polls_group, poll_interval_s=0.01
     )
     with closing(monitor):
         assert poller.polled_twice.wait(10)

@@ -16,6 +16,7 @@ from stream.testing.process import FakeProcess, Tuning
 from stream.testing.sink import FakeSink
 from stream.worker.assignment import PartitionState
 from stream.worker.loop import LOST_AFTER_S
+from stream.worker.waiting import FENCES_APART_S
 
 
 class Bench:
@@ -229,16 +230,37 @@ def test_partitions_take_turns_so_that_none_starves_when_time_is_short(
     assert first.offsets == {0: 2, 1: 2}
 
 
-def test_worker_whose_transactional_id_was_taken_stops() -> None:
-    bench = Bench()
-    bench.drain()
+def take_transactional_id(bench: Bench) -> None:
     FakeSink(
         bench.pipeline.cluster, bench.pipeline.names, f"{bench.pipeline.names.group}-worker-0"
     ).reset_producer()
-    bench.pipeline.submit("cat")
-    with pytest.raises(Fenced):
+
+
+def test_worker_that_is_fenced_once_goes_on_with_a_new_producer_and_counts_exactly() -> None:
+    bench = Bench()
+    bench.drain()
+    for word in ("cat", "act"):
+        take_transactional_id(bench)
+        bench.pipeline.submit(word)
         bench.drain()
-    assert bench.pipeline.committed() == [0]
+        bench.pipeline.cluster.clock.advance(FENCES_APART_S)
+    assert bench.pipeline.committed() == [2]
+    assert bench.stored() == {b"act": b"2"}
+    assert bench.process.observer.names().count("in_doubt") == 2
+
+
+def test_worker_whose_transactional_id_was_taken_stops_when_it_is_fenced_again_soon() -> None:
+    bench = Bench()
+    bench.drain()
+    take_transactional_id(bench)
+    bench.pipeline.submit("cat")
+    bench.drain()
+    bench.pipeline.cluster.clock.advance(FENCES_APART_S / 2)
+    take_transactional_id(bench)
+    bench.pipeline.submit("act")
+    with pytest.raises(Fenced, match="another worker uses the same one"):
+        bench.drain()
+    assert bench.pipeline.committed() == [1]
 
 
 def test_reason_to_wait_is_reported_once() -> None:

@@ -1,0 +1,139 @@
+"""Watches, while a command reads or waits, whether the cluster answers and is still the same one."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from time import monotonic
+
+from confluent_kafka import TopicCollection
+
+from stream.config import Settings
+from stream.errors import Fatal, Refused, Retriable, StreamError
+from stream.kafka.clients import make_admin
+from stream.kafka.futures import existing_results, result_of
+
+REQUEST_S_MAX = 3.0
+HEALTHY_WAIT_S, FAILING_WAIT_S = 1.0, 0.3  # between two requests: two that fail take less than 10 s
+FAILURES_SAID_AT = 2  # in a row: a broker that restarts may miss one
+REPEATED_S = 6.0  # so that, with the time of a request, no silence exceeds 10 s
+MISSING_S_MAX = 10.0  # a broker that restarts may not know all topics at once
+EXPLAIN_S_MAX = 20.0
+DELAY_S = 3.0  # a command without topics to watch may end sooner: then it costs no client
+AGAIN = "run the command again to read"
+
+
+class ClusterWatch:
+    """Says that the broker is unavailable, and that it is back; notices another cluster and recreated topics.
+
+    A thread asks with a client of its own, because a call of the command's client may wait for long. The ids
+    of the cluster and of `topics` are compared with those of the first answer. Without topics it only says.
+    """
+
+    def __init__(self, settings: Settings, topics: Sequence[str], say: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._topics = list(topics)
+        self._say = say
+        self._ids: dict[str, str] = {}
+        self._answered_at = self._said_at = 0.0
+        self._failures = 0  # in a row
+        self._failing_since: float | None = None
+        self._missing_since: float | None = None
+        self._changed: Refused | None = None
+        self._closed = threading.Event()
+        threading.Thread(target=self._run, name="cluster-watch", daemon=True).start()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the broker is unavailable, and this was said."""
+        return self._said_at > 0
+
+    def check(self) -> None:
+        """Return if cluster and topics are the same as before.
+
+        Raises:
+            Refused: it is another cluster, or a topic was deleted or created again.
+        """
+        if self._changed is not None:
+            raise self._changed
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Replace a Fatal that another cluster or topic explains: the client reports only what it met."""
+        try:
+            yield
+        except Fatal:
+            began_at = monotonic()
+            while self._answered_at < began_at and monotonic() < began_at + EXPLAIN_S_MAX:
+                self.check()
+                self._closed.wait(0.1)
+            self.check()
+            raise
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._closed.set()
+
+    def _run(self) -> None:
+        admin = None
+        wait_s = 0.0 if self._topics else DELAY_S
+        while not self._closed.wait(wait_s) and self._changed is None:
+            try:
+                admin = admin or make_admin(self._settings)
+                ids = {"": result_of(admin.describe_cluster(request_timeout=REQUEST_S_MAX)).cluster_id}
+                if self._topics:
+                    topics = TopicCollection(self._topics)
+                    described = existing_results(admin.describe_topics(topics, request_timeout=REQUEST_S_MAX))
+                    ids |= {name: str(topic.topic_id) for name, topic in described.items()}
+            except Retriable as why:
+                self._report_failure(str(why))
+                admin, wait_s = None, FAILING_WAIT_S  # as in topic_watch.py
+            except StreamError:
+                return  # the command meets it, too
+            else:
+                self._report_answer()
+                self._compare(ids)
+                wait_s = HEALTHY_WAIT_S
+
+    def _report_failure(self, why: str) -> None:
+        now, servers = monotonic(), self._settings.bootstrap_servers
+        self._failures += 1
+        self._failing_since = self._failing_since or now
+        if self._failures == FAILURES_SAID_AT:
+            self._say(f"waiting for Kafka at {servers}: {why}")
+        elif self._failures > FAILURES_SAID_AT and now - self._said_at >= REPEATED_S:
+            self._say(f"no answer from {servers} for {now - self._failing_since:.0f} s; still waiting")
+        else:
+            return
+        self._said_at = now
+
+    def _report_answer(self) -> None:
+        if self.is_waiting:
+            self._say("Kafka is available again")
+        self._failing_since, self._said_at, self._failures = None, 0.0, 0
+
+    def _compare(self, ids: dict[str, str]) -> None:
+        """Compare the ids of the cluster and the topics with the first ones."""
+        servers = self._settings.bootstrap_servers
+        now, names = monotonic(), ", ".join(name for name in self._topics if name not in ids)
+        cluster_id = self._ids.setdefault("", ids[""])
+        if ids[""] != cluster_id:
+            self._changed = Refused(
+                f"another Kafka cluster answers at {servers} (id {cluster_id} before, "
+                f"{ids['']} now): what this command has read belongs to the old one",
+                f"{AGAIN} the new cluster, or set STREAM_BOOTSTRAP_SERVERS to the address of the old one",
+            )
+            return
+        for name in self._topics:
+            before = self._ids.setdefault(name, ids[name]) if name in ids else None
+            if before is not None and ids[name] != before:
+                self._changed = Refused(
+                    f"the topic {name} was deleted and created again (id {before} before, {ids[name]} now): "
+                    "what this command has read belongs to the old one",
+                    f"{AGAIN} the new topic; what it means for the totals says: anagram-stream offsets show",
+                )
+        if not names:
+            self._missing_since, self._answered_at = None, now
+        elif self._missing_since is None:
+            self._missing_since = now
+        elif now - self._missing_since >= MISSING_S_MAX:
+            self._changed = Refused(f"the topic {names} was deleted", f"{AGAIN} it once it exists again")
