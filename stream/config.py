@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     )
     static_membership: bool = Field(
         False,
-        description="With `classic` only: a worker that restarts within its session keeps its partitions.",
+        description="With `classic`: also a worker that stops in order keeps its partitions for a session.",
     )
     instance_id: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,100}$")] | None = Field(
         None,

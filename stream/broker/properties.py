@@ -24,7 +24,8 @@ _DEFAULTS: Mapping[str, str] = {
     "offsets.topic.num.partitions": "8",
     "transaction.state.log.num.partitions": "8",
     "share.coordinator.state.topic.num.partitions": "8",
-    # Lower bounds, so that tests can use short sessions. The defaults remain Kafka's (45 s).
+    "group.initial.rebalance.delay.ms": "0",  # as in the configuration that comes with Kafka
+    # Lower bounds, so that tests can lower sessions and heartbeats. The defaults remain Kafka's (45 s, 5 s).
     "group.min.session.timeout.ms": "1000",
     "group.consumer.min.session.timeout.ms": "1000",
     "group.consumer.min.heartbeat.interval.ms": "200",
@@ -43,9 +44,6 @@ _IN_SYNC_MIN = ("transaction.state.log.min.isr", "share.coordinator.state.topic.
 _ONE_NODE: Mapping[str, str] = {
     "node.id": "1",
     **dict.fromkeys((*_REPLICATION, *_IN_SYNC_MIN), "1"),
-    "group.initial.rebalance.delay.ms": "0",
-    # A member learns of a new member with its next heartbeat; until then the new one is idle. Default: 5 s.
-    "group.consumer.heartbeat.interval.ms": "1000",
     # Longer than this node is fenced after a kill: a transaction that the coordinator ends in that time never
     # gets its markers ("Couldn't find leader endpoint" in the log), and its offsets stay pending forever.
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "12000",

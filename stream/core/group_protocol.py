@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from stream.errors import Refused
 
 AUTO, CLASSIC, CONSUMER = "auto", "classic", "consumer"
-PREFERRED = CONSUMER
+PREFERRED = CLASSIC  # decision 18 has the figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,10 @@ def choose_protocol(requested: str, facts: GroupFacts, *, needs_classic: bool) -
     if facts.used:
         return facts.used, "the present members of the group use it"
     if facts.supported is None:
-        return CLASSIC, "the brokers do not tell which protocols they support, and every version supports it"
+        return PREFERRED, "preferred; the brokers do not tell which protocols they support"
     if PREFERRED in facts.supported:
         return PREFERRED, f"preferred of those that the brokers support: {_listed(facts.supported)}"
-    return CLASSIC, f"the brokers support only {_listed(facts.supported)}"
+    return CONSUMER, f"the brokers support only {_listed(facts.supported)}"
 
 
 def _check_possible(requested: str, facts: GroupFacts) -> None:

@@ -17,6 +17,7 @@ from stream.kafka.failure import describe, kafka_error
 _LOG = logging.getLogger("librdkafka")
 _LOG.addHandler(logging.NullHandler())
 _LOG.propagate = False
+HEARTBEAT_MS = 500  # how soon a member learns of a rebalance; decision 18 has the figures
 FRAMING_BYTES_MAX = 64 * 1024  # the most that key, headers and framing add to a text or a result
 _PREFETCH_KIB_MIN, _PREFETCH_KIB_MAX = 1024, 4 * 1024  # larger values took memory and saved no time
 _PREFETCH_RECORDS = 10_000  # per partition: short records take more memory than their bytes
@@ -88,12 +89,17 @@ def common_options(settings: Settings) -> Options:
 
 
 def member_options(settings: Settings, instance_id: str, protocol: str) -> Options:
-    """Return the options of the consumer that joins the group."""
+    """Return the options of the consumer that joins the group.
+
+    Under `classic` every member is static (KIP-345): a worker that was killed and restarted is the same
+    member and has its partitions at once. Under `consumer` the broker refuses it until the session ends.
+    """
     classic: Options = {
         "partition.assignment.strategy": "cooperative-sticky",
         "session.timeout.ms": settings.client_config.get("session.timeout.ms", SESSION_TIMEOUT_MS),
+        "heartbeat.interval.ms": settings.client_config.get("heartbeat.interval.ms", HEARTBEAT_MS),
+        "group.instance.id": f"{settings.group_id}-{instance_id}",
     }
-    static: Options = {"group.instance.id": f"{settings.group_id}-{instance_id}"}
     return {
         **common_options(settings),
         **_consumer_options(settings),
@@ -101,7 +107,6 @@ def member_options(settings: Settings, instance_id: str, protocol: str) -> Optio
         "max.poll.interval.ms": MAX_POLL_INTERVAL_MS,
         "enable.partition.eof": False,
         **(classic if protocol == "classic" else {}),
-        **(static if settings.static_membership else {}),
     }
 
 

@@ -17,6 +17,7 @@ from stream.kafka.clients import Options, make_consumer
 from stream.kafka.connection import Connection
 from stream.kafka.failure import CALL_FAILED, describe, from_call, kafka_error
 from stream.kafka.headers import message_headers
+from stream.kafka.membership import leave_group
 from stream.kafka.offsets import Offsets, committed_by
 from stream.kafka.positions import Positions
 from stream.ports import AssignmentListener, Batch
@@ -41,7 +42,11 @@ class BatchLimits:
 class KafkaSource:
     """One member of the group."""
 
-    def __init__(self, options: Options, offsets: Offsets, topic: str, limits: BatchLimits) -> None:
+    def __init__(
+        self, options: Options, offsets: Offsets, topic: str, limits: BatchLimits, *, stays: bool = False
+    ) -> None:
+        """`stays`: a member with a `group.instance.id` keeps its partitions after `close`, for a session."""
+        self._stays = stays
         self._options = options
         self._consumer: Consumer = make_consumer(options)
         self._connection = Connection(topic)
@@ -159,6 +164,8 @@ class KafkaSource:
     def close(self) -> None:
         self._listener = None
         self._positions.position.clear()
+        if not self._stays:
+            leave_group(self._consumer)
         self._consumer.close()
 
     def _poll(self, wait_s: float) -> Message | None:

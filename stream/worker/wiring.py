@@ -219,7 +219,8 @@ class _Parts:
         limits = BatchLimits(
             settings.batch_records_max, settings.batch_bytes_max, settings.commit_interval_ms / 1000
         )
-        return KafkaSource(options, offsets, settings.input_topic, limits)
+        stays = settings.static_membership
+        return KafkaSource(options, offsets, settings.input_topic, limits, stays=stays)
 
     def _sink(self, offsets: Offsets, stats: ClientStats) -> KafkaSink:
         settings, names = self.settings, topics.names(self.settings)

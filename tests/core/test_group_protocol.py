@@ -6,6 +6,7 @@ from stream.core.group_protocol import AUTO, CLASSIC, CONSUMER, PREFERRED, Group
 from stream.errors import Refused
 
 BOTH, OLD = frozenset({CLASSIC, CONSUMER}), frozenset({CLASSIC})
+NEW = frozenset({CONSUMER})
 
 
 @pytest.mark.parametrize(
@@ -13,6 +14,7 @@ BOTH, OLD = frozenset({CLASSIC, CONSUMER}), frozenset({CLASSIC})
     [
         (GroupFacts(BOTH), False, PREFERRED),
         (GroupFacts(OLD), False, CLASSIC),
+        (GroupFacts(NEW), False, CONSUMER),
         (GroupFacts(None), False, CLASSIC),
         (GroupFacts(BOTH), True, CLASSIC),
         (GroupFacts(BOTH, used=CLASSIC), False, CLASSIC),

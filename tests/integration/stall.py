@@ -1,4 +1,4 @@
-"""Prints the stall after a kill -9 for each kind of membership, with sessions of 45 s: `hatch run stall`."""
+"""Prints the stall after a kill -9 under each group protocol, with sessions of 45 s: `hatch run stall`."""
 
 import tempfile
 from pathlib import Path
@@ -11,12 +11,8 @@ from stream.broker.embedded import EmbeddedBroker
 
 STATIC_S_MAX, DYNAMIC_S_MAX = 2.0, 45.0 + 2.0
 CASES = {
-    "classic, static member": (
-        {"STREAM_GROUP_PROTOCOL": "classic", "STREAM_STATIC_MEMBERSHIP": "true"},
-        STATIC_S_MAX,
-    ),
-    "classic, dynamic member": ({"STREAM_GROUP_PROTOCOL": "classic"}, DYNAMIC_S_MAX),
-    "consumer, dynamic member": ({"STREAM_GROUP_PROTOCOL": "consumer"}, DYNAMIC_S_MAX),
+    "classic": ({"STREAM_GROUP_PROTOCOL": "classic"}, STATIC_S_MAX),
+    "consumer": ({"STREAM_GROUP_PROTOCOL": "consumer"}, DYNAMIC_S_MAX),
 }
 
 

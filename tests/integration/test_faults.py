@@ -116,9 +116,50 @@ def test_worker_waits_for_a_bounced_broker_with_few_log_lines(tmp_path: Path) ->
             assert len(worker.log.read_text().splitlines()) < 60, worker.log.read_text()
 
 
-def test_static_member_continues_without_waiting_for_its_session(
+def test_killed_member_continues_without_waiting_for_its_session(
     stream_env: dict[str, str], tmp_path: Path
 ) -> None:
     """The session is Kafka's default of 45 s, so a stall far below it did not wait for the session."""
-    env = {**stream_env, "STREAM_GROUP_PROTOCOL": "classic", "STREAM_STATIC_MEMBERSHIP": "true"}
+    env = {**stream_env, "STREAM_GROUP_PROTOCOL": "classic"}
     assert stall_s(env, tmp_path, 40) < 20
+
+
+@pytest.mark.parametrize(
+    ("static", "moved"),
+    [
+        pytest.param("false", 2, id="it leaves the group, so its partition moves at once"),
+        pytest.param("true", 1, id="a static member that comes back moves nothing"),
+    ],
+)
+def test_restart_in_order(stream_env: dict[str, str], tmp_path: Path, static: str, moved: int) -> None:
+    env = {**stream_env, "STREAM_GROUP_PROTOCOL": "classic", "STREAM_STATIC_MEMBERSHIP": static}
+    first, second = (
+        WorkerProcess({**env, "STREAM_INSTANCE_ID": name}, tmp_path / name) for name in ("one", "two")
+    )
+    with first, second:
+        wait_until(lambda: owners(first, second) == [1, 1], 60)
+        running = len(first.events("partition running"))
+        assert second.stop() == 0
+        if moved > 1:
+            wait_until(lambda: owners(first) == [2], 20)
+        second.start()
+        wait_until(lambda: owners(first, second) == [1, 1], 60)
+        assert len(first.events("partition running")) == running + moved - 1
+
+
+def owners(*workers: WorkerProcess) -> list[int]:
+    """Return how many partitions run in each worker since its last start."""
+    return [len(partitions_of(worker)) for worker in workers]
+
+
+def partitions_of(worker: WorkerProcess) -> set[int]:
+    owned: set[int] = set()
+    ended = "partitions revoked", "partitions lost"
+    for entry in worker.events("worker started", "partition running", *ended):
+        if entry["event"] == "partition running":
+            owned.add(entry["partition"])
+        elif entry["event"] in ended:
+            owned -= set(entry["partitions"])
+        else:
+            owned.clear()
+    return owned

@@ -42,12 +42,14 @@ class Resuming:
             self.waiting.remove(partition)
 
 
-def poll_with_rewinds(env: dict[str, str], rng: random.Random) -> dict[int, list[InputRecord]]:
+def poll_with_rewinds(
+    env: dict[str, str], rng: random.Random, protocol: str = "consumer"
+) -> dict[int, list[InputRecord]]:
     settings = settings_of(env)
     limits = BatchLimits(records_max=200, bytes_max=1 << 20, interval_s=0.01)
     offsets = Offsets(lambda: clients.make_admin(settings))
     source = KafkaSource(
-        clients.member_options(settings, "one", "consumer"), offsets, settings.input_topic, limits
+        clients.member_options(settings, "one", protocol), offsets, settings.input_topic, limits
     )
     listener = Resuming(source)
     source.subscribe(listener)
@@ -82,9 +84,8 @@ def poll_with_rewinds(env: dict[str, str], rng: random.Random) -> dict[int, list
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("protocol", ["consumer", "classic"])
 def test_random_rewinds_neither_skip_nor_repeat(stream_env: dict[str, str], protocol: str) -> None:
-    env = {**stream_env, "STREAM_GROUP_PROTOCOL": protocol}
-    produce(env, ((f"k{n}", f"{n}") for n in range(RECORDS)))
-    taken = poll_with_rewinds(env, random.Random(7))
+    produce(stream_env, ((f"k{n}", f"{n}") for n in range(RECORDS)))
+    taken = poll_with_rewinds(stream_env, random.Random(7), protocol)
     for records in taken.values():
         assert [record.offset for record in records] == list(range(len(records)))
     assert sorted(int(r.value or b"") for records in taken.values() for r in records) == list(range(RECORDS))

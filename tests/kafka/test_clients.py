@@ -52,11 +52,10 @@ def test_config_file_reaches_every_client(tmp_path: Path) -> None:
         assert options["client.rack"] == "r1"
 
 
-def test_member_is_named_only_with_static_membership() -> None:
-    plain = clients.member_options(settings_of({}), "one", "classic")
-    static = settings_of({"STREAM_STATIC_MEMBERSHIP": "true"})
-    assert "group.instance.id" not in plain
-    assert clients.member_options(static, "one", "classic")["group.instance.id"] == "anagram-counter-one"
+def test_member_is_static_under_the_classic_protocol() -> None:
+    settings = settings_of({})
+    assert clients.member_options(settings, "one", "classic")["group.instance.id"] == "anagram-counter-one"
+    assert "group.instance.id" not in clients.member_options(settings, "one", "consumer")
 
 
 @pytest.mark.parametrize("line", ["no.such.option=1", "fetch.min.bytes=many"])

@@ -1,0 +1,96 @@
+"""Steady input on every partition, and when its results arrive: how long each partition stalls."""
+
+import threading
+import time
+from collections.abc import Mapping
+from itertools import pairwise
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import OFFSET_END, Consumer, Producer, TopicPartition
+
+_INTERVAL_S = 0.02  # between two blobs of a partition
+_POLL_S = 0.02
+_RECENT_S = 1.0
+
+
+class Arrivals:
+    """Sends a blob to each partition every 20 ms, and notes when committed results arrive.
+
+    Every time is of the monotonic clock.
+    """
+
+    def __init__(self, env: Mapping[str, str], partitions: int) -> None:
+        self._env = env
+        self._partitions = range(partitions)
+        self._stop = threading.Event()
+        self._times: list[list[float]] = [[] for _ in self._partitions]
+        self._threads = [threading.Thread(target=run, daemon=True) for run in (self._send, self._receive)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def first(self) -> float:
+        """Return when the last partition had its first result; infinite if one has none."""
+        return max(times[0] if times else float("inf") for times in self._times)
+
+    def stalls_s(self, since: float) -> dict[int, float]:
+        """Return the longest time that each partition was without a result since then."""
+        now = time.monotonic()
+        return {
+            partition: _longest([since, *(arrived for arrived in list(times) if arrived >= since), now])
+            for partition, times in enumerate(self._times)
+        }
+
+    def idle_s(self, since: float) -> float:
+        """Return the longest time that no partition had a result since then."""
+        every = sorted(arrived for times in self._times for arrived in list(times) if arrived >= since)
+        return _longest([since, *every, time.monotonic()])
+
+    def flows(self) -> bool:
+        """Return whether every partition has had a result just now."""
+        return max(self.stalls_s(time.monotonic() - _RECENT_S).values()) < _RECENT_S
+
+    def _send(self) -> None:
+        producer = Producer({"bootstrap.servers": self._env["STREAM_BOOTSTRAP_SERVERS"], "linger.ms": 2})
+        while not self._stop.wait(_INTERVAL_S):
+            for partition in self._partitions:
+                producer.produce(
+                    self._env["STREAM_INPUT_TOPIC"], "listen to the silent tinsel", partition=partition
+                )
+            producer.poll(0)
+        producer.flush(10)
+
+    def _receive(self) -> None:
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self._env["STREAM_BOOTSTRAP_SERVERS"],
+                "group.id": "arrivals",
+                "isolation.level": "read_committed",
+                "fetch.wait.max.ms": 20,
+            }
+        )
+        topic = self._env["STREAM_RESULT_TOPIC"]
+        consumer.assign([TopicPartition(topic, partition, OFFSET_END) for partition in self._partitions])
+        while not self._stop.is_set():
+            for message in consumer.consume(1_000, _POLL_S):
+                partition = message.partition()
+                if message.error() is None and partition is not None:
+                    times = self._times[partition]
+                    now = time.monotonic()
+                    if not times or now - times[-1] > 0.001:
+                        times.append(now)
+        consumer.close()
+
+
+def _longest(times: list[float]) -> float:
+    return max(later - earlier for earlier, later in pairwise(times))
