@@ -13,8 +13,8 @@ LEAVE_S_MAX, POLL_S = 2.0, 0.01
 def leave_group(consumer: Consumer) -> None:
     """Leave the group, so that others get the partitions at once.
 
-    A static member that only closes its consumer stays in the group (KIP-345). librdkafka lets it leave when it
-    unsubscribes before; then it has no member id.
+    A static member that only closes its consumer stays in the group (KIP-345). librdkafka lets it leave if it
+    unsubscribes first; then it has no member id.
     """
     deadline = time.monotonic() + LEAVE_S_MAX
     with contextlib.suppress(*CALL_FAILED):
