@@ -147,8 +147,10 @@ class Sink(Protocol):
             Retriable: the broker is unavailable.
         """
 
-    def log_ends(self, ends: LogEnds) -> LogEnds:
+    def log_ends(self, ends: Mapping[int, LogEnds]) -> Mapping[int, LogEnds]:
         """Return how far the logs still hold what these ends say, with the present leader epochs.
+
+        Both are by input partition; all are asked for at once.
 
         The offset is the given one if the log holds the record before it; less if the log was truncated, even
         if it has grown beyond that offset since.

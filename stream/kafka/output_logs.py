@@ -26,17 +26,25 @@ class OutputLogs:
         self._offsets = offsets
         self._topics = topics
 
-    def ends(self, ends: LogEnds) -> LogEnds:
-        """Return how far the logs hold what these ends say, with the present leader epochs.
+    def ends(self, ends: Mapping[int, LogEnds]) -> dict[int, LogEnds]:
+        """Return how far the logs hold what these ends say, with the present leader epochs, by partition.
 
+        One request asks for the ends of all logs; input partitions may share a log of dead letters.
         A log is truncated only after an election, which begins a leader epoch. So the last record is read and
         compared only if the epoch is another one.
 
         Raises:
             Retriable: the broker is unavailable.
         """
+        logs = {
+            (self._topics[role], each.partition) for known in ends.values() for role, each in known.items()
+        }
+        present = self._offsets.ends(sorted(logs))
+        return {number: self._held(known, present) for number, known in ends.items()}
+
+    def _held(self, ends: LogEnds, present: Mapping[LogPartition, tuple[int, int]]) -> LogEnds:
+        """Return how far the logs of one input partition hold what these ends say."""
         logs = {role: (self._topics[role], end.partition) for role, end in ends.items()}
-        present = self._offsets.ends(list(logs.values()))
         intact = {role for role, known in ends.items() if _is_intact(known, *present[logs[role]])}
         unsure = {
             role: known

@@ -66,7 +66,7 @@ class KafkaSink:
     def check_topics(self) -> None:
         self._watch.check()
 
-    def log_ends(self, ends: LogEnds) -> LogEnds:
+    def log_ends(self, ends: Mapping[int, LogEnds]) -> Mapping[int, LogEnds]:
         return self._logs.ends(ends)
 
     def has_outcomes(self, partition: int) -> bool:

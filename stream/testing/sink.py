@@ -77,7 +77,10 @@ class FakeSink:
         self._compare_topics()
 
     @faulty("sink.log_ends")
-    def log_ends(self, ends: LogEnds) -> LogEnds:
+    def log_ends(self, ends: Mapping[int, LogEnds]) -> Mapping[int, LogEnds]:
+        return {number: self._log_ends(by_role) for number, by_role in ends.items()}
+
+    def _log_ends(self, ends: LogEnds) -> LogEnds:
         held = {}
         for role, known in ends.items():
             log = self._cluster.log(self._names.by_role[role], known.partition)

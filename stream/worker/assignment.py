@@ -53,6 +53,9 @@ class StateUpdates:
         return {PROCESSED_KEY: b"%d" % self.offsets[number]}
 
 
+RequestEnds = Callable[[Mapping[int, LogEnds]], Mapping[int, LogEnds]]
+
+
 class PartitionState(StrEnum):
     """The states of a partition's life cycle."""
 
@@ -161,22 +164,25 @@ class Assignment:
             partition.store.close()
             partition.store = None
 
-    def check_logs(self, log_ends: Callable[[LogEnds], LogEnds], roles: Mapping[int, Iterable[str]]) -> None:
+    def check_logs(self, log_ends: RequestEnds, roles: Mapping[int, Iterable[str]]) -> None:
         """Check that the logs hold what was committed; `log_ends` is of the sink, `roles` by partition.
 
         Raises:
             LogsChanged: a log was truncated.
             Abortable: the broker is unavailable.
         """
-        for number, names in roles.items():
-            partition = self[number]
-            known = {role: end for role, end in partition.ends.items() if role in names}
-            try:
-                held = log_ends(known) if known else {}
-            except Retriable as reason:
-                raise Abortable(str(reason)) from reason
-            check_held(known, held)
-            partition.ends = {**partition.ends, **held}
+        known = {
+            number: {role: end for role, end in self[number].ends.items() if role in names}
+            for number, names in roles.items()
+        }
+        known = {number: ends for number, ends in known.items() if ends}
+        try:
+            held = log_ends(known) if known else {}
+        except Retriable as reason:
+            raise Abortable(str(reason)) from reason
+        for number, ends in known.items():
+            check_held(ends, held[number])
+            self[number].ends = {**self[number].ends, **held[number]}
 
     def advance_ends(self, appended: Mapping[int, Mapping[str, Appended]]) -> dict[int, LogEnds]:
         """Return the ends of the logs after a transaction, by partition.

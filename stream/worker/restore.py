@@ -251,7 +251,7 @@ class Restorer:
         opening = reading.opening
         first, end = self._source.offset_range(number)
         ends = opening.evidence.ends_in(self._sink.topic_ids) if opening.evidence else {}
-        ends = self._sink.log_ends(ends) if ends else {}
+        ends = self._sink.log_ends({number: ends})[number] if ends else {}
         is_new = opening.committed is None and reading.processed is None
         facts = PartitionFacts(
             self._config.names,

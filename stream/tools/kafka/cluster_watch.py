@@ -12,13 +12,13 @@ from stream.errors import Fatal, Refused, Retriable, StreamError
 from stream.kafka.clients import make_admin
 from stream.kafka.futures import existing_results, result_of
 
-REQUEST_S_MAX = 3.0
+REQUEST_S_MAX = 2.5
 HEALTHY_WAIT_S, FAILING_WAIT_S = 1.0, 0.3  # between two requests: two that fail take less than 10 s
 FAILURES_SAID_AT = 2  # in a row: a broker that restarts may miss one
 REPEATED_S = 6.0  # so that, with the time of a request, no silence exceeds 10 s
 MISSING_S_MAX = 10.0  # a broker that restarts may not know all topics at once
 EXPLAIN_S_MAX = 20.0
-DELAY_S = 3.0  # a command without topics to watch may end sooner: then it costs no client
+DELAY_S = 1.0  # a command without topics to watch may end sooner: then it costs no client
 AGAIN = "run the command again to read"
 
 

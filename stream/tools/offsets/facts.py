@@ -57,11 +57,16 @@ def _read_facts(settings: Settings, admin: Admin, topics: Topics, digest: str) -
     }
     truncated = truncated_partitions(reader_options(settings), settings.input_topic, in_log)
     logs = OutputLogs(reader_options(settings), Offsets(lambda: make_admin(settings)), names(settings))
+    ends = logs.ends(
+        {
+            number: evidence.ends_in(topics.ids)
+            for number, each in commits.items()
+            if each is not None and (evidence := each.evidence) is not None
+        }
+    )
 
     def read(number: int) -> PartitionFacts:
         committed, totals = commits[number], processed[number]
-        evidence = None if committed is None else committed.evidence
-        ends = {} if evidence is None else logs.ends(evidence.ends_in(topics.ids))
         return PartitionFacts(
             names(settings),
             number,
@@ -70,7 +75,7 @@ def _read_facts(settings: Settings, admin: Admin, topics: Topics, digest: str) -
             committed,
             totals,
             *ranges[number],
-            output_ends={role: end.offset for role, end in ends.items()},
+            output_ends={role: end.offset for role, end in ends.get(number, {}).items()},
             has_outcomes=committed is None
             and totals is None
             and logs.has_outcomes(number, topics.dead_letter.partitions),
