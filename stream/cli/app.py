@@ -81,10 +81,11 @@ def quantity(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def report_following() -> None:
-    """Explain on a terminal why there may be no output for a while."""
-    if err.is_terminal:
-        err.print("following the topic; Ctrl-C stops")
+def watch_reading(chosen: Settings, topic: str, *, follow: bool) -> ClusterWatch:
+    """Watch the cluster while a command reads a topic, and with `follow` whether the topic is the same."""
+    if follow and err.is_terminal:
+        err.print("following the topic; Ctrl-C stops")  # there may be no output for a while
+    return watch_cluster(chosen, *([topic] if follow else []))
 
 
 def warn(sentence: str) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stream.cli.app import err, examples, quantity, report_following, settings, watch_cluster
+from stream.cli.app import err, examples, quantity, settings, watch_cluster, watch_reading
 from stream.cli.dead_letter_view import print_dead_letter
 from stream.cli.listing import Column, Format, JsonLinesOption, Rows, quiet_pipe, write_line
 from stream.errors import Fatal, Misconfigured, Reason
@@ -66,15 +66,13 @@ def list_(
     rows = Rows(_columns(chosen.input_topic)) if output_format is Format.TABLE else None
     flush = rows.flush if rows else sys.stdout.flush
     by_reason: Counter[str] = Counter()
-    watch = watch_cluster(chosen, *([chosen.dead_letter_topic] if follow else []))
+    watch = watch_reading(chosen, chosen.dead_letter_topic, follow=follow)
 
     def keep_following() -> bool:
         watch.check()
         flush()
         return True
 
-    if follow:
-        report_following()
     with quiet_pipe(), watch.explained():
         try:
             for letter in read_dead_letters(chosen, follow=keep_following if follow else None):

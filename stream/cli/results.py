@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from stream.cli.app import err, quantity, report_following, settings, watch_cluster
+from stream.cli.app import err, quantity, settings, watch_reading
 from stream.cli.listing import Column, Format, Rows, cut_list, quiet_pipe, write_line
 from stream.core.records import AnagramResult
 from stream.errors import Misconfigured
@@ -43,15 +43,13 @@ def results(
     chosen = settings()
     topic = chosen.result_topic
     output = _Output(output_format)
-    watch = watch_cluster(chosen, *([topic] if follow else []))
+    watch = watch_reading(chosen, topic, follow=follow)
 
     def keep_following() -> bool:
         watch.check()
         output.flush()
         return True
 
-    if follow:
-        report_following()
     with quiet_pipe(), watch.explained():
         try:
             start = {p: end for p, (_, end) in committed_ranges(chosen, topic).items()} if from_end else None

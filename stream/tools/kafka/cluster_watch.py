@@ -14,7 +14,7 @@ from stream.kafka.futures import existing_results, result_of
 
 REQUEST_S_MAX = 2.5
 HEALTHY_WAIT_S, FAILING_WAIT_S = 1.0, 0.3  # between two requests: two that fail take less than 10 s
-FAILURES_SAID_AT = 2  # in a row: a broker that restarts may miss one
+FAILURES_SAID_AT = 2  # in a row: a broker that has answered may miss one
 REPEATED_S = 6.0  # so that, with the time of a request, no silence exceeds 10 s
 MISSING_S_MAX = 10.0  # a broker that restarts may not know all topics at once
 EXPLAIN_S_MAX = 20.0
@@ -98,9 +98,10 @@ class ClusterWatch:
         now, servers = monotonic(), self._settings.bootstrap_servers
         self._failures += 1
         self._failing_since = self._failing_since or now
-        if self._failures == FAILURES_SAID_AT:
+        said_at = FAILURES_SAID_AT if self._ids else 1
+        if self._failures == said_at:
             self._say(f"waiting for Kafka at {servers}: {why}")
-        elif self._failures > FAILURES_SAID_AT and now - self._said_at >= REPEATED_S:
+        elif self._failures > said_at and now - self._said_at >= REPEATED_S:
             self._say(f"no answer from {servers} for {now - self._failing_since:.0f} s; still waiting")
         else:
             return
