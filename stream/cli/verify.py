@@ -52,6 +52,8 @@ def verify(
     """
     chosen = settings()
     keep_memory_small()
+    if not follow:
+        watch_cluster(chosen)
     index = load_index(chosen.dictionary)
     retry_while_unreachable(chosen, lambda: topics.check(admin_client(chosen), chosen))
     auditor = Auditor(chosen, index, differences)
@@ -59,7 +61,6 @@ def verify(
     if follow:
         _follow(chosen, auditor, folders, interval)
     else:
-        watch_cluster(chosen)
         _run_once(auditor, folders)
     verdict = auditor.verdict
     if output_format is Format.JSON:
