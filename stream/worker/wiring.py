@@ -25,6 +25,7 @@ from stream.errors import Rejected
 from stream.exercise.faults import DELAY, Failure, FaultPlan, Faults, Stage, load_plan
 from stream.kafka import clients, topics
 from stream.kafka.event_time import EventTime
+from stream.kafka.membership import Membership
 from stream.kafka.offsets import Offsets
 from stream.kafka.offsets_poller import OffsetsPoller
 from stream.kafka.output_logs import OutputLogs
@@ -219,7 +220,11 @@ class _Parts:
         limits = BatchLimits(
             settings.batch_records_max, settings.batch_bytes_max, settings.commit_interval_ms / 1000
         )
-        return KafkaSource(options, offsets, settings.input_topic, limits)
+        membership = Membership(lambda: clients.make_admin(settings), settings.group_id, settings.input_topic)
+        is_sent_once = self.protocol == "consumer"
+        return KafkaSource(
+            options, offsets, settings.input_topic, limits, membership if is_sent_once else None
+        )
 
     def _sink(self, offsets: Offsets, stats: ClientStats) -> KafkaSink:
         settings, names = self.settings, topics.names(self.settings)
