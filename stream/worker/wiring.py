@@ -211,20 +211,23 @@ class _Parts:
                 metrics.injected_faults.labels(stage.value, str(kind))
 
     def _source(self, offsets: Offsets, stats: ClientStats) -> KafkaSource:
-        settings = self.settings
+        settings, update = self.settings, stats.callback_for("consumer")
+        membership = Membership(lambda: clients.make_admin(settings), settings.group_id, settings.input_topic)
+
+        def on_statistics(document: str) -> None:
+            update(document)
+            membership.observe(document)
+
         options = clients.with_statistics(
             clients.member_options(settings, self.slot.instance_id, self.protocol),
             STATISTICS_MS,
-            stats.callback_for("consumer"),
+            on_statistics,
         )
         limits = BatchLimits(
             settings.batch_records_max, settings.batch_bytes_max, settings.commit_interval_ms / 1000
         )
-        membership = Membership(lambda: clients.make_admin(settings), settings.group_id, settings.input_topic)
-        is_sent_once = self.protocol == "consumer"
-        return KafkaSource(
-            options, offsets, settings.input_topic, limits, membership if is_sent_once else None
-        )
+        checked = membership if self.protocol == "consumer" else None
+        return KafkaSource(options, offsets, settings.input_topic, limits, checked)
 
     def _sink(self, offsets: Offsets, stats: ClientStats) -> KafkaSink:
         settings, names = self.settings, topics.names(self.settings)

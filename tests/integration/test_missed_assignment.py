@@ -27,11 +27,12 @@ class Member:
     """A member of the group, and the partitions that it knows."""
 
     def __init__(self, settings: Settings, name: str, servers: str) -> None:
-        options = {**clients.member_options(settings, name, "consumer"), "bootstrap.servers": servers}
         offsets = Offsets(lambda: clients.make_admin(settings))
         checked = Membership(lambda: clients.make_admin(settings), settings.group_id, settings.input_topic)
+        options = clients.member_options(settings, name, "consumer")
+        options = clients.with_statistics(options, 500, checked.observe)
+        options |= {"bootstrap.servers": servers, "client.id": name}
         limits = BatchLimits(records_max=100, bytes_max=1 << 20, interval_s=0.01)
-        options["client.id"] = name
         self.source = KafkaSource(options, offsets, settings.input_topic, limits, checked)
         self.partitions = set[int]()
         self.joined_again = 0
@@ -69,7 +70,7 @@ def poll_for(seconds: float, *members: Member) -> None:
 def test_partition_whose_assignment_was_lost_is_read_after_joining_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(membership, "CHECKED_S", 1.0)
+    monkeypatch.setattr(membership, "SETTLED_S", 2.0)
     monkeypatch.setattr(membership, "MISSED_S", 3.0)
     heartbeat = {"group.consumer.heartbeat.interval.ms": str(int(HEARTBEAT_S * 1000))}
     proxy = FaultProxy()

@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, cast
 
@@ -11,7 +10,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from stream.kafka.clients import Admin
-from stream.kafka.membership import CHECKED_S, MISSED_S, RESULT_S_MAX, Membership
+from stream.kafka.membership import MISSED_S, RESULT_S_MAX, SETTLED_S, Membership
 
 TOPIC = "text-blobs"
 
@@ -45,64 +44,92 @@ def coordinator() -> Coordinator:
     return Coordinator()
 
 
-@pytest.fixture
-def check(coordinator: Coordinator, monkeypatch: pytest.MonkeyPatch) -> Callable[[set[int], float], set[int]]:
-    """Return what checks the membership once a second for a time, and returns what was missed."""
-    now = [100.0]
-    monkeypatch.setattr("stream.kafka.membership.time.monotonic", lambda: now[0])
-    checked = Membership(lambda: cast("Admin", coordinator), "g", TOPIC)
+def statistics(timeouts: int, state: str = "UP") -> str:
+    return (
+        f'{{ "name": "c", "brokers": {{ "b:1/1": {{ "req_timeouts":9, "state":"UP" }}, "GroupCoordinator": '
+        f'{{ "name":"GroupCoordinator", "state":"{state}", "req_timeouts":{timeouts}, "toppars":{{}} }} }} }}'
+    )
 
-    def run(owned: set[int], seconds: float) -> set[int]:
+
+class Checked:
+    """A membership that is checked once a second, by its own clock."""
+
+    def __init__(self, coordinator: Coordinator, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        monkeypatch.setattr("stream.kafka.membership.time.monotonic", lambda: self.now)
+        self.membership = Membership(lambda: cast("Admin", coordinator), "g", TOPIC)
+        self.membership.observe(statistics(0))
+
+    def run(self, owned: set[int], seconds: float, timeouts: int = 1, state: str = "UP") -> set[int]:
         missed = set[int]()
         for _ in range(int(seconds)):
-            now[0] += 1
-            missed |= checked.missed("me", frozenset(owned))
+            self.now += 1
+            self.membership.observe(statistics(timeouts, state))
+            missed |= self.membership.missed("me", frozenset(owned))
         return missed
 
-    return run
+
+@pytest.fixture
+def checked(coordinator: Coordinator, monkeypatch: pytest.MonkeyPatch) -> Checked:
+    return Checked(coordinator, monkeypatch)
 
 
-LONG_S = 2 * CHECKED_S + MISSED_S + 5
+LONG_S = 3 * SETTLED_S + MISSED_S + 5
 
 
 def test_partition_that_was_given_and_is_not_known_is_missed(
-    coordinator: Coordinator, check: Callable[[set[int], float], set[int]]
+    coordinator: Coordinator, checked: Checked
 ) -> None:
     coordinator.given = [0, 4]
-    assert not check({0}, MISSED_S)
-    assert check({0}, LONG_S) == {4}
+    assert not checked.run({0}, SETTLED_S + MISSED_S)
+    assert checked.run({0}, LONG_S) == {4}
 
 
 def test_member_that_knows_what_it_was_given_misses_nothing(
-    coordinator: Coordinator, check: Callable[[set[int], float], set[int]]
+    coordinator: Coordinator, checked: Checked
 ) -> None:
     coordinator.given = [0, 4]
-    assert not check({0, 4}, LONG_S)
-    assert not check({0, 4, 5}, LONG_S), "it still owns a partition that it must revoke"
+    assert not checked.run({0, 4}, LONG_S)
+    assert not checked.run({0, 4, 5}, LONG_S, timeouts=2), "it still owns a partition that it must revoke"
 
 
-def test_difference_during_a_rebalance_is_not_missed(
-    coordinator: Coordinator, check: Callable[[set[int], float], set[int]]
-) -> None:
+def test_difference_during_a_rebalance_is_not_missed(coordinator: Coordinator, checked: Checked) -> None:
     for given in ([0, 1], [0, 2], [0, 3], [0]):
         coordinator.given = given
-        assert not check({0}, CHECKED_S + 1)
-    assert not check({0}, LONG_S)
+        assert not checked.run({0}, SETTLED_S + 1)
+    assert not checked.run({0}, LONG_S)
 
 
-def test_coordinator_that_is_unavailable_or_silent_is_asked_again(
-    coordinator: Coordinator, check: Callable[[set[int], float], set[int]]
-) -> None:
+def test_coordinator_that_does_not_answer_is_asked_again(coordinator: Coordinator, checked: Checked) -> None:
     coordinator.given = None
-    assert not check({0}, LONG_S)
+    assert not checked.run({0}, LONG_S)
     coordinator.given, coordinator.answers = [0, 4], False
-    assert not check({0}, RESULT_S_MAX + LONG_S)
+    assert not checked.run({0}, RESULT_S_MAX + LONG_S)
     coordinator.answers = True
-    assert check({0}, RESULT_S_MAX + LONG_S) == {4}
+    assert checked.run({0}, RESULT_S_MAX + LONG_S) == {4}
 
 
-def test_coordinator_is_asked_once_in_ten_seconds(
-    coordinator: Coordinator, check: Callable[[set[int], float], set[int]]
+def test_coordinator_is_asked_only_after_a_request_timed_out(
+    coordinator: Coordinator, checked: Checked
 ) -> None:
-    check({0}, 100)
-    assert coordinator.requests <= 100 / CHECKED_S
+    checked.run({0}, 100, timeouts=0)
+    assert coordinator.requests == 0
+    checked.run({0}, 100)
+    assert coordinator.requests == 1
+
+
+def test_coordinator_is_not_asked_while_it_is_unavailable_or_slow(
+    coordinator: Coordinator, checked: Checked
+) -> None:
+    checked.run({0}, 100, state="DOWN")
+    for timeouts in range(2, 20):
+        checked.run({0}, SETTLED_S - 1, timeouts)
+    assert coordinator.requests == 0
+
+
+def test_timeouts_of_a_new_consumer_are_counted_from_zero(coordinator: Coordinator, checked: Checked) -> None:
+    checked.run({0}, 50, timeouts=5)
+    checked.run({0}, 50, timeouts=0)
+    assert coordinator.requests == 1
+    checked.run({0}, 50, timeouts=1)
+    assert coordinator.requests == 2
