@@ -53,7 +53,7 @@ _CAUSES = tuple(
         (
             "OutOfMemoryError|Too small|Could not reserve enough|larger than the maximum|insufficient memory",
             "the broker had too little memory",
-            "increase heap_mib (the default is 512)",
+            "increase heap_mib",
             False,
         ),
         (
