@@ -215,6 +215,10 @@ def _facts(score: "Score") -> RenderableType:
         facts.add_row("restarts after a hang", str(len(score.hangs)))
         for hang in score.hangs:
             facts.add_row("", _escaped(f"{hang.worker}: {hang.what}, at {hang.where}"))
+    if score.input_duplicates:
+        facts.add_row(
+            "input", f"{quantity(score.input_duplicates, 'record')} sent twice by the campaign itself"
+        )
     if score.restored:
         facts.add_row(
             "records restored",

@@ -1,23 +1,104 @@
-"""Leaves the consumer group, also as a static member."""
+"""Notices partitions that the group's coordinator gave to this member, and that the member does not know.
 
-import contextlib
+Under the `consumer` protocol an assignment is sent once, as a change. If the heartbeat that brings it times
+out, librdkafka 2.16 repeats the heartbeat, but asks for the assignment only after a lost connection. The
+coordinator then takes the partitions for owned, the group is stable, and nobody reads them, for ever. Only a
+member that joins again gets them.
+
+So after a request to the coordinator timed out, the member asks it once what it gave. Not always: a request
+about a group aborts the process if its coordinator is unavailable for too long and comes back (librdkafka:
+`rd_kafka_enq_once_del_source_return`). So the coordinator must have been connected for some time.
+"""
+
+import json
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
 
-from confluent_kafka import Consumer
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import ConsumerGroupDescription  # type: ignore[attr-defined]
 
-from stream.kafka.failure import CALL_FAILED
+from stream.kafka.clients import Admin
 
-LEAVE_S_MAX, POLL_S = 2.0, 0.01
+SETTLED_S = 10.0  # the coordinator is connected, and no request timed out; also the time between two requests
+MISSED_S = 15.0  # a rebalance takes two heartbeats, 5 s each by default
+REQUEST_TIMEOUT_S, RESULT_S_MAX = 5.0, 15.0
+_COORDINATOR = '"GroupCoordinator": '  # in librdkafka's statistics
 
 
-def leave_group(consumer: Consumer) -> None:
-    """Leave the group, so that others get the partitions at once.
+class Membership:
+    """Compares what a member knows with what it was given; requests do not block.
 
-    A static member that only closes its consumer stays in the group (KIP-345). librdkafka lets it leave if it
-    unsubscribes first; then it has no member id.
+    Attributes:
+        is_suspect: a request to the coordinator timed out, and what was missed is not known yet.
     """
-    deadline = time.monotonic() + LEAVE_S_MAX
-    with contextlib.suppress(*CALL_FAILED):
-        consumer.unsubscribe()
-        while consumer.memberid() and time.monotonic() < deadline:
-            consumer.poll(POLL_S)
+
+    def __init__(self, make_admin: Callable[[], Admin], group_id: str, topic: str) -> None:
+        self._make_admin = make_admin
+        self._group_id = group_id
+        self._topic = topic
+        self.is_suspect = False
+        self._timeouts = 0
+        self._settled_since: float | None = None  # None: the coordinator is not connected
+        self._request: tuple[Admin, Future[ConsumerGroupDescription]] | None = None
+        self._requested_at = 0.0
+        self._missed: frozenset[int] = frozenset()
+        self._missed_since = 0.0
+
+    def observe(self, statistics: str) -> None:
+        """Take the consumer's statistics, a JSON document."""
+        position, now = statistics.find(_COORDINATOR), time.monotonic()
+        if position < 0:
+            return
+        coordinator, _ = json.JSONDecoder().raw_decode(statistics, position + len(_COORDINATOR))
+        timeouts = coordinator["req_timeouts"]
+        has_timed_out = timeouts > self._timeouts
+        self._timeouts = timeouts  # a new consumer starts over at 0
+        self.is_suspect |= has_timed_out
+        if coordinator["state"] != "UP":
+            self._settled_since = None
+        elif self._settled_since is None or has_timed_out:
+            self._settled_since = now
+
+    def missed(self, member_id: str, owned: frozenset[int]) -> frozenset[int]:
+        """Return the partitions that this member has been given for too long without knowing it."""
+        now = time.monotonic()
+        if self._request is None:
+            if self.is_suspect and self._is_settled(now):
+                self._requested_at = now
+                admin = self._make_admin()
+                futures = admin.describe_consumer_groups([self._group_id], request_timeout=REQUEST_TIMEOUT_S)
+                self._request = admin, futures[self._group_id]
+            return frozenset()
+        _, future = self._request
+        if not future.done():
+            if now - self._requested_at > RESULT_S_MAX:
+                self._request = None
+            return frozenset()
+        self._request = None
+        return self._compare(future, member_id, owned)
+
+    def _is_settled(self, now: float) -> bool:
+        since = self._settled_since
+        return since is not None and now - max(since, self._requested_at) >= SETTLED_S
+
+    def _compare(
+        self, future: Future[ConsumerGroupDescription], member_id: str, owned: frozenset[int]
+    ) -> frozenset[int]:
+        try:
+            members = future.result().members
+        except KafkaException:  # unavailable: the next request asks again
+            return frozenset()
+        given = frozenset(
+            assigned.partition
+            for member in members
+            if member.member_id == member_id and member.assignment is not None
+            for assigned in member.assignment.topic_partitions
+            if assigned.topic == self._topic
+        )
+        missed, now = given - owned, time.monotonic()
+        if missed != self._missed:
+            self._missed, self._missed_since = missed, now
+        is_missed = bool(missed) and now - self._missed_since >= MISSED_S
+        self.is_suspect = bool(missed) and not is_missed
+        return missed if is_missed else frozenset()

@@ -48,6 +48,10 @@ class Offsets:
             self._admin = None
             raise
 
+    def forget(self) -> None:
+        """Replace the client before its next request: it may still know brokers that died as leaders."""
+        self._admin = None
+
     def ends(self, logs: Sequence[LogPartition]) -> dict[LogPartition, tuple[int, int]]:
         """Return high watermark and leader epoch of logs of several topics, in one request per broker.
 

@@ -26,6 +26,10 @@ class OutputLogs:
         self._offsets = offsets
         self._topics = topics
 
+    def forget(self) -> None:
+        """Replace the client before its next request."""
+        self._offsets.forget()
+
     def ends(self, ends: Mapping[int, LogEnds]) -> dict[int, LogEnds]:
         """Return how far the logs hold what these ends say, with the present leader epochs, by partition.
 

@@ -73,6 +73,7 @@ class KafkaSink:
         return self._logs.has_outcomes(partition, max(1, self._ask_partitions(self._dead_letter_topic)))
 
     def reset_producer(self) -> None:
+        self._forget_clients()
         if self._producer is None or self._ready:
             self._discard()
             self._producer = make_producer(self._options)
@@ -158,6 +159,7 @@ class KafkaSink:
 
     def abort(self) -> None:
         """Abort; a failure leaves the outcome in doubt."""
+        self._forget_clients()
         try:
             self._open().abort_transaction(self._timeout_s)
         except CALL_FAILED as error:
@@ -166,6 +168,11 @@ class KafkaSink:
 
     def close(self) -> None:
         self._discard()
+
+    def _forget_clients(self) -> None:
+        """Replace the admin clients: after a failover each of them waits 5 s for the broker that died."""
+        self._watch.forget()
+        self._logs.forget()
 
     def _raise_transaction_error(self) -> None:
         """Raise the error that ended the transaction, if any; records are reported after the abort only.

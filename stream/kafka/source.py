@@ -11,13 +11,14 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from stream.core.evidence import CommittedOffset
 from stream.core.records import InputRecord, start_offsets
-from stream.core.resume import START_OVER
-from stream.errors import Fatal, Refused, Retriable, StreamError
+from stream.errors import Fatal, Retriable, StreamError
 from stream.kafka.clients import Options, make_consumer
 from stream.kafka.connection import Connection
+from stream.kafka.consumer_events import check_event
 from stream.kafka.failure import CALL_FAILED, describe, from_call, kafka_error
 from stream.kafka.headers import message_headers
-from stream.kafka.membership import leave_group
+from stream.kafka.leaving import leave_group
+from stream.kafka.membership import Membership
 from stream.kafka.offsets import Offsets, committed_by
 from stream.kafka.positions import Positions
 from stream.ports import AssignmentListener, Batch
@@ -42,12 +43,23 @@ class BatchLimits:
 class KafkaSource:
     """One member of the group."""
 
-    def __init__(
-        self, options: Options, offsets: Offsets, topic: str, limits: BatchLimits, *, stays: bool = False
+    def __init__(  # noqa: PLR0913 - what a member of a group needs
+        self,
+        options: Options,
+        offsets: Offsets,
+        topic: str,
+        limits: BatchLimits,
+        membership: Membership | None = None,
+        *,
+        stays: bool = False,
     ) -> None:
-        """`stays`: a member with a `group.instance.id` keeps its partitions after `close`, for a session."""
+        """`membership` is needed under the `consumer` protocol only.
+
+        `stays`: a member with a `group.instance.id` keeps its partitions after `close`, for a session.
+        """
         self._stays = stays
         self._options = options
+        self._membership = membership
         self._consumer: Consumer = make_consumer(options)
         self._connection = Connection(topic)
         self._offsets = offsets
@@ -73,7 +85,12 @@ class KafkaSource:
         """Return the records of one commit interval, which begins with the start of the last batch.
 
         A record after a quiet time is therefore returned at once.
+
+        Raises:
+            Retriable: the consumer joined the group again, because it had missed an assignment.
+            StreamError: as librdkafka reports it.
         """
+        self._check_membership()
         self._seek_all()
         records: list[InputRecord] = []
         try:
@@ -89,19 +106,31 @@ class KafkaSource:
             records = [record for record in records if record.partition in self._positions.position]
         return Batch(records, group_metadata, {p: self._leader_epochs[p] for p in partitions})
 
-    def _join_again(self) -> None:
-        """Join the group with a new consumer, unless no broker answers anybody."""
+    def _check_membership(self) -> None:
+        if self._membership is None or not self._membership.is_suspect:
+            return
+        owned = frozenset(owned.partition for owned in self._consumer.assignment())
+        missed = self._membership.missed(self._consumer.memberid() or "", owned)
+        if missed and self._join_again():
+            raise Retriable(
+                f"the group gave partitions {sorted(missed)} to this worker, and the client library missed "
+                "it: it joins the group again"
+            )
+
+    def _join_again(self) -> bool:
+        """Join the group with a new consumer, unless no broker answers anybody; return whether it did."""
         listener = self._listener
         try:
             self._offsets.range(self._topic, 0)
         except Retriable:
-            return
+            return False
         owned = [owned.partition for owned in self._consumer.assignment()]
         self.close()
         self._consumer = make_consumer(self._options)
         if listener is not None:
             listener.lost(owned)
             self.subscribe(listener)
+        return True
 
     def _fill(self, records: list[InputRecord], wait_s: float) -> object:
         """Poll the records of a batch; return the group's metadata as of its first record."""
@@ -189,7 +218,7 @@ class KafkaSource:
             if any(map(Message.error, due)):
                 for message in due:
                     if (error := message.error()) is not None:
-                        self._raise_event(error, message)
+                        self._check_event(error, message)
                 due = [message for message in due if message.error() is None]
             due = self._positions.take_due(partition, due)
             if not due:
@@ -207,37 +236,10 @@ class KafkaSource:
             records.extend(map(InputRecord._make, zip(*columns, strict=False)))
         return size
 
-    def _raise_event(self, error: KafkaError, message: Message) -> None:
-        """Raise the error of an event of the consumer; return if the client recovers by itself."""
-        code, number = error.code(), message.partition()
+    def _check_event(self, error: KafkaError, message: Message) -> None:
+        number = message.partition()
         partition = -1 if number is None else number
-        if code in {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}:  # noqa: SLF001
-            if partition not in self._positions.position:
-                return
-            if "truncation" in error.str():  # KIP-320; librdkafka has no code of its own for it
-                raise Refused(
-                    f"{self._topic}, partition {partition}: the log was truncated (an unclean leader "
-                    "election, or a log that was cut): records that were counted no longer exist, and new "
-                    f"ones have their offsets: {describe(error)}",
-                    START_OVER,
-                )
-            raise Refused(
-                f"{self._topic}, partition {partition}: offset {self._positions.position[partition]} is no "
-                f"longer in the log (retention, or the topic was created again): {describe(error)}",
-                "restart the worker: it says what is lost and how to continue; a group that had committed "
-                "nothing goes on at the first offset that is left",
-            )
-        if code == KafkaError._MAX_POLL_EXCEEDED:  # noqa: SLF001 - `lost` follows
-            return
-        if code in {KafkaError._BAD_MSG, KafkaError._BAD_COMPRESSION}:  # noqa: SLF001
-            raise Fatal(
-                f"{self._topic}, partition {partition}: a damaged record at or after offset "
-                f"{self._positions.position.get(partition)}: {describe(error)}"
-            )
-        failure: StreamError = from_call(error)
-        if isinstance(failure, Retriable):
-            return  # librdkafka recovers by itself; other calls report a broker that stays unavailable
-        raise failure
+        check_event(error, self._topic, partition, self._positions.position.get(partition))
 
     def _seek_all(self) -> None:
         for partition, offset in list(self._positions.seek.items()):

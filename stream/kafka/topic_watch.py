@@ -33,6 +33,10 @@ class TopicWatch:
         self._missing_since: float | None = None
         self._all_checked_at = -OUTCOMES_CHECKED_S
 
+    def forget(self) -> None:
+        """Replace the client before its next request."""
+        self._admin = None
+
     def check_due(self) -> None:
         """Check input and count topic, and the other two if they were not checked within the last second.
 

@@ -25,6 +25,7 @@ from stream.errors import Rejected
 from stream.exercise.faults import DELAY, Failure, FaultPlan, Faults, Stage, load_plan
 from stream.kafka import clients, topics
 from stream.kafka.event_time import EventTime
+from stream.kafka.membership import Membership
 from stream.kafka.offsets import Offsets
 from stream.kafka.offsets_poller import OffsetsPoller
 from stream.kafka.output_logs import OutputLogs
@@ -210,17 +211,24 @@ class _Parts:
                 metrics.injected_faults.labels(stage.value, str(kind))
 
     def _source(self, offsets: Offsets, stats: ClientStats) -> KafkaSource:
-        settings = self.settings
+        settings, update = self.settings, stats.callback_for("consumer")
+        membership = Membership(lambda: clients.make_admin(settings), settings.group_id, settings.input_topic)
+
+        def on_statistics(document: str) -> None:
+            update(document)
+            membership.observe(document)
+
         options = clients.with_statistics(
             clients.member_options(settings, self.slot.instance_id, self.protocol),
             STATISTICS_MS,
-            stats.callback_for("consumer"),
+            on_statistics,
         )
         limits = BatchLimits(
             settings.batch_records_max, settings.batch_bytes_max, settings.commit_interval_ms / 1000
         )
+        checked = membership if self.protocol == "consumer" else None
         stays = settings.static_membership
-        return KafkaSource(options, offsets, settings.input_topic, limits, stays=stays)
+        return KafkaSource(options, offsets, settings.input_topic, limits, checked, stays=stays)
 
     def _sink(self, offsets: Offsets, stats: ClientStats) -> KafkaSink:
         settings, names = self.settings, topics.names(self.settings)

@@ -75,12 +75,10 @@ def test_brokers_of_three_nodes_are_killed_stopped_and_frozen_beside_probes(tmp_
     first = {fault.kind: replace(fault, seconds=2.0) for fault in reversed(faults)}
     kinds = (
         Kind.TRANSACTION_COORDINATOR_KILL,
-        Kind.GROUP_COORDINATOR_KILL,
         Kind.CONTROLLER_KILL,
         Kind.NODE_STOP,
         Kind.LEADERS_MOVED,
         Kind.NODE_FROZEN,
-        Kind.TWO_DOWN,
         Kind.IN_SYNC_DOWN,
     )
     chosen = [first[kind] for kind in kinds]

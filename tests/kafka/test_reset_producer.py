@@ -1,5 +1,7 @@
 """A producer that finds no broker is replaced: it may have lost its brokers for good (librdkafka#5301)."""
 
+from typing import Any, cast
+
 import pytest
 from confluent_kafka import Producer
 from support.topics import settings_of
@@ -37,3 +39,27 @@ def test_producer_that_finds_no_broker_is_replaced(monkeypatch: pytest.MonkeyPat
         with pytest.raises(Retriable, match="not available yet"):
             sink.reset_producer()
         assert len(made) == attempt
+
+
+def test_admin_clients_are_replaced_after_a_failed_transaction() -> None:
+    """One that was used before a failover waits 5 s for the broker that died; each check would."""
+    made = list[clients.Admin]()
+
+    def make_admin() -> clients.Admin:
+        made.append(clients.make_admin(settings))
+        return made[-1]
+
+    settings = settings_of({"STREAM_BOOTSTRAP_SERVERS": "localhost:1"})
+    names, offsets = topics.names(settings), Offsets(make_admin)
+    watch = TopicWatch(make_admin, names, {})
+    options = clients.transactional_options(settings, "one", 1_000)
+    sink = KafkaSink(options, names, 1.0, watch, OutputLogs({}, offsets, names))
+    sink._producer = cast("Any", NoTransaction())
+    offsets._admin = watch._admin = make_admin()
+    sink.abort()
+    assert offsets._admin is watch._admin is None
+
+
+class NoTransaction:
+    def abort_transaction(self, _timeout_s: float) -> None:
+        pass

@@ -270,8 +270,8 @@ class Campaign:
 
     def _is_drained(self) -> bool:
         """Whether all input has outcomes; an accident may have deleted those of earlier input."""
-        is_seen = self._has_passed(self._producer.ends) if self._options.accident else self._unseen() == 0
-        return self._producer.is_done and is_seen
+        is_seen = self._options.accident is not None or self._unseen() <= 0
+        return self._producer.is_done and is_seen and self._has_passed(self._producer.ends)
 
     def _unseen(self) -> int:
         return self._producer.delivered - self._outcomes.seen.outcomes

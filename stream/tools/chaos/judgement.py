@@ -19,7 +19,7 @@ def judge_outputs(
     score.disordered = seen.disordered + final.disordered
     score.records_aborted = count_written_records(settings) - final.outcomes
     verdict = verify(settings, index, state_dirs=state_dirs)
-    score.unseen = score.blobs - seen.outcomes - verdict.skipped
+    score.unseen = verdict.records - seen.outcomes - verdict.skipped
     if score.accident is not None:
         score.accident.skipped = verdict.skipped
     score.lost, score.duplicated = verdict.lost, verdict.duplicated
@@ -28,7 +28,8 @@ def judge_outputs(
     for sentence in verdict.differences:
         score.differ(sentence)
     score.unchecked = verdict.unchecked
-    if verdict.records != score.blobs:
+    score.input_duplicates = max(0, verdict.records - score.blobs)
+    if verdict.records < score.blobs:
         score.differ(f"{score.blobs} blobs were sent, the input holds {verdict.records}")
 
 

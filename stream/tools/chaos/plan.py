@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from stream.tools.chaos.proxy import Api
@@ -150,13 +150,14 @@ def draw(seed: int, faults: int, protocol: str, processes: int = 1, nodes: int =
     """Return this number of faults, always the same for a seed.
 
     All variants occur once in random order, then all again, so that few faults favour no class. With several
-    nodes, every second fault is one of the cluster.
+    nodes, every second fault is one of the cluster, and none is crowded, so that each stall has one cause.
     """
     rng = random.Random(seed)  # noqa: S311 - repeatable, not secret
     common = _endless(list(variants(protocol, processes, nodes)), rng)
     cluster = _endless([Fault(kind) for kind in sorted(CLUSTER)], rng)
     drawn = [next(cluster if nodes > 1 and number % 2 == 0 else common) for number in range(faults)]
-    return [_detailed(fault, rng) for fault in drawn]
+    detailed = [_detailed(fault, rng) for fault in drawn]
+    return detailed if nodes == 1 else [replace(fault, crowded=False) for fault in detailed]
 
 
 def _endless(bag: Sequence[Fault], rng: random.Random) -> Iterator[Fault]:

@@ -17,7 +17,7 @@ QUEUE_RECORDS_MAX = 20_000
 PACE_MAX = 200_000.0
 TRICKLE_S = 0.02
 NAP_S = 0.005
-STALLED_S_MAX = 120.0  # longer than any broker outage of a campaign: then librdkafka is stuck, not a worker
+STALLED_S_MAX = 200.0  # longer than any broker outage of a campaign: then librdkafka is stuck, not a worker
 
 
 @dataclass(frozen=True, slots=True)

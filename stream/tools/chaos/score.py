@@ -69,6 +69,7 @@ class Score:
         disordered: results whose input does not follow the input of the result before, for either reader.
         markers_skipped: how often Kafka did not write the markers of a transaction; the workers are not at
             fault, and input that waits for the markers has no outcome.
+        input_duplicates: records that the campaign's own producer wrote twice; each is input like any other.
         unchecked: what `verify` could not check.
         accident: that was injected, and what followed; None if none was.
         differences: other broken promises, in sentences.
@@ -108,6 +109,7 @@ class Score:
     aborted_seen: int = 0
     disordered: int = 0
     markers_skipped: int = 0
+    input_duplicates: int = 0
     unchecked: Sequence[str] = ()
     accident: AccidentReport | None = None
     differences: list[str] = field(default_factory=list)
@@ -171,6 +173,7 @@ class Score:
             "wire": dict(self.wire),
             "transactions": {"committed_at_least": self.commits, **self.aborts},
             "markers_skipped_by_kafka": self.markers_skipped,
+            "input_duplicates": self.input_duplicates,
             "records_aborted": self.records_aborted,
             "exits": {str(status): n for status, n in self.exits.items()},
             "stalls_s": {kind: [round(each, 2) for each in stalls] for kind, stalls in self.stalls_s.items()},

@@ -3,7 +3,7 @@
 import os
 import threading
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ import orjson
 
 LINES_KEPT = 40
 FINISH_S_MAX = 5.0
+_WRAPPERS = ("<lambda>", " _call")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Hang:
 
     Attributes:
         what: the loop, or a call of the client library.
-        where: the innermost frame of its main thread.
+        where: the function in which its main thread was.
     """
 
     worker: str
@@ -67,6 +68,12 @@ class FleetHistory:
     tracebacks: list[str] = field(default_factory=list)
     owners: dict[int, str] = field(default_factory=dict)
     runs: Counter[int] = field(default_factory=Counter)
+
+
+def _where(frames: Sequence[str]) -> str:
+    """Return the innermost frame that has a name of its own, without its folder."""
+    named = (frame for frame in reversed(frames) if not frame.endswith(_WRAPPERS))
+    return next(named, "").rpartition("/")[2]
 
 
 class WorkerLog:
@@ -140,8 +147,8 @@ class WorkerLog:
                 self.pids[process] = entry["pid"]
                 self._run_since_start = {run for run in self._run_since_start if run[0] != process}
             case "loop hangs":
-                where = entry.get("stacks", {}).get("MainThread", [""])[-1]
-                self._history.hangs.append(Hang(self._instance, str(entry.get("what", "")), where))
+                frames = entry.get("stacks", {}).get("MainThread", [])
+                self._history.hangs.append(Hang(self._instance, str(entry.get("what", "")), _where(frames)))
             case "worker failed":
                 self.failure = entry
             case "store set aside":

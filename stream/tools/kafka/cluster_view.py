@@ -163,8 +163,8 @@ class ClusterView:
     def _elect(self, kind: ElectionType, partitions: list[TopicPartition] | None) -> None:
         # Without a timeout: confluent-kafka 2.16 raises SystemError if one is given.
         elected = result_of(self._client.elect_leaders(kind, partitions))
-        for partition, why in elected.items():
-            if why is not None and kafka_error(why).code() != KafkaError.ELECTION_NOT_NEEDED:
+        for partition, why in elected.items():  # a KafkaError, although the library documents an exception
+            if why is not None and why.code() != KafkaError.ELECTION_NOT_NEEDED:
                 raise Retriable(f"{partition.topic}-{partition.partition}: {why}")
 
     def _metadata(self) -> ClusterMetadata:

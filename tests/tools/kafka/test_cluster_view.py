@@ -1,4 +1,8 @@
+from concurrent.futures import Future
+from typing import Any, cast
+
 import pytest
+from confluent_kafka import KafkaError, TopicPartition
 
 from stream.errors import Retriable
 from stream.kafka.clients import Admin
@@ -34,3 +38,30 @@ def test_client_is_replaced_after_a_failure() -> None:
             view.leaders("any")
     assert len(clients) == 2
     assert view.not_in_sync(3).startswith("no broker answers")
+
+
+class Elections:
+    """Stands in for an admin client: its elections end with these errors."""
+
+    def __init__(self, *codes: int) -> None:
+        self._codes = codes
+
+    def elect_leaders(self, *_: object, **__: object) -> Future[Any]:
+        future = Future[Any]()
+        errors = [None if code == 0 else KafkaError(code) for code in self._codes]
+        future.set_result({TopicPartition("t", number): error for number, error in enumerate(errors)})
+        return future
+
+
+def view_of(*codes: int) -> ClusterView:
+    return ClusterView(lambda: cast("Admin", Elections(*codes)))
+
+
+def test_replica_that_leads_already_needs_no_election() -> None:
+    view_of(0, KafkaError.ELECTION_NOT_NEEDED).elect_preferred()
+
+
+def test_election_of_a_replica_that_is_not_available_is_repeated_by_the_caller() -> None:
+    view = view_of(0, KafkaError.PREFERRED_LEADER_NOT_AVAILABLE)
+    with pytest.raises(Retriable, match="PREFERRED_LEADER_NOT_AVAILABLE"):
+        view.elect_preferred()
