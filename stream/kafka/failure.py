@@ -112,8 +112,12 @@ def from_call(error: KafkaError) -> StreamError:
             f"the group was deleted, or this is another cluster: {text}",
             "run `anagram-stream offsets show`: it says how to go on",
         )
-    if error.code() in {KafkaError.FENCED_INSTANCE_ID, KafkaError.UNRELEASED_INSTANCE_ID}:
-        return Fenced(f"another worker uses the same group.instance.id: {text}")
+    is_fenced = "fenced by other consumer" in text  # librdkafka reports it as _FATAL
+    if is_fenced or error.code() in {KafkaError.FENCED_INSTANCE_ID, KafkaError.UNRELEASED_INSTANCE_ID}:
+        return Fenced(
+            "the group refused this member: another worker uses its group.instance.id, or the coordinator "
+            f"could not write its answer to this member: {text}"
+        )
     if error.code() in {KafkaError.UNSUPPORTED_VERSION, KafkaError._UNSUPPORTED_FEATURE}:  # noqa: SLF001
         return Refused(
             f"the broker does not support a request: {text}",

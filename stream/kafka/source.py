@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from stream.core.evidence import CommittedOffset
 from stream.core.records import InputRecord, start_offsets
-from stream.errors import Fatal, Retriable, StreamError
+from stream.errors import Fatal, Fenced, Retriable, StreamError
 from stream.kafka.clients import Options, make_consumer
 from stream.kafka.connection import Connection
 from stream.kafka.consumer_events import check_event
@@ -88,6 +88,7 @@ class KafkaSource:
 
         Raises:
             Retriable: the consumer joined the group again, because it had missed an assignment.
+            Fenced: the group refused this member; the consumer has joined again, so the next call may work.
             StreamError: as librdkafka reports it.
         """
         self._check_membership()
@@ -95,6 +96,9 @@ class KafkaSource:
         records: list[InputRecord] = []
         try:
             group_metadata = self._fill(records, wait_s)
+        except Fenced:
+            self._join_again()
+            raise
         except StreamError:
             # The client lost the records that it was about to return, and `records` are not returned.
             self.rewind(dict(self._positions.position) | start_offsets(records))

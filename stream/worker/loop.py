@@ -131,6 +131,10 @@ class Worker:
         polled_at = self._clock.monotonic()
         try:
             batch = self._source.poll_batch(timeout_s)
+        except Fenced as error:  # the source has joined again
+            self._fences.check(error)
+            self._waiting.wait(Retriable(str(error)))
+            return Batch()
         except Retriable as error:
             self._waiting.wait(error)
             return Batch()

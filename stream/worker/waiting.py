@@ -72,14 +72,14 @@ class Backoff:
 
 
 class Fences:
-    """Decides what a fence of a young transaction means: a rival fences again, the broker itself does not."""
+    """Decides what a fence of a young transaction or of a member means: only a rival fences again."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._fenced_at = -inf
 
     def check(self, error: Fenced) -> None:
-        """Return if a new producer may take the transactional id back.
+        """Return if a new producer (member) may take the transactional id (place in the group) back.
 
         Raises:
             Fenced: it was fenced before, and not long ago.

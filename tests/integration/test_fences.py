@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Consumer
 from support.environment import SHORT_SESSIONS, own_env
 from support.process import WorkerProcess
 from support.topics import make_topics, produce, read, settings_of, wait_until
@@ -11,6 +12,7 @@ from test_processes import get, ready, samples
 
 from stream.broker.embedded import EmbeddedBroker
 from stream.dictionary import load_index
+from stream.kafka import clients
 from stream.tools.audit.verify import verify
 from stream.tools.chaos.proxy import Api, Error, FaultProxy, Rule, When
 
@@ -84,4 +86,29 @@ def test_a_process_that_another_worker_fences_ends_alone_and_the_others_count_it
         (reason,) = ready(worker)["reasons"]
         assert reason.startswith("process 1: ended for good")
         assert worker.stop() == 1
+    check_exact(env, 100)
+
+
+def test_a_member_that_the_group_refuses_once_joins_again(
+    env: dict[str, str], proxy: FaultProxy, tmp_path: Path
+) -> None:
+    """A stranger of the same name stands for an answer that the coordinator could not write."""
+    one = {**proxied(env, proxy, 1), "STREAM_GROUP_PROTOCOL": "classic", "STREAM_INSTANCE_ID": "one"}
+    with WorkerProcess(one, tmp_path / "log") as worker:
+        worker.wait_for("partition running", times=2)
+        stranger = Consumer(
+            {
+                **clients.member_options(settings_of({**env, "STREAM_INSTANCE_ID": "one"}), "one", "classic"),
+                "error_cb": lambda _: None,
+            }
+        )
+        stranger.subscribe([env["STREAM_INPUT_TOPIC"]])
+        wait_until(lambda: stranger.poll(0.1) is None and stranger.memberid(), 30)
+        wait_until(lambda: stranger.poll(0.1) is None and worker.events("waiting for Kafka"), 30)
+        stranger.close()
+        for partition in (0, 1):
+            produce(env, [(None, "cat")] * 50, partition=partition)
+        wait_until(lambda: len(read(env, "result")) == 100, 60)
+        assert any("refused this member" in event["why"] for event in worker.events("waiting for Kafka"))
+        assert worker.stop() == 0
     check_exact(env, 100)
