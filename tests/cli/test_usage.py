@@ -27,9 +27,14 @@ def test_unavailable_broker_is_one_error_with_a_hint(
     done = cli(*args, env=UNAVAILABLE)
     assert done.status == 1
     assert not done.out
-    assert done.err.startswith("error: no Kafka broker answers at localhost:1")
-    assert "fix: set STREAM_BOOTSTRAP_SERVERS" in done.err
-    assert len(done.err.splitlines()) == 2
+    waits = (
+        "waiting for Kafka at localhost:1",
+        "no answer from localhost:1",
+    )
+    lines = [line for line in done.err.splitlines() if not line.startswith(waits)]
+    assert lines[0].startswith("error: no Kafka broker answers at localhost:1")
+    assert "fix: set STREAM_BOOTSTRAP_SERVERS" in lines[1]
+    assert len(lines) == 2
 
 
 @pytest.mark.parametrize("args", [("settings", "--current"), ("pipeline", "--text", "cat")], ids=" ".join)

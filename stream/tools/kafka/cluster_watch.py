@@ -62,6 +62,8 @@ class ClusterWatch:
         try:
             yield
         except Fatal:
+            if not self._ids:  # no cluster has answered, so none was replaced
+                raise
             began_at = monotonic()
             while self._answered_at < began_at and monotonic() < began_at + EXPLAIN_S_MAX:
                 self.check()
@@ -85,6 +87,8 @@ class ClusterWatch:
                     described = existing_results(admin.describe_topics(topics, request_timeout=REQUEST_S_MAX))
                     ids |= {name: str(topic.topic_id) for name, topic in described.items()}
             except Retriable as why:
+                if self._closed.is_set():
+                    return
                 self._report_failure(str(why))
                 admin, wait_s = None, FAILING_WAIT_S  # as in topic_watch.py
             except StreamError:
