@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Self
 
 from stream.broker import jars, runtime, tcp
-from stream.broker.embedded import EmbeddedBroker, Membership
-from stream.broker.properties import CLIENT_LISTENER, Member
+from stream.broker.embedded import EmbeddedBroker, NodeSetup
+from stream.broker.properties import CLIENT_LISTENER, ClusterNode
 from stream.broker.start import await_start
 from stream.broker.storage import TemporaryFolder, claim_cluster
 from stream.errors import Misconfigured
@@ -25,9 +25,9 @@ class EmbeddedCluster:
     """A Kafka cluster that lives as long as this object and never outlives this process.
 
     Each node is broker and controller. Topics, also those of Kafka itself, have three replicas and
-    `min.insync.replicas=2`, so that one node may fail. Groups have the default settings of Kafka; only the
-    lower bounds of their sessions and heartbeats are lowered. A cluster of one node is an `EmbeddedBroker`
-    with its folder and settings.
+    `min.insync.replicas=2`, so that one node may fail. Groups have the settings of the configuration that
+    comes with Kafka; only the lower bounds of their sessions and heartbeats are lowered. A cluster of one
+    node is an `EmbeddedBroker` with its folder and settings.
 
     Each node can be stopped, killed and started by itself: `cluster.brokers[0].kill()`. It starts only
     if most nodes run; `start` starts all nodes that do not run.
@@ -79,8 +79,8 @@ class EmbeddedCluster:
                 )
         self._scratch: TemporaryFolder | None = None
         self._claim: Callable[[], str] | None = None
-        memberships: Sequence[Membership | None] = [None] if self.nodes == 1 else self._memberships()
-        self.brokers = tuple(self._broker(index, membership) for index, membership in enumerate(memberships))
+        setups: Sequence[NodeSetup | None] = [None] if self.nodes == 1 else self._node_setups()
+        self.brokers = tuple(self._broker(index, setup) for index, setup in enumerate(setups))
 
     @property
     def bootstrap_servers(self) -> str:
@@ -135,11 +135,11 @@ class EmbeddedCluster:
     ) -> None:
         self.close()
 
-    def _broker(self, index: int, membership: Membership | None) -> EmbeddedBroker:
+    def _broker(self, index: int, setup: NodeSetup | None) -> EmbeddedBroker:
         data_dir = self.data_dir or (self._scratch.path if self._scratch else None)
         return EmbeddedBroker(
             port=self.port + index if self.port else 0,
-            data_dir=data_dir / f"node-{index + 1}" if data_dir and membership else data_dir,
+            data_dir=data_dir / f"node-{index + 1}" if data_dir and setup else data_dir,
             kafka=self.kafka,
             java=self.java,
             properties=self.properties,
@@ -147,10 +147,10 @@ class EmbeddedCluster:
             advertised={name: ports[index] for name, ports in self.advertised.items()},
             heap_mib=self.heap_mib,
             start_timeout_s=self.start_timeout_s,
-            membership=membership,
+            setup=setup,
         )
 
-    def _memberships(self) -> list[Membership]:
+    def _node_setups(self) -> list[NodeSetup]:
         """Choose the folder, and all ports at once, so that no two nodes take the same one."""
         if self.port + self.nodes - 1 > _PORT_MAX:
             raise Misconfigured(
@@ -172,6 +172,6 @@ class EmbeddedCluster:
         controllers = tuple(each[-1] for each in members)
         self._claim = claim = partial(claim_cluster, folder, self.kafka, self.nodes)
         return [
-            Membership(Member(index + 1, controllers), each, claim, self._scratch)
+            NodeSetup(ClusterNode(index + 1, controllers), each, claim, self._scratch)
             for index, each in enumerate(members)
         ]

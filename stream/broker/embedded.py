@@ -17,7 +17,7 @@ from stream.broker.failure import not_started, tail
 from stream.broker.fetch import cache_dir
 from stream.broker.jvm import Jvm
 from stream.broker.process import GuardedProcess
-from stream.broker.properties import CLIENT_LISTENER, Listener, Member, broker_properties
+from stream.broker.properties import CLIENT_LISTENER, ClusterNode, Listener, broker_properties
 from stream.broker.start import Start, await_start
 from stream.broker.storage import Storage, TemporaryFolder
 from stream.errors import Misconfigured
@@ -26,17 +26,17 @@ _TAIL_LINES = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Membership:
-    """The membership of a broker in a cluster of several nodes.
+class NodeSetup:
+    """What a cluster of several nodes sets for one of its brokers.
 
     Attributes:
-        member: its node id, and the quorum.
+        node: its id, and the quorum.
         ports: of its listeners, that for clients first, and of its controller.
         cluster_id: returns the id of the cluster.
         scratch: the temporary folder of the cluster, which exists as long as one of its brokers.
     """
 
-    member: Member
+    node: ClusterNode
     ports: Sequence[int]
     cluster_id: Callable[[], str]
     scratch: TemporaryFolder | None
@@ -59,7 +59,7 @@ class EmbeddedBroker:
         advertised: name of an additional listener to the port that is advertised to clients (of a proxy).
         heap_mib: heap size of the JVM.
         start_timeout_s: time limit of a start, without downloads.
-        membership: its membership in a cluster, which `EmbeddedCluster` sets; None: it is the only node.
+        setup: set by an `EmbeddedCluster`; None: it is the only node.
         records_archive: its next `stop` writes the archive of loaded classes.
 
     Raises:
@@ -76,7 +76,7 @@ class EmbeddedBroker:
     advertised: Mapping[str, int] = field(default_factory=dict)
     heap_mib: int = 512
     start_timeout_s: float = 60.0
-    membership: Membership | None = None
+    setup: NodeSetup | None = None
     records_archive: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
@@ -91,20 +91,20 @@ class EmbeddedBroker:
             tcp.check_free(self.port)
         names = {CLIENT_LISTENER: "PLAINTEXT", **self.listeners}
         avoid = self.advertised.values()
-        ports = self.membership.ports if self.membership else _choose_ports(self.port, len(names), avoid)
+        ports = self.setup.ports if self.setup else _choose_ports(self.port, len(names), avoid)
         self._listeners = tuple(
             Listener(name, security, port, self.advertised.get(name))
             for (name, security), port in zip(names.items(), ports, strict=False)
         )
         self._controller_port = ports[-1]
-        self._scratch = self.membership.scratch if self.membership else None
+        self._scratch = self.setup.scratch if self.setup else None
         folder = self.data_dir
         if folder is None:
             self._scratch = TemporaryFolder()
             folder = self._scratch.path
-        self._running = _Running(is_member=self.membership is not None)
+        self._running = _Running(is_member=self.setup is not None)
         weakref.finalize(self, self._running.release)
-        nodes = len(self.membership.member.controller_ports) if self.membership else 1
+        nodes = len(self.setup.node.controller_ports) if self.setup else 1
         self._storage = Storage(folder, self.kafka, nodes)
         self._settings(self._storage.log_dir)  # a forbidden property is refused here, before any download
 
@@ -160,7 +160,7 @@ class EmbeddedBroker:
         kafka_runtime = runtime.prepare(self.java, self.kafka)
         self._archive = archive.path(kafka_runtime, cache_dir())
         # Of a cluster one node is enough, and two would record at the same time.
-        is_first = self.membership is None or self.membership.member.node_id == 1
+        is_first = self.setup is None or self.setup.node.node_id == 1
         self.records_archive = is_first and not self._archive.exists()
         jvm = Jvm(kafka_runtime, self._archive)
         for port in (self._controller_port, *(listener.port for listener in self._listeners)):
@@ -195,7 +195,7 @@ class EmbeddedBroker:
 
     def close(self) -> None:
         """End the broker for good and delete a temporary folder. A given folder is not risked with `stop`."""
-        if self._scratch is None or self.membership is not None:
+        if self._scratch is None or self.setup is not None:
             self.kill()
             return
         self.stop()
@@ -210,13 +210,13 @@ class EmbeddedBroker:
         self.close()
 
     def _settings(self, log_dir: Path) -> dict[str, str]:
-        member = self.membership.member if self.membership else None
+        member = self.setup.node if self.setup else None
         return broker_properties(self._listeners, self._controller_port, log_dir, self.properties, member)
 
     def _launch(self, jvm: Jvm, lock: int) -> Start:
         """Format a new folder and start the process."""
         settings = self._settings(self._storage.log_dir)
-        cluster_id = self.membership.cluster_id() if self.membership else None
+        cluster_id = self.setup.cluster_id() if self.setup else None
         self._storage.format(settings["node.id"], self._settings, jvm.storage_tool(), cluster_id)
         logged_bytes = self._storage.prepare(settings)
         self._running.process = GuardedProcess(

@@ -81,7 +81,7 @@ class Listener:
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class ClusterNode:
     """The place of a broker in a cluster of several nodes.
 
     Attributes:
@@ -110,7 +110,7 @@ def broker_properties(
     controller_port: int,
     log_dir: Path,
     overrides: Mapping[str, str],
-    member: Member | None = None,
+    member: ClusterNode | None = None,
 ) -> dict[str, str]:
     """Return all properties of the broker: the defaults, then `overrides`. No `member`: it is the only node.
 

@@ -84,8 +84,8 @@ def from_transaction(error: KafkaError, *, timed_out: bool) -> StreamError:
 
     `timed_out`: the transaction is older than its timeout. Then the coordinator fenced this producer, not
     another member, and a new producer with the same id can continue (librdkafka#3928). For a younger one
-    nobody says which: librdkafka gives INVALID_PRODUCER_EPOCH and PRODUCER_FENCED the same code, and to old
-    requests the broker answers the former for both. Decision 4 says what the worker does then.
+    the cause is unknown: librdkafka gives INVALID_PRODUCER_EPOCH and PRODUCER_FENCED the same code, and to
+    old requests the broker answers the former for both. Decision 4 says what the worker does then.
     """
     text = describe(error)
     if error.code() in _FENCED:
@@ -116,7 +116,7 @@ def from_call(error: KafkaError) -> StreamError:
     if is_fenced or error.code() in {KafkaError.FENCED_INSTANCE_ID, KafkaError.UNRELEASED_INSTANCE_ID}:
         return Fenced(
             "the group refused this member: another worker uses its group.instance.id, or the coordinator "
-            f"could not write its answer to this member: {text}"
+            f"could not write the group's new state: {text}"
         )
     if error.code() in {KafkaError.UNSUPPORTED_VERSION, KafkaError._UNSUPPORTED_FEATURE}:  # noqa: SLF001
         return Refused(

@@ -87,17 +87,17 @@ class KafkaSource:
         A record after a quiet time is therefore returned at once.
 
         Raises:
-            Retriable: the consumer joined the group again, because it had missed an assignment.
-            Fenced: the group refused this member; the consumer has joined again, so the next call may work.
-            StreamError: as librdkafka reports it.
+            Retriable: the consumer missed an assignment and joined again, or was refused and cannot join yet.
+            Fenced: the group refused this member, and the consumer has joined again.
         """
         self._check_membership()
         self._seek_all()
         records: list[InputRecord] = []
         try:
             group_metadata = self._fill(records, wait_s)
-        except Fenced:
-            self._join_again()
+        except Fenced as error:
+            if not self._join_again():
+                raise Retriable(str(error)) from error
             raise
         except StreamError:
             # The client lost the records that it was about to return, and `records` are not returned.

@@ -41,6 +41,11 @@ class Failure:
     is_misconfigured: bool
     stops_all: bool
 
+    @property
+    def is_final(self) -> bool:
+        """Whether a restart would meet it again; an error without a fix may pass."""
+        return self.stops_all or bool(self.hint)
+
     def error(self, process_name: str) -> Fatal:
         """Return the error for the user."""
         text = f"{process_name}: {self.text}" if process_name else self.text

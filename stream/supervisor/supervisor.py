@@ -199,11 +199,11 @@ class Supervisor:
         self._stopping = self._stopping or bool(self._signals.received)
 
     def _handle_exit(self, process: ManagedProcess, report: ExitReport) -> None:
-        if report.failure is not None:
+        if report.failure is not None and (report.failure.is_final or self._stopping):
             error = report.failure.error(process.name)
             self._end(process, error, stops_all=report.failure.stops_all)
         elif not self._stopping:
-            self._schedule_restart(process, str(report))
+            self._schedule_restart(process, report.failure.text if report.failure else str(report))
         elif report.status:
             self._fail(
                 Fatal(

@@ -88,6 +88,6 @@ class Fences:
         passed_s, self._fenced_at = now - self._fenced_at, now
         if passed_s < FENCES_APART_S:
             raise Fenced(
-                f"fenced again {passed_s:.0f} s after this worker took its transactional id back, so another "
-                f"worker uses the same one: {error}"
+                f"fenced again {passed_s:.0f} s after this worker took its id back, so another worker uses "
+                f"the same one: {error}"
             ) from error

@@ -17,6 +17,7 @@ from stream.core.dead_letter import DeadLetterFactory, to_dead_letter
 from stream.core.engine import Engine
 from stream.core.event_time import HEADER_BYTES_MAX
 from stream.core.fold import Fold
+from stream.core.group_protocol import CONSUMER
 from stream.core.lexicon import Packed, pack
 from stream.core.records import InputRecord, OutputRecord
 from stream.core.text import words
@@ -211,12 +212,16 @@ class _Parts:
                 metrics.injected_faults.labels(stage.value, str(kind))
 
     def _source(self, offsets: Offsets, stats: ClientStats) -> KafkaSource:
-        settings, update = self.settings, stats.callback_for("consumer")
-        membership = Membership(lambda: clients.make_admin(settings), settings.group_id, settings.input_topic)
+        settings, update, membership = self.settings, stats.callback_for("consumer"), None
+        if self.protocol == CONSUMER:
+            membership = Membership(
+                lambda: clients.make_admin(settings), settings.group_id, settings.input_topic
+            )
 
         def on_statistics(document: str) -> None:
             update(document)
-            membership.observe(document)
+            if membership is not None:
+                membership.observe(document)
 
         options = clients.with_statistics(
             clients.member_options(settings, self.slot.instance_id, self.protocol),
@@ -226,9 +231,8 @@ class _Parts:
         limits = BatchLimits(
             settings.batch_records_max, settings.batch_bytes_max, settings.commit_interval_ms / 1000
         )
-        checked = membership if self.protocol == "consumer" else None
         stays = settings.static_membership
-        return KafkaSource(options, offsets, settings.input_topic, limits, checked, stays=stays)
+        return KafkaSource(options, offsets, settings.input_topic, limits, membership, stays=stays)
 
     def _sink(self, offsets: Offsets, stats: ClientStats) -> KafkaSink:
         settings, names = self.settings, topics.names(self.settings)

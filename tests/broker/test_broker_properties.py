@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.broker.properties import Listener, Member, broker_properties, render
+from stream.broker.properties import ClusterNode, Listener, broker_properties, render
 from stream.errors import Misconfigured
 
 LISTENERS = (Listener("PLAINTEXT", "PLAINTEXT", 20_001), Listener("SECURE", "SASL_SSL", 20_002))
@@ -47,13 +47,14 @@ def test_the_quorum_consists_of_the_given_node() -> None:
 
 
 def test_members_of_a_cluster_have_three_replicas_and_the_default_settings_of_groups() -> None:
-    settings = broker_properties(LISTENERS, 20_003, LOG_DIR, {}, Member(2, (20_013, 20_003, 20_023)))
+    settings = broker_properties(LISTENERS, 20_003, LOG_DIR, {}, ClusterNode(2, (20_013, 20_003, 20_023)))
     voters = "1@localhost:20013,2@localhost:20003,3@localhost:20023"
     assert (settings["node.id"], settings["controller.quorum.voters"]) == ("2", voters)
     factors = {value for name, value in settings.items() if name.endswith("replication.factor")}
     in_sync = {value for name, value in settings.items() if name.endswith(("min.isr", "insync.replicas"))}
     assert (factors, in_sync) == ({"3"}, {"2"})
     assert {name for name in settings if name.startswith("group.")} == {
+        "group.initial.rebalance.delay.ms",  # 0, as in the configuration that comes with Kafka
         "group.min.session.timeout.ms",
         "group.consumer.min.session.timeout.ms",
         "group.consumer.min.heartbeat.interval.ms",

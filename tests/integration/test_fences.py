@@ -92,7 +92,7 @@ def test_a_process_that_another_worker_fences_ends_alone_and_the_others_count_it
 def test_a_member_that_the_group_refuses_once_joins_again(
     env: dict[str, str], proxy: FaultProxy, tmp_path: Path
 ) -> None:
-    """A stranger of the same name stands for an answer that the coordinator could not write."""
+    """A second consumer with the same id simulates a coordinator that could not write the group's state."""
     one = {**proxied(env, proxy, 1), "STREAM_GROUP_PROTOCOL": "classic", "STREAM_INSTANCE_ID": "one"}
     with WorkerProcess(one, tmp_path / "log") as worker:
         worker.wait_for("partition running", times=2)

@@ -193,13 +193,9 @@ def test_a_worker_that_dies_too_often_is_given_up_and_the_others_continue(
     assert supervised.is_gone()
 
 
-@pytest.mark.parametrize(
-    ("behaviour", "error"), [("fenced", "another has its id"), ("fatal", "it cannot continue")]
-)
-def test_a_worker_that_ends_for_a_reason_of_its_own_does_not_stop_the_others(
-    run: Run, behaviour: str, error: str
-) -> None:
-    supervised = run(behaviour)
+def test_a_worker_that_ends_for_a_reason_of_its_own_does_not_stop_the_others(run: Run) -> None:
+    error = "another has its id"
+    supervised = run("fenced")
     supervised.wait_started()
     wait_until(lambda: "process ended" in supervised.text(), 10)
     time.sleep(1)
@@ -213,6 +209,18 @@ def test_a_worker_that_ends_for_a_reason_of_its_own_does_not_stop_the_others(
     supervised.process.terminate()
     assert supervised.wait() == 1, "the failure remains the outcome"
     assert f"error: process 1: {error}\n" in supervised.text()
+    assert supervised.drained() == {"0"}
+
+
+def test_a_worker_whose_error_has_no_fix_is_restarted_for_it_may_pass(run: Run) -> None:
+    supervised = run("fatal")
+    supervised.wait_started()
+    wait_until(lambda: len(supervised.marks(1)) == 3, 20)
+    line = next(line for line in supervised.text().splitlines() if "process died" in line)
+    assert orjson.loads(line)["how"] == "it cannot continue"
+    assert len(supervised.marks(0)) == 1
+    supervised.process.terminate()
+    supervised.wait()
     assert supervised.drained() == {"0"}
 
 

@@ -263,6 +263,19 @@ def test_worker_whose_transactional_id_was_taken_stops_when_it_is_fenced_again_s
     assert bench.pipeline.committed() == [1]
 
 
+def test_member_that_the_group_refuses_once_goes_on_and_stops_when_it_is_refused_again_soon() -> None:
+    bench = Bench()
+    bench.drain()
+    bench.faults.plan("source.poll_batch", Moment.BEFORE, Fenced("refused"))
+    bench.pipeline.submit("cat")
+    bench.drain()
+    assert bench.stored() == {b"act": b"1"}
+    bench.pipeline.cluster.clock.advance(FENCES_APART_S / 2)
+    bench.faults.plan("source.poll_batch", Moment.BEFORE, Fenced("refused"))
+    with pytest.raises(Fenced, match="another worker uses the same one"):
+        bench.drain()
+
+
 def test_reason_to_wait_is_reported_once() -> None:
     bench = Bench()
     bench.drain()

@@ -153,8 +153,8 @@ class NodeInjector:
     def _lose_min_isr(self, fault: Fault) -> bool:
         """Freeze a follower, while the partitions need all their replicas.
 
-        Each node is a controller too. With two nodes down or frozen there is no quorum, so that no replica
-        leaves the in-sync replicas. A greater minimum stands for a replica that is missing already.
+        Each node is a controller too. With two nodes down or frozen there is no quorum, and no replica leaves
+        the in-sync replicas. So the minimum is raised instead, as if one replica were missing already.
         """
         leader = self._leader(fault)
         follower = leader % self._cluster.nodes + 1
