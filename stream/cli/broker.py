@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stream.broker.jars import KAFKA_VERSION, versions
-from stream.cli.app import admin_client, out, settings
+from stream.cli.app import admin_client, out, say, settings
 from stream.config import load_settings
 from stream.errors import Fatal
 from stream.tools.kafka.topic_creation import create_topics
@@ -53,19 +53,29 @@ def broker(
             out.print(line)
         what = f"Kafka {kafka} runs at" if nodes == 1 else f"{nodes} nodes of Kafka {kafka} run at"
         servers = cluster.bootstrap_servers
-        out.print(f"{what} {servers}; Ctrl-C stops it. In other terminals:\n")
+        out.print(f"{what} {servers}; Ctrl-C stops {'it' if nodes == 1 else 'them'}. In other terminals:\n")
         out.print(f"  export STREAM_BOOTSTRAP_SERVERS={servers}\n", soft_wrap=True)
         if data is None:
             out.print("Its data are temporary and are deleted when it stops; --data FOLDER keeps them.")
         out.file.flush()
+        ended: set[int] = set()
         while not stopped.wait(0.5):
-            _check_running(cluster)
+            _report_ended(cluster, ended)
     if data is None:
         out.print("The broker has stopped, and its data are deleted: what starts next is another cluster.")
 
 
-def _check_running(cluster: "EmbeddedCluster") -> None:
+def _report_ended(cluster: "EmbeddedCluster", ended: set[int]) -> None:
+    """Print which nodes ended, and add them to `ended`; the others continue while they are a majority.
+
+    Raises:
+        Fatal: the broker ended, or most nodes did.
+    """
     for node, running in enumerate(cluster.brokers, start=1):
-        if running.pid is None:
+        if running.pid is None and node not in ended:
+            ended.add(node)
             which = "the broker" if cluster.nodes == 1 else f"node {node} of the cluster"
-            raise Fatal(f"{which} ended unexpectedly; the end of its log:\n{running.log_tail()}")
+            report = f"{which} ended unexpectedly; the end of its log:\n{running.log_tail()}"
+            if 2 * len(ended) > cluster.nodes:
+                raise Fatal(report)
+            say(f"{report}\n{which} ended; the others continue")

@@ -74,7 +74,7 @@ class Campaign:
                 self._producer.stop()
                 self._outcomes.stop()
                 self._fleet.stop()
-            self._progress.update(started, self._fleet, self._producer, self._outcomes, self._probes)
+            self._update_score()
             judge_logs(self.score, self._fleet.history.tracebacks)
             if is_complete:
                 self._progress.enter("reading all outputs again, and `verify`")
@@ -243,6 +243,9 @@ class Campaign:
             all(runs[partition] > before[partition] for partition in ends) and self._has_passed(ends)
         )
 
+    def _update_score(self) -> None:
+        self._progress.update(self._cluster, self._fleet, self._producer, self._outcomes, self._probes)
+
     def _words_left(self) -> int:
         return (self._options.size.blobs - self._producer.sent) * self._options.size.words_per_blob
 
@@ -295,4 +298,4 @@ class Campaign:
         self._stalls.update(self._producer.ends, self._outcomes.offsets)
         if self._probes is not None:
             self._probes.check()
-        self._progress.tick(self._cluster, self._fleet, self._producer, self._outcomes, self._probes)
+        self._progress.tick(self._fleet, self._update_score)

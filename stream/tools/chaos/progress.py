@@ -28,22 +28,15 @@ class Progress:
         self.score.phase = phase
         self._on_progress(self.score)
 
-    def tick(
-        self,
-        cluster: Cluster,
-        fleet: Fleet,
-        producer: CampaignProducer,
-        outcomes: OutcomeReader,
-        probes: Probes | None,
-    ) -> None:
-        """Update the score and report it, if the last time is long enough ago."""
+    def tick(self, fleet: Fleet, update: Callable[[], None]) -> None:
+        """Call `update` and report the score, if the last time is long enough ago."""
         now = monotonic()
         if now - self._metrics_read_at >= METRICS_INTERVAL_S:
             self._metrics_read_at = now
             self._read_metrics(fleet)
         if now - self._reported_at >= PROGRESS_INTERVAL_S:
             self._reported_at = now
-            self.update(cluster, fleet, producer, outcomes, probes)
+            update()
             self._on_progress(self.score)
 
     def update(
