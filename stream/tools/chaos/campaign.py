@@ -25,8 +25,7 @@ from stream.tools.chaos.progress import Progress, last_lines
 from stream.tools.chaos.score import NotedFault, Score
 from stream.tools.kafka.topic_creation import create_topics
 
-TICK_S = 0.05
-RECOVERY_S_MAX = 150.0
+TICK_S, RECOVERY_S_MAX = 0.05, 150.0
 FAULT_S, CLUSTER_FAULT_S = 5.0, 25.0  # estimate of a fault and its recovery, until one was measured
 CALM_S_MAX = 1.5  # between two faults
 PACE_SPREAD = 0.5, 2.0
