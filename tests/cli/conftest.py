@@ -4,7 +4,7 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,10 @@ import structlog
 from cli.running import Cli, Outcome, Put, Spawn, Stored
 from confluent_kafka import Producer
 
+from stream.cli import app as shared
 from stream.cli import main as command_line
+from stream.config import Settings
+from stream.tools.kafka.cluster_watch import ClusterWatch
 
 
 @pytest.fixture
@@ -26,17 +29,26 @@ def cli(
     (tmp_path / "words/few.txt").write_text("listen\nsilent\ncat\nact\nmoor\n")
     monkeypatch.setenv("STREAM_DICTIONARY", "words/few.txt")
 
+    watches: list[ClusterWatch] = []  # a command leaves its watch to the end of the process
+
+    def watch(settings: Settings, topics: Sequence[str], say: Callable[[str], None]) -> ClusterWatch:
+        watches.append(ClusterWatch(settings, topics, say))
+        return watches[-1]
+
     def run(*args: str, env: Mapping[str, str] | None = None, typed: bytes = b"") -> Outcome:
         with monkeypatch.context() as patch:
             for name, value in (env or {}).items():
                 patch.setenv(name, value)
             patch.setattr(sys, "argv", ["anagram-stream", *args])
+            patch.setattr(shared, "ClusterWatch", watch)
             patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(typed)))
             try:
                 command_line.main()
                 status: object = 0
             except SystemExit as end:
                 status = end.code
+        while watches:
+            watches.pop().close()
         out, err = capsysbinary.readouterr()
         assert isinstance(status, int)
         assert b"Traceback" not in err
