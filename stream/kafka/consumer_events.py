@@ -1,5 +1,7 @@
 """Which error that a consumer receives in place of a record must stop the worker."""
 
+from collections.abc import Mapping
+
 from confluent_kafka import KafkaError
 
 from stream.core.resume import START_OVER
@@ -7,8 +9,14 @@ from stream.errors import Fatal, Refused, Retriable, StreamError
 from stream.kafka.failure import describe, from_call
 
 
-def check_event(error: KafkaError, topic: str, partition: int, position: int | None) -> None:
-    """Return if the client recovers by itself. `position`: None if no record of the partition is due.
+def check_event(error: KafkaError, topic: str, partition: int | None, positions: Mapping[int, int]) -> None:
+    """Return if the client recovers by itself.
+
+    Args:
+        error: of the event.
+        topic: the input topic.
+        partition: that it is about; None: none.
+        positions: of the partitions whose records are due.
 
     Raises:
         Refused: records that the worker needs are gone.
@@ -16,6 +24,7 @@ def check_event(error: KafkaError, topic: str, partition: int, position: int | N
         StreamError: another error that does not pass.
     """
     code = error.code()
+    position = None if partition is None else positions.get(partition)
     if code in {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}:  # noqa: SLF001
         if position is None:
             return

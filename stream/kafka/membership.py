@@ -1,21 +1,26 @@
-"""Notices partitions that the group's coordinator gave to this member, and that the member does not know.
+"""Notices partitions that no member reads, although the group is stable.
+
+Under `classic`, a static member that is killed between the two halves of a cooperative rebalance comes back as
+the same member (KIP-345). The coordinator returns the assignment of the first half and starts no rebalance, so
+the partition that the member was about to release has no owner, for ever. A member therefore asks the
+coordinator once after each time that it joined.
 
 Under the `consumer` protocol an assignment is sent once, as a change. If the heartbeat that brings it times
 out, librdkafka 2.16 repeats the heartbeat, but asks for the assignment only after a lost connection. The
-coordinator then takes the partitions for owned, the group is stable, and nobody reads them, for ever. Only a
-member that joins again gets them.
+coordinator then takes the partitions for owned, the group is stable, and nobody reads them, for ever. A member
+therefore asks the coordinator once after a request to it timed out.
 
-So after a request to the coordinator timed out, the member asks it once what it gave. Not always: a request
-about a group aborts the process if its coordinator is unavailable for too long and comes back (librdkafka:
+Only a member that leaves and joins again gets such partitions. It does not ask more often: a request about a
+group aborts the process if its coordinator is unavailable for too long and comes back (librdkafka:
 `rd_kafka_enq_once_del_source_return`). So the coordinator must have been connected for some time.
 """
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 
-from confluent_kafka import KafkaException
+from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import ConsumerGroupDescription  # type: ignore[attr-defined]
 
 from stream.kafka.clients import Admin
@@ -30,20 +35,29 @@ class Membership:
     """Compares what a member knows with what it was given; requests do not block.
 
     Attributes:
-        is_suspect: a request to the coordinator timed out, and what was missed is not known yet.
+        is_suspect: partitions may have been missed, and which is not known yet.
     """
 
-    def __init__(self, make_admin: Callable[[], Admin], group_id: str, topic: str) -> None:
+    def __init__(
+        self, make_admin: Callable[[], Admin], group_id: str, topic: str, partitions: Iterable[int] = ()
+    ) -> None:
+        """`partitions`: of the topic, for a static member; a dynamic one only misses what it was given."""
         self._make_admin = make_admin
         self._group_id = group_id
         self._topic = topic
+        self._partitions = frozenset(partitions)
         self.is_suspect = False
+        self.joined()
         self._timeouts = 0
         self._settled_since: float | None = None  # None: the coordinator is not connected
         self._request: tuple[Admin, Future[ConsumerGroupDescription]] | None = None
         self._requested_at = 0.0
         self._missed: frozenset[int] = frozenset()
         self._missed_since = 0.0
+
+    def joined(self) -> None:
+        """Ask again: the member has joined with a new consumer."""
+        self.is_suspect |= bool(self._partitions)
 
     def observe(self, statistics: str) -> None:
         """Take the consumer's statistics, a JSON document."""
@@ -61,7 +75,7 @@ class Membership:
             self._settled_since = now
 
     def missed(self, member_id: str, owned: frozenset[int]) -> frozenset[int]:
-        """Return the partitions that this member has been given for too long without knowing it."""
+        """Return the partitions that nobody has read for too long, and that this member could get."""
         now = time.monotonic()
         if self._request is None:
             if self.is_suspect and self._is_settled(now):
@@ -86,17 +100,20 @@ class Membership:
         self, future: Future[ConsumerGroupDescription], member_id: str, owned: frozenset[int]
     ) -> frozenset[int]:
         try:
-            members = future.result().members
+            group = future.result()
         except KafkaException:  # unavailable: the next request asks again
             return frozenset()
-        given = frozenset(
-            assigned.partition
-            for member in members
-            if member.member_id == member_id and member.assignment is not None
+        if group.state is not ConsumerGroupState.STABLE:
+            return frozenset()
+        owners = {
+            assigned.partition: member.member_id
+            for member in group.members
+            if member.assignment is not None
             for assigned in member.assignment.topic_partitions
             if assigned.topic == self._topic
-        )
-        missed, now = given - owned, time.monotonic()
+        }
+        given = frozenset(number for number, owner in owners.items() if owner == member_id)
+        missed, now = (given | self._partitions - owners.keys()) - owned, time.monotonic()
         if missed != self._missed:
             self._missed, self._missed_since = missed, now
         is_missed = bool(missed) and now - self._missed_since >= MISSED_S

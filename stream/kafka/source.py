@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby, repeat
 from operator import itemgetter
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from stream.core.evidence import CommittedOffset
 from stream.core.records import InputRecord, start_offsets
@@ -53,7 +53,7 @@ class KafkaSource:
         *,
         stays: bool = False,
     ) -> None:
-        """`membership` is needed under the `consumer` protocol only.
+        """`membership` notices partitions that nobody reads; None: nobody does.
 
         `stays`: a member with a `group.instance.id` keeps its partitions after `close`, for a session.
         """
@@ -115,22 +115,26 @@ class KafkaSource:
             return
         owned = frozenset(owned.partition for owned in self._consumer.assignment())
         missed = self._membership.missed(self._consumer.memberid() or "", owned)
-        if missed and self._join_again():
-            raise Retriable(
-                f"the group gave partitions {sorted(missed)} to this worker, and the client library missed "
-                "it: it joins the group again"
-            )
+        if missed and self._join_again(leaves=True):
+            raise Retriable(f"no member of the group reads partitions {sorted(missed)}: it joins again")
 
-    def _join_again(self) -> bool:
-        """Join the group with a new consumer, unless no broker answers anybody; return whether it did."""
+    def _join_again(self, *, leaves: bool = False) -> bool:
+        """Join the group with a new consumer, unless no broker answers anybody; return whether it did.
+
+        `leaves`: leave it before, also as a static member, so that all partitions are assigned anew.
+        """
         listener = self._listener
         try:
             self._offsets.range(self._topic, 0)
         except Retriable:
             return False
         owned = [owned.partition for owned in self._consumer.assignment()]
+        if leaves:
+            leave_group(self._consumer)
         self.close()
         self._consumer = make_consumer(self._options)
+        if self._membership is not None:
+            self._membership.joined()
         if listener is not None:
             listener.lost(owned)
             self.subscribe(listener)
@@ -222,7 +226,7 @@ class KafkaSource:
             if any(map(Message.error, due)):
                 for message in due:
                     if (error := message.error()) is not None:
-                        self._check_event(error, message)
+                        check_event(error, self._topic, message.partition(), self._positions.position)
                 due = [message for message in due if message.error() is None]
             due = self._positions.take_due(partition, due)
             if not due:
@@ -239,11 +243,6 @@ class KafkaSource:
             )  # fmt: skip
             records.extend(map(InputRecord._make, zip(*columns, strict=False)))
         return size
-
-    def _check_event(self, error: KafkaError, message: Message) -> None:
-        number = message.partition()
-        partition = -1 if number is None else number
-        check_event(error, self._topic, partition, self._positions.position.get(partition))
 
     def _seek_all(self) -> None:
         for partition, offset in list(self._positions.seek.items()):

@@ -17,7 +17,7 @@ from stream.core.dead_letter import DeadLetterFactory, to_dead_letter
 from stream.core.engine import Engine
 from stream.core.event_time import HEADER_BYTES_MAX
 from stream.core.fold import Fold
-from stream.core.group_protocol import CONSUMER
+from stream.core.group_protocol import CLASSIC
 from stream.core.lexicon import Packed, pack
 from stream.core.records import InputRecord, OutputRecord
 from stream.core.text import words
@@ -212,16 +212,15 @@ class _Parts:
                 metrics.injected_faults.labels(stage.value, str(kind))
 
     def _source(self, offsets: Offsets, stats: ClientStats) -> KafkaSource:
-        settings, update, membership = self.settings, stats.callback_for("consumer"), None
-        if self.protocol == CONSUMER:
-            membership = Membership(
-                lambda: clients.make_admin(settings), settings.group_id, settings.input_topic
-            )
+        settings, update = self.settings, stats.callback_for("consumer")
+        partitions = range(self.topics.input.partitions if self.protocol == CLASSIC else 0)
+        membership = Membership(
+            lambda: clients.make_admin(settings), settings.group_id, settings.input_topic, partitions
+        )
 
         def on_statistics(document: str) -> None:
             update(document)
-            if membership is not None:
-                membership.observe(document)
+            membership.observe(document)
 
         options = clients.with_statistics(
             clients.member_options(settings, self.slot.instance_id, self.protocol),

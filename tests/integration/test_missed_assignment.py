@@ -1,4 +1,4 @@
-"""An assignment that a member of the group never hears of, because the heartbeat that brings it times out."""
+"""Partitions that no member of a stable group reads: one never heard of its assignment, or was replaced."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -26,10 +26,14 @@ SECONDS_MAX = 60.0
 class Member:
     """A member of the group, and the partitions that it knows."""
 
-    def __init__(self, settings: Settings, name: str, servers: str) -> None:
+    def __init__(
+        self, settings: Settings, name: str, servers: str, protocol: str = "consumer", partitions: int = 0
+    ) -> None:
         offsets = Offsets(lambda: clients.make_admin(settings))
-        checked = Membership(lambda: clients.make_admin(settings), settings.group_id, settings.input_topic)
-        options = clients.member_options(settings, name, "consumer")
+        checked = Membership(
+            lambda: clients.make_admin(settings), settings.group_id, settings.input_topic, range(partitions)
+        )
+        options = clients.member_options(settings, name, protocol)
         options = clients.with_statistics(options, 500, checked.observe)
         options |= {"bootstrap.servers": servers, "client.id": name}
         limits = BatchLimits(records_max=100, bytes_max=1 << 20, interval_s=0.01)
@@ -51,7 +55,7 @@ class Member:
         try:
             self.source.poll_batch(0.05)
         except Retriable as error:
-            self.joined_again += "the client library missed it" in str(error)
+            self.joined_again += "no member of the group reads" in str(error)
 
 
 def poll_until(condition: Callable[[], bool], *members: Member, seconds: float = SECONDS_MAX) -> None:
@@ -98,3 +102,24 @@ def test_partition_whose_assignment_was_lost_is_read_after_joining_again(
         assert third.joined_again == 1
         for member in (first, second, third):
             member.source.close()
+
+
+def test_partition_that_a_static_member_was_about_to_release_when_it_was_killed_is_read(
+    stream_env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its successor gets the assignment of the first half of the rebalance, without a second half."""
+    monkeypatch.setattr(membership, "SETTLED_S", 2.0)
+    monkeypatch.setattr(membership, "MISSED_S", 3.0)
+    settings = settings_of(stream_env)
+    servers = settings.bootstrap_servers
+    first = Member(settings, "first", servers, "classic", partitions=2)
+    poll_until(lambda: len(first.partitions) == 2, first)
+    second = Member(settings, "second", servers, "classic", partitions=2)
+    poll_for(4.0, second)  # `first` does not poll, so it releases nothing
+    assert not second.partitions
+    successor = Member(settings, "first", servers, "classic", partitions=2)
+    poll_until(lambda: successor.partitions | second.partitions == {0, 1}, successor, second)
+    assert successor.joined_again + second.joined_again >= 1
+    assert not successor.partitions & second.partitions
+    for member in (first, second, successor):
+        member.source.close()

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any, cast
 
@@ -20,6 +21,7 @@ class Coordinator:
 
     def __init__(self) -> None:
         self.given: list[int] | None = [0]
+        self.state = ConsumerGroupState.STABLE
         self.answers = True
         self.requests = 0
 
@@ -34,8 +36,8 @@ class Coordinator:
                 MemberDescription("me", "c", "h", MemberAssignment(parts)),
                 MemberDescription("you", "c", "h", MemberAssignment([TopicPartition(TOPIC, 7)])),
             ]
-            state = ConsumerGroupState.STABLE
-            future.set_result(ConsumerGroupDescription("g", False, members, "", state, Node(1, "h", 1)))
+            node = Node(1, "h", 1)
+            future.set_result(ConsumerGroupDescription("g", False, members, "", self.state, node))
         return {groups[0]: future}
 
 
@@ -54,10 +56,12 @@ def statistics(timeouts: int, state: str = "UP") -> str:
 class Checked:
     """A membership that is checked once a second, by its own clock."""
 
-    def __init__(self, coordinator: Coordinator, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, coordinator: Coordinator, monkeypatch: pytest.MonkeyPatch, partitions: Sequence[int] = ()
+    ) -> None:
         self.now = 100.0
         monkeypatch.setattr("stream.kafka.membership.time.monotonic", lambda: self.now)
-        self.membership = Membership(lambda: cast("Admin", coordinator), "g", TOPIC)
+        self.membership = Membership(lambda: cast("Admin", coordinator), "g", TOPIC, partitions)
         self.membership.observe(statistics(0))
 
     def run(self, owned: set[int], seconds: float, timeouts: int = 1, state: str = "UP") -> set[int]:
@@ -133,3 +137,23 @@ def test_timeouts_of_a_new_consumer_are_counted_from_zero(coordinator: Coordinat
     assert coordinator.requests == 1
     checked.run({0}, 50, timeouts=1)
     assert coordinator.requests == 2
+
+
+def test_static_member_looks_once_after_it_joined_for_partitions_without_an_owner(
+    coordinator: Coordinator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = Checked(coordinator, monkeypatch, partitions=[0, 3, 7])
+    assert checked.run({0}, LONG_S, timeouts=0) == {3}
+    checked.membership.joined()
+    coordinator.given = [0, 3]
+    requests = coordinator.requests
+    assert not checked.run({0, 3}, LONG_S, timeouts=0)
+    assert coordinator.requests == requests + 1
+
+
+def test_partition_without_an_owner_in_a_rebalance_is_not_missed(
+    coordinator: Coordinator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coordinator.state = ConsumerGroupState.PREPARING_REBALANCING
+    checked = Checked(coordinator, monkeypatch, partitions=[0, 3, 7])
+    assert not checked.run({0}, LONG_S, timeouts=0)
