@@ -1,17 +1,17 @@
 """Notices partitions that no member reads, although the group is stable.
 
-Under `classic`, a static member that is killed between the two halves of a cooperative rebalance comes back as
-the same member (KIP-345). The coordinator returns the assignment of the first half and starts no rebalance, so
-the partition that the member was about to release has no owner, for ever. A member therefore asks the
-coordinator once after each time that it joined.
+Under `classic`, a static member that is killed between the two halves of a cooperative rebalance comes back
+as the same member (KIP-345). The coordinator returns the assignment of the first half and starts no
+rebalance, so the partition that the member was about to release has no owner, for ever. A member therefore
+asks the coordinator once after each time that it joined.
 
 Under the `consumer` protocol an assignment is sent once, as a change. If the heartbeat that brings it times
 out, librdkafka 2.16 repeats the heartbeat, but asks for the assignment only after a lost connection. The
-coordinator then takes the partitions for owned, the group is stable, and nobody reads them, for ever. A member
-therefore asks the coordinator once after a request to it timed out.
+coordinator then takes the partitions for owned, the group is stable, and nobody reads them, for ever. A
+member therefore asks the coordinator once after a request to it timed out.
 
-Only a member that leaves and joins again gets such partitions. It does not ask more often: a request about a
-group aborts the process if its coordinator is unavailable for too long and comes back (librdkafka:
+Only a member that leaves and joins again gets such partitions. It does not ask more often: a request about
+a group aborts the process if its coordinator is unavailable for too long and comes back (librdkafka:
 `rd_kafka_enq_once_del_source_return`). So the coordinator must have been connected for some time.
 """
 
