@@ -41,6 +41,20 @@ KafkaSink.send_offsets = lambda *_: time.sleep(300)
 sys.argv = ["anagram-stream", "worker"]
 main()
 """
+ENDING = """
+import sys
+from stream.cli.main import main
+from stream.errors import Fenced
+from stream.supervisor import supervisor
+run_worker = supervisor.run_worker
+def run_or_end(settings, clock, on_hang, shared):
+    if shared.socket.name == "1":
+        raise Fenced("another worker has its id")
+    run_worker(settings, clock, on_hang, shared)
+supervisor.run_worker = run_or_end
+sys.argv = ["anagram-stream", "worker"]
+main()
+"""
 UNKNOWN_MEMBER_ID = 25
 FAST_METADATA = "topic.metadata.refresh.interval.ms=1000\nmetadata.max.age.ms=1000\n"
 
@@ -251,24 +265,20 @@ def the_worker_starts_again_and_again(scene: Scene) -> None:
     worker = scene.running_worker()
 
     def start_again() -> None:
-        for _ in range(4):
-            if scene.closed.is_set():
-                return
+        starts = 1
+        while not scene.closed.is_set():
             worker.kill()
             worker.start()
-            worker.wait_for("worker started", seconds=30)
-            time.sleep(1)
+            starts += 1
+            worker.wait_for("worker started", seconds=30, times=starts)
+            scene.closed.wait(2)  # so that it is scraped
 
     scene.guests = threading.Thread(target=start_again)
     scene.guests.start()
 
 
-def a_process_is_suspended(scene: Scene) -> None:
-    """Prometheus sees no difference to one that ended for good."""
-    worker = scene.worker(STREAM_PROCESSES="2")
-    worker.wait_for("partition running", times=2)
-    pid = next(event["pid"] for event in worker.events("process started") if event["process"] == 1)
-    os.kill(pid, signal.SIGSTOP)
+def a_process_ends_for_good(scene: Scene) -> None:
+    scene.worker(("-c", ENDING), STREAM_PROCESSES="2").wait_for("process ended")
 
 
 def the_disk_is_small(scene: Scene) -> None:
@@ -298,7 +308,7 @@ SHARED: dict[str, Callable[[Scene], None]] = {
     "StreamRebalanceStorm": workers_come_and_go,
     "StreamStoreSetAside": a_store_is_damaged,
     "StreamProcessCrashes": processes_are_killed,
-    "StreamProcessEnded": a_process_is_suspended,
+    "StreamProcessEnded": a_process_ends_for_good,
     "StreamWorkerRestarts": the_worker_starts_again_and_again,
     "StreamDiskAlmostFull": the_disk_is_small,
 }
