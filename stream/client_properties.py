@@ -1,7 +1,10 @@
 """Reads the properties of Kafka clients from a file, without those that exactness depends on."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
+SESSION_TIMEOUT_MS = 45_000  # Kafka's default; under the classic protocol the client sets it
+HEARTBEAT_MS = 500  # how soon a member learns of a rebalance; decision 18 has the figures
 # Exactness depends on these. The worker sets them itself, and STREAM_KAFKA_CONFIG must not.
 FORBIDDEN_KAFKA_CONFIG = frozenset(
     {
@@ -48,3 +51,36 @@ def read_properties(path: Path) -> dict[str, str]:
             )
         properties[name] = value.strip()
     return properties
+
+
+def check_session(properties: Mapping[str, str], group_protocol: str, transaction_timeout_ms: int) -> None:
+    """Check the timeouts that the client sets under `classic`: heartbeat and transaction end in a session.
+
+    Raises:
+        ValueError: they do not nest, or the broker would set them.
+    """
+    session, heartbeat = properties.get("session.timeout.ms"), properties.get("heartbeat.interval.ms")
+    if session is not None and group_protocol == "consumer":
+        raise ValueError(
+            "session.timeout.ms in KAFKA_CONFIG needs GROUP_PROTOCOL=classic or auto: under the consumer "
+            "protocol the broker sets it (group.consumer.session.timeout.ms)"
+        )
+    if group_protocol == "consumer":
+        return
+    session_ms = _milliseconds(session, SESSION_TIMEOUT_MS)
+    if session_ms <= transaction_timeout_ms:
+        raise ValueError(
+            f"session.timeout.ms in KAFKA_CONFIG ({SESSION_TIMEOUT_MS} by default) must exceed "
+            "TRANSACTION_TIMEOUT_MS"
+        )
+    if not 0 < _milliseconds(heartbeat, HEARTBEAT_MS) * 3 <= session_ms:
+        raise ValueError(
+            f"heartbeat.interval.ms in KAFKA_CONFIG ({HEARTBEAT_MS} by default) must be at least 1, at most "
+            "a third of session.timeout.ms: a member whose heartbeats come later is removed from the group"
+        )
+
+
+def _milliseconds(given: str | None, default: int) -> int:
+    if given is None:
+        return default
+    return int(given) if given.isdecimal() else 0

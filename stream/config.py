@@ -12,14 +12,13 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 from pydantic_settings import PydanticBaseSettingsSource as SettingsSource
 
-from stream.client_properties import read_properties
+from stream.client_properties import check_session, read_properties
 from stream.errors import Misconfigured
 from stream.service_links import names_of_service_links
 
 PREFIX = "STREAM_"
 MAX_POLL_INTERVAL_MS = 300_000  # longest time between two polls; set explicitly, a default could change
 RESTORE_STEP_MS = 1_000  # one bounded step of restore
-SESSION_TIMEOUT_MS = 45_000  # Kafka's default; under the classic protocol the client sets it
 PROCESSES_MAX = 256
 _MIB = 1024 * 1024
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
@@ -202,23 +201,8 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _session_outlasts_transaction(self) -> Self:
-        """Under `classic` the client sets the session timeout, and its transaction must end first."""
-        session_ms = self.client_config.get("session.timeout.ms")
-        if session_ms is not None and self.group_protocol == "consumer":
-            raise ValueError(
-                "session.timeout.ms in KAFKA_CONFIG needs GROUP_PROTOCOL=classic or auto: under the consumer "
-                "protocol the broker sets it (group.consumer.session.timeout.ms)"
-            )
-        if session_ms is None and self.group_protocol != "consumer":
-            session_ms = str(SESSION_TIMEOUT_MS)
-        if session_ms is not None and not (
-            session_ms.isdecimal() and int(session_ms) > self.transaction_timeout_ms
-        ):
-            raise ValueError(
-                f"session.timeout.ms in KAFKA_CONFIG ({SESSION_TIMEOUT_MS} by default) must exceed "
-                "TRANSACTION_TIMEOUT_MS"
-            )
+    def _session_fits(self) -> Self:
+        check_session(self.client_config, self.group_protocol, self.transaction_timeout_ms)
         return self
 
     @cached_property

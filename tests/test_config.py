@@ -287,6 +287,18 @@ def test_session_longer_than_a_transaction_is_accepted() -> None:
     assert settings.client_config == {"session.timeout.ms": "10001"}
 
 
+@pytest.mark.parametrize("heartbeat_ms", ["0", "-1", "soon", "", "15001", "45000"])
+def test_heartbeat_that_is_too_rare_for_its_session_is_refused(heartbeat_ms: str) -> None:
+    path = kafka_config(f"heartbeat.interval.ms={heartbeat_ms}")
+    assert "a third of session.timeout.ms" in refusal(kafka_config=path, group_protocol="classic")
+
+
+def test_heartbeat_of_a_third_of_its_session_is_accepted() -> None:
+    load_settings(kafka_config=kafka_config("heartbeat.interval.ms=15000"), group_protocol="classic")
+    lines = ("session.timeout.ms=12000", "heartbeat.interval.ms=4000")
+    load_settings(kafka_config=kafka_config(*lines), group_protocol="auto")
+
+
 def test_kafka_config_holds_a_name_and_a_value_per_line() -> None:
     path = kafka_config("# SASL", "! too", "", "  sasl.username = me ", "sasl.password=a=b # c", "ssl.ca=")
     expected = {"sasl.username": "me", "sasl.password": "a=b # c", "ssl.ca": ""}

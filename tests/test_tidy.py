@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "json_lines": ("", "pydantic"),
     "ports": ("errors core events", ""),
     "dictionary": ("errors core", "english_words orjson platformdirs numpy"),
-    "kafka": ("errors core config ports", "confluent_kafka"),
+    "kafka": ("errors core client_properties config ports", "confluent_kafka"),
     "store": ("errors core config events ports", "rocksdict orjson"),
     "telemetry": ("errors core config events ports", "prometheus_client structlog orjson"),
     "worker": ("errors core config events ports", ""),
@@ -60,7 +60,7 @@ MAY_IMPORT = {
     "tools/worker_process": ("errors broker", "orjson psutil"),
     "tools/blobs": ("errors", ""),
     "tools/health_check": ("errors config", "psutil"),
-    "tools/kafka": ("errors core config ports kafka worker/startup", "confluent_kafka"),
+    "tools/kafka": ("errors core client_properties config ports kafka worker/startup", "confluent_kafka"),
     "tools/simulation": ("errors core config ports store testing", ""),
     "tools/audit": (
         (
@@ -78,7 +78,10 @@ MAY_IMPORT = {
     ),
     "tools/chaos/proxy": ("errors", ""),
     "tools/doctor": (
-        "errors core config ports kafka tools/kafka tools/offsets dictionary telemetry/listening",
+        (
+            "errors core client_properties config ports kafka tools/kafka tools/offsets dictionary "
+            "telemetry/listening"
+        ),
         "",
     ),
     "tools/offsets": (

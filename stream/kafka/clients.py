@@ -9,7 +9,8 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
-from stream.config import MAX_POLL_INTERVAL_MS, SESSION_TIMEOUT_MS, Settings
+from stream.client_properties import HEARTBEAT_MS, SESSION_TIMEOUT_MS
+from stream.config import MAX_POLL_INTERVAL_MS, Settings
 from stream.errors import Misconfigured, Refused
 from stream.kafka.failure import describe, kafka_error
 
@@ -17,7 +18,6 @@ from stream.kafka.failure import describe, kafka_error
 _LOG = logging.getLogger("librdkafka")
 _LOG.addHandler(logging.NullHandler())
 _LOG.propagate = False
-HEARTBEAT_MS = 500  # how soon a member learns of a rebalance; decision 18 has the figures
 FRAMING_BYTES_MAX = 64 * 1024  # the most that key, headers and framing add to a text or a result
 _PREFETCH_KIB_MIN, _PREFETCH_KIB_MAX = 1024, 4 * 1024  # larger values took memory and saved no time
 _PREFETCH_RECORDS = 10_000  # per partition: short records take more memory than their bytes

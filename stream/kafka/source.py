@@ -280,7 +280,8 @@ class KafkaSource:
                 return self._offsets.range(self._topic, partition)[1]
             except Retriable as reason:
                 if time.monotonic() >= deadline:
-                    raise Fatal(f"the assignment failed: {reason}") from reason
+                    why = f"the assignment failed: no leader of {self._topic}-{partition} answered: {reason}"
+                    raise Fatal(why) from reason
                 time.sleep(END_RETRY_S)
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:

@@ -3,7 +3,8 @@
 import time
 from collections.abc import Mapping
 
-from stream.config import SESSION_TIMEOUT_MS, Settings
+from stream.client_properties import SESSION_TIMEOUT_MS
+from stream.config import Settings
 from stream.core.group_protocol import CONSUMER, choose_protocol
 from stream.errors import Fatal, StreamError
 from stream.kafka import topics

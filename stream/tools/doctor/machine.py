@@ -7,7 +7,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from stream.config import MAX_POLL_INTERVAL_MS, SESSION_TIMEOUT_MS, Settings
+from stream.client_properties import SESSION_TIMEOUT_MS
+from stream.config import MAX_POLL_INTERVAL_MS, Settings
 from stream.dictionary import load_index
 from stream.errors import StreamError
 from stream.telemetry.listening import listen, listening_hint

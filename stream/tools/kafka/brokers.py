@@ -7,7 +7,8 @@ import confluent_kafka
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import ConfigResource, OffsetSpec  # type: ignore[attr-defined]
 
-from stream.config import SESSION_TIMEOUT_MS, Settings
+from stream.client_properties import SESSION_TIMEOUT_MS
+from stream.config import Settings
 from stream.core.group_protocol import CLASSIC, choose_protocol
 from stream.errors import StreamError
 from stream.kafka.clients import Admin, Options, make_producer
