@@ -83,3 +83,9 @@ def test_file_without_markers_is_refused(text: str | None, cli: Cli, tmp_path: P
     if text is not None:
         (tmp_path / "README.md").write_text(text)
     assert cli("settings", "--write").status == 2
+
+
+def test_documents_of_the_repository_are_up_to_date(cli: Cli) -> None:
+    root = Path(__file__).parents[2]
+    assert cli("settings", "--check", str(root / "README.md")).status == 0
+    assert cli("schemas", "--check", "--dir", str(root / "schemas")).status == 0
