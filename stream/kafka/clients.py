@@ -78,8 +78,8 @@ def common_options(settings: Settings) -> Options:
         # With another strategy the client drops a broker that shuts down cleanly, and a transactional call in
         # flight to it never returns, whatever its timeout (librdkafka#5511).
         "metadata.recovery.strategy": "none",
-        # How soon a client sees another leader when the old one is frozen. A coordinator that was not used for
-        # the max age is looked up again: the one in the cache may have been dropped (decision 22).
+        # How soon a client sees another leader when the old one is frozen. A coordinator that was not used
+        # for the max age is looked up again: the one in the cache may have been dropped (decision 22).
         "topic.metadata.refresh.interval.ms": 2_500,
         "metadata.max.age.ms": 5_000,
         **settings.client_config,
@@ -154,7 +154,8 @@ def transactional_options(settings: Settings, instance_id: str, batch_bytes_max:
         "batch.size": batch_bytes_max,
         # A slow broker fills the queue: then processing waits for it, and a batch ends early.
         "queue.buffering.max.kbytes": max(_QUEUE_KIB, 2 * message_bytes_max(settings) // 1024),
-        # A call that waits for a dropped coordinator looks again when any connection changes: idle ones close.
+        # A call that waits for a dropped coordinator looks again when any connection changes. So idle ones
+        # close (decision 22).
         "connections.max.idle.ms": 4_000,
         "retry.backoff.ms": 20,  # the wait after CONCURRENT_TRANSACTIONS between two transactions
     }
