@@ -156,7 +156,7 @@ def transactional_options(settings: Settings, instance_id: str, batch_bytes_max:
         "queue.buffering.max.kbytes": max(_QUEUE_KIB, 2 * message_bytes_max(settings) // 1024),
         # A call that waits for a dropped coordinator looks again when any connection changes. So idle ones
         # close (decision 22). A connection with an unanswered request counts as idle: not before it is late.
-        "connections.max.idle.ms": timeout_ms * 8 // 10,
+        "connections.max.idle.ms": max(4_000, timeout_ms * 4 // 10),
         "retry.backoff.ms": 20,  # the wait after CONCURRENT_TRANSACTIONS between two transactions
     }
 
