@@ -1,4 +1,4 @@
-"""Reads the properties of Kafka clients from a file, without those that exactness depends on."""
+"""Reads the properties of Kafka clients, without those that exactness depends on; checks their timeouts."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,7 +54,7 @@ def read_properties(path: Path) -> dict[str, str]:
 
 
 def check_session(properties: Mapping[str, str], group_protocol: str, transaction_timeout_ms: int) -> None:
-    """Check the timeouts that the client sets under `classic`: heartbeat and transaction end in a session.
+    """Check that a session outlasts a transaction and three heartbeats; under `classic` the client sets it.
 
     Raises:
         ValueError: they do not nest, or the broker would set them.

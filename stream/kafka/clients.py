@@ -75,11 +75,11 @@ def common_options(settings: Settings) -> Options:
         "log.connection.close": False,
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 1_000,
-        # With another strategy the client drops a broker that shuts down cleanly, and a transactional call in
-        # flight to it never returns, whatever its timeout (librdkafka#5511).
+        # With another strategy a client that lost all its brokers drops them, and a transactional call in
+        # flight does not return, whatever its timeout (librdkafka#5511).
         "metadata.recovery.strategy": "none",
-        # How soon a client sees another leader when the old one is frozen. A coordinator that was not used
-        # for the max age is looked up again: the one in the cache may have been dropped (decision 22).
+        # Decision 22. A client learns soon that a partition has another leader. A coordinator that was not
+        # used for the max age is looked up again, because a broker that left the cluster is dropped.
         "topic.metadata.refresh.interval.ms": 2_500,
         "metadata.max.age.ms": 5_000,
         **settings.client_config,
@@ -154,8 +154,8 @@ def transactional_options(settings: Settings, instance_id: str, batch_bytes_max:
         "batch.size": batch_bytes_max,
         # A slow broker fills the queue: then processing waits for it, and a batch ends early.
         "queue.buffering.max.kbytes": max(_QUEUE_KIB, 2 * message_bytes_max(settings) // 1024),
-        # A call that waits for a dropped coordinator looks again when any connection changes. So idle ones
-        # close (decision 22). A connection with an unanswered request counts as idle: not before it is late.
+        # Decision 22. A call that waits for a dropped coordinator looks it up when any connection closes, so
+        # idle ones close. One that waits for a response is idle, too: less time would cut slow requests.
         "connections.max.idle.ms": max(4_000, timeout_ms * 4 // 10),
         "retry.backoff.ms": 20,  # the wait after CONCURRENT_TRANSACTIONS between two transactions
     }

@@ -22,7 +22,7 @@ from support.topics import make_topics, settings_of, wait_until
 from stream.broker.cluster import EmbeddedCluster
 from stream.broker.embedded import EmbeddedBroker
 from stream.kafka.clients import make_admin
-from stream.tools.kafka.cluster_view import ClusterView
+from stream.tools.kafka.cluster_view import OFFSETS_TOPIC, ClusterView
 
 PARTITIONS, DOWN_S, FROZEN_S, IN_SYNC_S_MAX, CALM_S = 6, 12.0, 25.0, 120.0, 5.0
 COORDINATOR_KILLS = 6
@@ -54,7 +54,7 @@ FAULTS: dict[str, Callable[[EmbeddedBroker], None]] = {
 }
 
 
-class Trial:
+class Measurement:
     """Two workers on three nodes, under a steady load."""
 
     def __init__(self, cluster: EmbeddedCluster, env: dict[str, str], arrivals: Arrivals) -> None:
@@ -66,7 +66,7 @@ class Trial:
 
     @property
     def group_coordinator(self) -> EmbeddedBroker:
-        node = self._view.coordinator("__consumer_offsets", self._env["STREAM_GROUP_ID"])
+        node = self._view.coordinator(OFFSETS_TOPIC, self._env["STREAM_GROUP_ID"])
         assert node is not None
         return self.cluster.brokers[node - 1]
 
@@ -87,14 +87,14 @@ class Trial:
 
 
 @contextmanager
-def trial() -> Iterator[Trial]:
+def measurement() -> Iterator[Measurement]:
     with ExitStack() as closing:
         folder = Path(closing.enter_context(tempfile.TemporaryDirectory()))
         cluster = closing.enter_context(EmbeddedCluster(data_dir=folder / "kafka"))
         env = make_topics(own_env(cluster.bootstrap_servers, folder), PARTITIONS)
         del env["STREAM_TRANSACTION_TIMEOUT_MS"]  # that of users
         arrivals = closing.enter_context(Arrivals(env, PARTITIONS))
-        started = Trial(cluster, env, arrivals)
+        started = Measurement(cluster, env, arrivals)
         for name in ("a", "b"):
             worker = WorkerProcess({**env, "STREAM_INSTANCE_ID": name}, folder / name)
             started.workers.append(closing.enter_context(worker))
@@ -109,7 +109,7 @@ def report(fault: str, stalls: list[float], hangs: int) -> None:
 
 
 def main() -> None:
-    with trial() as running:
+    with measurement() as running:
         before = 0
         for name, fault in FAULTS.items():
             stalls = [running.stall_s(fault, broker) for broker in running.cluster.brokers]

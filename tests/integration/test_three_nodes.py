@@ -15,13 +15,12 @@ from stream.broker.cluster import EmbeddedCluster
 from stream.broker.embedded import EmbeddedBroker
 from stream.dictionary import load_index
 from stream.tools.audit.verify import verify
-from stream.tools.kafka.cluster_view import ClusterView
+from stream.tools.kafka.cluster_view import OFFSETS_TOPIC, ClusterView
 
 pytestmark = [pytest.mark.broker, pytest.mark.embedded]
 RECORDS = 2_000
 PARTITIONS = 6
 DOWN_S = 12.0  # longer than the cluster takes to notice it
-OFFSETS_TOPIC = "__consumer_offsets"
 SECONDS_MAX = 90.0
 
 
