@@ -5,6 +5,7 @@ from pathlib import Path
 
 SESSION_TIMEOUT_MS = 45_000  # Kafka's default; under the classic protocol the client sets it
 HEARTBEAT_MS = 500  # how soon a member learns of a rebalance; decision 18 has the figures
+CLASSIC_ONLY = frozenset({"session.timeout.ms", "heartbeat.interval.ms"})  # otherwise the broker sets them
 # Exactness depends on these. The worker sets them itself, and STREAM_KAFKA_CONFIG must not.
 FORBIDDEN_KAFKA_CONFIG = frozenset(
     {
@@ -59,21 +60,21 @@ def check_session(properties: Mapping[str, str], group_protocol: str, transactio
     Raises:
         ValueError: they do not nest, or the broker would set them.
     """
-    session, heartbeat = properties.get("session.timeout.ms"), properties.get("heartbeat.interval.ms")
-    if session is not None and group_protocol == "consumer":
-        raise ValueError(
-            "session.timeout.ms in KAFKA_CONFIG needs GROUP_PROTOCOL=classic or auto: under the consumer "
-            "protocol the broker sets it (group.consumer.session.timeout.ms)"
-        )
     if group_protocol == "consumer":
+        for name in CLASSIC_ONLY & properties.keys():
+            raise ValueError(
+                f"{name} in KAFKA_CONFIG needs GROUP_PROTOCOL=classic or auto: under the consumer "
+                f"protocol the broker sets it (group.consumer.{name})"
+            )
         return
-    session_ms = _milliseconds(session, SESSION_TIMEOUT_MS)
+    session_ms = _milliseconds(properties.get("session.timeout.ms"), SESSION_TIMEOUT_MS)
     if session_ms <= transaction_timeout_ms:
         raise ValueError(
             f"session.timeout.ms in KAFKA_CONFIG ({SESSION_TIMEOUT_MS} by default) must exceed "
             "TRANSACTION_TIMEOUT_MS"
         )
-    if not 0 < _milliseconds(heartbeat, HEARTBEAT_MS) * 3 <= session_ms:
+    heartbeat_ms = _milliseconds(properties.get("heartbeat.interval.ms"), HEARTBEAT_MS)
+    if not 0 < 3 * heartbeat_ms <= session_ms:
         raise ValueError(
             f"heartbeat.interval.ms in KAFKA_CONFIG ({HEARTBEAT_MS} by default) must be at least 1, at most "
             "a third of session.timeout.ms: a member whose heartbeats come later is removed from the group"

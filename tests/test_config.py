@@ -293,6 +293,12 @@ def test_heartbeat_that_is_too_rare_for_its_session_is_refused(heartbeat_ms: str
     assert "a third of session.timeout.ms" in refusal(kafka_config=path, group_protocol="classic")
 
 
+def test_heartbeat_of_the_client_is_refused_under_consumer() -> None:
+    path = kafka_config("heartbeat.interval.ms=3000")
+    says = "heartbeat.interval.ms in KAFKA_CONFIG needs GROUP_PROTOCOL=classic or auto"
+    assert says in refusal(kafka_config=path, group_protocol="consumer")
+
+
 def test_heartbeat_of_a_third_of_its_session_is_accepted() -> None:
     load_settings(kafka_config=kafka_config("heartbeat.interval.ms=15000"), group_protocol="classic")
     lines = ("session.timeout.ms=12000", "heartbeat.interval.ms=4000")

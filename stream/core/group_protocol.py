@@ -25,7 +25,7 @@ class GroupFacts:
 def choose_protocol(requested: str, facts: GroupFacts, *, needs_classic: bool) -> tuple[str, str]:
     """Return the protocol to use, and why.
 
-    `needs_classic`: a setting (static membership, a session timeout of the client) works with it only.
+    `needs_classic`: a setting (static membership, session or heartbeat of the client) works with it only.
     Members of a group use one protocol: Kafka converts no group of `cooperative-sticky` members.
 
     Raises:
@@ -35,7 +35,7 @@ def choose_protocol(requested: str, facts: GroupFacts, *, needs_classic: bool) -
         _check_possible(requested, facts)
         return requested, "STREAM_GROUP_PROTOCOL"
     if needs_classic:
-        return CLASSIC, "static membership and session.timeout.ms need it"
+        return CLASSIC, "static membership, session.timeout.ms and heartbeat.interval.ms need it"
     if facts.used:
         return facts.used, "the present members of the group use it"
     if facts.supported is None:

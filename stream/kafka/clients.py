@@ -9,7 +9,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
-from stream.client_properties import HEARTBEAT_MS, SESSION_TIMEOUT_MS
+from stream.client_properties import CLASSIC_ONLY, HEARTBEAT_MS, SESSION_TIMEOUT_MS
 from stream.config import MAX_POLL_INTERVAL_MS, Settings
 from stream.errors import Misconfigured, Refused
 from stream.kafka.failure import describe, kafka_error
@@ -117,8 +117,7 @@ def member_options(settings: Settings, instance_id: str, protocol: str) -> Optio
 def reader_options(settings: Settings) -> Options:
     """Return the options of a consumer that assigns its partitions itself and commits nothing."""
     options = {**common_options(settings), **_consumer_options(settings), "enable.partition.eof": True}
-    options.pop("session.timeout.ms", None)
-    return options
+    return {name: value for name, value in options.items() if name not in CLASSIC_ONLY}
 
 
 def _consumer_options(settings: Settings) -> Options:

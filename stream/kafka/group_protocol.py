@@ -2,6 +2,7 @@
 
 from confluent_kafka.admin import ConfigResource  # type: ignore[attr-defined]
 
+from stream.client_properties import CLASSIC_ONLY
 from stream.config import Settings
 from stream.core.group_protocol import CLASSIC, CONSUMER, GroupFacts
 from stream.errors import Retriable, StreamError
@@ -31,7 +32,7 @@ def read_group_facts(admin: Admin, group_id: str) -> GroupFacts:
 
 def needs_classic(settings: Settings) -> bool:
     """Return whether a setting works only with the classic protocol."""
-    return settings.static_membership or "session.timeout.ms" in settings.client_config
+    return settings.static_membership or not CLASSIC_ONLY.isdisjoint(settings.client_config)
 
 
 def broker_ids(admin: Admin) -> list[int]:

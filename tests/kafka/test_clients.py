@@ -6,6 +6,7 @@ from support.topics import settings_of
 from stream.client_properties import FORBIDDEN_KAFKA_CONFIG
 from stream.errors import Misconfigured
 from stream.kafka import clients
+from stream.kafka.group_protocol import needs_classic
 
 
 def with_config(tmp_path: Path, *lines: str) -> dict[str, str]:
@@ -18,6 +19,15 @@ def test_timeouts_of_the_transactional_producer_nest() -> None:
     options = clients.transactional_options(settings_of({}), "one", 1_000_000)
     assert options["message.timeout.ms"] <= options["transaction.timeout.ms"]
     assert options["socket.timeout.ms"] <= options["transaction.timeout.ms"] - 100
+
+
+@pytest.mark.parametrize("line", ["session.timeout.ms=90000", "heartbeat.interval.ms=3000"])
+def test_options_of_classic_members_choose_classic_and_reach_members_only(tmp_path: Path, line: str) -> None:
+    settings = settings_of(with_config(tmp_path, line))
+    name, value = line.split("=")
+    assert needs_classic(settings)
+    assert clients.member_options(settings, "one", "classic")[name] == value
+    assert name not in clients.reader_options(settings)
 
 
 def test_options_that_exactness_depends_on_are_explicit() -> None:

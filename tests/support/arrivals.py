@@ -12,6 +12,13 @@ from confluent_kafka import OFFSET_END, Consumer, Producer, TopicPartition
 _INTERVAL_S = 0.02  # between two blobs of a partition
 _POLL_S = 0.02
 _RECENT_S = 1.0
+# With librdkafka's defaults these clients wait for a frozen broker for a minute, while the workers do not.
+_OPTIONS = {
+    "topic.metadata.refresh.interval.ms": 1_000,
+    "metadata.max.age.ms": 2_000,
+    "socket.timeout.ms": 5_000,
+    "reconnect.backoff.max.ms": 500,
+}
 
 
 class Arrivals:
@@ -61,7 +68,8 @@ class Arrivals:
         return max(self.stalls_s(time.monotonic() - _RECENT_S).values()) < _RECENT_S
 
     def _send(self) -> None:
-        producer = Producer({"bootstrap.servers": self._env["STREAM_BOOTSTRAP_SERVERS"], "linger.ms": 2})
+        servers = self._env["STREAM_BOOTSTRAP_SERVERS"]
+        producer = Producer({**_OPTIONS, "bootstrap.servers": servers, "linger.ms": 2})
         while not self._stop.wait(_INTERVAL_S):
             for partition in self._partitions:
                 producer.produce(
@@ -73,6 +81,7 @@ class Arrivals:
     def _receive(self) -> None:
         consumer = Consumer(
             {
+                **_OPTIONS,
                 "bootstrap.servers": self._env["STREAM_BOOTSTRAP_SERVERS"],
                 "group.id": "arrivals",
                 "isolation.level": "read_committed",
