@@ -211,6 +211,8 @@ def _facts(score: "Score") -> RenderableType:
         facts.add_row(
             "probes", f"{score.probe_commits:,} committed; {quantity(score.probe_hangs, 'hung call')}"
         )
+    for crash in score.crashes:
+        facts.add_row("crash of a worker", _escaped(crash))
     if score.hangs:
         facts.add_row("restarts after a hang", str(len(score.hangs)))
         for hang in score.hangs:

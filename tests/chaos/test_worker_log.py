@@ -25,3 +25,15 @@ def test_restart_after_a_hang_is_counted_with_the_call_that_hung(tmp_path: Path)
     log._apply(orjson.loads(orjson.dumps(HANGS)))
     what = "a call of the client library does not return"
     assert history.hangs == [Hang("worker-1", what, "sink.py:155 send_offsets")]
+
+
+def test_crash_is_kept_with_the_last_lines_and_an_orderly_end_is_not() -> None:
+    history = FleetHistory()
+    history.add_exit("worker-0", 1, ["error: refused"])
+    history.add_exit("worker-1", 134, [str(number) for number in range(9)] + ["Assertion failed"])
+    assert history.exits == {1: 1, 134: 1}
+    (crash,) = history.crashes
+    assert crash.startswith("worker-1: exit status 134\n")
+    assert crash.endswith("Assertion failed")
+    assert "  5\n" in crash
+    assert "  4\n" not in crash

@@ -193,9 +193,14 @@ class Fleet:
                 self.refusals[worker.instance] = refusal
         return self.restart is Restart.NONE or worker.instance in self.refusals
 
-    def _close(self, worker: FleetWorker) -> None:
+    def record_exit(self, worker: FleetWorker) -> None:
+        """Record how a worker ended, if it ended by itself."""
         if worker.status is not None:
-            self.history.exits[worker.status] += 1
+            worker.output.finish()
+            self.history.add_exit(worker.instance, worker.status, worker.output.lines)
+
+    def _close(self, worker: FleetWorker) -> None:
+        self.record_exit(worker)
         worker.close()
 
     def state_dirs(self) -> list[Path]:

@@ -88,8 +88,7 @@ class Injector:
         finally:
             worker.resume()  # the fleet no longer supervises it
         self._until(lambda: not worker.is_running, self._session_s + fault.seconds)
-        if worker.status is not None:
-            self._fleet.history.exits[worker.status] += 1
+        self._fleet.record_exit(worker)
         worker.kill()
 
     def _join(self, fault: Fault, _: FleetWorker) -> None:

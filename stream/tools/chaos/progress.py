@@ -9,9 +9,9 @@ from stream.tools.chaos.outcome_reader import OutcomeReader
 from stream.tools.chaos.probe import Probes
 from stream.tools.chaos.producer import CampaignProducer
 from stream.tools.chaos.score import Score
+from stream.tools.chaos.worker_log import LINES_SHOWN
 
 PROGRESS_INTERVAL_S, METRICS_INTERVAL_S = 0.25, 1.0
-LINES_SHOWN = 5
 
 
 class Progress:
@@ -52,6 +52,7 @@ class Progress:
         with history.lock:
             score.aborts = history.transactions.copy()
             score.exits = history.exits.copy()
+            score.crashes = list(history.crashes)
             score.restored = list(history.restored)
             score.hangs = list(history.hangs)
         score.commits = sum(self._commits.values())

@@ -60,6 +60,7 @@ class Score:
         timeline: each fault.
         nodes: of the cluster.
         group_settings: lowered: sessions and heartbeats are shorter than those of a broker by default.
+        crashes: workers that ended by a signal that was not the campaign's, each with its last lines.
         hangs: workers that ended themselves because they hung, and started again.
         probe_commits: transactions of the probes.
         probe_hangs: calls of the probes that did not return.
@@ -97,6 +98,7 @@ class Score:
     timeline: list[NotedFault] = field(default_factory=list)
     nodes: int = 1
     group_settings: str = "lowered"
+    crashes: Sequence[str] = ()
     hangs: Sequence[Hang] = ()
     probe_commits: int = 0
     probe_hangs: int = 0
@@ -179,6 +181,7 @@ class Score:
             "stalls_s": {kind: [round(each, 2) for each in stalls] for kind, stalls in self.stalls_s.items()},
             "stalls": self._stalls(),
             "timeline": [noted.as_json() for noted in self.timeline],
+            "crashes": list(self.crashes),
             "hang_restarts": len(self.hangs),
             "hangs": [{"worker": each.worker, "what": each.what, "where": each.where} for each in self.hangs],
             **self._probes(),

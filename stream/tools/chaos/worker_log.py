@@ -3,7 +3,7 @@
 import os
 import threading
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,8 @@ from typing import Any
 
 import orjson
 
-LINES_KEPT = 40
+LINES_KEPT, LINES_SHOWN = 40, 5
+SIGNAL_STATUS = 128  # plus the number of the signal is the exit status
 FINISH_S_MAX = 5.0
 _WRAPPERS = ("<lambda>", " _call")
 
@@ -54,6 +55,7 @@ class FleetHistory:
         restored: restores after a start.
         transactions: transactions that did not commit, by outcome.
         exits: exit status -> how often a worker ended with it by itself.
+        crashes: workers that ended by a signal that was not the campaign's, each with its last lines.
         hangs: workers that ended themselves because they hung.
         tracebacks: log lines that begin a traceback; each is a defect.
         owners: partition -> the store that last ran it.
@@ -64,10 +66,20 @@ class FleetHistory:
     restored: list[Restored] = field(default_factory=list)
     transactions: Counter[str] = field(default_factory=Counter)
     exits: Counter[int] = field(default_factory=Counter)
+    crashes: list[str] = field(default_factory=list)
     hangs: list[Hang] = field(default_factory=list)
     tracebacks: list[str] = field(default_factory=list)
     owners: dict[int, str] = field(default_factory=dict)
     runs: Counter[int] = field(default_factory=Counter)
+
+    def add_exit(self, instance: str, status: int, lines: Iterable[str]) -> None:
+        """Count a worker that ended by itself."""
+        with self.lock:
+            self.exits[status] += 1
+            if status > SIGNAL_STATUS:
+                self.crashes.append(
+                    "\n  ".join([f"{instance}: exit status {status}", *list(lines)[-LINES_SHOWN:]])
+                )
 
 
 def _where(frames: Sequence[str]) -> str:
