@@ -11,8 +11,9 @@ coordinator then takes the partitions for owned, the group is stable, and nobody
 member therefore asks the coordinator once after a request to it timed out.
 
 Only a member that leaves and joins again gets such partitions. It does not ask more often: a request about
-a group aborts the process if its coordinator is unavailable for too long and comes back (librdkafka:
-`rd_kafka_enq_once_del_source_return`). So the coordinator must have been connected for some time.
+a group aborts the process if it times out before its coordinator is known, and the coordinator comes back
+(librdkafka: `rd_kafka_enq_once_del_source_return`). So the coordinator must have been connected for some
+time, and the request times out long after its client was discarded, which ends it without an abort.
 """
 
 import json
@@ -27,7 +28,8 @@ from stream.kafka.clients import Admin
 
 SETTLED_S = 10.0  # the coordinator is connected, and no request timed out; also the time between two requests
 MISSED_S = 15.0  # a rebalance takes two heartbeats, 5 s each by default
-REQUEST_TIMEOUT_S, RESULT_S_MAX = 5.0, 15.0
+RESULT_S_MAX = 15.0  # then the client is discarded
+REQUEST_TIMEOUT_S = 600.0  # longer than anything that keeps the worker from discarding it
 _COORDINATOR = '"GroupCoordinator": '  # in librdkafka's statistics
 
 

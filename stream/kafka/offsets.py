@@ -1,5 +1,6 @@
 """The partitions of a topic and their offsets: first, end, last stable, and committed by the group."""
 
+import time
 from collections.abc import Callable, Sequence
 
 from confluent_kafka import (
@@ -20,6 +21,7 @@ from stream.kafka.futures import wait_for_result
 
 REQUEST_TIMEOUT_S = 5.0
 METADATA_TIMEOUT_S = 2.0
+END_S_MAX, END_RETRY_S = 30.0, 0.2
 LogPartition = tuple[str, int]  # topic, partition
 
 
@@ -65,6 +67,23 @@ class Offsets:
         except Retriable:
             self._admin = None
             raise
+
+
+def wait_for_end(offsets: Offsets, topic: str, partition: int) -> int:
+    """Return the high watermark, for an assignment: if no leader answers in time, the worker must restart.
+
+    Raises:
+        Fatal: no leader answered.
+    """
+    deadline = time.monotonic() + END_S_MAX
+    while True:
+        try:
+            return offsets.range(topic, partition)[1]
+        except Retriable as reason:
+            if time.monotonic() >= deadline:
+                why = f"the assignment failed: no leader of {topic}-{partition} answered: {reason}"
+                raise Fatal(why) from reason
+            time.sleep(END_RETRY_S)
 
 
 def committed_offsets(

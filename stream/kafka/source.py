@@ -4,8 +4,8 @@ import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, repeat
-from operator import itemgetter
+from itertools import groupby
+from typing import NoReturn
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
@@ -16,16 +16,15 @@ from stream.kafka.clients import Options, make_consumer
 from stream.kafka.connection import Connection
 from stream.kafka.consumer_events import check_event
 from stream.kafka.failure import CALL_FAILED, describe, from_call, kafka_error
-from stream.kafka.headers import message_headers
+from stream.kafka.input_records import append_records
 from stream.kafka.leaving import leave_group
 from stream.kafka.membership import Membership
-from stream.kafka.offsets import Offsets, committed_by
+from stream.kafka.offsets import Offsets, committed_by, wait_for_end
 from stream.kafka.positions import Positions
 from stream.ports import AssignmentListener, Batch
 
 COMMITTED_S = 0.25  # how long one request waits for stable offsets; doubled after each failure
 COMMITTED_S_MAX = 4.0
-END_S_MAX, END_RETRY_S = 30.0, 0.2  # for a lookup within a rebalance; if it fails, the worker must restart
 _TYPICAL_BYTES = 1024
 FETCH_WAIT_S = 0.01  # with a backlog: records fetched ahead are fewer than a batch, so wait for more
 CONSUMED_MAX = 1_000  # records per call to librdkafka: they are in memory twice while they are converted
@@ -69,6 +68,7 @@ class KafkaSource:
         self._positions = Positions()
         self._leader_epochs: dict[int, int] = {}  # partition -> of the last record
         self._committed_s = COMMITTED_S
+        self._refusal: Fenced | None = None
         self._batch_began_at = 0.0
         self._record_bytes = _TYPICAL_BYTES
 
@@ -90,15 +90,15 @@ class KafkaSource:
             Retriable: the consumer missed an assignment and joined again, or was refused and cannot join yet.
             Fenced: the group refused this member, and the consumer has joined again.
         """
+        if self._refusal is not None:
+            self._join_after(self._refusal)
         self._check_membership()
         self._seek_all()
         records: list[InputRecord] = []
         try:
             group_metadata = self._fill(records, wait_s)
         except Fenced as error:
-            if not self._join_again():
-                raise Retriable(str(error)) from error
-            raise
+            self._join_after(error)
         except StreamError:
             # The client lost the records that it was about to return, and `records` are not returned.
             self.rewind(dict(self._positions.position) | start_offsets(records))
@@ -109,6 +109,22 @@ class KafkaSource:
         if not all(map(self._positions.position.__contains__, partitions)):
             records = [record for record in records if record.partition in self._positions.position]
         return Batch(records, group_metadata, {p: self._leader_epochs[p] for p in partitions})
+
+    def _join_after(self, refusal: Fenced) -> NoReturn:
+        """Join again after the group refused this member.
+
+        The client reports a refusal once and is of no use from then on. So it is kept until a new consumer
+        could join, which needs a broker.
+
+        Raises:
+            Fenced: the refusal; the consumer has joined again.
+            Retriable: no broker answers.
+        """
+        self._refusal = refusal
+        if not self._join_again():
+            raise Retriable(str(refusal)) from refusal
+        self._refusal = None
+        raise refusal
 
     def _check_membership(self) -> None:
         if self._membership is None or not self._membership.is_suspect:
@@ -234,14 +250,7 @@ class KafkaSource:
             assert partition is not None
             epoch = due[-1].leader_epoch()
             self._leader_epochs[partition] = -1 if epoch is None else epoch
-            keys, values = list(map(Message.key, due)), list(map(Message.value, due))
-            size += sum(map(len, filter(None, keys))) + sum(map(len, filter(None, values)))
-            stamps = map(itemgetter(1), map(Message.timestamp, due))
-            columns = (
-                repeat(self._topic), repeat(partition), map(Message.offset, due),
-                keys, values, map(message_headers, due), stamps,
-            )  # fmt: skip
-            records.extend(map(InputRecord._make, zip(*columns, strict=False)))
+            size += append_records(records, self._topic, partition, due)
         return size
 
     def _seek_all(self) -> None:
@@ -261,7 +270,7 @@ class KafkaSource:
         # is a number: a late response to the client's own lookup moves a consumer that has sought another
         # offset meanwhile, and records are skipped.
         for assigned in partitions:
-            assigned.offset = self._end(assigned.partition)
+            assigned.offset = wait_for_end(self._offsets, self._topic, assigned.partition)
         try:
             consumer.incremental_assign(partitions)
             consumer.pause(partitions)
@@ -272,17 +281,6 @@ class KafkaSource:
             self._positions.drop(number)
         if self._listener is not None:
             self._listener.assigned(numbers)
-
-    def _end(self, partition: int) -> int:
-        deadline = time.monotonic() + END_S_MAX
-        while True:
-            try:
-                return self._offsets.range(self._topic, partition)[1]
-            except Retriable as reason:
-                if time.monotonic() >= deadline:
-                    why = f"the assignment failed: no leader of {self._topic}-{partition} answered: {reason}"
-                    raise Fatal(why) from reason
-                time.sleep(END_RETRY_S)
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._release(consumer, partitions)

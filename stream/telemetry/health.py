@@ -55,6 +55,11 @@ class Health:
     running: set[int] = field(default_factory=set)
     blocked: dict[int, str] = field(default_factory=dict)
 
+    @property
+    def has_partitions(self) -> bool:
+        """Whether any partition is assigned."""
+        return bool(self.running or self.restoring or self.blocked)
+
     def assigned(self, partitions: Sequence[int], now: float) -> None:
         """These partitions restore from now on."""
         with self.lock:
@@ -113,7 +118,7 @@ class Health:
             reasons += [
                 f"partition {partition} blocked: {why}" for partition, why in sorted(self.blocked.items())
             ]
-            if self.started and not (self.running or self.restoring or self.blocked):
+            if self.started and not self.has_partitions:
                 reasons.append(NO_PARTITION)
             return reasons
 

@@ -6,13 +6,15 @@ import structlog
 
 from stream.events import Committed
 from stream.ports import Clock
-from stream.telemetry.health import Health
+from stream.telemetry.health import NO_PARTITION, Health
 from stream.telemetry.instrumented import Instruments
 from stream.telemetry.metrics import Metrics
 
 RESTORE_LOG_INTERVAL_S = 5.0  # between log lines about the restore of one partition
 CLOCK_LOG_INTERVAL_S = 600.0  # between log lines about the clock
 CLOCK_AHEAD_S_MAX = 5.0  # as in doctor
+NO_PARTITION_S = 45.0  # a session: longer than a rebalance takes
+NO_PARTITION_LOG_INTERVAL_S = 60.0
 
 
 class WorkerObserver:
@@ -29,6 +31,7 @@ class WorkerObserver:
         self._log = structlog.get_logger().bind(**context)
         self._restore_logged_at: dict[int, float] = {}  # by partition, monotonic
         self._clock_logged_at = -CLOCK_LOG_INTERVAL_S  # monotonic
+        self._no_partition_at: float | None = None  # when to log that there is none, monotonic
         metrics.broker_away.set_function(lambda: bool(health.waiting) or not health.connected)
 
     def started(self) -> None:
@@ -37,8 +40,9 @@ class WorkerObserver:
         self._log.info("worker started")
 
     def ran_once(self) -> None:
-        self._health.last_run_at = self._clock.monotonic()
+        now = self._health.last_run_at = self._clock.monotonic()
         self._instruments.ran_once("restore" if self._health.restoring else "other")
+        self._check_assignment(now)
 
     def assigned(self, partitions: Sequence[int]) -> None:
         self._health.assigned(partitions, self._clock.monotonic())
@@ -144,6 +148,16 @@ class WorkerObserver:
     def stopping(self, why: str) -> None:
         self._health.stopping = why
         self._log.info("worker stopping", why=why)
+
+    def _check_assignment(self, now: float) -> None:
+        """Log from time to time that this worker has no partition: it counts nothing."""
+        if self._health.has_partitions:
+            self._no_partition_at = None
+        elif self._no_partition_at is None:
+            self._no_partition_at = now + NO_PARTITION_S
+        elif now >= self._no_partition_at:
+            self._no_partition_at = now + NO_PARTITION_LOG_INTERVAL_S
+            self._log.warning("no partition", why=NO_PARTITION, fix="anagram-stream lag")
 
     def _check_clock(self, ahead_s: float) -> None:
         """Log that input comes from the future: Kafka does not report the time of its brokers."""

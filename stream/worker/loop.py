@@ -14,7 +14,7 @@ from stream.worker.assignment import Assignment, StateUpdates
 from stream.worker.processing import Processor
 from stream.worker.restore import Restorer
 from stream.worker.transaction import transact
-from stream.worker.waiting import Backoff, Fences, Waiting
+from stream.worker.waiting import Backoff, Fences, Refusals, Waiting
 
 IDLE_POLL_S = 0.5  # poll timeout without records; it also bounds the reaction to SIGTERM
 BUSY_POLL_S = 0.05  # the same while partitions restore or block, or the producer is replaced
@@ -51,6 +51,7 @@ class Worker:
         self._waiting = Waiting(clock, observer)
         self._backoff = Backoff(clock)
         self._fences = Fences(clock)
+        self._refusals = Refusals(clock)
         self._needs_producer = True  # a new one aborts the transaction of a predecessor with its id
         self._has_aborted = False
         self._polled_at = 0.0
@@ -132,7 +133,7 @@ class Worker:
         try:
             batch = self._source.poll_batch(timeout_s)
         except Fenced as error:  # the source has joined again
-            self._fences.check(error)
+            self._refusals.check(error)
             self._waiting.wait(Retriable(str(error)))
             return Batch()
         except Retriable as error:

@@ -13,6 +13,8 @@ FAILURES_IN_A_ROW_MAX = 25  # about 90 s with backoff; after that the worker giv
 FAILURE_WAIT_S = 0.01  # doubled with each failure
 FAILURE_WAIT_S_MAX = 5.0
 FENCES_APART_S = 600.0  # a rival fences again with its next transaction, so much sooner when records flow
+REFUSALS_APART_S = 30.0  # a rival in the group refuses again with the next heartbeat after this worker joined
+REFUSED_S_MAX = 60.0  # longer than a coordinator that loses its replicas for a moment refuses members
 
 
 class Waiting:
@@ -72,14 +74,14 @@ class Backoff:
 
 
 class Fences:
-    """Decides what a fence of a young transaction or of a member means: only a rival fences again."""
+    """Decides what a fence of a young transaction means: only a rival fences again."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._fenced_at = -inf
 
     def check(self, error: Fenced) -> None:
-        """Return if a new producer (member) may take the transactional id (place in the group) back.
+        """Return if a new producer may take the transactional id back.
 
         Raises:
             Fenced: it was fenced before, and not long ago.
@@ -90,4 +92,32 @@ class Fences:
             raise Fenced(
                 f"fenced again {passed_s:.0f} s after this worker took its id back, so another worker uses "
                 f"the same one: {error}"
+            ) from error
+
+
+class Refusals:
+    """Decides what it means that the group refuses this member, whose consumer has joined again.
+
+    A coordinator that cannot write the group's state, because replicas are missing, refuses static members as
+    well, several times. A rival refuses again and again for as long as it runs.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._began_at = self._refused_at = -inf
+
+    def check(self, error: Fenced) -> None:
+        """Return if the member may take its place in the group back.
+
+        Raises:
+            Fenced: it was refused several times over a longer time.
+        """
+        now = self._clock.monotonic()
+        if now - self._refused_at > REFUSALS_APART_S:
+            self._began_at = now
+        self._refused_at = now
+        refused_s = now - self._began_at
+        if refused_s > REFUSED_S_MAX:
+            raise Fenced(
+                f"refused by the group for {refused_s:.0f} s, so another worker uses the same id: {error}"
             ) from error

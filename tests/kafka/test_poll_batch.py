@@ -7,7 +7,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from support.topics import settings_of
 
 from stream.core.records import InputRecord
-from stream.errors import Retriable
+from stream.errors import Fenced, Retriable
 from stream.kafka import clients
 from stream.kafka.offsets import Offsets
 from stream.kafka.source import BatchLimits, KafkaSource
@@ -77,3 +77,46 @@ def test_only_due_records_of_resumed_partitions_are_taken() -> None:
     assert [(record.partition, record.offset) for record in records] == due
     assert records[0] == InputRecord(source._topic, 0, 3, b"k", b"v3", (), 5)
     assert source._positions.position == {0: 7, 1: 2}
+
+
+class RefusedClient(Client):
+    """Reports once that the group refused this member, as librdkafka does, and then nothing any more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refusals = 1
+
+    def poll(self, _wait_s: float) -> Any:
+        self.refusals -= 1
+        if self.refusals >= 0:
+            raise KafkaException(KafkaError(KafkaError.FENCED_INSTANCE_ID))
+        return None
+
+    def assignment(self) -> list[TopicPartition]:
+        return []
+
+    def close(self) -> None:
+        pass
+
+
+def test_refused_member_joins_again_once_a_broker_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, brokers = source_of(RefusedClient()), list[bool]()
+    source._stays = True
+    joined = Client()
+    joined.fails = 0
+    monkeypatch.setattr("stream.kafka.source.make_consumer", lambda _: joined)
+
+    def offset_range(_topic: str, _partition: int) -> tuple[int, int]:
+        if not brokers:
+            raise Retriable("unavailable")
+        return 0, 0
+
+    monkeypatch.setattr(source._offsets, "range", offset_range)
+    for _ in range(3):
+        with pytest.raises(Retriable):
+            source.poll_batch(0.1)
+    brokers.append(True)
+    with pytest.raises(Fenced):
+        source.poll_batch(0.1)
+    source.resume_from(0, 0, -1)
+    assert len(source.poll_batch(0.1).records) == 4

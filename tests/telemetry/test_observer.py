@@ -17,7 +17,7 @@ from stream.telemetry.health import NO_PARTITION, RUN_ONCE_S_MAX, Health
 from stream.telemetry.instrumented import Instruments
 from stream.telemetry.lag import Lag
 from stream.telemetry.metrics import Metrics
-from stream.telemetry.observer import WorkerObserver
+from stream.telemetry.observer import NO_PARTITION_LOG_INTERVAL_S, NO_PARTITION_S, WorkerObserver
 from stream.telemetry.server import TelemetryServer
 from stream.worker.clock import SystemClock
 
@@ -108,6 +108,28 @@ def test_a_worker_whose_partitions_all_went_to_other_members_is_not_ready(worker
     status, body = worker.get("/healthz/ready")
     assert (status, body["reasons"]) == (503, [NO_PARTITION])
     assert "run `anagram-stream lag`" in NO_PARTITION
+
+
+def test_worker_without_a_partition_says_so_again_and_again(
+    worker: ObservedWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(SystemClock, "monotonic", lambda _: now)
+    worker.observer.started()
+
+    def lines_after(passed_s: float) -> int:
+        nonlocal now
+        with capture_logs() as logged:
+            for _ in range(int(passed_s)):
+                now += 1.0
+                worker.observer.ran_once()
+        assert {line["event"] for line in logged} <= {"no partition"}
+        return len(logged)
+
+    assert lines_after(NO_PARTITION_S) == 0
+    assert lines_after(2 * NO_PARTITION_LOG_INTERVAL_S) == 2
+    worker.observer.assigned([0])
+    assert lines_after(2 * NO_PARTITION_LOG_INTERVAL_S) == 0
     assert worker.metric("stream_ready") == {"": 0.0}
 
 
