@@ -1,6 +1,7 @@
-"""Converts the client's messages to input records, with C functions only: it is done for every record."""
+"""Input records of a batch: how many, and their conversion with C functions only, as it is done for each."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import repeat
 from operator import itemgetter
 
@@ -8,6 +9,15 @@ from confluent_kafka import Message
 
 from stream.core.records import InputRecord
 from stream.kafka.headers import message_headers
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """The largest size of a batch, and how long it is polled for."""
+
+    records_max: int
+    bytes_max: int
+    interval_s: float
 
 
 def append_records(

@@ -2,10 +2,10 @@
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import groupby
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
@@ -16,27 +16,19 @@ from stream.kafka.clients import Options, make_consumer
 from stream.kafka.connection import Connection
 from stream.kafka.consumer_events import check_event
 from stream.kafka.failure import CALL_FAILED, describe, from_call, kafka_error
-from stream.kafka.input_records import append_records
+from stream.kafka.input_records import BatchLimits, append_records
 from stream.kafka.leaving import leave_group
 from stream.kafka.membership import Membership
 from stream.kafka.offsets import Offsets, committed_by, wait_for_end
 from stream.kafka.positions import Positions
 from stream.ports import AssignmentListener, Batch
 
+T = TypeVar("T")
 COMMITTED_S = 0.25  # how long one request waits for stable offsets; doubled after each failure
 COMMITTED_S_MAX = 4.0
 _TYPICAL_BYTES = 1024
 FETCH_WAIT_S = 0.01  # with a backlog: records fetched ahead are fewer than a batch, so wait for more
 CONSUMED_MAX = 1_000  # records per call to librdkafka: they are in memory twice while they are converted
-
-
-@dataclass(frozen=True, slots=True)
-class BatchLimits:
-    """The largest size of a batch, and how long it is polled for."""
-
-    records_max: int
-    bytes_max: int
-    interval_s: float
 
 
 class KafkaSource:
@@ -174,7 +166,8 @@ class KafkaSource:
         while len(records) < self._limits.records_max and size < self._limits.bytes_max:
             room = max(1, (self._limits.bytes_max - size) // self._record_bytes)
             asked = min(CONSUMED_MAX, room, self._limits.records_max - len(records))
-            messages = self._consume(asked, max(FETCH_WAIT_S if has_more else 0.0, due - time.monotonic()))
+            left_s = max(FETCH_WAIT_S if has_more else 0.0, due - time.monotonic())
+            messages = _called(partial(self._consumer.consume, asked, left_s))
             size += self._take(messages, records)
             if len(messages) < asked and time.monotonic() >= due:
                 break
@@ -186,9 +179,9 @@ class KafkaSource:
         """Return the stable committed offsets: a read_committed consumer receives no others."""
         try:
             offsets = committed_by(self._consumer, self._topic, partitions, self._committed_s)
-        except StreamError:
+        except StreamError as error:
             self._committed_s = min(COMMITTED_S_MAX, 2 * self._committed_s)  # the broker may only be slow
-            raise
+            raise self._keep_refusal(error) from error
         self._committed_s = COMMITTED_S
         return offsets
 
@@ -201,7 +194,7 @@ class KafkaSource:
             self._consumer.seek(position)
             self._consumer.resume([position])
         except KafkaException as error:
-            raise from_call(kafka_error(error)) from error
+            raise self._keep_refusal(from_call(kafka_error(error))) from error
         self._positions.resume_from(partition, offset)
         self._leader_epochs[partition] = leader_epoch
 
@@ -222,16 +215,14 @@ class KafkaSource:
         self._consumer.close()
 
     def _poll(self, wait_s: float) -> Message | None:
-        try:
-            return self._consumer.poll(wait_s)
-        except CALL_FAILED as error:
-            raise from_call(kafka_error(error)) from error
+        return _called(lambda: self._consumer.poll(wait_s))
 
-    def _consume(self, records_max: int, wait_s: float) -> list[Message]:
-        try:
-            return self._consumer.consume(records_max, wait_s)
-        except CALL_FAILED as error:
-            raise from_call(kafka_error(error)) from error
+    def _keep_refusal(self, error: StreamError) -> StreamError:
+        """Return the error; if the group refused this member, the next poll joins again."""
+        if not isinstance(error, Fenced):
+            return error
+        self._refusal = error
+        return Retriable(str(error))
 
     def _take(self, messages: Sequence[Message], records: list[InputRecord]) -> int:
         """Append the records that are due; return their size in bytes."""
@@ -296,3 +287,10 @@ class KafkaSource:
         for released in partitions:
             self._positions.drop(released.partition)
         consumer.incremental_unassign(partitions)
+
+
+def _called(call: Callable[[], T]) -> T:
+    try:
+        return call()
+    except CALL_FAILED as error:
+        raise from_call(kafka_error(error)) from error

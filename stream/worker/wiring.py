@@ -26,13 +26,14 @@ from stream.errors import Rejected
 from stream.exercise.faults import DELAY, Failure, FaultPlan, Faults, Stage, load_plan
 from stream.kafka import clients, topics
 from stream.kafka.event_time import EventTime
+from stream.kafka.input_records import BatchLimits
 from stream.kafka.membership import Membership
 from stream.kafka.offsets import Offsets
 from stream.kafka.offsets_poller import OffsetsPoller
 from stream.kafka.output_logs import OutputLogs
 from stream.kafka.reader import KafkaReader
 from stream.kafka.sink import KafkaSink
-from stream.kafka.source import BatchLimits, KafkaSource
+from stream.kafka.source import KafkaSource
 from stream.kafka.topic_watch import TopicWatch
 from stream.kafka.topics import TopicFacts, Topics
 from stream.ports import Source

@@ -11,9 +11,10 @@ from support.topics import make_topics, settings_of, wait_until
 from stream.broker.embedded import EmbeddedBroker
 from stream.config import Settings
 from stream.kafka import clients, connection
+from stream.kafka.input_records import BatchLimits
 from stream.kafka.offsets import Offsets
 from stream.kafka.reader import KafkaReader
-from stream.kafka.source import BatchLimits, KafkaSource
+from stream.kafka.source import KafkaSource
 from stream.tools.chaos.proxy import Api, FaultProxy, NoBrokers, Rule, When
 from stream.tools.kafka.topic_reader import read_topic
 

@@ -12,9 +12,10 @@ from stream.broker.embedded import EmbeddedBroker
 from stream.config import Settings
 from stream.errors import Retriable
 from stream.kafka import clients, membership
+from stream.kafka.input_records import BatchLimits
 from stream.kafka.membership import Membership
 from stream.kafka.offsets import Offsets
-from stream.kafka.source import BatchLimits, KafkaSource
+from stream.kafka.source import KafkaSource
 from stream.tools.chaos.proxy import Api, Delay, FaultProxy, Rule, When
 
 pytestmark = [pytest.mark.broker, pytest.mark.embedded]

@@ -10,8 +10,9 @@ from support.topics import produce, settings_of
 from stream.core.records import InputRecord
 from stream.errors import Retriable
 from stream.kafka import clients
+from stream.kafka.input_records import BatchLimits
 from stream.kafka.offsets import Offsets
-from stream.kafka.source import BatchLimits, KafkaSource
+from stream.kafka.source import KafkaSource
 
 pytestmark = pytest.mark.broker
 RECORDS = 4000

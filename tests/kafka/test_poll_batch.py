@@ -9,8 +9,9 @@ from support.topics import settings_of
 from stream.core.records import InputRecord
 from stream.errors import Fenced, Retriable
 from stream.kafka import clients
+from stream.kafka.input_records import BatchLimits
 from stream.kafka.offsets import Offsets
-from stream.kafka.source import BatchLimits, KafkaSource
+from stream.kafka.source import KafkaSource
 
 
 def message(offset: int, partition: int = 0, value: bytes = b"x") -> Message:
@@ -92,6 +93,9 @@ class RefusedClient(Client):
             raise KafkaException(KafkaError(KafkaError.FENCED_INSTANCE_ID))
         return None
 
+    def committed(self, *_: object) -> Any:
+        raise KafkaException(KafkaError(KafkaError.FENCED_INSTANCE_ID))
+
     def assignment(self) -> list[TopicPartition]:
         return []
 
@@ -120,3 +124,12 @@ def test_refused_member_joins_again_once_a_broker_answers(monkeypatch: pytest.Mo
         source.poll_batch(0.1)
     source.resume_from(0, 0, -1)
     assert len(source.poll_batch(0.1).records) == 4
+
+
+def test_refusal_that_another_call_reports_is_kept_for_the_next_poll() -> None:
+    client = RefusedClient()
+    client.refusals = 0
+    source = source_of(client)
+    with pytest.raises(Retriable):
+        source.committed([0])
+    assert isinstance(source._refusal, Fenced)
