@@ -61,6 +61,7 @@ MAY_IMPORT = {
     "tools/blobs": ("errors", ""),
     "tools/health_check": ("errors config", "psutil"),
     "tools/kafka": ("errors core client_properties config ports kafka worker/startup", "confluent_kafka"),
+    "tools/dead_letters": ("errors core config kafka tools/kafka worker/startup", "pydantic"),
     "tools/simulation": ("errors core config ports store testing", ""),
     "tools/audit": (
         (
@@ -99,7 +100,8 @@ MAY_IMPORT = {
         (
             "errors core config ports kafka store telemetry worker dictionary supervisor "
             "worker/startup worker/wiring broker testing exercise exercise/faults exercise/benchmark "
-            "tools/audit tools/chaos tools/doctor tools/kafka tools/load_test tools/offsets tools/simulation "
+            "tools/audit tools/chaos tools/dead_letters "
+            "tools/doctor tools/kafka tools/load_test tools/offsets tools/simulation "
             "tools/blobs tools/child_environment tools/health_check tools/worker_process"
         ),
         "typer rich orjson structlog",

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from rich.text import Text
 
 from stream.cli.app import out
-from stream.cli.listing import printable
-from stream.tools.kafka.dead_letters import StoredDeadLetter
+from stream.core.text import printable
+from stream.tools.dead_letters.stored import StoredDeadLetter
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TEXT_CHARS_MAX = 4_000

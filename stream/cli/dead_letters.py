@@ -1,4 +1,4 @@
-"""`dead-letters list` and `dead-letters show`: the rejected records and the reasons."""
+"""`dead-letters`: the rejected records and the reasons. Its commands, of which `list` and `show` are here."""
 
 import json
 import sys
@@ -7,11 +7,24 @@ from typing import Annotated
 
 import typer
 
+from stream.cli import dead_letter_replay, dead_letter_summary
 from stream.cli.app import err, examples, quantity, settings, watch_cluster, watch_reading
+from stream.cli.dead_letter_options import (
+    Fingerprints,
+    Headers,
+    Partitions,
+    Reasons,
+    Since,
+    Stages,
+    Until,
+    make_selection,
+)
 from stream.cli.dead_letter_view import print_dead_letter
 from stream.cli.listing import Column, Format, JsonLinesOption, Rows, quiet_pipe, write_line
-from stream.errors import Fatal, Misconfigured, Reason
-from stream.tools.kafka.dead_letters import (
+from stream.errors import Fatal, Misconfigured
+from stream.tools.dead_letters.selection import Selection
+from stream.tools.dead_letters.stored import (
+    SHOWN_CHARS_MAX,
     StoredDeadLetter,
     dead_letter_at,
     dead_letters_of_input,
@@ -19,7 +32,9 @@ from stream.tools.kafka.dead_letters import (
 )
 
 app = typer.Typer(
-    no_args_is_help=True, help="Show rejected records and the reasons.", rich_markup_mode="rich"
+    no_args_is_help=True,
+    help="Show rejected records and the reasons, and send them to the input topic again.",
+    rich_markup_mode="rich",
 )
 
 
@@ -34,18 +49,23 @@ def _columns(input_topic: str) -> tuple[Column, ...]:
         Column("input", shown=lambda position: position.removeprefix(f"{input_topic}:")),
         Column("bytes", right=True, optional=4),
         Column("message", least=20, flexible=True),
+        Column("value", least=12, flexible=True, optional=5),
     )
 
 
 @app.command("list", epilog=examples(
     "anagram-stream dead-letters list",
-    "anagram-stream dead-letters list --reason undecodable --limit 10",
+    "anagram-stream dead-letters list --reason undecodable --since 2h",
     "anagram-stream dead-letters list --follow --format json | jq .message",
 ))  # fmt: skip
-def list_(
-    reason: Annotated[
-        Reason | None, typer.Option(help="List only dead letters with this reason.", show_default=False)
-    ] = None,
+def list_(  # noqa: PLR0913, PLR0917 - one for each option
+    reason: Reasons = None,
+    stage: Stages = None,
+    fingerprint: Fingerprints = None,
+    partition: Partitions = None,
+    since: Since = None,
+    until: Until = None,
+    header: Headers = None,
     output_format: JsonLinesOption = Format.TABLE,
     limit: Annotated[
         int | None,
@@ -57,11 +77,16 @@ def list_(
 ) -> None:
     """List the dead letters in the order of each partition, and count them by reason.
 
-    `show` takes the position of a dead letter. The input is the position of the rejected record. Texts are
-    never listed.
+    `show` takes the position of a dead letter. The input is the position of the rejected record. Of a value,
+    the first characters are shown; control characters are escaped.
 
     A narrow terminal omits columns. A pipe gets all columns, separated by tabs.
     """
+    selection = make_selection(reason, stage, fingerprint, partition, since, until, header)
+    _list(selection, output_format, limit, follow=follow)
+
+
+def _list(selection: Selection, output_format: Format, limit: int | None, *, follow: bool) -> None:
     chosen = settings()
     rows = Rows(_columns(chosen.input_topic)) if output_format is Format.TABLE else None
     flush = rows.flush if rows else sys.stdout.flush
@@ -76,7 +101,7 @@ def list_(
     with quiet_pipe(), watch.explained():
         try:
             for letter in read_dead_letters(chosen, follow=keep_following if follow else None):
-                if reason is not None and letter.reason != reason:
+                if not selection.matches(letter):
                     continue
                 by_reason[letter.reason] += 1
                 if rows:
@@ -143,7 +168,8 @@ def _cells(letter: StoredDeadLetter) -> tuple[str, ...]:
         letter.header("dead-letter.failed-at"),
         letter.input_position,
         "-" if size is None else str(size),
-        letter.header("__streams.errors.message"),
+        letter.message,
+        letter.shown_value(SHOWN_CHARS_MAX),
     )
 
 
@@ -163,3 +189,22 @@ def _summarize(by_reason: Counter[str], topic: str) -> None:
         return
     parts = ", ".join(f"{count:,} {reason}" for reason, count in by_reason.most_common())
     err.print(f"{quantity(by_reason.total(), 'dead letter')}: {parts}")
+
+
+app.command(epilog=examples(
+    "anagram-stream dead-letters summary",
+    "anagram-stream dead-letters summary --watch",
+    "anagram-stream dead-letters summary --since 1d --format json | jq .kinds",
+))(dead_letter_summary.summary)  # fmt: skip
+app.command(epilog=examples(
+    "anagram-stream dead-letters replay --dry-run",
+    "anagram-stream dead-letters replay --reason text-too-large",
+    "anagram-stream dead-letters replay --fingerprint 1f0c9a3e --rate 100 --yes",
+))(dead_letter_replay.replay)  # fmt: skip
+app.command(epilog=examples(
+    "anagram-stream dead-letters export --reason undecodable > letters.jsonl",
+))(dead_letter_replay.export)  # fmt: skip
+app.command("import", epilog=examples(
+    "anagram-stream dead-letters import letters.jsonl --dry-run",
+    "anagram-stream dead-letters import letters.jsonl",
+))(dead_letter_replay.import_)  # fmt: skip

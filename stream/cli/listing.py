@@ -15,6 +15,7 @@ from rich.text import Text
 
 from stream.cli.app import out
 from stream.cli.terminal import discard_output
+from stream.core.text import printable
 
 _CHUNK_ROWS = 200  # printed at a time; the column widths are those of all rows so far
 _GAP = 2
@@ -146,13 +147,6 @@ def fit(columns: Sequence[Column], widest: Sequence[int], width: int) -> dict[in
         widths[number] = max(columns[number].least, min(widest[number], left // (len(flexible) - done)))
         left -= widths[number]
     return widths
-
-
-def printable(text: str) -> str:
-    """Return the text on one line, with control characters escaped: records can contain any text."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def write_line(line: str | bytes) -> None:

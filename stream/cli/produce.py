@@ -14,10 +14,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from stream.cli.app import err, quantity, settings, watch_cluster
-from stream.cli.listing import printable
 from stream.config import Settings
 from stream.core.records import TextBlob
-from stream.core.text import why_not_utf8
+from stream.core.text import printable, why_not_utf8
 from stream.errors import Misconfigured, Refused, Retriable, StreamError
 from stream.kafka import topics
 from stream.tools.blobs import Blob, BlobSource, BlobSplitting, find_sources, not_text, read_blobs

@@ -1,6 +1,7 @@
 """`topics create`, `topics check` and `topics acls`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -8,14 +9,27 @@ from rich.markup import escape
 
 from stream.cli.app import admin_client, err, examples, out, report_error, settings, watch_cluster
 from stream.cli.listing import Column, Rows
+from stream.config import Settings
 from stream.errors import Fatal
 from stream.kafka import topics as kafka_topics
-from stream.kafka.access import check_access, worker_acls
+from stream.kafka.access import RequiredAcl, check_access, replay_acls, worker_acls
 from stream.tools.kafka.acls import grant as grant_acls
 from stream.tools.kafka.topic_creation import create_topics
 from stream.tools.offsets.facts import read_refusals
 from stream.worker.startup import retry_while_unreachable
 
+
+class AclRole(StrEnum):
+    """What ACLs are for."""
+
+    WORKER = "worker"
+    REPLAY = "replay"
+
+
+_ACLS: Mapping[AclRole, Callable[[Settings], list[RequiredAcl]]] = {
+    AclRole.WORKER: worker_acls,
+    AclRole.REPLAY: replay_acls,
+}
 app = typer.Typer(no_args_is_help=True, help="Create and check the four topics.", rich_markup_mode="rich")
 
 
@@ -101,17 +115,19 @@ def _warn(warnings: Sequence[str]) -> None:
     )
 )
 def acls(
-    principal: Annotated[
-        str, typer.Option(help="Principal of the worker on the broker, for --grant.")
-    ] = "User:worker",
+    role: Annotated[
+        AclRole,
+        typer.Option("--for", help="Who needs them: a worker, or `dead-letters replay` and `import`."),
+    ] = AclRole.WORKER,
+    principal: Annotated[str, typer.Option(help="Principal on the broker, for --grant.")] = "User:worker",
     grant: Annotated[
         bool, typer.Option("--grant", help="Create the ACLs; this needs the settings of an administrator.")
     ] = False,
 ) -> None:
-    """Show exactly the ACLs that a worker needs, and with --grant create them."""
+    """Show exactly the ACLs that a worker or a replay needs, and with --grant create them."""
     chosen = settings()
     watch_cluster(chosen)
-    needs = worker_acls(chosen)
+    needs = _ACLS[role](chosen)
     table = Rows(
         (
             Column("resource"),

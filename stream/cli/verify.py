@@ -167,13 +167,14 @@ def _print_partitions(verdict: Verdict) -> None:
         "pending": [each.pending for each in reports],
         "skipped": [each.skipped for each in reports],
         "not checked": [each.not_checked for each in reports],
+        "other settings": [each.other_settings for each in reports],
         "totals": [each.totals for each in reports],
         "stores": [each.stores_compared if each.stores_found is not None else None for each in reports],
     }
     shown = {
         name: figures
         for name, figures in columns.items()
-        if name not in {"skipped", "not checked"} or any(figures)
+        if name not in {"skipped", "not checked", "other settings"} or any(figures)
     }
     rows = Rows([Column(name, right=True) for name in ("partition", *shown)])
     for number, report in enumerate(reports):
@@ -195,6 +196,7 @@ def _verdict_line(verdict: Verdict, group_id: str) -> str:
         "pending": "pending, not counted yet",
         "skipped": "skipped deliberately",
         "not_checked": "not checked",
+        "other_settings": "processed under other settings",
     }
     for name, what in others.items():
         if number := getattr(verdict, name):

@@ -1,5 +1,6 @@
 """Decodes input records and encodes results. Pure, so that both can be tested and fuzzed."""
 
+import re
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -26,6 +27,7 @@ _UNSPECIFIC_TYPES = frozenset({"", "application/octet-stream"})  # they say noth
 _SHOWN_CHARS_MAX = 80
 _PASSED_ON = ("traceparent", "tracestate")  # W3C Trace Context
 _OWN_HEADERS: Sequence[Header] = [("content-type", _JSON.encode()), ("schema", RESULT_SCHEMA.encode())]
+_TEXT_LIMIT = re.compile(r"the text has \d+ bytes, the limit is (\d{1,18})")
 _OWN_FRAMING = framing_bytes(_OWN_HEADERS)
 
 
@@ -167,6 +169,12 @@ def _utf8(value: bytes) -> str:
         return value.decode()
     except UnicodeDecodeError as error:
         raise Rejected(Reason.UNDECODABLE, "decode", why_not_utf8(value, error.start)) from error
+
+
+def read_text_limit(message: str) -> int | None:
+    """Return the limit that the message of `Reason.TEXT_TOO_LARGE` names; None if it names none."""
+    named = _TEXT_LIMIT.fullmatch(message)
+    return int(named[1]) if named else None
 
 
 def _limit(size: int, bytes_max: int) -> None:

@@ -13,10 +13,13 @@ from stream.errors import Rejected
 
 MESSAGE_BYTES_MAX = 1024
 STACKTRACE_BYTES_MAX = 4096
+_DIGITS_MAX = 19  # of a number of 64 bits
 OVERHEAD_BYTES_MAX = 64 * 1024  # the most that these headers and Kafka's framing add to a record
 DeadLetterFactory = Callable[[InputRecord, Rejected], OutputRecord]
 """Makes the dead letter of a rejected record."""
 _OURS = ("__streams.errors.", "dead-letter.")
+REPLAYS = "dead-letter.replays"
+"""Header: how often a record was replayed. An input record has it, and keeps it if it is rejected again."""
 _TOPIC, _PARTITION, _GROUP = "__streams.errors.topic", "__streams.errors.partition", "dead-letter.group"
 
 
@@ -26,12 +29,13 @@ def to_dead_letter(  # noqa: PLR0913 - the record, the reason, and the values of
     """Return the dead letter of a rejected record.
 
     Key, value, timestamp and foreign headers stay the same, byte for byte; dead-letter headers of an earlier
-    rejection are replaced. If the dead letter would exceed `bytes_max`, the value is null, and
-    `dead-letter.value-bytes` contains its length: topic, partition and offset name the original. If that is
-    not enough, foreign headers and then the key are left out in the same way.
+    rejection are replaced, except the number of replays. If the dead letter would exceed `bytes_max`, the
+    value is null, and `dead-letter.value-bytes` contains its length: topic, partition and offset name the
+    original. If that is not enough, foreign headers and then the key are left out in the same way.
     """
-    kept: list[Header] = [header for header in record.headers if not header[0].startswith(_OURS)]
-    headers = kept + _headers(record, why, group, failed_at)
+    kept: list[Header] = [header for header in record.headers if not is_of_dead_letter(header[0])]
+    replays = [header for header in record.headers if header[0] == REPLAYS and _is_number(header[1])][-1:]
+    headers = kept + _headers(record, why, group, failed_at) + replays
     key, value = record.key, record.value
     if value is not None and record_bytes(key, value, headers) > bytes_max:
         headers.append(("dead-letter.value-bytes", b"%d" % len(value)))
@@ -47,11 +51,20 @@ def to_dead_letter(  # noqa: PLR0913 - the record, the reason, and the values of
     return OutputRecord(topic, record.partition, key, value, headers, record.timestamp_ms)
 
 
+def is_of_dead_letter(name: str) -> bool:
+    """Whether a header of this name belongs to the dead letter, and not to its record."""
+    return name.startswith(_OURS)
+
+
 def is_dead_letter_of(headers: Sequence[Header], topic: str, partition: int, group: str) -> bool:
     """Whether a record is a dead letter that this group made of a record of this input partition."""
     values = dict(headers)
     origin = values.get(_TOPIC), values.get(_PARTITION), values.get(_GROUP)
     return origin == (topic.encode(), b"%d" % partition, group.encode())
+
+
+def _is_number(value: bytes | None) -> bool:
+    return value is not None and value.isdigit() and len(value) <= _DIGITS_MAX
 
 
 def _headers(record: InputRecord, why: Rejected, group: str, failed_at: str) -> list[Header]:

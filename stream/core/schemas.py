@@ -56,7 +56,8 @@ _DOCUMENTS = (
         "Key, value, timestamp and all other headers are those of the rejected record. If the topic refuses "
         "the timestamp, or would soon delete the dead letter because of it, another header, "
         "`dead-letter.timestamp-ms`, contains it. If the dead letter would be "
-        "too long, the value is null, and another header, `dead-letter.value-bytes`, contains its length.",
+        "too long, the value is null, and another header, `dead-letter.value-bytes`, contains its length. "
+        "A record that was replayed has the header `dead-letter.replays`, and so has its dead letter.",
     ),
 )
 

@@ -57,3 +57,10 @@ def looks_like_utf16(value: bytes) -> bool:
         >= _ASCII_SHARE_MIN * len(beginning) / 2
         for first in (0, 1)  # the low byte comes first, or the high one
     )
+
+
+def printable(text: str) -> str:
+    """Return the text on one line, with control characters escaped: records can contain any text."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

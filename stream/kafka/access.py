@@ -1,4 +1,4 @@
-"""The ACLs that a worker needs: these, and no others."""
+"""The ACLs that a worker and a replay of dead letters need: these, and no others."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,6 +34,18 @@ def worker_acls(settings: Settings) -> list[RequiredAcl]:
         RequiredAcl("topic", settings.count_topic, ("Read", "Write", "DescribeConfigs")),
         RequiredAcl("group", settings.group_id, ("Read",)),
         RequiredAcl("transactional-id", f"{settings.group_id}-", ("Write",), prefixed=True),
+    ]
+
+
+def replay_acls(settings: Settings) -> list[RequiredAcl]:
+    """Return the ACLs that `anagram-stream dead-letters replay` and `import` need."""
+    return [
+        RequiredAcl("topic", settings.input_topic, ("Read", "Write", "DescribeConfigs")),
+        RequiredAcl("topic", settings.result_topic, ("Describe", "DescribeConfigs")),
+        RequiredAcl("topic", settings.dead_letter_topic, ("Read", "Write", "DescribeConfigs")),
+        RequiredAcl("topic", settings.count_topic, ("Describe", "DescribeConfigs")),
+        RequiredAcl("group", f"{settings.group_id}-replay", ("Read",)),
+        RequiredAcl("transactional-id", f"{settings.group_id}-replay", ("Write",)),
     ]
 
 

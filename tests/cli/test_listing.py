@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from stream.cli.listing import Column, Rows, cut, cut_list, fit, printable
+from stream.cli.listing import Column, Rows, cut, cut_list, fit
+from stream.core.text import printable
 
 COLUMNS = (
     Column("name", least=8, flexible=True),

@@ -17,7 +17,7 @@ from support.secure import SecureBroker, another_ca, secure_broker
 from support.topics import make_topics, produce, read, results, settings_of, totals, wait_until
 from test_refusals import run
 
-from stream.kafka.access import RequiredAcl, worker_acls
+from stream.kafka.access import RequiredAcl, replay_acls, worker_acls
 
 pytestmark = [pytest.mark.broker, pytest.mark.embedded]
 
@@ -148,6 +148,27 @@ def test_each_missing_access_is_a_clear_error(  # noqa: PLR0913, PLR0917
     if not needed_later:
         assert results(administrator) == []
         assert totals(administrator) == {}
+
+
+def test_replay_needs_no_more_than_the_listed_access(
+    secure: SecureBroker, administrator: dict[str, str], tmp_path: Path
+) -> None:
+    worker = worker_env(secure, administrator, tmp_path, worker_acls(settings_of(administrator)))
+    produce(administrator, [(KEY, b"\xff")])
+    with WorkerProcess(worker, tmp_path / "log") as running:
+        wait_until(lambda: len(read(administrator, "dead-letter")) == 1, 60)
+        running.kill()
+    user = f"operator-{administrator['STREAM_GROUP_ID']}"
+    secure.add_user(user, PASSWORD)
+    secure.grant(user, replay_acls(settings_of(administrator)))
+    (tmp_path / "operator").mkdir()
+    config = secure.client_config(tmp_path / "operator", user, PASSWORD)
+    env = {**worker, "STREAM_KAFKA_CONFIG": str(config)}
+    for number in (1, 0):
+        done = run(env, "dead-letters", "replay", "--yes")
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.startswith(f"{number} dead letter")
+    assert len(read(administrator, "input")) == 2
 
 
 def test_wrong_password_and_untrusted_certificate_are_clear_errors(

@@ -16,8 +16,9 @@ from stream.core.evidence import CommittedOffset
 from stream.core.records import InputRecord
 from stream.errors import Retriable, StreamError
 from stream.kafka import clients, offsets
+from stream.kafka.input_records import BatchLimits
 from stream.kafka.sink import KafkaSink
-from stream.kafka.source import BatchLimits, KafkaSource
+from stream.kafka.source import KafkaSource
 from stream.ports import Sink, Source
 from stream.testing.cluster import FakeCluster
 from stream.testing.names import Names

@@ -6,6 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from stream.core.codec import read_text_limit
+from stream.core.replay import read_replayed
 from stream.core.skipped import SkippedRange, read_skipped
 from stream.tools.audit.outcomes import DeadLetter, hash_content
 from stream.tools.kafka.topic_reader import StoredRecord
@@ -14,7 +16,8 @@ _BATCH_RECORDS = 10_000
 _PARTITION, _OFFSET, _REASON = "__streams.errors.partition", "__streams.errors.offset", "dead-letter.reason"
 _TOPIC, _GROUP = "__streams.errors.topic", "dead-letter.group"
 _SHORTENED = {"dead-letter.value-bytes", "dead-letter.key-bytes"}
-_Row = tuple[int, int, str, int | None]
+_MESSAGE = "__streams.errors.message"
+_Row = tuple[int, int, str, int | None, int | None]
 
 
 class DeadLetterIndex:
@@ -32,7 +35,7 @@ class DeadLetterIndex:
         self._database.execute("PRAGMA journal_mode=OFF")
         self._database.execute(
             "CREATE TABLE dead_letters "
-            "(partition INTEGER, input_offset INTEGER, reason TEXT, content_hash INTEGER)"
+            "(partition INTEGER, input_offset INTEGER, reason TEXT, content_hash INTEGER, text_limit INTEGER)"
         )
         self._database.execute("CREATE INDEX by_input ON dead_letters (partition, input_offset)")
 
@@ -47,6 +50,8 @@ class DeadLetterIndex:
             if (skipped := read_skipped(record.headers)) is not None:
                 self.skipped.append(skipped)
                 continue
+            if read_replayed(record.headers) is not None:
+                continue  # the records that were replayed are input as any other
             row = _row(record, headers)
             if row is None:
                 without_source += 1
@@ -60,12 +65,12 @@ class DeadLetterIndex:
     def take(self, partition: int) -> Iterator[DeadLetter]:
         """Yield the dead letters of an input partition, in the order of their input, then delete them."""
         rows = self._database.execute(
-            "SELECT input_offset, reason, content_hash FROM dead_letters WHERE partition = ? "
+            "SELECT input_offset, reason, content_hash, text_limit FROM dead_letters WHERE partition = ? "
             "ORDER BY input_offset",
             (partition,),
         )
-        for input_offset, reason, content_hash in rows:
-            yield DeadLetter(input_offset, reason, content_hash)
+        for row in rows:
+            yield DeadLetter(*row)
         self._database.execute("DELETE FROM dead_letters WHERE partition = ?", (partition,))
 
     def remaining(self) -> int:
@@ -74,7 +79,7 @@ class DeadLetterIndex:
 
     def _insert(self, rows: list[_Row]) -> None:
         self._database.execute("BEGIN")
-        self._database.executemany("INSERT INTO dead_letters VALUES (?, ?, ?, ?)", rows)
+        self._database.executemany("INSERT INTO dead_letters VALUES (?, ?, ?, ?, ?)", rows)
         self._database.execute("COMMIT")
         rows.clear()
 
@@ -95,6 +100,7 @@ def _row(record: StoredRecord, headers: Mapping[str, bytes | None]) -> _Row | No
             int(headers[_OFFSET] or b""),
             (headers[_REASON] or b"").decode(errors="replace"),
             hash_content(record.key, record.value) if is_whole else None,
+            read_text_limit((headers.get(_MESSAGE) or b"").decode(errors="replace")),
         )
     except (KeyError, ValueError):
         return None

@@ -33,11 +33,13 @@ class DeadLetter:
     Attributes:
         input_offset: of the rejected record.
         content_hash: `hash_content` of key and value; None if the dead letter was shortened.
+        text_limit: that the text exceeded, in bytes; None if it was rejected for another reason.
     """
 
     input_offset: int
     reason: str
     content_hash: int | None
+    text_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ class PartitionReport:
             many, this is the number of their offsets, which also counts transaction markers.
         skipped: input records without an outcome that were skipped deliberately.
         not_checked: input records without an outcome, which retention may have deleted.
+        other_settings: outcomes that these settings do not give and others do: a setting was changed.
         totals: totals of the count topic that were compared; None if retention made that impossible.
         stores_found: stores of this pipeline; None if no state folder was given.
         stores_compared: those of them that were compared.
@@ -37,6 +38,7 @@ class PartitionReport:
     pending: int = 0
     skipped: int = 0
     not_checked: int = 0
+    other_settings: int = 0
     totals: int | None = None
     stores_found: int | None = None
     stores_compared: int = 0
@@ -153,6 +155,11 @@ class Verdict:
         return sum(each.not_checked for each in self.partitions.values())
 
     @property
+    def other_settings(self) -> int:
+        """Number of outcomes that these settings do not give, and others do."""
+        return sum(each.other_settings for each in self.partitions.values())
+
+    @property
     def is_counted(self) -> bool:
         """Whether the group has a committed offset in any partition."""
         return any(each.committed is not None for each in self.partitions.values())
@@ -231,7 +238,15 @@ class Verdict:
         """Return the verdict as the JSON object that `verify --format json` prints."""
         names = (
             *(*self.FIGURES, *self.KINDS, "differences", "unchecked"),
-            *("checked", "not_checked", "pending", "skipped", "skipped_ranges", "stores_found"),
+            *(
+                "checked",
+                "not_checked",
+                "other_settings",
+                "pending",
+                "skipped",
+                "skipped_ranges",
+                "stores_found",
+            ),
         )
         figures = {name: getattr(self, name) for name in names}
         partitions = [asdict(each) for _, each in sorted(self.partitions.items())]

@@ -1,4 +1,4 @@
-"""Grants a principal the ACLs that a worker needs."""
+"""Grants ACLs to a principal."""
 
 from collections.abc import Sequence
 
@@ -26,6 +26,7 @@ _RESOURCES = {
 _OPERATIONS = {
     "Read": AclOperation.READ,
     "Write": AclOperation.WRITE,
+    "Describe": AclOperation.DESCRIBE,
     "DescribeConfigs": AclOperation.DESCRIBE_CONFIGS,
 }
 

@@ -94,6 +94,7 @@ def test_json_has_the_fields_of_earlier_versions_and_the_partitions() -> None:
         "pending": 3,
         "skipped": 0,
         "not_checked": 0,
+        "other_settings": 0,
         "totals": 2,
         "stores_found": None,
         "stores_compared": 0,

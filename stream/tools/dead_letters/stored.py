@@ -1,14 +1,21 @@
 """Reads dead letters from their topic, by position or by the position of the input record."""
 
+import re
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from functools import cached_property
+from hashlib import blake2s
 from typing import Any
 
 from stream.config import Settings
+from stream.core.replay import read_replayed, replays_of
+from stream.core.text import printable
 from stream.errors import Fatal
 from stream.tools.kafka.committed import committed_ranges, read_committed
 from stream.tools.kafka.topic_reader import StoredRecord
 
+SHOWN_CHARS_MAX = 60  # of a value, in a list
+_UTF8_BYTES_MAX = 4  # of a character
 UNKNOWN = "?"  # for a header that is missing: another program wrote the record
 
 
@@ -58,6 +65,32 @@ class StoredDeadLetter:
             )
         return "the input record had no value"
 
+    @property
+    def message(self) -> str:
+        """What was wrong, for people."""
+        return self.header("__streams.errors.message")
+
+    @property
+    def failed_at_ms(self) -> int:
+        """When the record was rejected, in ms since 1970; the record's timestamp if the header is missing."""
+        try:
+            return int(datetime.fromisoformat(self.headers["dead-letter.failed-at"]).timestamp() * 1000)
+        except (KeyError, ValueError, OverflowError):
+            return self.record.timestamp_ms
+
+    @property
+    def fingerprint(self) -> str:
+        """Eight hex digits, equal for rejections of the same kind: numbers in the message do not matter."""
+        names = ("dead-letter.reason", "dead-letter.stage", "__streams.errors.exception")
+        kind = "\0".join([*map(self.header, names), generalized(self.message)])
+        return blake2s(kind.encode(), digest_size=4).hexdigest()
+
+    def shown_value(self, chars_max: int) -> str:
+        """Return the first characters of the value; those that are not printable are escaped."""
+        start = (self.record.value or b"")[: _UTF8_BYTES_MAX * (chars_max + 1)]
+        text = start.decode(errors="backslashreplace")
+        return printable(text[:chars_max]) + ("…" if len(text) > chars_max else "")
+
     def as_json(self) -> dict[str, Any]:
         """Return the metadata for programs; unknown values are None."""
         known = self.headers.get
@@ -78,14 +111,22 @@ class StoredDeadLetter:
             "group": known("dead-letter.group"),
             "version": known("dead-letter.version"),
             "value_bytes": self.value_bytes,
+            "value_start": self.shown_value(SHOWN_CHARS_MAX),
+            "fingerprint": self.fingerprint,
+            "replays": replays_of(self.record.headers),
         }
 
 
 def read_dead_letters(
     settings: Settings, follow: Callable[[], bool] | None = None
 ) -> Iterator[StoredDeadLetter]:
-    """Yield all committed dead letters; `follow` and errors as for `read_committed`."""
-    return map(StoredDeadLetter, read_committed(settings, settings.dead_letter_topic, follow=follow))
+    """Yield all committed dead letters; `follow` and errors as for `read_committed`.
+
+    The records that list replayed dead letters are left out.
+    """
+    for record in read_committed(settings, settings.dead_letter_topic, follow=follow):
+        if read_replayed(record.headers) is None:
+            yield StoredDeadLetter(record)
 
 
 def dead_letter_at(settings: Settings, partition: int, offset: int) -> StoredDeadLetter:
@@ -123,6 +164,11 @@ def dead_letters_of_input(settings: Settings, partition: int, offset: int) -> li
     if not letters:
         raise Fatal(f"no dead letter of {position} in {settings.dead_letter_topic}")
     return letters
+
+
+def generalized(message: str) -> str:
+    """Return a message with `#` for each number."""
+    return re.sub(r"\d+", "#", message)
 
 
 def _number(text: str | None) -> int | None:

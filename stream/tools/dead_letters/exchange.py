@@ -1,0 +1,189 @@
+"""Exports dead letters to lines of JSON for repair by hand, and imports the repaired ones.
+
+A line names its dead letter, so an import sends each of them at most once, as a replay does.
+"""
+
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+
+from stream.config import Settings
+from stream.core.dead_letter import is_of_dead_letter
+from stream.core.records import OutputRecord, record_bytes
+from stream.core.replay import LeftOut, original_timestamp, replay_headers, replays_of
+from stream.errors import Misconfigured
+from stream.kafka.clients import Admin, message_bytes_max
+from stream.kafka.topics import Topics
+from stream.tools.dead_letters.candidates import Candidate, Candidates, Tally
+from stream.tools.dead_letters.lines import (
+    DeadLetterPosition,
+    ExportedLetter,
+    InputPosition,
+    content_fields,
+    decode_letter,
+    exported_header,
+)
+from stream.tools.dead_letters.selection import Selection
+from stream.tools.dead_letters.sending import ReplayLimits, Sending, Unsent
+from stream.tools.dead_letters.state import ReplayState, read_state
+from stream.tools.dead_letters.transactions import Replayed
+from stream.worker.startup import retry_while_unreachable
+
+LETTERS_MAX = 2**31  # an export has no limit of replays
+
+
+def export(
+    settings: Settings, admin: Admin, topics: Topics, selection: Selection
+) -> Iterator[ExportedLetter]:
+    """Yield the selected dead letters that were not replayed, also those that a replay leaves out.
+
+    Raises:
+        Refused: the broker is unavailable, or it is unknown what was replayed.
+    """
+    state = retry_while_unreachable(settings, lambda: read_state(settings, admin, topics))
+    candidates = Candidates(settings, admin, topics, selection, LETTERS_MAX)
+    for candidate in candidates.read(state, Tally()):
+        if candidate.record is not None or candidate.left_out is not None:
+            yield _exported(candidate, topics)
+
+
+def _exported(candidate: Candidate, topics: Topics) -> ExportedLetter:
+    letter, stored, origin = candidate.letter, candidate.letter.record, candidate.origin
+    source = candidate.record or stored
+    timestamp_ms = source.timestamp_ms
+    if candidate.record is None:
+        timestamp_ms = original_timestamp(stored.headers, stored.timestamp_ms)
+    return ExportedLetter(
+        dead_letter=DeadLetterPosition(
+            topic_id=topics.dead_letter.id, partition=stored.partition, offset=stored.offset
+        ),
+        input=InputPosition(topic=origin.topic, partition=origin.partition, offset=origin.offset),
+        reason=letter.reason,
+        message=letter.message,
+        failed_at=letter.header("dead-letter.failed-at"),
+        replays=replays_of(stored.headers),
+        left_out=None if candidate.left_out is None else candidate.left_out.value,
+        timestamp_ms=-1 if timestamp_ms is None else timestamp_ms,
+        headers=[exported_header(each) for each in source.headers if not is_of_dead_letter(each[0])],
+        **content_fields("key", source.key),
+        **content_fields("value", source.value),
+    )
+
+
+class Import:
+    """Sends the dead letters of a file.
+
+    Attributes:
+        sending: sends them, and counts.
+        tally: what became of the lines.
+    """
+
+    def __init__(
+        self, settings: Settings, admin: Admin, topics: Topics, path: Path, limits: ReplayLimits
+    ) -> None:
+        self._settings, self._admin, self._topics, self._path = settings, admin, topics, path
+        self._limits = limits
+        self._record_bytes_max = min(topics.input.record_bytes_max, message_bytes_max(settings))
+        self.sending = Sending(settings, admin, topics, limits, in_order=False)
+        self.tally = Tally()
+
+    def check(self) -> None:
+        """Check every line, so that nothing is sent if one is wrong.
+
+        Raises:
+            Misconfigured: a line is wrong, or names a dead letter that is on another line as well.
+        """
+        seen: dict[tuple[int, int], int] = {}
+        for number, letter in self._lines():
+            position = letter.dead_letter.partition, letter.dead_letter.offset
+            if (line := seen.setdefault(position, number)) != number:
+                raise Misconfigured(
+                    f"{self._path}:{number}: the dead letter of line {line} again; each can be sent once",
+                    "remove one of the two lines",
+                )
+            self._check(letter, number)
+
+    def preview(self) -> Tally:
+        """Return what an import would send; nothing is sent.
+
+        Raises:
+            Refused: the broker is unavailable, or it is unknown what was replayed.
+        """
+        state = retry_while_unreachable(
+            self._settings, lambda: read_state(self._settings, self._admin, self._topics)
+        )
+        for _ in self._read(state):
+            pass
+        return self.tally
+
+    def run(self, on_progress: Callable[[int], None]) -> None:
+        """Send the dead letters of the file; arguments and errors as `Sending.run`."""
+        self.sending.run(self._read, on_progress)
+
+    def _read(self, state: ReplayState) -> Generator[Replayed | Unsent]:
+        self.tally = Tally()
+        for number, letter in self._lines():
+            partition, offset = letter.dead_letter.partition, letter.dead_letter.offset
+            if offset >= state.ends[partition]:
+                self._check_end(number, partition, state)
+            made = self._record(letter, state)
+            if made is None:
+                self.tally.replayed += 1
+            elif isinstance(made, LeftOut):
+                self.tally.left_out[made] += 1
+                self.tally.examples.setdefault(made, f"line {number}")
+            else:
+                self.tally.selected[letter.reason] += 1
+                yield Replayed(partition, offset, letter.reason, made)
+
+    def _record(self, letter: ExportedLetter, state: ReplayState) -> OutputRecord | LeftOut | None:
+        """Return the record to send, why there is none, or None if it was sent before."""
+        partition, offset = letter.dead_letter.partition, letter.dead_letter.offset
+        if offset < state.first[partition]:
+            return LeftOut.DELETED
+        if state.has(partition, offset):
+            return None
+        if letter.left_out is not None:
+            return LeftOut.UNFINISHED
+        if letter.replays >= self._limits.replays_max:
+            return LeftOut.LIMIT
+        headers = replay_headers([each.header for each in letter.headers], letter.replays + 1)
+        key, value = letter.key_bytes, letter.value_bytes
+        if record_bytes(key, value, headers) > self._record_bytes_max:
+            return LeftOut.TOO_LARGE
+        return OutputRecord(
+            letter.input.topic, letter.input.partition, key, value, headers, letter.timestamp_ms
+        )
+
+    def _lines(self) -> Iterator[tuple[int, ExportedLetter]]:
+        with self._path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield number, decode_letter(line, f"{self._path}:{number}")
+
+    def _check(self, letter: ExportedLetter, number: int) -> None:
+        place, topics, hint = f"{self._path}:{number}", self._topics, "export the dead letters again"
+        if letter.dead_letter.topic_id != topics.dead_letter.id:
+            raise Misconfigured(
+                f"{place}: the dead letter is of another topic: its id is {letter.dead_letter.topic_id}, and "
+                f"{topics.dead_letter.name} has {topics.dead_letter.id}",
+                "set STREAM_DEAD_LETTER_TOPIC and STREAM_BOOTSTRAP_SERVERS to those of the export",
+            )
+        if letter.dead_letter.partition >= topics.dead_letter.partitions:
+            raise Misconfigured(f"{place}: {topics.dead_letter.name} has no such partition", hint)
+        if letter.input.topic != topics.input.name:
+            raise Misconfigured(
+                f"{place}: its record is of the topic {letter.input.topic}",
+                f"set STREAM_INPUT_TOPIC={letter.input.topic}",
+            )
+        if letter.input.partition >= topics.input.partitions:
+            raise Misconfigured(
+                f"{place}: {topics.input.name} has no partition {letter.input.partition}",
+                f"give `input.partition` a number below {topics.input.partitions}",
+            )
+
+    def _check_end(self, number: int, partition: int, state: ReplayState) -> None:
+        raise Misconfigured(
+            f"{self._path}:{number}: {self._topics.dead_letter.name}, partition {partition}, ends at offset "
+            f"{state.ends[partition]}: there is no such dead letter",
+            "export the dead letters again",
+        )

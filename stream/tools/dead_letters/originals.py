@@ -1,0 +1,63 @@
+"""Reads the input records that dead letters were made of, where a dead letter lacks a part of its record."""
+
+from collections.abc import Generator, Iterator
+
+from stream.kafka.clients import Admin, Options
+from stream.kafka.offsets import offset_ranges
+from stream.tools.kafka.topic_reader import StoredRecord, read_topic
+
+OFFSET_MAX = 2**63 - 1
+READ_ON_OFFSETS = 2_000  # a record that is at most so far ahead is read with those before it
+
+
+class Originals:
+    """Reads single records of the input topic; those of one partition that are near each other in one pass.
+
+    It holds at most one consumer.
+    """
+
+    def __init__(self, options: Options, admin: Admin, topic: str, partitions: int) -> None:
+        """`options` are those of a consumer that assigns its partitions itself.
+
+        Raises:
+            Retriable: the broker is unavailable.
+        """
+        self._options, self._admin, self._topic = options, admin, topic
+        self._ranges = offset_ranges(admin, topic, range(partitions), stable=True)
+        self._reading: Iterator[StoredRecord] = iter(())
+        self._partition, self._position = -1, 0  # after the record that was read last
+        self._last: StoredRecord | None = None
+
+    def holds(self, partition: int, offset: int) -> bool:
+        """Whether the offset is within the log."""
+        first, end = self._ranges.get(partition, (0, 0))
+        return first <= offset < end
+
+    def read(self, partition: int, offset: int) -> StoredRecord | None:
+        """Return the record at an offset; None if the log holds no committed record there.
+
+        Raises:
+            Retriable: the broker is unavailable.
+        """
+        if not self.holds(partition, offset):
+            return None
+        if partition != self._partition or not 0 <= offset - self._position <= READ_ON_OFFSETS:
+            self._start(partition, offset)
+        while self._position <= offset:
+            self._last = next(self._reading, None)
+            self._position = OFFSET_MAX if self._last is None else self._last.offset + 1
+        return self._last if self._last is not None and self._last.offset == offset else None
+
+    def close(self) -> None:
+        """Close the consumer."""
+        if isinstance(self._reading, Generator):
+            self._reading.close()
+        self._partition = -1
+
+    def _start(self, partition: int, offset: int) -> None:
+        self.close()
+        ends = {partition: self._ranges[partition][1]}
+        self._reading = read_topic(
+            self._options, self._admin, self._topic, start={partition: offset}, ends=ends
+        )
+        self._partition, self._position, self._last = partition, offset, None

@@ -1,0 +1,111 @@
+"""What was replayed: read from the dead-letter topic itself, and from the offsets of the replay group.
+
+The records that list replayed dead letters decide (`core/replay.py`). The committed offset of a partition
+only says where the first dead letter is that was not replayed, so that a replay does not read what is before
+it. An offset that somebody else committed, or for a deleted topic of the same name, is ignored.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stream.config import Settings
+from stream.core.evidence import CommittedOffset, LogEnds
+from stream.core.replay import OffsetRanges, is_by, read_replayed
+from stream.errors import Refused
+from stream.kafka.clients import Admin, Options, make_admin, reader_options
+from stream.kafka.offsets import Offsets, stable_commits
+from stream.kafka.output_logs import OutputLogs
+from stream.kafka.topics import Topics, names
+from stream.tools.kafka.backwards import decided_ranges
+from stream.tools.kafka.topic_reader import read_topic
+
+COMMITTED_TIMEOUT_S = 5.0
+TRANSACTION_S_MAX = 15.0  # after its timeout, for the broker to abort the transaction of a killed worker
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayState:
+    """What was replayed up to `ends`.
+
+    Attributes:
+        first: partition -> the first offset of the log.
+        start: partition -> the offset before which every dead letter was replayed, or is deleted.
+        ends: partition -> the end of the log; no transaction before it is open.
+        replayed: partition -> offsets of dead letters at `start` or later that were replayed.
+        log_ends: partition -> the last record that lists replayed dead letters, as `Evidence` has it.
+    """
+
+    first: Mapping[int, int]
+    start: Mapping[int, int]
+    ends: Mapping[int, int]
+    replayed: Mapping[int, OffsetRanges]
+    log_ends: Mapping[int, LogEnds]
+
+    def has(self, partition: int, offset: int) -> bool:
+        """Whether the dead letter was replayed."""
+        return offset < self.start[partition] or offset in self.replayed[partition]
+
+
+def replay_group(settings: Settings) -> str:
+    """Return the consumer group that holds how far dead letters were replayed."""
+    return f"{settings.group_id}-replay"
+
+
+def group_options(settings: Settings) -> Options:
+    """Return the options of a consumer of the replay group that assigns its partitions itself."""
+    return {**reader_options(settings), "group.id": replay_group(settings)}
+
+
+def read_state(settings: Settings, admin: Admin, topics: Topics) -> ReplayState:
+    """Read what was replayed.
+
+    Raises:
+        Retriable: the broker is unavailable, or a transaction is open.
+        Refused: a transaction stays open, or the dead-letter topic lost what it said.
+    """
+    topic, partitions = topics.dead_letter.name, range(topics.dead_letter.partitions)
+    commits = stable_commits(group_options(settings), topic, partitions, COMMITTED_TIMEOUT_S)
+    wait_s = settings.transaction_timeout_ms / 1000 + TRANSACTION_S_MAX
+    ranges = decided_ranges(admin, topic, partitions, wait_s)
+    ends = {p: end for p, (_, end) in ranges.items()}
+    valid = {p: each for p, each in commits.items() if each is not None and _is_valid(each, topics, ends[p])}
+    log_ends = _held_ends(settings, valid, topics)
+    start = {p: max(first, valid[p].offset if p in valid else 0) for p, (first, _) in ranges.items()}
+    listed: dict[int, list[tuple[int, int]]] = {p: [] for p in partitions}
+    for record in read_topic(group_options(settings), admin, topic, start=dict(start), ends=ends):
+        replayed = read_replayed(record.headers)
+        if replayed is not None and is_by(record.headers, settings.input_topic, settings.group_id):
+            listed[record.partition] += replayed
+    first = {p: each for p, (each, _) in ranges.items()}
+    return ReplayState(first, start, ends, {p: OffsetRanges(each) for p, each in listed.items()}, log_ends)
+
+
+def _is_valid(committed: CommittedOffset, topics: Topics, end: int) -> bool:
+    """Whether a replay committed this offset for this topic."""
+    evidence = committed.evidence
+    is_same = evidence is not None and evidence.topics.get("dead-letter") == topics.dead_letter.id
+    return is_same and committed.offset <= end
+
+
+def _held_ends(
+    settings: Settings, commits: Mapping[int, CommittedOffset], topics: Topics
+) -> dict[int, LogEnds]:
+    """Return the ends of what the replays listed, with the present leader epochs.
+
+    Raises:
+        Refused: the log does not hold it any more.
+    """
+    known = {p: evidence.ends for p, each in commits.items() if (evidence := each.evidence) is not None}
+    logs = OutputLogs(group_options(settings), Offsets(lambda: make_admin(settings)), names(settings))
+    held = logs.ends(known)
+    for partition, ends in known.items():
+        for role, end in ends.items():
+            if held[partition][role].offset < end.offset:
+                place = f"{topics.dead_letter.name}, partition {partition}"
+                raise Refused(
+                    f"{place}: the log lost what a replay wrote before offset {end.offset} (an unclean "
+                    "leader election), so nobody knows which dead letters were replayed. Nothing was sent",
+                    "export them with `anagram-stream dead-letters export`, remove those that have a result, "
+                    f"delete the consumer group {replay_group(settings)}, then import the rest",
+                )
+    return held

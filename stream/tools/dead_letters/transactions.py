@@ -1,0 +1,136 @@
+"""The transaction of a replay: records to the input topic, what was replayed, and the position, in one."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from itertools import groupby
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from stream.config import Settings
+from stream.core.evidence import CommittedOffset, Evidence, LogEnds, advance_ends
+from stream.core.records import OutputRecord
+from stream.core.replay import replayed_headers
+from stream.errors import Abortable, Fenced, MustNotCommit, Refused, StreamError
+from stream.kafka.clients import Admin, make_admin, make_consumer, transactional_options
+from stream.kafka.event_time import EventTime
+from stream.kafka.offsets import Offsets
+from stream.kafka.output_logs import OutputLogs
+from stream.kafka.sink import KafkaSink
+from stream.kafka.topic_watch import TopicWatch
+from stream.kafka.topics import Topics, names
+from stream.tools.dead_letters.state import ReplayState, group_options, read_state, replay_group
+
+INSTANCE = "replay"  # the transactional id is `<group>-replay`, so a second replay fences the first
+
+
+class Replayed(NamedTuple):
+    """A dead letter and the record to send for it.
+
+    Attributes:
+        partition: of the dead-letter topic.
+        offset: in the dead-letter topic.
+        reason: of the rejection.
+    """
+
+    partition: int
+    offset: int
+    reason: str
+    record: OutputRecord
+
+
+class ReplayTransactions:
+    """Sends records for dead letters; only one process can, the one that called `open` last.
+
+    A replay is a stream from the dead-letter topic to the input topic, so the sink of a worker does it: its
+    input is the dead-letter topic, its results are the records that are sent.
+    """
+
+    def __init__(self, settings: Settings, admin: Admin, topics: Topics) -> None:
+        self._settings, self._admin, self._topics = settings, admin, topics
+        by_role = names(settings)
+        batch_bytes = min(topics.batch_bytes_max, topics.input.record_bytes_max)
+        self._sink = KafkaSink(
+            transactional_options(settings, INSTANCE, batch_bytes),
+            {**by_role, "input": by_role["dead-letter"], "result": by_role["input"]},
+            settings.transaction_timeout_ms / 1000,
+            TopicWatch(lambda: make_admin(settings), by_role, topics.ids),
+            OutputLogs(group_options(settings), Offsets(lambda: make_admin(settings)), by_role),
+            EventTime(topics.input.timestamp_limits, topics.dead_letter.timestamp_limits),
+        )
+        self._consumer = make_consumer(group_options(settings))
+        self._log_ends: dict[int, LogEnds] = {}
+
+    def open(self) -> ReplayState:
+        """Fence an earlier replay, wait until its transaction has ended, and read what was replayed.
+
+        Raises:
+            Retriable: the broker is unavailable.
+            Refused: as `read_state`.
+        """
+        self._sink.reset_producer()
+        self._sink.check_topics()
+        state = read_state(self._settings, self._admin, self._topics)
+        self._log_ends = dict(state.log_ends)
+        return state
+
+    def send(self, batch: Sequence[Replayed], positions: Mapping[int, int]) -> None:
+        """Send the records of a batch, list their dead letters as replayed, and commit the positions.
+
+        `positions` are by partition of the dead-letter topic; they are committed for those of the batch.
+
+        Raises:
+            Abortable: nothing was sent.
+            InDoubt: it is unknown whether all or nothing was sent; `open` says it.
+            Refused: nothing was sent; another replay began, or a topic was created again.
+        """
+        sink = self._sink
+        try:
+            sink.begin()
+            for _, run in groupby((each.record for each in batch), lambda record: record.partition):
+                sink.produce(run)
+            sink.produce(self._lists(batch))
+            ends = {
+                partition: advance_ends(self._log_ends.get(partition, {}), {"dead-letter": new})
+                for partition, appended in sink.flush().items()
+                if (new := appended.get("dead-letter")) is not None
+            }
+            offsets = {p: self._position(positions[p], ends[p]) for p in positions.keys() & ends.keys()}
+            if offsets:
+                sink.send_offsets(offsets, self._consumer.consumer_group_metadata())
+            sink.commit()
+        except (Abortable, MustNotCommit):
+            sink.abort()  # workers wait for an open transaction
+            raise
+        except Fenced as why:
+            raise Refused(
+                f"another replay of the group {self._settings.group_id} began; this one sends nothing more",
+                "run one replay at a time; run this command again to send what is left",
+            ) from why
+        self._log_ends |= ends
+
+    def _lists(self, batch: Iterable[Replayed]) -> list[OutputRecord]:
+        offsets: dict[int, list[int]] = {}
+        for each in batch:
+            offsets.setdefault(each.partition, []).append(each.offset)
+        input_topic, group = self._settings.input_topic, self._settings.group_id
+        topic = self._settings.dead_letter_topic
+        return [
+            OutputRecord(topic, partition, None, None, replayed_headers(listed, input_topic, group))
+            for partition, listed in offsets.items()
+        ]
+
+    def _position(self, offset: int, ends: LogEnds) -> CommittedOffset:
+        evidence = Evidence(offset, self._topics.ids, replay_group(self._settings), ends)
+        return CommittedOffset(offset, evidence.encode())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            with suppress(StreamError):  # no transaction is open
+                self._sink.abort()
+        self._sink.close()
+        self._consumer.close()
