@@ -59,9 +59,14 @@ MAY_IMPORT = {
     "tools/child_environment": ("errors config", ""),
     "tools/worker_process": ("errors broker", "orjson psutil"),
     "tools/blobs": ("errors", ""),
+    "tools/start_over": ("errors config kafka tools/kafka", ""),
     "tools/health_check": ("errors config", "psutil"),
     "tools/kafka": ("errors core client_properties config ports kafka worker/startup", "confluent_kafka"),
     "tools/dead_letters": ("errors core config kafka tools/kafka worker/startup", "pydantic"),
+    "tools/rebuild": (
+        "errors core config kafka store tools/kafka tools/audit dictionary worker worker/startup",
+        "confluent_kafka numpy orjson",
+    ),
     "tools/simulation": ("errors core config ports store testing", ""),
     "tools/audit": (
         (
@@ -101,8 +106,8 @@ MAY_IMPORT = {
             "errors core config ports kafka store telemetry worker dictionary supervisor "
             "worker/startup worker/wiring broker testing exercise exercise/faults exercise/benchmark "
             "tools/audit tools/chaos tools/dead_letters "
-            "tools/doctor tools/kafka tools/load_test tools/offsets tools/simulation "
-            "tools/blobs tools/child_environment tools/health_check tools/worker_process"
+            "tools/doctor tools/kafka tools/load_test tools/offsets tools/rebuild tools/simulation "
+            "tools/blobs tools/child_environment tools/health_check tools/start_over tools/worker_process"
         ),
         "typer rich orjson structlog",
     ),

@@ -21,9 +21,11 @@ from stream.cli import (
     offsets,
     pipeline,
     produce,
+    rebuild,
     results,
     schemas,
     simulate,
+    start_over,
     topics,
     totals,
     verify,
@@ -116,6 +118,26 @@ app.command(
         "anagram-stream verify --follow --interval 60",
     )
 )(verify.verify)
+app.command(
+    epilog=examples(
+        "anagram-stream rebuild --into ./rebuilt",
+        "anagram-stream rebuild --at 2026-01-31T18:00 --into ./rebuilt",
+        "anagram-stream rebuild --at 0:1200,1:1300 --into ./rebuilt",
+    )
+)(rebuild.rebuild)
+app.command(
+    epilog=examples(
+        "anagram-stream diff now live",
+        "anagram-stream diff ./rebuilt live --top 0",
+        "anagram-stream diff 2h live --format json",
+    )
+)(rebuild.diff)
+app.command(
+    epilog=examples(
+        "anagram-stream start-over --suffix v2 --dictionary words.txt",
+        "anagram-stream start-over --suffix 2026-02 --processes 4 --keep",
+    )
+)(start_over.start_over)
 app.command(
     epilog=examples(
         "anagram-stream simulate",

@@ -12,11 +12,9 @@ import contextlib
 import struct
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
 
-import orjson
 from rocksdict import (
     AccessType,
     BlockBasedOptions,
@@ -32,8 +30,8 @@ from stream.core.fold import Changes
 from stream.errors import Fatal, Refused, Retriable
 from stream.events import Observer
 from stream.ports import Checkpoint, Clock
+from stream.store.identity import StoreIdentity, encode_identity, identity_of
 
-FORMAT = 1
 _CHECKPOINT = b"\x00checkpoint"
 _IDENTITY = b"\x00identity"
 _FIRST_KEY = b"\x01"
@@ -52,21 +50,6 @@ _FIGURES = {
 # Shared by all partitions of the process. A store is read once, so the cache is small.
 _BLOCK_CACHE = Cache(8 * _MIB)
 _MEMTABLES = WriteBufferManager(16 * _MIB, allow_stall=False)
-
-
-@dataclass(frozen=True, slots=True)
-class StoreIdentity:
-    """Says to which totals a store belongs. By ids: a topic that is created again has another id.
-
-    Attributes:
-        digest: of the fold; its name in the JSON is `dictionary`, as in the stores of earlier versions.
-    """
-
-    cluster_id: str
-    input_topic_id: str
-    count_topic_id: str
-    digest: str
-    format: int = FORMAT
 
 
 class RocksStore:
@@ -151,7 +134,7 @@ class RocksStores:
 
     def __init__(self, folder: Path, identity: StoreIdentity, clock: Clock, observer: Observer) -> None:
         self._folder = folder
-        self._identity = _encode_identity(identity)
+        self._identity = encode_identity(identity)
         self._clock = clock
         self._observer = observer
 
@@ -204,15 +187,6 @@ def _identified(path: Path) -> tuple[RocksStore, bytes | None]:
         raise
 
 
-def identity_of(value: bytes | None) -> StoreIdentity | None:
-    """Decode an identity; None if it is missing or of another format."""
-    try:
-        names = orjson.loads(value or b"")
-        return StoreIdentity(digest=names.pop("dictionary"), **names)
-    except (orjson.JSONDecodeError, TypeError, AttributeError, KeyError):
-        return None
-
-
 def read_copy(path: Path) -> tuple[StoreIdentity | None, Checkpoint | None, dict[bytes, bytes]]:
     """Read a store without its lock: its worker may continue meanwhile.
 
@@ -230,6 +204,23 @@ def read_copy(path: Path) -> tuple[StoreIdentity | None, Checkpoint | None, dict
         if database is not None:
             database.close()
     return identity_of(identity), _decode_checkpoint(checkpoint), totals
+
+
+def write_copy(path: Path, identity: StoreIdentity, totals: Changes, input_offset: int) -> None:
+    """Write a new store beside those of the workers: totals that cover the input before `input_offset`.
+
+    Its changelog position is 0, so a worker that gets it restores the whole changelog onto it.
+
+    Raises:
+        Refused: the disk is full.
+        Fatal: the store cannot be written.
+    """
+    store = RocksStore(path)
+    try:
+        store.claim(encode_identity(identity))
+        store.write(totals, Checkpoint(0, input_offset))
+    finally:
+        store.close()
 
 
 def _totals(database: Rdict) -> Iterator[tuple[bytes, bytes]]:
@@ -278,12 +269,6 @@ def _fail(path: Path, error: Exception) -> NoReturn:
             f"the disk is full: a write to {path} failed; a restart restores it", "free space, then restart"
         ) from error
     raise Fatal(f"RocksDB failed on {path}: {text}") from error
-
-
-def _encode_identity(identity: StoreIdentity) -> bytes:
-    names = asdict(identity)
-    names["dictionary"] = names.pop("digest")
-    return orjson.dumps(names, option=orjson.OPT_SORT_KEYS)
 
 
 def _encode_checkpoint(checkpoint: Checkpoint) -> bytes:

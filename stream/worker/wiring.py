@@ -37,7 +37,8 @@ from stream.kafka.source import KafkaSource
 from stream.kafka.topic_watch import TopicWatch
 from stream.kafka.topics import TopicFacts, Topics
 from stream.ports import Source
-from stream.store.rocks import RocksStores, StoreIdentity
+from stream.store.identity import StoreIdentity
+from stream.store.rocks import RocksStores
 from stream.store.slots import Slot, claim_slot
 from stream.telemetry.client_stats import STATISTICS_MS, ClientStats
 from stream.telemetry.cluster_monitor import ClusterMonitor

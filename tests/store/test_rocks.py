@@ -17,7 +17,8 @@ from support.usage import resident_mib
 
 from stream.errors import Fatal, Retriable
 from stream.ports import Checkpoint, Store
-from stream.store.rocks import Corrupt, RocksStore, RocksStores, StoreIdentity, read_copy
+from stream.store.identity import StoreIdentity
+from stream.store.rocks import Corrupt, RocksStore, RocksStores, read_copy
 from stream.worker.clock import SystemClock
 
 IDENTITY = StoreIdentity("cluster", "input", "count", "digest")

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from stream.errors import Fatal, Refused
-from stream.store.rocks import StoreIdentity, read_copy
+from stream.store.identity import StoreIdentity
+from stream.store.rocks import read_copy
 from stream.tools.audit.outcomes import StoreCopy
 from stream.tools.audit.verdict import Verdict
 

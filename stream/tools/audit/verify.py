@@ -15,7 +15,7 @@ from stream.errors import Refused, StreamError
 from stream.kafka import topics
 from stream.kafka.clients import Admin, make_admin, reader_options
 from stream.kafka.offsets import offset_ranges
-from stream.store.rocks import StoreIdentity
+from stream.store.identity import StoreIdentity
 from stream.tools.audit.dead_letters import DeadLetterIndex
 from stream.tools.audit.expected import ExpectedOutcomes
 from stream.tools.audit.join import PartitionJoin

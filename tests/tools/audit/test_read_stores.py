@@ -5,7 +5,8 @@ import pytest
 
 from stream.errors import Refused
 from stream.ports import Checkpoint
-from stream.store.rocks import RocksStores, StoreIdentity
+from stream.store.identity import StoreIdentity
+from stream.store.rocks import RocksStores
 from stream.testing.clock import FakeClock
 from stream.testing.observer import FakeObserver
 from stream.tools.audit.stores import read_stores

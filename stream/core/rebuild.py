@@ -1,0 +1,46 @@
+"""How the totals of a partition as of an input offset are computed from what is left in the logs. Pure.
+
+Totals are sums, so those as of an earlier offset are the present ones minus what came after it, and the input
+is needed only between the two.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildPlan:
+    """What to read for the totals of the input before `target`.
+
+    Attributes:
+        first: the first input record to fold; where the totals of the count topic end if they are the base.
+        end: after the last one.
+        sign: 1 to add them to the base, -1 to subtract them.
+        from_totals: the base is the totals of the count topic; otherwise it is empty.
+    """
+
+    target: int
+    first: int
+    end: int
+    sign: int = 1
+    from_totals: bool = False
+
+    @property
+    def offsets(self) -> int:
+        """Number of input offsets to read."""
+        return self.end - self.first
+
+
+def plan_rebuild(log_start: int, target: int, counted_to: int | None) -> RebuildPlan | None:
+    """Return how to compute the totals of the input before `target`; None if the logs do not allow it.
+
+    The input is read from its beginning, unless retention deleted that: then the totals of the count topic
+    are the base. They cover the input before `counted_to`; None if there are none.
+    """
+    if log_start == 0 or target == 0:
+        return RebuildPlan(target, 0, target)
+    if counted_to is None or min(target, counted_to) < log_start:
+        is_known = counted_to is not None and target == counted_to
+        return RebuildPlan(target, target, target, from_totals=True) if is_known else None
+    if target >= counted_to:
+        return RebuildPlan(target, counted_to, target, from_totals=True)
+    return RebuildPlan(target, target, counted_to, sign=-1, from_totals=True)

@@ -1,0 +1,112 @@
+"""Starting over under new names: the settings of the successor, and how far it is."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+from stream.config import PREFIX, Settings
+from stream.errors import Misconfigured, Refused
+from stream.kafka.clients import Admin
+from stream.kafka.offsets import offset_ranges, partitions_of
+from stream.tools.kafka.group import PartitionLag
+
+SUFFIXED = ("group_id", "result_topic", "count_topic", "dead_letter_topic")
+CAUGHT_UP_S = 5.0  # the successor counts what has come meanwhile within this time
+_SUFFIX = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_NAME_CHARS_MAX = 249  # of a topic
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the successor is.
+
+    Attributes:
+        done: input offsets below its committed offsets.
+        total: input offsets in the log.
+        is_caught_up: it keeps up with the input.
+    """
+
+    done: int
+    total: int
+    is_caught_up: bool
+
+
+def successor_of(settings: Settings, suffix: str, dictionary: Path | None) -> Settings:
+    """Return the settings with new names for the group and its topics; the input topic stays.
+
+    Raises:
+        Misconfigured: the suffix does not fit.
+    """
+    if not _SUFFIX.fullmatch(suffix):
+        raise Misconfigured(
+            f"--suffix {suffix}: not letters, digits, `.`, `_` and `-`", "for example: --suffix v2"
+        )
+    names = {name: f"{getattr(settings, name)}-{suffix}" for name in SUFFIXED}
+    for name in names.values():
+        if len(name) > _NAME_CHARS_MAX:
+            raise Misconfigured(
+                f"{name} is longer than {_NAME_CHARS_MAX} characters", "give a shorter --suffix"
+            )
+    if dictionary is not None:
+        names["dictionary"] = str(dictionary.absolute())
+    return Settings.model_validate({**settings.model_dump(), **names})
+
+
+def switched_variables(settings: Settings, successor: Settings) -> Sequence[tuple[str, str, str]]:
+    """Return name, old and new value of the variables that differ."""
+    old, new = settings.model_dump(), successor.model_dump()
+    return [
+        (PREFIX + name.upper(), "" if old[name] is None else str(old[name]), str(new[name]))
+        for name in new
+        if old[name] != new[name]
+    ]
+
+
+def check_input(settings: Settings, admin: Admin, *, accept_loss: bool) -> None:
+    """Check that the input can be read from its beginning.
+
+    Raises:
+        Retriable: the broker is unavailable.
+        Refused: retention deleted the beginning, and `accept_loss` is false.
+    """
+    topic = settings.input_topic
+    for partition, (first, _) in offset_ranges(admin, topic, partitions_of(admin, topic)).items():
+        if first > 0 and not accept_loss:
+            raise Refused(
+                f"{topic}, partition {partition}: retention deleted the input before offset {first}, so the "
+                "new totals will lack it",
+                "run the command again with --accept-loss if you want totals of the input that is left",
+            )
+
+
+class CatchUp:
+    """Decides when the successor keeps up: it soon reached the ends that were read before."""
+
+    def __init__(self) -> None:
+        self._targets: Mapping[int, int] | None = None
+        self._targets_at = 0.0
+
+    def observe(self, lags: Sequence[PartitionLag]) -> Progress:
+        """Take the present lag of all partitions."""
+        now = monotonic()
+        positions = {each.partition: _position(each) for each in lags}
+        is_caught_up = False
+        if self._targets is None:
+            self._set_targets(lags, now)
+        elif all(positions[partition] >= end for partition, end in self._targets.items()):
+            is_caught_up = now - self._targets_at <= CAUGHT_UP_S
+            self._set_targets(lags, now)
+        done = sum(positions[each.partition] - each.first for each in lags)
+        return Progress(done, sum(each.stable - each.first for each in lags), is_caught_up)
+
+    def _set_targets(self, lags: Sequence[PartitionLag], now: float) -> None:
+        self._targets, self._targets_at = {each.partition: each.stable for each in lags}, now
+
+
+def _position(each: PartitionLag) -> int:
+    """Return the next offset to count; behind markers alone there is nothing to count."""
+    if each.committed is None:
+        return each.stable if each.stable == each.first else each.first
+    return each.stable if each.lag == 0 else max(each.first, each.committed)
