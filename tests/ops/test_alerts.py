@@ -8,7 +8,7 @@ import pytest
 import yaml
 from support.ops import OPS, ROOT, RULE_TESTS, RULES, RUNBOOKS, alerts, promtool
 
-SECTIONS = ("## What it means", "## Confirm", "## Do")
+SECTIONS = ("## What it means", "## Confirm", "## Do", "## Check")
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
