@@ -13,8 +13,8 @@ from stream.errors import Refused
 
 RESUME = "anagram-stream offsets resume"
 START_OVER = (
-    "start over under new names: set STREAM_GROUP_ID, STREAM_RESULT_TOPIC and STREAM_COUNT_TOPIC to names "
-    "not used before, run `anagram-stream topics create`, then `anagram-stream worker`"
+    "start over under new names: `anagram-stream start-over --suffix v2` counts the input again beside the "
+    "old topics, and says what to switch"
 )
 
 
