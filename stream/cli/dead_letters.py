@@ -20,8 +20,9 @@ from stream.cli.dead_letter_options import (
     make_selection,
 )
 from stream.cli.dead_letter_view import print_dead_letter
-from stream.cli.listing import Column, Format, JsonLinesOption, Rows, quiet_pipe, write_line
+from stream.cli.listing import Column, Format, JsonLinesOption, JsonOption, Rows, quiet_pipe, write_line
 from stream.errors import Fatal, Misconfigured
+from stream.tools.dead_letters.lines import content_of
 from stream.tools.dead_letters.selection import Selection
 from stream.tools.dead_letters.stored import (
     SHOWN_CHARS_MAX,
@@ -135,6 +136,7 @@ def show(
         bool, typer.Option("--input", help="The position is that of the input record.")
     ] = False,
     raw: Annotated[bool, typer.Option("--raw", help="Write only the value, byte for byte.")] = False,
+    output_format: JsonOption = Format.TABLE,
 ) -> None:
     """Show the headers, key and value of one dead letter."""
     chosen = settings()
@@ -154,6 +156,8 @@ def show(
     with quiet_pipe():
         if raw:
             sys.stdout.buffer.write(letter.record.value or b"")
+        elif output_format is Format.JSON:
+            write_line(json.dumps(letter.as_json() | content_of(letter.record)))
         else:
             print_dead_letter(letter)
 

@@ -131,6 +131,9 @@ def test_one_dead_letter_is_shown_with_all_its_parts(cli: Cli, rejected: dict[st
     assert [line.split() for line in done.lines if line.startswith("  trace")] == [["trace", "t1"]]
     assert any(line.split() == ["dead-letter.reason", "undecodable"] for line in done.lines)
     assert "value     8 bytes, not readable as text" in done.lines
+    as_json = json.loads(cli("dead-letters", "show", "1:2", "--format", "json", env=rejected).out)
+    assert (as_json["key"], as_json["value_base64"]) == ("key", "/wBzZWNyZXQ=")
+    assert {"name": "trace", "value": "t1"} in as_json["headers"]
     assert done.lines[-1].split()[1:] == ["ff", "00", "73", "65", "63", "72", "65", "74", "..secret"]
 
 

@@ -6,12 +6,13 @@ field of its own, whose name ends in `_base64`. If neither field is there, it is
 
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stream.core.records import Header
 from stream.errors import Misconfigured
+from stream.tools.kafka.topic_reader import StoredRecord
 
 OFFSET_MAX = 2**63 - 1
 Offset = Annotated[int, Field(ge=0, le=OFFSET_MAX)]
@@ -99,6 +100,16 @@ def content_fields(name: str, content: bytes | None) -> dict[str, str]:
         return {name: content.decode()}
     except UnicodeDecodeError:
         return {f"{name}_base64": b64encode(content).decode()}
+
+
+def content_of(record: StoredRecord) -> dict[str, Any]:
+    """Return key, value, headers and timestamp of a record as a line has them."""
+    return {
+        **content_fields("key", record.key),
+        **content_fields("value", record.value),
+        "headers": [exported_header(each).model_dump(exclude_none=True) for each in record.headers],
+        "timestamp_ms": record.timestamp_ms,
+    }
 
 
 def exported_header(header: Header) -> ExportedHeader:
