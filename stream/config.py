@@ -19,6 +19,7 @@ from stream.service_links import names_of_service_links
 PREFIX = "STREAM_"
 MAX_POLL_INTERVAL_MS = 300_000  # longest time between two polls; set explicitly, a default could change
 RESTORE_STEP_MS = 1_000  # one bounded step of restore
+RESERVED_INSTANCES = ("offsets", "replay")  # commands with a transactional id of their own
 PROCESSES_MAX = 256
 _MIB = 1024 * 1024
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
@@ -165,6 +166,13 @@ class Settings(BaseSettings):
                 "INPUT_TOPIC, RESULT_TOPIC, COUNT_TOPIC and DEAD_LETTER_TOPIC must be four different topics"
             )
         return self
+
+    @field_validator("instance_id")
+    @classmethod
+    def _is_not_reserved(cls, given: str | None) -> str | None:
+        if given in RESERVED_INSTANCES:
+            raise ValueError(f"{given} is the name of a command, whose transactional id would be the same")
+        return given
 
     @model_validator(mode="after")
     def _faults_are_accepted(self) -> Self:

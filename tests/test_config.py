@@ -192,7 +192,7 @@ BAD = {
     "group_id": ["x" * 201],
     "group_protocol": ["Consumer"],
     "static_membership": ["maybe"],
-    "instance_id": ["a/b", "x" * 101],
+    "instance_id": ["a/b", "x" * 101, "offsets", "replay"],
     "input_format": ["xml"],
     "commit_interval_ms": ["0", "soon"],
     "transaction_timeout_ms": ["1999", "900001"],

@@ -1,6 +1,10 @@
 """`dead-letters replay`, `export` and `import` with records as a worker writes them."""
 
 import json
+import os
+import pty
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,7 @@ from stream.core.dead_letter import to_dead_letter
 from stream.core.records import Header, InputRecord, OutputRecord
 from stream.errors import Reason, Refused, Rejected
 from stream.kafka import topics as kafka_topics
+from stream.tools.child_environment import environment_without_settings
 from stream.tools.dead_letters.transactions import Replayed, ReplayTransactions
 from stream.tools.kafka.topic_reader import StoredRecord
 
@@ -259,3 +264,23 @@ def test_wrong_option_is_named(cli: Cli, stream_env: dict[str, str], wrong: tupl
     assert done.status == 2
     assert wrong[0] in done.err
     assert "fix:" in done.err
+
+
+@pytest.mark.parametrize(("answer", "status", "number"), [(b"n\n", 1, 0), (b"y\n", 0, 4)])
+def test_terminal_is_asked_before_anything_is_sent(
+    rejected: dict[str, str], answer: bytes, status: int, number: int
+) -> None:
+    ours, theirs = pty.openpty()
+    env = {**environment_without_settings(), **rejected, "COLUMNS": "100", "TERM": "xterm"}
+    command = [sys.executable, "-m", "stream", "dead-letters", "replay"]
+    process = subprocess.Popen(command, env=env, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    while b"[y/N]" not in shown:
+        shown += os.read(ours, 4_096)
+    assert f"Send 4 dead letters to {rejected['STREAM_INPUT_TOPIC']}?".encode() in shown
+    assert sent(rejected) == []
+    os.write(ours, answer)
+    assert process.wait(60) == status
+    os.close(ours)
+    assert len(sent(rejected)) == number
