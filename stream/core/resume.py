@@ -185,7 +185,8 @@ def _moved_back(facts: PartitionFacts) -> Refused | None:
     return _refuse(
         facts,
         f"the committed offset {offset} is below {covered}, up to which the totals go (somebody moved it "
-        f"back, or Kafka lost the commit); to go on would count the input from {offset} to before {covered} twice",
+        f"back, or Kafka lost the commit); to go on would count the input from {offset} to before {covered} "
+        "twice",
         f"go on exactly where the totals end with `{RESUME}`",
     )
 
