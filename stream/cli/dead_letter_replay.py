@@ -15,7 +15,7 @@ import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from stream.cli.app import admin_client, err, quantity, settings, watch_cluster
+from stream.cli.app import admin_client, err, quantity, say, settings, watch_cluster
 from stream.cli.dead_letter_options import (
     Fingerprints,
     Headers,
@@ -109,7 +109,7 @@ def export(  # noqa: PLR0913, PLR0917 - one for each option
     chosen, topics = _connect()
     number = incomplete = 0
     with quiet_pipe():
-        for letter in exchange.export(chosen, admin_client(chosen), topics, selection):
+        for letter in exchange.export(chosen, admin_client(chosen), topics, selection, say):
             write_line(encode_letter(letter))
             number, incomplete = number + 1, incomplete + (letter.left_out is not None)
     incomplete_text = f", {incomplete:,} of them with the field left_out" if incomplete else ""
@@ -157,7 +157,7 @@ def _run(
     """Show what would be sent, ask, send, and report."""
     planned = None
     if dry_run or not yes:
-        tally = command.preview()
+        tally = command.preview(say)
         planned = tally.selected.total()
         _print_plan(tally, output_format, dry_run=dry_run)
         if dry_run or not _is_confirmed(planned, chosen):

@@ -24,22 +24,23 @@ from stream.tools.dead_letters.lines import (
 )
 from stream.tools.dead_letters.selection import Selection
 from stream.tools.dead_letters.sending import ReplayLimits, Sending, Unsent
-from stream.tools.dead_letters.state import ReplayState, read_state
+from stream.tools.dead_letters.state import ReplayState, wait_for_state
 from stream.tools.dead_letters.transactions import Replayed
-from stream.worker.startup import retry_while_unreachable
 
 LETTERS_MAX = 2**31  # an export has no limit of replays
 
 
 def export(
-    settings: Settings, admin: Admin, topics: Topics, selection: Selection
+    settings: Settings, admin: Admin, topics: Topics, selection: Selection, say: Callable[[str], None]
 ) -> Iterator[ExportedLetter]:
     """Yield the selected dead letters that were not replayed, also those that a replay leaves out.
+
+    `say` as for `wait_for_state`.
 
     Raises:
         Refused: the broker is unavailable, or it is unknown what was replayed.
     """
-    state = retry_while_unreachable(settings, lambda: read_state(settings, admin, topics))
+    state = wait_for_state(settings, admin, topics, say)
     candidates = Candidates(settings, admin, topics, selection, LETTERS_MAX)
     for candidate in candidates.read(state, Tally()):
         if candidate.record is not None or candidate.left_out is not None:
@@ -102,15 +103,13 @@ class Import:
                 )
             self._check(letter, number)
 
-    def preview(self) -> Tally:
-        """Return what an import would send; nothing is sent.
+    def preview(self, say: Callable[[str], None]) -> Tally:
+        """Return what an import would send; nothing is sent. `say` as for `wait_for_state`.
 
         Raises:
             Refused: the broker is unavailable, or it is unknown what was replayed.
         """
-        state = retry_while_unreachable(
-            self._settings, lambda: read_state(self._settings, self._admin, self._topics)
-        )
+        state = wait_for_state(self._settings, self._admin, self._topics, say)
         for _ in self._read(state):
             pass
         return self.tally

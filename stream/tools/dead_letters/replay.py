@@ -8,9 +8,8 @@ from stream.kafka.topics import Topics
 from stream.tools.dead_letters.candidates import Candidates, Tally
 from stream.tools.dead_letters.selection import Selection
 from stream.tools.dead_letters.sending import ReplayLimits, Sending, Unsent
-from stream.tools.dead_letters.state import ReplayState, read_state
+from stream.tools.dead_letters.state import ReplayState, wait_for_state
 from stream.tools.dead_letters.transactions import Replayed
-from stream.worker.startup import retry_while_unreachable
 
 
 class Replay:
@@ -30,15 +29,13 @@ class Replay:
         self.sending = Sending(settings, admin, topics, limits, in_order=True)
         self.tally = Tally()
 
-    def preview(self) -> Tally:
-        """Return what a replay would send; nothing is sent.
+    def preview(self, say: Callable[[str], None]) -> Tally:
+        """Return what a replay would send; nothing is sent. `say` as for `wait_for_state`.
 
         Raises:
             Refused: the broker is unavailable, or it is unknown what was replayed.
         """
-        state = retry_while_unreachable(
-            self._settings, lambda: read_state(self._settings, self._admin, self._topics)
-        )
+        state = wait_for_state(self._settings, self._admin, self._topics, say)
         tally = Tally()
         for _ in self._candidates.read(state, tally):
             if self._limits.reached(tally.selected.total()):

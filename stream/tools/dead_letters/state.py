@@ -5,13 +5,14 @@ only says where the first dead letter is that was not replayed, so that a replay
 it. An offset that somebody else committed, or for a deleted topic of the same name, is ignored.
 """
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from stream.config import Settings
 from stream.core.evidence import CommittedOffset, LogEnds
 from stream.core.replay import OffsetRanges, is_by, read_replayed
-from stream.errors import Refused
+from stream.errors import Refused, Retriable
 from stream.kafka.clients import Admin, Options, make_admin, reader_options
 from stream.kafka.offsets import Offsets, stable_commits
 from stream.kafka.output_logs import OutputLogs
@@ -20,6 +21,8 @@ from stream.tools.kafka.backwards import decided_ranges
 from stream.tools.kafka.topic_reader import read_topic
 
 COMMITTED_TIMEOUT_S = 5.0
+DECIDED_S_MAX = 5.0  # longer than the transaction of a worker that runs
+RETRY_S, SAID_S = 0.5, 8.0
 TRANSACTION_S_MAX = 15.0  # after its timeout, for the broker to abort the transaction of a killed worker
 
 
@@ -61,12 +64,14 @@ def read_state(settings: Settings, admin: Admin, topics: Topics) -> ReplayState:
 
     Raises:
         Retriable: the broker is unavailable, or a transaction is open.
-        Refused: a transaction stays open, or the dead-letter topic lost what it said.
+        Refused: the dead-letter topic lost what it said.
     """
     topic, partitions = topics.dead_letter.name, range(topics.dead_letter.partitions)
     commits = stable_commits(group_options(settings), topic, partitions, COMMITTED_TIMEOUT_S)
-    wait_s = settings.transaction_timeout_ms / 1000 + TRANSACTION_S_MAX
-    ranges = decided_ranges(admin, topic, partitions, wait_s)
+    try:
+        ranges = decided_ranges(admin, topic, partitions, DECIDED_S_MAX)
+    except Refused as why:  # the transaction of a killed worker ends within its timeout
+        raise Retriable(str(why)) from why
     ends = {p: end for p, (_, end) in ranges.items()}
     valid = {p: each for p, each in commits.items() if each is not None and _is_valid(each, topics, ends[p])}
     log_ends = _held_ends(settings, valid, topics)
@@ -78,6 +83,33 @@ def read_state(settings: Settings, admin: Admin, topics: Topics) -> ReplayState:
             listed[record.partition] += replayed
     first = {p: each for p, (each, _) in ranges.items()}
     return ReplayState(first, start, ends, {p: OffsetRanges(each) for p, each in listed.items()}, log_ends)
+
+
+def wait_for_state(
+    settings: Settings, admin: Admin, topics: Topics, say: Callable[[str], None]
+) -> ReplayState:
+    """Read what was replayed, once the transaction of a replay that was killed has ended.
+
+    `say` takes a sentence if that takes time.
+
+    Raises:
+        Refused: as `read_state`, or the transaction does not end.
+    """
+    began_at, said_at = time.monotonic(), 0.0
+    while True:
+        try:
+            return read_state(settings, admin, topics)
+        except Retriable as why:
+            now = time.monotonic()
+            if now - began_at > settings.transaction_timeout_ms / 1000 + TRANSACTION_S_MAX:
+                raise Refused(
+                    f"it cannot be read which dead letters were replayed: {why}",
+                    "run the command again; if the brokers answer, see `anagram-stream doctor`",
+                ) from why
+            if now - said_at > SAID_S:
+                say(f"waiting until it can be read which dead letters were replayed: {why}")
+                said_at = now
+            time.sleep(RETRY_S)
 
 
 def _is_valid(committed: CommittedOffset, topics: Topics, end: int) -> bool:
