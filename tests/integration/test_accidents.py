@@ -178,7 +178,7 @@ def test_dead_letters_alone_are_refused_without_offsets_and_totals(group: GroupU
     group.worker.start()
     refusal = group.refused()
     assert "holds records for it" in refusal.error
-    assert "STREAM_GROUP_ID" in refusal.fix
+    assert "anagram-stream start-over" in refusal.fix
     assert len(read(group.env, "dead-letter")) == 1
     group.check_refused_again()
 
