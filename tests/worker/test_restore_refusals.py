@@ -96,7 +96,7 @@ def test_dead_letters_without_offset_and_totals_are_refused_until_the_group_has_
     pipeline.cluster.delete(pipeline.names.counts)
     pipeline.cluster.create(pipeline.names.counts, 2)
     error = refused(pipeline, "partition 1: anagram-results or dead-letters holds records for it")
-    assert "STREAM_GROUP_ID" in error.hint
+    assert "anagram-stream start-over" in error.hint
     names = replace(pipeline.names, group="another", results="more-results", counts="more-counts")
     again = FakePipeline(2, cluster=pipeline.cluster, names=names, dead_letter_partitions=1)
     again.drain(FakeProcess(again.cluster, names, again.fold))
