@@ -70,6 +70,9 @@ def test_a_process_that_another_worker_fences_ends_alone_and_the_others_count_it
     rival = {**proxied(env, proxy, 2), "STREAM_INSTANCE_ID": "pair"}
     with WorkerProcess(rival, tmp_path / "log") as worker:
         worker.wait_for("partition running", times=2)
+        # The first process may get both partitions before the second one has joined.
+        wait_until(lambda: samples(worker, "stream_assigned_partitions") == {"0": 1, "1": 1}, 60)
+        wait_until(lambda: ready(worker)["ready"], 60)
         rule = Rule(Api.END_TXN, Error(INVALID_PRODUCER_EPOCH), When.probability(1, 1), client="pair-1")
         proxy.add(rule)
         for partition in (0, 1):
