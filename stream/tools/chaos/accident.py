@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 RESUME = re.compile(r"`anagram-stream (offsets resume[^`]*)`")
-FIXES = ("anagram-stream offsets", "anagram-stream topics create")
+FIXES = ("anagram-stream offsets", "anagram-stream start-over", "anagram-stream topics create")
 """A refusal because of offsets, topics or logs names one of these commands."""
 SHOW = "anagram-stream offsets show"
 OUTPUTS = ("result", "count", "dead-letter")
