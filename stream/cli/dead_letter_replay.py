@@ -1,5 +1,6 @@
 """`dead-letters replay`, `export` and `import`: send the records of dead letters again, each exactly once."""
 
+import math
 import shutil
 import signal
 import sys
@@ -139,7 +140,7 @@ def import_(  # noqa: PLR0913, PLR0917 - one for each option
 
 
 def _limits(letters_max: int | None, rate: float | None, replays_max: int) -> ReplayLimits:
-    if rate is not None and not rate > 0:
+    if rate is not None and not 0 < rate < math.inf:
         raise Misconfigured("--rate must be above 0", "give a rate above 0, or omit --rate")
     return ReplayLimits(letters_max, rate, replays_max)
 
@@ -230,25 +231,25 @@ def _print_json(numbers: Mapping[str, Counter[str]], tally: Tally, others: Mappi
 
 @contextmanager
 def _readable(path: Path) -> Iterator[Path]:
-    """Return a file that can be read several times: standard input is copied.
+    """Return a file that can be read several times: standard input and pipes are copied.
 
     Raises:
         Misconfigured: the file cannot be read.
     """
-    try:
-        if str(path) != "-":
-            with path.open("rb"):
-                pass
-            yield path
-            return
-        with tempfile.NamedTemporaryFile(prefix="dead-letters-") as copy:
-            shutil.copyfileobj(sys.stdin.buffer, copy)
+    with tempfile.NamedTemporaryFile(prefix="dead-letters-") as copy:
+        try:
+            if path.is_file():
+                path.open("rb").close()
+            elif str(path) == "-":
+                shutil.copyfileobj(sys.stdin.buffer, copy)
+            else:  # a pipe
+                with path.open("rb") as pipe:
+                    shutil.copyfileobj(pipe, copy)
             copy.flush()
-            yield Path(copy.name)
-    except OSError as error:
-        raise Misconfigured(
-            f"{path} cannot be read: {error.strerror}", "give the file of an export"
-        ) from error
+        except OSError as error:
+            why = f"{path} cannot be read: {error.strerror}"
+            raise Misconfigured(why, "give the file of an export") from error
+        yield path if path.is_file() else Path(copy.name)
 
 
 @contextmanager

@@ -106,16 +106,17 @@ def _count(successor: Settings, worker: WorkerProcess) -> None:
     columns = (TextColumn("input offsets"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with bar(*columns) as shown:
         task = shown.add_task("", total=None)
-        is_first = True
         while True:
             try:
                 group, lags = reader.read()
             except Retriable:  # `watch_cluster` says it
                 time.sleep(PROGRESS_S)
                 continue
-            if is_first and not group.members:
+            if (
+                not group.members and not worker.is_running
+            ):  # a member of an earlier run leaves by its session
+                _check(worker)
                 worker.start()
-            is_first = False
             _check(worker)
             progress = catch_up.observe(lags)
             shown.update(task, completed=progress.done, total=progress.total)

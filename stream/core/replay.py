@@ -147,7 +147,7 @@ def is_unreadable(headers: Sequence[Header]) -> bool:
 def is_original(headers: Sequence[Header], value: bytes | None) -> bool:
     """Whether a record with this value can be the one that a shortened dead letter was made of."""
     size = dict(headers).get(_VALUE_BYTES)
-    return value is not None if size is None else size == b"%d" % len(value or b"")
+    return value is None if size is None else size == b"%d" % len(value or b"")
 
 
 def replay_headers(headers: Sequence[Header], replays: int) -> list[Header]:

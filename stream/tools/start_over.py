@@ -107,6 +107,6 @@ class CatchUp:
 
 def _position(each: PartitionLag) -> int:
     """Return the next offset to count; behind markers alone there is nothing to count."""
-    if each.committed is None:
-        return each.stable if each.stable == each.first else each.first
-    return each.stable if each.lag == 0 else max(each.first, each.committed)
+    if each.lag == 0:
+        return each.stable
+    return each.first if each.committed is None else max(each.first, each.committed)

@@ -116,9 +116,10 @@ def test_shortened_dead_letter_is_known_and_so_is_the_length_of_its_value() -> N
     assert is_original(shortened, b"x" * 900)
     assert not is_original(shortened, b"x")
     assert not is_original(shortened, None)
-    without_key = dead_letter_headers(record(key=b"k" * 900, value=b""), bytes_max=800)
+    without_key = dead_letter_headers(record(key=b"k" * 900, value=None), bytes_max=800)
     assert is_shortened(without_key)
-    assert is_original(without_key, b"")
+    assert is_original(without_key, None)
+    assert not is_original(without_key, b"x")
 
 
 def test_unreadable_headers_are_known() -> None:

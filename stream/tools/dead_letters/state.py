@@ -73,9 +73,10 @@ def read_state(settings: Settings, admin: Admin, topics: Topics) -> ReplayState:
     except Refused as why:  # the transaction of a killed worker ends within its timeout
         raise Retriable(str(why)) from why
     ends = {p: end for p, (_, end) in ranges.items()}
-    valid = {p: each for p, each in commits.items() if each is not None and _is_valid(each, topics, ends[p])}
-    log_ends = _held_ends(settings, valid, topics)
-    start = {p: max(first, valid[p].offset if p in valid else 0) for p, (first, _) in ranges.items()}
+    ours = {p: each for p, each in commits.items() if each is not None and _is_of(each, topics)}
+    log_ends = _held_ends(settings, ours, topics)
+    done = {p: each.offset for p, each in ours.items() if _is_of_input(each, topics)}
+    start = {p: min(ends[p], max(first, done.get(p, 0))) for p, (first, _) in ranges.items()}
     listed: dict[int, list[tuple[int, int]]] = {p: [] for p in partitions}
     for record in read_topic(group_options(settings), admin, topic, start=dict(start), ends=ends):
         replayed = read_replayed(record.headers)
@@ -112,11 +113,16 @@ def wait_for_state(
             time.sleep(RETRY_S)
 
 
-def _is_valid(committed: CommittedOffset, topics: Topics, end: int) -> bool:
-    """Whether a replay committed this offset for this topic."""
+def _is_of(committed: CommittedOffset, topics: Topics) -> bool:
+    """Whether a replay committed this offset for this dead-letter topic."""
     evidence = committed.evidence
-    is_same = evidence is not None and evidence.topics.get("dead-letter") == topics.dead_letter.id
-    return is_same and committed.offset <= end
+    return evidence is not None and evidence.topics.get("dead-letter") == topics.dead_letter.id
+
+
+def _is_of_input(committed: CommittedOffset, topics: Topics) -> bool:
+    """Whether the replay was for this input topic; it did not send the dead letters of another one."""
+    evidence = committed.evidence
+    return evidence is not None and evidence.topics.get("input") == topics.input.id
 
 
 def _held_ends(

@@ -130,7 +130,7 @@ class ReplayTransactions:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, KeyboardInterrupt):
-            with suppress(StreamError):  # no transaction is open
+            with suppress(StreamError, AssertionError):  # no transaction is open, or there is no producer
                 self._sink.abort()
         self._sink.close()
         self._consumer.close()

@@ -8,7 +8,7 @@ from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
 from stream.config import Settings
-from stream.errors import Misconfigured
+from stream.errors import Misconfigured, Refused
 from stream.kafka.clients import Admin, reader_options
 from stream.kafka.failure import from_call, kafka_error
 from stream.kafka.futures import wait_for_result
@@ -54,13 +54,23 @@ def target_offsets(settings: Settings, admin: Admin, moment: Moment) -> dict[int
     Raises:
         Retriable: the broker is unavailable.
         Misconfigured: the offsets do not fit the topic.
+        Refused: the time is before the first record that is left.
         Fatal: the input topic is missing.
     """
     topic = settings.input_topic
     partitions = partitions_of(admin, topic)
-    ends = {p: end for p, (_, end) in offset_ranges(admin, topic, partitions, stable=True).items()}
+    ranges = offset_ranges(admin, topic, partitions, stable=True)
+    ends = {p: end for p, (_, end) in ranges.items()}
     if moment.time_ms is not None:
-        return {p: min(ends[p], each) for p, each in _offsets_at(admin, topic, ends, moment.time_ms).items()}
+        offsets = _offsets_at(admin, topic, ends, moment.time_ms)
+        for partition, offset in offsets.items():
+            if 0 < ranges[partition][0] >= offset:
+                raise Refused(
+                    f"{topic}, partition {partition}: retention deleted the input before offset {offset}, so "
+                    f"the input before {moment.text} is not known",
+                    "choose a later time, or offsets",
+                )
+        return {p: min(ends[p], each) for p, each in offsets.items()}
     if not moment.offsets:
         options = reader_options(settings)
         committed = committed_offsets(options, topic, partitions, COMMITTED_TIMEOUT_S)
@@ -79,7 +89,7 @@ def target_offsets(settings: Settings, admin: Admin, moment: Moment) -> dict[int
 
 def _offsets_at(admin: Admin, topic: str, ends: Mapping[int, int], time_ms: int) -> dict[int, int]:
     """Return the first offsets with this timestamp or a later one; the end if there is none."""
-    spec = OffsetSpec.for_timestamp(time_ms)
+    spec = OffsetSpec.for_timestamp(max(0, time_ms))  # negative numbers have a meaning of their own
     requests = {TopicPartition(topic, partition): spec for partition in ends}
     try:
         futures = admin.list_offsets(requests, request_timeout=REQUEST_TIMEOUT_S)
