@@ -2,7 +2,6 @@
 
 import math
 import shutil
-import signal
 import sys
 import tempfile
 from collections import Counter
@@ -29,6 +28,7 @@ from stream.cli.dead_letter_options import (
 )
 from stream.cli.listing import Column, Format, JsonOption, Rows, quiet_pipe, write_line
 from stream.cli.shown import bar
+from stream.cli.terminal import terminated_as_interrupted
 from stream.config import Settings
 from stream.errors import Fatal, Misconfigured, Refused
 from stream.kafka import topics as kafka_topics
@@ -135,7 +135,7 @@ def import_(  # noqa: PLR0913, PLR0917 - one for each option
     chosen, topics = _connect()
     with _readable(path) as file:
         command = Import(chosen, admin_client(chosen), topics, file, limits)
-        command.check()
+        retry_while_unreachable(chosen, command.check)
         _run(command, chosen, output_format, dry_run=dry_run, yes=yes)
 
 
@@ -164,7 +164,7 @@ def _run(
         if dry_run or not _is_confirmed(planned, chosen):
             raise typer.Exit(bool(tally.left_out))
     columns = (TextColumn("dead letters sent"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with bar(*columns) as progress, _terminated_as_interrupted():
+    with bar(*columns) as progress, terminated_as_interrupted():
         task = progress.add_task("", total=planned)
         command.run(lambda sent: progress.update(task, completed=sent))
     _report(command.sending.sent, command.tally, output_format)
@@ -250,13 +250,3 @@ def _readable(path: Path) -> Iterator[Path]:
             why = f"{path} cannot be read: {error.strerror}"
             raise Misconfigured(why, "give the file of an export") from error
         yield path if path.is_file() else Path(copy.name)
-
-
-@contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """Treat SIGTERM like Ctrl-C: the open transaction is aborted, so that workers do not wait for it."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -1,9 +1,7 @@
 """`produce`: sends files, folders and standard input as text blobs."""
 
-import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import Annotated
@@ -14,6 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from stream.cli.app import err, quantity, settings, watch_cluster
+from stream.cli.terminal import terminated_as_interrupted
 from stream.config import Settings
 from stream.core.records import TextBlob
 from stream.core.text import printable, why_not_utf8
@@ -94,7 +93,7 @@ def produce(  # noqa: PLR0913, PLR0917 - one for each option
     delivery = _Delivery(sender, sum(source.size_bytes for source in sources), silent=is_typed)
     as_json = chosen.input_format == "json" if json is None else json
     try:
-        with _terminated_as_interrupted():
+        with terminated_as_interrupted():
             delivery.send(read_blobs(sources, splitting), rate, as_json=as_json)
     except Retriable as why:
         raise unreachable(chosen, why) from why
@@ -245,13 +244,3 @@ def _open_sender(chosen: Settings) -> Sender:
     except (Refused, Retriable):
         facts = None  # the right to write does not include reading the configuration of a topic
     return Sender(chosen, facts.record_bytes_max if facts else None)
-
-
-@contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """Treat SIGTERM like Ctrl-C: queued records are still sent."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

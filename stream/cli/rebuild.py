@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from stream.cli.app import admin_client, err, out, quantity, settings, warn, watch_cluster
 from stream.cli.listing import Column, Format, JsonOption, Rows, quiet_pipe, write_line
 from stream.cli.shown import bar
+from stream.cli.terminal import terminated_as_interrupted
 from stream.cli.times import HELP, parse_time
 from stream.config import Settings
 from stream.errors import Misconfigured
@@ -206,7 +207,7 @@ def _warn_of_coverage(left: TotalsOf, right: TotalsOf) -> None:
 def _rebuild(chosen: Settings, moment: Moment, into: Path, processes: int | None) -> list[Rebuilt]:
     rebuilding = Rebuilding(chosen, admin_client(chosen), moment)
     columns = (TextColumn("input offsets"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with bar(*columns) as progress:
+    with bar(*columns) as progress, terminated_as_interrupted():
         task = progress.add_task("", total=None)
         sources = rebuilding.sources()
         for note in sources.notes:

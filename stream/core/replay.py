@@ -26,7 +26,7 @@ _TOPIC, _PARTITION, _OFFSET, _GROUP, _REASON = (
     "dead-letter.group",
     "dead-letter.reason",
 )
-_OFFSETS = "replayed.offsets"
+_OFFSETS, _TOPIC_ID = "replayed.offsets", "replayed.topic-id"
 _VALUE_BYTES = "dead-letter.value-bytes"
 _SHORTENED = {_VALUE_BYTES, "dead-letter.key-bytes", "dead-letter.headers-bytes"}
 _LIST = re.compile(rb"\d{1,19}(-\d{1,19})?(,\d{1,19}(-\d{1,19})?)*")
@@ -83,14 +83,15 @@ class OffsetRanges:
         return list(zip(self._firsts, self._lasts, strict=True))
 
 
-def replayed_headers(offsets: Iterable[int], topic: str, group: str) -> list[Header]:
+def replayed_headers(offsets: Iterable[int], topic: str, group: str, topic_id: str) -> list[Header]:
     """Return the headers of the record that lists dead letters which `group` replayed to the input `topic`.
 
-    `offsets` are those of the dead letters, in the partition of the record.
+    `offsets` are those of the dead letters, in the partition of the record; `topic_id` is that of their
+    topic, because a copy of it has other offsets.
     """
     ranges = OffsetRanges((offset, offset) for offset in offsets).ranges
     listed = ",".join(f"{first}-{last}" if last > first else str(first) for first, last in ranges)
-    texts = {_TOPIC: topic, _REASON: REPLAYED, _GROUP: group, _OFFSETS: listed}
+    texts = {_TOPIC: topic, _REASON: REPLAYED, _GROUP: group, _OFFSETS: listed, _TOPIC_ID: topic_id}
     return [(name, text.encode()) for name, text in texts.items()]
 
 
@@ -109,10 +110,11 @@ def read_replayed(headers: Sequence[Header]) -> list[tuple[int, int]] | None:
     return [(each[0], each[-1]) for each in ends]
 
 
-def is_by(headers: Sequence[Header], topic: str, group: str) -> bool:
-    """Whether the headers name this input topic and group."""
+def is_by(headers: Sequence[Header], topic: str, group: str, topic_id: str) -> bool:
+    """Whether a list is of this input topic and group, and of the dead-letter topic with this id."""
     values = dict(headers)
-    return (values.get(_TOPIC), values.get(_GROUP)) == (topic.encode(), group.encode())
+    named = values.get(_TOPIC), values.get(_GROUP), values.get(_TOPIC_ID)
+    return named == (topic.encode(), group.encode(), topic_id.encode())
 
 
 def read_origin(headers: Sequence[Header]) -> Origin | None:

@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -204,14 +205,21 @@ def test_exported_dead_letters_are_repaired_and_imported_once(
         ({"valeu": "x"}, "valeu"),
         ({"dead_letter": {"topic_id": "x", "partition": 1, "offset": 1}}, "is of another topic"),
         ({"input": {"topic": "x", "partition": 1, "offset": 0}}, "its record is of the topic x"),
+        ("another letter", "has no dead letter of"),
+        ("beyond the end", "has no dead letter of"),
     ],
 )
 def test_file_with_a_wrong_line_sends_nothing(
-    cli: Cli, rejected: dict[str, str], tmp_path: Path, change: dict[str, Any], says: str
+    cli: Cli, rejected: dict[str, str], tmp_path: Path, change: dict[str, Any] | str, says: str
 ) -> None:
     lines = cli("dead-letters", "export", env=rejected).lines
     file = tmp_path / "letters.jsonl"
-    file.write_text("\n".join([lines[0], json.dumps({**json.loads(lines[1]), **change})]), encoding="utf-8")
+    line = json.loads(lines[1])
+    if isinstance(change, str):
+        line["dead_letter"]["offset"] = 2 if change == "another letter" else 10_000
+    else:
+        line |= change
+    file.write_text("\n".join([lines[0], json.dumps(line)]), encoding="utf-8")
     done = cli("dead-letters", "import", str(file), "--yes", env=rejected)
     assert done.status == 2
     assert "letters.jsonl:2" in done.err
@@ -220,6 +228,30 @@ def test_file_with_a_wrong_line_sends_nothing(
     assert "the dead letter of line 1 again" in cli("dead-letters", "import", str(file), env=rejected).err
     assert cli("dead-letters", "import", str(tmp_path / "none"), env=rejected).status == 2
     assert sent(rejected) == []
+
+
+def test_dead_letter_of_another_group_is_not_imported(
+    cli: Cli, rejected: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "letters.jsonl"
+    file.write_text("\n".join(cli("dead-letters", "export", env=rejected).lines), encoding="utf-8")
+    group = rejected["STREAM_GROUP_ID"]
+    done = cli("dead-letters", "import", str(file), "--yes", env={**rejected, "STREAM_GROUP_ID": "another"})
+    assert done.status == 2
+    assert f"fix: set STREAM_GROUP_ID={group}" in done.err
+    assert sent(rejected) == []
+
+
+def test_pipe_is_imported(cli: Cli, rejected: dict[str, str], tmp_path: Path) -> None:
+    lines = "\n".join(cli("dead-letters", "export", env=rejected).lines).encode()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(lines,))
+    writer.start()
+    assert cli("dead-letters", "import", str(pipe), "--yes", env=rejected).err.startswith(
+        "4 dead letters sent"
+    )
+    writer.join()
 
 
 def test_incomplete_line_is_imported_only_once_it_was_repaired(

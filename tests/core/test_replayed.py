@@ -40,12 +40,13 @@ def record(
 
 @given(st.sets(offsets, min_size=1), st.text(min_size=1), st.text(min_size=1))
 def test_replayed_offsets_survive_their_headers(replayed: set[int], topic: str, group: str) -> None:
-    headers = replayed_headers(replayed, topic, group)
+    headers = replayed_headers(replayed, topic, group, "id")
     ranges = read_replayed(headers)
     assert ranges is not None
     assert len(OffsetRanges(ranges)) == len(replayed)
     assert all(offset in OffsetRanges(ranges) for offset in replayed)
-    assert is_by(headers, topic, group)
+    assert is_by(headers, topic, group, "id")
+    assert not is_by(headers, topic, group, "that of a copy")
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 5))), st.integers(0, 70))
@@ -60,11 +61,12 @@ def test_ranges_hold_what_a_set_holds(pairs: list[tuple[int, int]], offset: int)
 
 
 def test_replayed_offsets_are_listed_as_ranges_in_plain_text() -> None:
-    assert dict(replayed_headers([5, 3, 4, 9], "blobs", "g")) == {
+    assert dict(replayed_headers([5, 3, 4, 9], "blobs", "g", "id")) == {
         "__streams.errors.topic": b"blobs",
         "dead-letter.reason": b"replayed",
         "dead-letter.group": b"g",
         "replayed.offsets": b"3-5,9",
+        "replayed.topic-id": b"id",
     }
 
 
@@ -78,7 +80,7 @@ def test_other_lists_are_none(listed: bytes | None) -> None:
     "headers",
     [
         [],
-        replayed_headers([1], "blobs", "g"),
+        replayed_headers([1], "blobs", "g", "id"),
         SkippedRange(1, 2, 3).headers("blobs", "g"),
         [header for header in dead_letter_headers(record()) if header[0] != "__streams.errors.offset"],
         [*dead_letter_headers(record()), ("__streams.errors.partition", b"-1")],

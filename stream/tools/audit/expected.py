@@ -42,7 +42,7 @@ class ExpectedOutcomes:
         They may have changed since: the format of the input, and the limit of a text, which is that of the
         dead letter; None if it names none.
         """
-        if reason not in _OF_SETTINGS:
+        if reason not in {*_OF_SETTINGS, Reason.UNDECODABLE}:  # of a text that is now too large, too
             return False
         bytes_max = limit if reason == Reason.TEXT_TOO_LARGE else _NO_LIMIT
         return bytes_max is not None and any(

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from stream.config import Settings
+from stream.core.event_time import HEADER_BYTES_MAX
 from stream.core.records import OutputRecord, record_bytes
 from stream.core.replay import (
     LeftOut,
@@ -19,7 +20,7 @@ from stream.core.replay import (
 )
 from stream.kafka.clients import Admin, message_bytes_max
 from stream.kafka.topics import Topics
-from stream.tools.dead_letters.originals import Originals
+from stream.tools.dead_letters.by_offset import RecordsByOffset
 from stream.tools.dead_letters.selection import Selection
 from stream.tools.dead_letters.state import ReplayState, group_options
 from stream.tools.dead_letters.stored import StoredDeadLetter
@@ -71,6 +72,11 @@ class Tally:
             self.not_selected += 1
 
 
+def record_bytes_max(settings: Settings, topics: Topics) -> int:
+    """Return the size of the largest record that can be sent, without a header for its timestamp."""
+    return min(topics.input.record_bytes_max, message_bytes_max(settings)) - HEADER_BYTES_MAX
+
+
 class Candidates:
     """Reads the dead letters that were not replayed."""
 
@@ -80,7 +86,7 @@ class Candidates:
         self._settings, self._admin, self._topics = settings, admin, topics
         self._selection = selection
         self._replays_max = replays_max
-        self._record_bytes_max = min(topics.input.record_bytes_max, message_bytes_max(settings))
+        self._record_bytes_max = record_bytes_max(settings, topics)
 
     def read(self, state: ReplayState, tally: Tally) -> Iterator[Candidate]:
         """Yield the candidates of all partitions, each partition in the order of its log; count them.
@@ -89,7 +95,7 @@ class Candidates:
             Retriable: the broker is unavailable.
         """
         settings, topics, options = self._settings, self._topics, group_options(self._settings)
-        originals = Originals(options, self._admin, topics.input.name, topics.input.partitions)
+        originals = RecordsByOffset(options, self._admin, topics.input.name, topics.input.partitions)
         source = settings.input_topic, settings.group_id
         reading = read_topic(
             options, self._admin, topics.dead_letter.name, start=dict(state.start), ends=state.ends
@@ -111,7 +117,7 @@ class Candidates:
         finally:
             originals.close()
 
-    def _candidate(self, letter: StoredDeadLetter, origin: Origin, originals: Originals) -> Candidate:
+    def _candidate(self, letter: StoredDeadLetter, origin: Origin, originals: RecordsByOffset) -> Candidate:
         if not self._selection.matches(letter):
             return Candidate(letter, origin)
         made = self._record(letter.record, origin, originals)
@@ -120,7 +126,7 @@ class Candidates:
         return Candidate(letter, origin, made)
 
     def _record(
-        self, dead_letter: StoredRecord, origin: Origin, originals: Originals
+        self, dead_letter: StoredRecord, origin: Origin, originals: RecordsByOffset
     ) -> OutputRecord | LeftOut:
         """Return the record to send for a dead letter, or why there is none."""
         replays = replays_of(dead_letter.headers)
@@ -141,7 +147,7 @@ class Candidates:
         return OutputRecord(topic, origin.partition, source.key, source.value, headers, timestamp_ms)
 
 
-def _whole(dead_letter: StoredRecord, origin: Origin, originals: Originals) -> StoredRecord | LeftOut:
+def _whole(dead_letter: StoredRecord, origin: Origin, originals: RecordsByOffset) -> StoredRecord | LeftOut:
     """Return the dead letter, or the original if the dead letter lacks a part of it."""
     if not is_shortened(dead_letter.headers):
         return dead_letter

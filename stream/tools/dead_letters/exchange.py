@@ -4,16 +4,18 @@ A line names its dead letter, so an import sends each of them at most once, as a
 """
 
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from pathlib import Path
 
 from stream.config import Settings
 from stream.core.dead_letter import is_of_dead_letter
 from stream.core.records import OutputRecord, record_bytes
-from stream.core.replay import LeftOut, original_timestamp, replay_headers, replays_of
+from stream.core.replay import LeftOut, original_timestamp, read_origin, replay_headers, replays_of
 from stream.errors import Misconfigured
-from stream.kafka.clients import Admin, message_bytes_max
+from stream.kafka.clients import Admin
 from stream.kafka.topics import Topics
-from stream.tools.dead_letters.candidates import Candidate, Candidates, Tally
+from stream.tools.dead_letters.by_offset import RecordsByOffset
+from stream.tools.dead_letters.candidates import Candidate, Candidates, Tally, record_bytes_max
 from stream.tools.dead_letters.lines import (
     DeadLetterPosition,
     ExportedLetter,
@@ -24,8 +26,9 @@ from stream.tools.dead_letters.lines import (
 )
 from stream.tools.dead_letters.selection import Selection
 from stream.tools.dead_letters.sending import ReplayLimits, Sending, Unsent
-from stream.tools.dead_letters.state import ReplayState, wait_for_state
+from stream.tools.dead_letters.state import ReplayState, group_options, wait_for_state
 from stream.tools.dead_letters.transactions import Replayed
+from stream.tools.kafka.topic_reader import StoredRecord
 
 LETTERS_MAX = 2**31  # an export has no limit of replays
 
@@ -83,7 +86,7 @@ class Import:
     ) -> None:
         self._settings, self._admin, self._topics, self._path = settings, admin, topics, path
         self._limits = limits
-        self._record_bytes_max = min(topics.input.record_bytes_max, message_bytes_max(settings))
+        self._record_bytes_max = record_bytes_max(settings, topics)
         self.sending = Sending(settings, admin, topics, limits, in_order=False)
         self.tally = Tally()
 
@@ -91,8 +94,15 @@ class Import:
         """Check every line, so that nothing is sent if one is wrong.
 
         Raises:
-            Misconfigured: a line is wrong, or names a dead letter that is on another line as well.
+            Retriable: the broker is unavailable.
+            Misconfigured: a line is wrong, names no dead letter of this group, or the one of another line.
         """
+        topic = self._topics.dead_letter
+        stored = RecordsByOffset(group_options(self._settings), self._admin, topic.name, topic.partitions)
+        with closing(stored):
+            self._check_all(stored)
+
+    def _check_all(self, stored: RecordsByOffset) -> None:
         seen: dict[tuple[int, int], int] = {}
         for number, letter in self._lines():
             position = letter.dead_letter.partition, letter.dead_letter.offset
@@ -102,6 +112,8 @@ class Import:
                     "remove one of the two lines",
                 )
             self._check(letter, number)
+            if not stored.is_deleted(*position):
+                self._check_origin(letter, number, stored.read(*position))
 
     def preview(self, say: Callable[[str], None]) -> Tally:
         """Return what an import would send; nothing is sent. `say` as for `wait_for_state`.
@@ -111,7 +123,8 @@ class Import:
         """
         state = wait_for_state(self._settings, self._admin, self._topics, say)
         for _ in self._read(state):
-            pass
+            if self._limits.reached(self.tally.selected.total()):
+                break
         return self.tally
 
     def run(self, on_progress: Callable[[int], None]) -> None:
@@ -122,8 +135,6 @@ class Import:
         self.tally = Tally()
         for number, letter in self._lines():
             partition, offset = letter.dead_letter.partition, letter.dead_letter.offset
-            if offset >= state.ends[partition]:
-                self._check_end(number, partition, state)
             made = self._record(letter, state)
             if made is None:
                 self.tally.replayed += 1
@@ -180,9 +191,19 @@ class Import:
                 f"give `input.partition` a number below {topics.input.partitions}",
             )
 
-    def _check_end(self, number: int, partition: int, state: ReplayState) -> None:
-        raise Misconfigured(
-            f"{self._path}:{number}: {self._topics.dead_letter.name}, partition {partition}, ends at offset "
-            f"{state.ends[partition]}: there is no such dead letter",
-            "export the dead letters again",
-        )
+    def _check_origin(self, letter: ExportedLetter, number: int, stored: StoredRecord | None) -> None:
+        """Check that the line names a dead letter of this group, and the record that it was made of."""
+        origin = None if stored is None else read_origin(stored.headers)
+        place, group = f"{self._path}:{number}", self._settings.group_id
+        position = f"{letter.dead_letter.partition}:{letter.dead_letter.offset}"
+        if origin is None or (origin.topic, origin.offset) != (letter.input.topic, letter.input.offset):
+            raise Misconfigured(
+                f"{place}: {self._topics.dead_letter.name} has no dead letter of {letter.input.topic}, "
+                f"offset {letter.input.offset}, at {position}",
+                "export the dead letters again; leave `dead_letter` and the offset in `input` as they are",
+            )
+        if origin.group != group:
+            raise Misconfigured(
+                f"{place}: the dead letter is of the group {origin.group}, not of {group}",
+                f"set STREAM_GROUP_ID={origin.group}",
+            )

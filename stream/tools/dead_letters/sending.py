@@ -23,7 +23,7 @@ AGAIN = "run the command again: it sends what is left, each dead letter once"
 Unsent = tuple[int, int]
 """Partition and offset of a dead letter that is not to be sent."""
 Read = Callable[[ReplayState], Generator[Replayed | Unsent]]
-"""Reads what to send, in the order of each partition if positions are to be committed."""
+"""Reads what to send, in the order of each partition if positions are to advance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class ReplayLimits:
     """How much to send, and how fast.
 
     Attributes:
-        letters_max: stop after so many; None: no limit.
+        letters_max: the most dead letters to send; None if there is no limit.
         rate: dead letters per second; None: as fast as possible.
         replays_max: dead letters whose record was replayed so often are left out.
     """
@@ -61,7 +61,7 @@ class Sending:
     def __init__(
         self, settings: Settings, admin: Admin, topics: Topics, limits: ReplayLimits, *, in_order: bool
     ) -> None:
-        """With `in_order`, positions are committed: `read` yields every dead letter that was not replayed."""
+        """With `in_order`, positions advance: `read` yields every dead letter that was not replayed."""
         self._settings, self._admin, self._topics = settings, admin, topics
         self._limits = limits
         self._in_order = in_order
@@ -75,7 +75,8 @@ class Sending:
             Refused: Kafka is unavailable for too long, or another replay began.
         """
         ends: Mapping[int, int] | None = None
-        progress_at = time.monotonic()
+        failing_since: float | None = None  # without a committed transaction since then
+        retry_s_max = RETRY_S_MAX + self._settings.transaction_timeout_ms / 1000
         with ReplayTransactions(self._settings, self._admin, self._topics) as transactions:
             while True:
                 sent_before = self.sent.total()
@@ -83,13 +84,13 @@ class Sending:
                     state = transactions.open()
                     ends = ends or state.ends  # later dead letters are perhaps of records sent here
                     self._count_in_flight(state)
-                    self._send_all(transactions, read(replace(state, ends=ends)), on_progress)
+                    self._send_all(transactions, read, replace(state, ends=ends), on_progress)
                 except (Abortable, InDoubt, Retriable) as why:
-                    if self.sent.total() > sent_before:
-                        progress_at = time.monotonic()
-                    if time.monotonic() - progress_at > RETRY_S_MAX:
-                        text = f"Kafka took no records for {RETRY_S_MAX:.0f} s: {why}"
-                        raise Refused(text, AGAIN) from why
+                    now = time.monotonic()
+                    if failing_since is None or self.sent.total() > sent_before:
+                        failing_since = now
+                    if now - failing_since > retry_s_max:
+                        raise Refused(f"Kafka took no records for {retry_s_max:.0f} s: {why}", AGAIN) from why
                     time.sleep(RETRY_S)
                 else:
                     return
@@ -97,14 +98,15 @@ class Sending:
     def _send_all(
         self,
         transactions: ReplayTransactions,
-        items: Generator[Replayed | Unsent],
+        read: Read,
+        state: ReplayState,
         on_progress: Callable[[int], None],
     ) -> None:
         began, sent_before = time.monotonic(), self.sent.total()
-        with closing(items):
+        with closing(read(state)) as items:
             for batch, positions in self._batches(items):
                 self._in_flight = batch
-                transactions.send(batch, positions if self._in_order else {})
+                transactions.send(batch, positions if self._in_order else state.start)
                 self._in_flight = []
                 self.sent.update(each.reason for each in batch)
                 on_progress(self.sent.total())

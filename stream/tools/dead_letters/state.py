@@ -77,10 +77,11 @@ def read_state(settings: Settings, admin: Admin, topics: Topics) -> ReplayState:
     log_ends = _held_ends(settings, ours, topics)
     done = {p: each.offset for p, each in ours.items() if _is_of_input(each, topics)}
     start = {p: min(ends[p], max(first, done.get(p, 0))) for p, (first, _) in ranges.items()}
+    source = settings.input_topic, settings.group_id, topics.dead_letter.id
     listed: dict[int, list[tuple[int, int]]] = {p: [] for p in partitions}
     for record in read_topic(group_options(settings), admin, topic, start=dict(start), ends=ends):
         replayed = read_replayed(record.headers)
-        if replayed is not None and is_by(record.headers, settings.input_topic, settings.group_id):
+        if replayed is not None and is_by(record.headers, *source):
             listed[record.partition] += replayed
     first = {p: each for p, (each, _) in ranges.items()}
     return ReplayState(first, start, ends, {p: OffsetRanges(each) for p, each in listed.items()}, log_ends)
@@ -143,7 +144,8 @@ def _held_ends(
                 raise Refused(
                     f"{place}: the log lost what a replay wrote before offset {end.offset} (an unclean "
                     "leader election), so nobody knows which dead letters were replayed. Nothing was sent",
-                    "export them with `anagram-stream dead-letters export`, remove those that have a result, "
-                    f"delete the consumer group {replay_group(settings)}, then import the rest",
+                    f"let nobody replay; delete the consumer group {replay_group(settings)}, run "
+                    "`anagram-stream dead-letters export`, remove the lines of those that have a result, and "
+                    "import the rest",
                 )
     return held

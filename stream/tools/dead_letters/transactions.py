@@ -10,7 +10,7 @@ from stream.config import Settings
 from stream.core.evidence import CommittedOffset, Evidence, LogEnds, advance_ends
 from stream.core.records import OutputRecord
 from stream.core.replay import replayed_headers
-from stream.errors import Abortable, Fenced, MustNotCommit, Refused, StreamError
+from stream.errors import Fenced, InDoubt, Refused, StreamError
 from stream.kafka.clients import Admin, make_admin, make_consumer, transactional_options
 from stream.kafka.event_time import EventTime
 from stream.kafka.offsets import Offsets
@@ -82,6 +82,7 @@ class ReplayTransactions:
             Abortable: nothing was sent.
             InDoubt: it is unknown whether all or nothing was sent; `open` says it.
             Refused: nothing was sent; another replay began, or a topic was created again.
+            Fatal: nothing was sent; a record cannot be sent.
         """
         sink = self._sink
         try:
@@ -98,15 +99,33 @@ class ReplayTransactions:
             if offsets:
                 sink.send_offsets(offsets, self._consumer.consumer_group_metadata())
             sink.commit()
-        except (Abortable, MustNotCommit):
-            sink.abort()  # workers wait for an open transaction
+        except InDoubt:
             raise
         except Fenced as why:
-            raise Refused(
-                f"another replay of the group {self._settings.group_id} began; this one sends nothing more",
-                "run one replay at a time; run this command again to send what is left",
-            ) from why
+            raise self._taken_over() from why
+        except StreamError:
+            self._abort()
+            raise
         self._log_ends |= ends
+
+    def _abort(self) -> None:
+        """Abort, because workers wait for an open transaction.
+
+        Raises:
+            InDoubt: the abort failed.
+            Refused: another replay began.
+        """
+        try:
+            self._sink.abort()
+        except Fenced as why:
+            raise self._taken_over() from why
+
+    def _taken_over(self) -> Refused:
+        return Refused(
+            f"another replay of the group {self._settings.group_id} began, or the broker ended the "
+            "transaction; nothing of it was sent",
+            "run one replay at a time; run this command again to send what is left",
+        )
 
     def _lists(self, batch: Iterable[Replayed]) -> list[OutputRecord]:
         offsets: dict[int, list[int]] = {}
@@ -115,7 +134,13 @@ class ReplayTransactions:
         input_topic, group = self._settings.input_topic, self._settings.group_id
         topic = self._settings.dead_letter_topic
         return [
-            OutputRecord(topic, partition, None, None, replayed_headers(listed, input_topic, group))
+            OutputRecord(
+                topic,
+                partition,
+                None,
+                None,
+                replayed_headers(listed, input_topic, group, self._topics.dead_letter.id),
+            )
             for partition, listed in offsets.items()
         ]
 

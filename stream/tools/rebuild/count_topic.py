@@ -26,9 +26,13 @@ class CountedTotals:
 
 
 def read_counted(
-    settings: Settings, on_progress: Callable[[int, int], None] = lambda *_: None
+    settings: Settings,
+    on_progress: Callable[[int, int], None] = lambda *_: None,
+    kept: Callable[[int], bool] = lambda _: True,
 ) -> Mapping[int, CountedTotals]:
-    """Return the totals of each partition; `on_progress` takes the offsets read so far and those to read.
+    """Return how far the totals of each partition go, and the totals themselves of the partitions `kept`.
+
+    `on_progress` takes the offsets read so far and those to read.
 
     Raises:
         Refused: the broker is unavailable.
@@ -41,7 +45,7 @@ def read_counted(
     begin, end = sum(positions.values()), sum(end for _, end in ranges.values())
     for number, record in enumerate(read_committed(settings, topic)):
         of_partition = counted.setdefault(record.partition, CountedTotals())
-        if record.key != PROCESSED_KEY:
+        if record.key != PROCESSED_KEY and kept(record.partition):
             of_partition.totals[record.key or b""] = record.value or b""
         try:
             processed = read_processed_offset(record.headers)

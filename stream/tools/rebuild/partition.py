@@ -114,7 +114,7 @@ class PartitionFold:
             raise Fatal(f"{where}: the count topic has {min(unknown)!r}, which is not in the dictionary")
         totals: dict[bytes, bytes] = {}
         for signature, added in zip(signatures, self._sums.tolist(), strict=True):
-            total = (decode_total(base[signature]) if signature in base else 0) + self._job.plan.sign * added
+            total = self._base(signature) + self._job.plan.sign * added
             if total < 0:
                 raise Fatal(
                     f"{where}: the input after the chosen moment has more {signature.decode()} than the "
@@ -123,6 +123,13 @@ class PartitionFold:
             if total:
                 totals[signature] = encode_total(total)
         return totals
+
+    def _base(self, signature: bytes) -> int:
+        value = self._job.base.get(signature)
+        try:
+            return 0 if value is None else decode_total(value)
+        except ValueError as error:
+            raise Fatal(f"partition {self._job.partition} of the count topic: {error}") from error
 
     def _text(self, stored: StoredRecord) -> bytes | None:
         """Return the text of a record that was or will be counted; None for another one."""

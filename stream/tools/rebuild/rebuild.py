@@ -6,12 +6,15 @@ INTO/
 """
 
 import multiprocessing
+import os
 import queue
 import shutil
 import tempfile
+import threading
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.queues import Queue
@@ -25,10 +28,11 @@ from stream.dictionary import load_index
 from stream.errors import Fatal, Misconfigured, Refused, StreamError
 from stream.kafka import topics as kafka_topics
 from stream.kafka.clients import Admin, reader_options
-from stream.kafka.offsets import offset_ranges
+from stream.kafka.offsets import offset_ranges, partitions_of
 from stream.kafka.topics import Topics
 from stream.store.identity import StoreIdentity
 from stream.tools.audit.dead_letters import DeadLetterIndex
+from stream.tools.kafka.backwards import Ranges, decided_ranges
 from stream.tools.kafka.topic_reader import read_topic
 from stream.tools.rebuild.count_topic import CountedTotals, read_counted
 from stream.tools.rebuild.moment import Moment, target_offsets
@@ -37,6 +41,7 @@ from stream.worker.startup import retry_while_unreachable
 
 REPORT = "rebuild.json"
 PROGRESS_S = 0.2
+TRANSACTION_S_MAX = 15.0  # after its timeout, for the broker to abort the transaction of a killed worker
 OnProgress = Callable[[int, int], None]
 """Takes the number of input offsets read so far, and of those to read."""
 
@@ -48,11 +53,13 @@ class Sources:
     Attributes:
         plans: by input partition.
         counted: the totals of the count topic, by partition.
+        dead_letters: what to read of the dead-letter topic, by its partition.
         notes: sentences about what the result cannot be sure of.
     """
 
     plans: Mapping[int, RebuildPlan]
     counted: Mapping[int, CountedTotals]
+    dead_letters: Ranges
     notes: Sequence[str]
 
     @property
@@ -79,11 +86,10 @@ class Rebuilding:
             Refused: the logs do not hold what is needed, or the totals are of another dictionary.
         """
         settings, admin = self._settings, self._admin
-        counted = read_counted(settings)
+        inputs = retry_while_unreachable(settings, lambda: partitions_of(admin, settings.input_topic))
+        ranges = retry_while_unreachable(settings, lambda: offset_ranges(admin, settings.input_topic, inputs))
+        counted = read_counted(settings, kept=lambda p: p in ranges and ranges[p][0] > 0)
         targets = retry_while_unreachable(settings, lambda: target_offsets(settings, admin, self._moment))
-        ranges = retry_while_unreachable(
-            settings, lambda: offset_ranges(admin, settings.input_topic, list(targets))
-        )
         plans, notes = {}, []
         for partition, target in targets.items():
             first, totals = ranges[partition][0], counted.get(partition, CountedTotals())
@@ -101,7 +107,26 @@ class Rebuilding:
                     f"{settings.count_topic}, which cover the input before {totals.counted_to}"
                 )
             plans[partition] = plan
-        return Sources(plans, counted, notes)
+        dead_letters = self._dead_letter_ranges()
+        if any(first for first, _ in dead_letters.values()):
+            notes.append(
+                f"retention deleted records of {settings.dead_letter_topic}: input that was rejected for its "
+                "result or its retries is counted, if its dead letter is gone"
+            )
+        return Sources(plans, counted, dead_letters, notes)
+
+    def _dead_letter_ranges(self) -> Ranges:
+        """Return what to read of the dead letters: all that is decided, of the input before the targets too.
+
+        Raises:
+            Refused: a transaction stays open.
+        """
+        topic = self._topics.dead_letter
+        wait_s = self._settings.transaction_timeout_ms / 1000 + TRANSACTION_S_MAX
+        partitions = range(topic.partitions)
+        return retry_while_unreachable(
+            self._settings, lambda: decided_ranges(self._admin, topic.name, partitions, wait_s)
+        )
 
     def run(self, sources: Sources, into: Path, processes: int, on_progress: OnProgress) -> list[Rebuilt]:
         """Write the stores into a new or empty folder.
@@ -127,10 +152,10 @@ class Rebuilding:
             tempfile.TemporaryDirectory(prefix="anagram-stream-rebuild-") as folder,
             DeadLetterIndex(Path(folder), settings.input_topic, settings.group_id) as index,
         ):
-            topic, partitions = topics.dead_letter.name, range(topics.dead_letter.partitions)
-            starts = offset_ranges(self._admin, topic, partitions, stable=True)
-            is_whole = not any(first for first, _ in starts.values())
-            index.add(read_topic(reader_options(settings), self._admin, topic))
+            ranges = sources.dead_letters
+            ends = {partition: end for partition, (_, end) in ranges.items()}
+            index.add(read_topic(reader_options(settings), self._admin, topics.dead_letter.name, ends=ends))
+            is_whole = not any(first for first, _ in ranges.values())
             return [
                 Job(
                     settings,
@@ -190,6 +215,10 @@ def _run_all(jobs: Sequence[Job], processes: int, on_progress: OnProgress) -> li
                 rebuilt += [_checked(future.result()) for future in ended]
                 _drain(progress, done)
                 on_progress(min(total, sum(done.values())), total)
+        except BrokenProcessPool as error:
+            raise Fatal(
+                "a process of the rebuild was killed, perhaps for lack of memory; try fewer with --processes"
+            ) from error
         except BaseException:
             executor.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
@@ -218,6 +247,14 @@ class _Failure:
 def _initialize(progress: "Queue[tuple[int, int]]") -> None:
     global _progress  # noqa: PLW0603 - a queue is passed to a process of a pool at its start only
     _progress = progress
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)  # a killed parent cannot end it
 
 
 _progress: "Queue[tuple[int, int]] | None" = None

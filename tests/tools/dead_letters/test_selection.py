@@ -87,7 +87,7 @@ def test_summary_counts_what_was_replayed() -> None:
         summary.add(stored(offset))
     summary.add(stored(8, headers=[*HEADERS, ("__streams.errors.message", b"another error")]))
     summary.add(stored(9, headers=[("x", b"foreign")]))
-    summary.add(stored(10, None, replayed_headers([4, 6, 7], "blobs", "g")))
+    summary.add(stored(10, None, replayed_headers([4, 6, 7], "blobs", "g", "id")))
     first, second = summary.kinds
     assert (first.number, first.replayed, first.example, first.error) == (3, 2, "2:6", "line # column #")
     assert (second.number, second.replayed) == (1, 0)

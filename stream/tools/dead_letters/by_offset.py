@@ -1,7 +1,8 @@
-"""Reads the input records that dead letters were made of, where a dead letter lacks a part of its record."""
+"""Reads single records by their offset: originals of dead letters, and the dead letters that a file names."""
 
 from collections.abc import Generator, Iterator
 
+from stream.errors import Fatal
 from stream.kafka.clients import Admin, Options
 from stream.kafka.offsets import offset_ranges
 from stream.tools.kafka.topic_reader import StoredRecord, read_topic
@@ -10,8 +11,8 @@ OFFSET_MAX = 2**63 - 1
 READ_ON_OFFSETS = 2_000  # a record that is at most so far ahead is read with those before it
 
 
-class Originals:
-    """Reads single records of the input topic; those of one partition that are near each other in one pass.
+class RecordsByOffset:
+    """Reads single records of a topic; those of one partition that are near each other in one pass.
 
     It holds at most one consumer.
     """
@@ -33,6 +34,10 @@ class Originals:
         first, end = self._ranges.get(partition, (0, 0))
         return first <= offset < end
 
+    def is_deleted(self, partition: int, offset: int) -> bool:
+        """Whether the log begins after the offset."""
+        return offset < self._ranges[partition][0]
+
     def read(self, partition: int, offset: int) -> StoredRecord | None:
         """Return the record at an offset; None if the log holds no committed record there.
 
@@ -41,6 +46,16 @@ class Originals:
         """
         if not self.holds(partition, offset):
             return None
+        try:
+            return self._read(partition, offset)
+        except Fatal:  # perhaps retention deleted it since the start
+            self.close()
+            self._ranges = offset_ranges(self._admin, self._topic, list(self._ranges), stable=True)
+            if self.holds(partition, offset):
+                raise
+            return None
+
+    def _read(self, partition: int, offset: int) -> StoredRecord | None:
         if partition != self._partition or not 0 <= offset - self._position <= READ_ON_OFFSETS:
             self._start(partition, offset)
         while self._position <= offset:
