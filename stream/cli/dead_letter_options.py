@@ -1,7 +1,9 @@
 """The filters that the commands of `dead-letters` share."""
 
-from collections.abc import Sequence
-from typing import Annotated
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any
 
 import typer
 
@@ -12,37 +14,24 @@ from stream.tools.dead_letters.selection import Selection
 _FILTERS = "Filters"
 
 
-def _option(help_text: str, *names: str) -> typer.models.OptionInfo:
-    option: typer.models.OptionInfo = typer.Option(
-        *names, help=help_text, show_default=False, rich_help_panel=_FILTERS
-    )
-    return option
+def _option(help_text: str) -> Any:  # noqa: ANN401 - as typer has it
+    return typer.Option(help=help_text, show_default=False, rich_help_panel=_FILTERS)
 
 
-Reasons = Annotated[list[Reason] | None, _option("Only with this reason. Repeatable.", "--reason")]
-Stages = Annotated[list[str] | None, _option("Only of this stage. Repeatable.", "--stage")]
-Fingerprints = Annotated[
-    list[str] | None,
-    _option("Only with this fingerprint, as `summary` shows it. Repeatable.", "--fingerprint"),
-]
-Partitions = Annotated[
-    list[int] | None, _option("Only of this partition of the dead-letter topic. Repeatable.", "--partition")
-]
-Since = Annotated[str | None, _option(f"Only rejected at this time or later: {HELP}.", "--since")]
-Until = Annotated[str | None, _option("Only rejected before this time.", "--until")]
-Headers = Annotated[
-    list[str] | None, _option("Only with this header, NAME=VALUE. Repeatable: all must match.", "--header")
-]
-
-
-def make_selection(  # noqa: PLR0913, PLR0917 - one for each option
-    reasons: Sequence[Reason] | None,
-    stages: Sequence[str] | None,
-    fingerprints: Sequence[str] | None,
-    partitions: Sequence[int] | None,
-    since: str | None,
-    until: str | None,
-    headers: Sequence[str] | None,
+def _selection(  # noqa: PLR0913, PLR0917 - one for each option
+    reason: Annotated[list[Reason] | None, _option("Only with this reason. Repeatable.")] = None,
+    stage: Annotated[list[str] | None, _option("Only of this stage. Repeatable.")] = None,
+    fingerprint: Annotated[
+        list[str] | None, _option("Only with this fingerprint, as `summary` shows it. Repeatable.")
+    ] = None,
+    partition: Annotated[
+        list[int] | None, _option("Only of this partition of the dead-letter topic. Repeatable.")
+    ] = None,
+    since: Annotated[str | None, _option(f"Only rejected at this time or later: {HELP}.")] = None,
+    until: Annotated[str | None, _option("Only rejected before this time.")] = None,
+    header: Annotated[
+        list[str] | None, _option("Only with this header, NAME=VALUE. Repeatable: all must match.")
+    ] = None,
 ) -> Selection:
     """Return the filters.
 
@@ -50,14 +39,30 @@ def make_selection(  # noqa: PLR0913, PLR0917 - one for each option
         Misconfigured: a filter is wrong.
     """
     return Selection(
-        frozenset(reason.value for reason in reasons or ()),
-        frozenset(stages or ()),
-        frozenset(fingerprints or ()),
-        frozenset(partitions or ()),
+        frozenset(each.value for each in reason or ()),
+        frozenset(stage or ()),
+        frozenset(fingerprint or ()),
+        frozenset(partition or ()),
         None if since is None else parse_time(since, "--since"),
         None if until is None else parse_time(until, "--until"),
-        tuple(_header(text) for text in headers or ()),
+        tuple(map(_header, header or ())),
     )
+
+
+def with_filters(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of the filters; its first parameter takes the `Selection`."""
+    filters = inspect.signature(_selection).parameters
+    _, *own = inspect.signature(command).parameters.values()
+
+    @wraps(command)
+    def with_selection(**options: Any) -> None:  # noqa: ANN401 - those of the command
+        chosen = {name: options.pop(name) for name in filters}
+        command(_selection(**chosen), **options)
+
+    # typer reads the options of a command from these two.
+    with_selection.__signature__ = inspect.Signature([*filters.values(), *own])  # type: ignore[attr-defined]
+    with_selection.__annotations__ = _selection.__annotations__ | command.__annotations__
+    return with_selection
 
 
 def _header(text: str) -> tuple[str, bytes]:

@@ -16,16 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from stream.cli.app import admin_client, err, quantity, say, settings, watch_cluster
-from stream.cli.dead_letter_options import (
-    Fingerprints,
-    Headers,
-    Partitions,
-    Reasons,
-    Since,
-    Stages,
-    Until,
-    make_selection,
-)
+from stream.cli.dead_letter_options import with_filters
 from stream.cli.listing import Column, Format, JsonOption, Rows, quiet_pipe, write_line
 from stream.cli.shown import bar
 from stream.cli.terminal import terminated_as_interrupted
@@ -38,6 +29,7 @@ from stream.tools.dead_letters.candidates import Tally
 from stream.tools.dead_letters.exchange import Import
 from stream.tools.dead_letters.lines import encode_letter
 from stream.tools.dead_letters.replay import Replay
+from stream.tools.dead_letters.selection import Selection
 from stream.tools.dead_letters.sending import REPLAYS_MAX, ReplayLimits
 from stream.worker.startup import retry_while_unreachable
 
@@ -60,14 +52,9 @@ ReplaysMax = Annotated[
 ]
 
 
+@with_filters
 def replay(  # noqa: PLR0913, PLR0917 - one for each option
-    reason: Reasons = None,
-    stage: Stages = None,
-    fingerprint: Fingerprints = None,
-    partition: Partitions = None,
-    since: Since = None,
-    until: Until = None,
-    header: Headers = None,
+    selection: Selection,
     dry_run: DryRun = False,
     yes: Yes = False,
     letters_max: Max = None,
@@ -78,27 +65,21 @@ def replay(  # noqa: PLR0913, PLR0917 - one for each option
     """Send the records of dead letters to the input topic again, each exactly once.
 
     Without filters all dead letters of this group are sent that were not replayed yet. The others stay
-    replayable. What was sent and that it was sent are one transaction, so a replay that is killed goes on
-    where it was.
+    replayable. One transaction sends the records and lists them as sent, so a replay that was killed
+    continues where it stopped.
 
     Key, value, timestamp and headers are those of the original record, on the same partition; the header
     `dead-letter.replays` counts. Exit status 1 if a selected dead letter was left out.
     """
     limits = _limits(letters_max, rate, replays_max)
-    selection = make_selection(reason, stage, fingerprint, partition, since, until, header)
     chosen, topics = _connect()
     command = Replay(chosen, admin_client(chosen), topics, selection, limits)
     _run(command, chosen, output_format, dry_run=dry_run, yes=yes)
 
 
-def export(  # noqa: PLR0913, PLR0917 - one for each option
-    reason: Reasons = None,
-    stage: Stages = None,
-    fingerprint: Fingerprints = None,
-    partition: Partitions = None,
-    since: Since = None,
-    until: Until = None,
-    header: Headers = None,
+@with_filters
+def export(
+    selection: Selection,
 ) -> None:
     """Write the dead letters that were not replayed to standard output, for repair by hand.
 
@@ -106,7 +87,6 @@ def export(  # noqa: PLR0913, PLR0917 - one for each option
     or base64 in a field that ends in `_base64` if they are not UTF-8. A line has the field `left_out` if the
     original is not complete.
     """
-    selection = make_selection(reason, stage, fingerprint, partition, since, until, header)
     chosen, topics = _connect()
     number = incomplete = 0
     with quiet_pipe():
@@ -161,6 +141,8 @@ def _run(
         tally = command.preview(say)
         planned = tally.selected.total()
         _print_plan(tally, output_format, dry_run=dry_run)
+        if not (dry_run or planned) and output_format is Format.JSON:
+            _report(Counter(), tally, output_format)
         if dry_run or not _is_confirmed(planned, chosen):
             raise typer.Exit(bool(tally.left_out))
     columns = (TextColumn("dead letters sent"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -215,6 +197,8 @@ def _report(sent: Counter[str], tally: Tally, output_format: Format) -> None:
 
 
 def _name_left_out(tally: Tally) -> None:
+    if tally.others and not tally.selected:
+        err.print(f"{quantity(tally.others, 'dead letter')} of other groups or input topics")
     for why, number in tally.left_out.items():
         example = f"(such as {tally.examples[why]})"
         err.print(f"[yellow]left out:[/yellow] {number:,} {escape(example)}: {escape(why.value)}")

@@ -11,20 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from stream.cli.app import err, out, quantity, settings, watch_reading
-from stream.cli.dead_letter_options import (
-    Fingerprints,
-    Headers,
-    Partitions,
-    Reasons,
-    Since,
-    Stages,
-    Until,
-    make_selection,
-)
+from stream.cli.dead_letter_options import with_filters
 from stream.cli.listing import Column, Format, JsonOption, Rows, quiet_pipe, write_line
 from stream.cli.shown import Shown
 from stream.cli.times import shown_time
 from stream.core.text import printable
+from stream.tools.dead_letters.selection import Selection
 from stream.tools.dead_letters.summary import Kind, Summary
 from stream.tools.kafka.committed import read_committed
 
@@ -42,14 +34,9 @@ _COLUMNS = (
 )
 
 
-def summary(  # noqa: PLR0913, PLR0917 - one for each option
-    reason: Reasons = None,
-    stage: Stages = None,
-    fingerprint: Fingerprints = None,
-    partition: Partitions = None,
-    since: Since = None,
-    until: Until = None,
-    header: Headers = None,
+@with_filters
+def summary(
+    selection: Selection,
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help="Keep counting, and show changes until Ctrl-C.")
     ] = False,
@@ -59,7 +46,6 @@ def summary(  # noqa: PLR0913, PLR0917 - one for each option
 
     Dead letters whose error differs only in numbers have the same fingerprint. Times are in UTC.
     """
-    selection = make_selection(reason, stage, fingerprint, partition, since, until, header)
     chosen = settings()
     topic = chosen.dead_letter_topic
     counted = Summary(selection)

@@ -9,16 +9,7 @@ import typer
 
 from stream.cli import dead_letter_replay, dead_letter_summary
 from stream.cli.app import err, examples, quantity, settings, watch_cluster, watch_reading
-from stream.cli.dead_letter_options import (
-    Fingerprints,
-    Headers,
-    Partitions,
-    Reasons,
-    Since,
-    Stages,
-    Until,
-    make_selection,
-)
+from stream.cli.dead_letter_options import with_filters
 from stream.cli.dead_letter_view import print_dead_letter
 from stream.cli.listing import Column, Format, JsonLinesOption, JsonOption, Rows, quiet_pipe, write_line
 from stream.errors import Fatal, Misconfigured
@@ -59,14 +50,9 @@ def _columns(input_topic: str) -> tuple[Column, ...]:
     "anagram-stream dead-letters list --reason undecodable --since 2h",
     "anagram-stream dead-letters list --follow --format json | jq .message",
 ))  # fmt: skip
-def list_(  # noqa: PLR0913, PLR0917 - one for each option
-    reason: Reasons = None,
-    stage: Stages = None,
-    fingerprint: Fingerprints = None,
-    partition: Partitions = None,
-    since: Since = None,
-    until: Until = None,
-    header: Headers = None,
+@with_filters
+def list_(
+    selection: Selection,
     output_format: JsonLinesOption = Format.TABLE,
     limit: Annotated[
         int | None,
@@ -83,7 +69,6 @@ def list_(  # noqa: PLR0913, PLR0917 - one for each option
 
     A narrow terminal omits columns. A pipe gets all columns, separated by tabs.
     """
-    selection = make_selection(reason, stage, fingerprint, partition, since, until, header)
     _list(selection, output_format, limit, follow=follow)
 
 

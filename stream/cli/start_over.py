@@ -57,8 +57,8 @@ def start_over(
     Creates a group and topics with the suffix, counts from the first input with a worker of its own until it
     keeps up, verifies both sides, compares their totals, and prints what readers and workers must switch.
 
-    The old group and topics stay as they are, and their workers may run. A command that was ended goes on
-    where it was. If workers of the new group run already, it starts none.
+    The old group and topics stay as they are, and their workers may run. A command that was ended
+    continues where it stopped. If workers of the new group run already, it starts none.
     """
     chosen = settings()
     successor = successor_of(chosen, suffix, dictionary)
@@ -129,7 +129,9 @@ def _check(worker: WorkerProcess) -> None:
     try:
         worker.check()
     except Fatal as why:
-        raise Refused(str(why), "fix the cause, then run the command again: it goes on where it was") from why
+        raise Refused(
+            str(why), "fix the cause, then run the command again: it continues where it stopped"
+        ) from why
 
 
 def _compare(chosen: Settings, successor: Settings) -> bool:

@@ -82,14 +82,13 @@ def test_replay_sends_the_selected_records_as_they_were_and_the_others_later(
     assert (first.partition, first.key, first.value, first.timestamp_ms) == (1, b"k0", b"cat", TIMESTAMP_MS)
     assert first.headers == [("trace", b"\xff"), ("dead-letter.replays", b"1")]
     assert second.key == b"k2"
-    assert cli("dead-letters", "replay", "--reason", "bad-json", "--yes", env=rejected).err == (
-        "0 dead letters sent\n"
-    )
+    again = cli("dead-letters", "replay", "--reason", "bad-json", "--yes", env=rejected).err
+    assert again == "0 dead letters sent\n1 dead letter of other groups or input topics\n"
     rest = cli("dead-letters", "replay", "--yes", "--format", "json", env=rejected)
     assert json.loads(rest.out) == {"sent": {"undecodable": 1, "null-value": 1}, "left_out": []}
     assert keys(rejected) == [b"k0", b"k1", b"k2", b"k3"]
     assert {r.value for r in sent(rejected)} == {b"cat", b"\xff", b"dog", None}
-    assert cli("dead-letters", "replay", "--yes", env=rejected).err == "0 dead letters sent\n"
+    assert cli("dead-letters", "replay", "--yes", env=rejected).err.startswith("0 dead letters sent\n")
 
 
 def test_dry_run_and_a_pipe_send_nothing(cli: Cli, rejected: dict[str, str]) -> None:

@@ -123,5 +123,5 @@ def test_worker_that_ends_is_an_error_with_its_last_lines(stream_env: dict[str, 
     assert done.returncode == 1
     assert time.monotonic() - began < 60
     assert "records in a row were rejected" in done.stderr
-    assert "it goes on where it was" in done.stderr
+    assert "it continues where it stopped" in done.stderr
     assert list(tmp_path.glob("core*")) == []
