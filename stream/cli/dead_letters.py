@@ -35,13 +35,13 @@ def _columns(input_topic: str) -> tuple[Column, ...]:
     return (
         Column("position", least=8),
         Column("reason"),
-        Column("stage", optional=2),
-        Column("tries", least=5, right=True, optional=3),
+        Column("stage", optional=3),
+        Column("tries", least=5, right=True, optional=5),
         Column("failed at", least=19, optional=1, shown=lambda time: time[:19].replace("T", " ")),
         Column("input", shown=lambda position: position.removeprefix(f"{input_topic}:")),
         Column("bytes", right=True, optional=4),
         Column("message", least=20, flexible=True),
-        Column("value", least=12, flexible=True, optional=5),
+        Column("value", least=12, flexible=True, optional=2),
     )
 
 

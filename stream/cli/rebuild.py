@@ -31,6 +31,7 @@ from stream.tools.rebuild.partition import Rebuilt
 from stream.tools.rebuild.rebuild import Rebuilding
 
 TOP = 20
+SPEED_WORDS = 100_000  # of fewer words, the start of the processes takes most of the time
 LIVE, NOW = "live", "now"
 _COLUMNS = (
     Column("signature", least=12, flexible=True),
@@ -69,9 +70,10 @@ def rebuild(
     rebuilt = _rebuild(chosen, parse_moment(moment), into, processes)
     seconds = max(0.001, monotonic() - began)
     records, words = sum(each.records for each in rebuilt), sum(each.words for each in rebuilt)
+    speed = f", {words / seconds:,.0f} words per second" if words >= SPEED_WORDS else ""
     err.print(
         f"{quantity(len(rebuilt), 'partition')} rebuilt in {into}: {quantity(records, 'record')}, {words:,} "
-        f"words, in {seconds:.1f} s, {words / seconds:,.0f} words per second"
+        f"words, in {seconds:.1f} s{speed}"
     )
 
 
