@@ -88,7 +88,7 @@ def _prepare(chosen: Settings, successor: Settings, *, accept_loss: bool) -> Non
     admin = admin_client(chosen)
     load_index(successor.dictionary)
     old = retry_while_unreachable(chosen, lambda: kafka_topics.check(admin, chosen))
-    retry_while_unreachable(chosen, lambda: check_input(chosen, admin, accept_loss=accept_loss))
+    retry_while_unreachable(chosen, lambda: check_input(successor, admin, accept_loss=accept_loss))
     done = retry_while_unreachable(
         chosen, lambda: create_topics(admin, successor, None, old.result.replicas, repair=False)
     )

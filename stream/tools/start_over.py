@@ -8,11 +8,12 @@ from time import monotonic
 
 from stream.config import PREFIX, Settings
 from stream.errors import Misconfigured, Refused
-from stream.kafka.clients import Admin
-from stream.kafka.offsets import offset_ranges, partitions_of
+from stream.kafka.clients import Admin, reader_options
+from stream.kafka.offsets import committed_offsets, offset_ranges, partitions_of
 from stream.tools.kafka.group import PartitionLag
 
 SUFFIXED = ("group_id", "result_topic", "count_topic", "dead_letter_topic")
+COMMITTED_TIMEOUT_S = 5.0
 CAUGHT_UP_S = 5.0  # the successor counts what has come meanwhile within this time
 _SUFFIX = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NAME_CHARS_MAX = 249  # of a topic
@@ -64,16 +65,20 @@ def switched_variables(settings: Settings, successor: Settings) -> Sequence[tupl
     ]
 
 
-def check_input(settings: Settings, admin: Admin, *, accept_loss: bool) -> None:
-    """Check that the input can be read from its beginning.
+def check_input(successor: Settings, admin: Admin, *, accept_loss: bool) -> None:
+    """Check that the log holds all input that the successor has not counted yet.
 
     Raises:
         Retriable: the broker is unavailable.
-        Refused: retention deleted the beginning, and `accept_loss` is false.
+        Refused: retention deleted some of it, and `accept_loss` is false.
     """
-    topic = settings.input_topic
-    for partition, (first, _) in offset_ranges(admin, topic, partitions_of(admin, topic)).items():
-        if first > 0 and not accept_loss:
+    if accept_loss:
+        return
+    topic = successor.input_topic
+    ranges = offset_ranges(admin, topic, partitions_of(admin, topic))
+    counted = committed_offsets(reader_options(successor), topic, list(ranges), COMMITTED_TIMEOUT_S)
+    for partition, (first, _) in ranges.items():
+        if first > (counted[partition] or 0):
             raise Refused(
                 f"{topic}, partition {partition}: retention deleted the input before offset {first}, so the "
                 "new totals will lack it",
