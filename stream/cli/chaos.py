@@ -217,6 +217,8 @@ def _facts(score: "Score") -> RenderableType:
         facts.add_row("restarts after a hang", str(len(score.hangs)))
         for hang in score.hangs:
             facts.add_row("", _escaped(f"{hang.worker}: {hang.what}, at {hang.where}"))
+    for torn in score.torn_by_kafka:
+        facts.add_row("Kafka tore", _escaped(torn))
     if score.input_duplicates:
         facts.add_row(
             "input", f"{quantity(score.input_duplicates, 'record')} sent twice by the campaign itself"

@@ -1,9 +1,6 @@
 """Checks what the workers do after an accident, and goes on with the command that they name."""
 
-import subprocess
-import sys
 from collections.abc import Callable
-from subprocess import CompletedProcess
 from time import monotonic
 
 import orjson
@@ -13,14 +10,13 @@ from stream.kafka.clients import make_admin, reader_options
 from stream.kafka.topics import names
 from stream.tools.chaos.accident import SHOW, AccidentReport, resume_command
 from stream.tools.chaos.accident_injector import AccidentInjector
-from stream.tools.chaos.fleet import Fleet, Restart, worker_environment
+from stream.tools.chaos.fleet import Fleet, Restart
+from stream.tools.chaos.kafka_tear import run_command
 from stream.tools.chaos.waiter import Waiter
-from stream.tools.child_environment import environment_without_settings
 from stream.tools.kafka.topic_reader import StoredRecord, read_topic
 
 NOTICE_S_MAX = 20.0  # without another refusal; then the workers that run are restarted
 SETTLED_S_MAX = 150.0
-COMMAND_S_MAX = 180.0  # `offsets` waits for open transactions of workers that died
 STARTS = (False, True)  # without the state folders
 REFILL_PREFIX = b"refill-"  # of the keys of input that an accident put into a log
 
@@ -67,7 +63,7 @@ class AccidentCheck:
             Fatal: the command failed.
         """
         self._injector.wait_until_unused()
-        shown = self._run("offsets", "show", "--format", "json")
+        shown = run_command(self._settings, "offsets", "show", "--format", "json")
         if not shown.stdout:
             raise Fatal(f"`anagram-stream offsets show` ended with {shown.returncode}: {shown.stderr}")
         partitions = orjson.loads(shown.stdout)["partitions"]
@@ -79,7 +75,7 @@ class AccidentCheck:
             return False
         if command is not None:
             self._report.commands.append(f"anagram-stream {command} --yes")
-            resumed = self._run(*command.split(), "--yes")
+            resumed = run_command(self._settings, *command.split(), "--yes")
             if resumed.returncode:
                 raise Fatal(f"`anagram-stream {command} --yes` failed: {resumed.stdout}{resumed.stderr}")
         self._fleet.restart = Restart.ALL
@@ -120,15 +116,3 @@ class AccidentCheck:
     def _read(self, role: str) -> list[StoredRecord]:
         topic = names(self._settings)[role]
         return list(read_topic(reader_options(self._settings), make_admin(self._settings), topic))
-
-    def _run(self, *arguments: str) -> CompletedProcess[str]:
-        settings = self._settings
-        chosen = worker_environment(settings, settings.bootstrap_servers, processes=1)
-        return subprocess.run(
-            [sys.executable, "-m", "stream", *arguments],
-            env={**environment_without_settings(), **chosen},
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_S_MAX,
-            check=False,
-        )

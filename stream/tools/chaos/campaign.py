@@ -15,6 +15,7 @@ from stream.tools.chaos.cluster import cluster
 from stream.tools.chaos.fleet import Fleet, Restart, worker_environment
 from stream.tools.chaos.injector import Injector
 from stream.tools.chaos.judgement import judge_logs, judge_outputs
+from stream.tools.chaos.kafka_tear import TearRecovery
 from stream.tools.chaos.node_injector import IN_SYNC_S_MAX, NodeInjector
 from stream.tools.chaos.options import SESSION_TIMEOUT_MS, CampaignOptions
 from stream.tools.chaos.outcome_reader import OutcomeReader, StallTimer
@@ -62,6 +63,7 @@ class Campaign:
             self._cluster, self._settings, self._index = started, settings, index
             self._nodes = NodeInjector(started, settings, options.partitions, self)
             self._fleet = Fleet(self._folder, env, options.workers)
+            self._tears = TearRecovery(settings, self._fleet, self, started.read_logs, self.score)
             self._producer = CampaignProducer(settings, index, options.size, options.seed, options.partitions)
             self._outcomes, self._stalls = OutcomeReader(settings, options.partitions), StallTimer()
             self.score.blobs, self.score.words = options.size.blobs, options.size.words
@@ -149,7 +151,7 @@ class Campaign:
         took_effect = injector.inject(fault)
         (self.score.faults if took_effect else self.score.missed)[str(fault.kind)] += 1
         alone, self._previous_crowded = not self._previous_crowded, fault.crowded
-        target = ""
+        target, torn = "", len(self.score.torn_by_kafka)
         if fault.kind in CLUSTER:
             target = self._nodes.target
             self._await_in_sync(what)
@@ -157,6 +159,7 @@ class Campaign:
         if fault.crowded:
             self.score.note(noted, fault.kind, alone=False)
         elif self._await_recovery(what):
+            alone = alone and len(self.score.torn_by_kafka) == torn  # else a command is part of the stall
             stall_s, probe_stall_s = self._reset_stalls()
             noted = noted._replace(stall_s=stall_s, probe_stall_s=probe_stall_s)
             self.score.note(noted, fault.kind, alone=alone)
@@ -176,7 +179,7 @@ class Campaign:
         Return whether the workers recovered.
         """
         ends, began = dict(self._producer.ends), monotonic()
-        recovered = self.until(lambda: self._has_passed(ends), RECOVERY_S_MAX)
+        recovered = self._tears.until(lambda: self._has_passed(ends), RECOVERY_S_MAX)
         if not recovered:
             lines = last_lines(self._fleet)
             self.score.differ(f"no recovery within {RECOVERY_S_MAX:.0f} s after {what}; last lines:\n{lines}")
@@ -187,7 +190,7 @@ class Campaign:
     def _have_accident(self, kind: Accident) -> bool:
         """Let the accident happen; return whether the campaign goes on after it."""
         self._progress.enter(f"accident: {kind}")
-        self._producer.share, self._producer.pace = 1.0, self._words_left() / ACCIDENT_S
+        self._producer.spread(ACCIDENT_S, 1.0, 1.0)
         self._await_recovery("the fault before the accident")  # so that all earlier input is counted
         check = AccidentCheck(*self._inject_accident(kind), self._fleet, self)
         check.wait_settled(self._watch_partitions)
@@ -245,16 +248,12 @@ class Campaign:
     def _update_score(self) -> None:
         self._progress.update(self._cluster, self._fleet, self._producer, self._outcomes, self._probes)
 
-    def _words_left(self) -> int:
-        return (self._options.size.blobs - self._producer.sent) * self._options.size.words_per_blob
-
     def _set_pace(self, done: int, seconds: float) -> None:
         """Spread the remaining input over the remaining faults, at a pace that varies."""
         faults, is_alone = len(self._options.faults), self._cluster.nodes == 1
         fault_s = (seconds + (FAULT_S if is_alone else CLUSTER_FAULT_S)) / (done + 1)
         left_s = max(fault_s, self._options.seconds / faults) * (faults - done)
-        self._producer.share = (done + 1) / (faults + 1)
-        self._producer.pace = self._words_left() / max(1.0, left_s) * self._rng.uniform(*PACE_SPREAD)
+        self._producer.spread(left_s, (done + 1) / (faults + 1), self._rng.uniform(*PACE_SPREAD))
         if not is_alone:  # a fault of a cluster may take ten times as long as another one
             left = max(1, self._options.size.blobs - self._producer.sent)
             self._producer.trickle_s = max(self._producer.trickle_s, left_s / left)

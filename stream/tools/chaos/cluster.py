@@ -72,6 +72,16 @@ class Cluster:
         logs = [broker.log for broker in self.brokers if broker.log.exists()]
         return sum(log.read_text(errors="replace").count(_SKIPPED) for log in logs)
 
+    def read_logs(self) -> Mapping[int, str]:
+        """Return what each broker has logged, by node id, as far as it is kept."""
+        return {
+            node: "".join(
+                path.read_text(errors="replace")
+                for path in sorted(broker.log.parent.glob("server.log*"), reverse=True)
+            )
+            for node, broker in enumerate(self.brokers, start=1)
+        }
+
     @contextmanager
     def _transaction_ends_held(self) -> Iterator[None]:
         """Hold the requests that end transactions until the only broker has stopped.

@@ -7,7 +7,7 @@ import contextlib
 import os
 import shutil
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum, auto
 from pathlib import Path
 from time import monotonic
@@ -137,12 +137,14 @@ class Fleet:
     Attributes:
         restart: which workers that ended are started again.
         refusals: of the workers that refused and were not started again, by instance id.
+        refused: of all workers that refused, also of those that were started again, by instance id.
     """
 
     def __init__(self, folder: Path, env: Mapping[str, str], workers: int) -> None:
         self.history = FleetHistory()
         self.restart = Restart.ALL
         self.refusals: dict[str, Refusal] = {}
+        self.refused: dict[str, Refusal] = {}
         self._folder = folder
         self._env = {**environment_without_settings(), **env}
         self._created = 0
@@ -199,8 +201,19 @@ class Fleet:
             worker.output.finish()
             self.history.add_exit(worker.instance, worker.status, worker.output.lines)
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Start no worker that has ended inside the `with` block."""
+        before, self.restart = self.restart, Restart.NONE
+        try:
+            yield
+        finally:
+            self.restart = before
+
     def _close(self, worker: FleetWorker) -> None:
         self.record_exit(worker)
+        if (refusal := worker.refusal()) is not None:
+            self.refused[worker.instance] = refusal
         worker.close()
 
     def state_dirs(self) -> list[Path]:

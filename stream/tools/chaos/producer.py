@@ -80,6 +80,15 @@ class CampaignProducer(threading.Thread):
         self._acknowledged_at = 0.0  # the last acknowledgement, or the last time when none was pending
         self._stopped = threading.Event()
 
+    @property
+    def words_left(self) -> int:
+        """Words that were not sent yet."""
+        return (self.blobs - self.sent) * self._words_per_blob
+
+    def spread(self, left_s: float, share: float, factor: float) -> None:
+        """Send the words that are left within `left_s` seconds, times `factor`; see `share`."""
+        self.share, self.pace = share, self.words_left / max(1.0, left_s) * factor
+
     def run(self) -> None:
         ahead_s, last = 0.0, time.monotonic()
         while self.sent < self.blobs and not self._has_ended():

@@ -70,6 +70,8 @@ class Score:
         disordered: results whose input does not follow the input of the result before, for either reader.
         markers_skipped: how often Kafka did not write the markers of a transaction; the workers are not at
             fault, and input that waits for the markers has no outcome.
+        torn_by_kafka: transactions that Kafka itself committed in part, with the evidence of its logs. The
+            workers refused, and went on after `offsets resume`.
         input_duplicates: records that the campaign's own producer wrote twice; each is input like any other.
         unchecked: what `verify` could not check.
         accident: that was injected, and what followed; None if none was.
@@ -111,6 +113,7 @@ class Score:
     aborted_seen: int = 0
     disordered: int = 0
     markers_skipped: int = 0
+    torn_by_kafka: list[str] = field(default_factory=list)
     input_duplicates: int = 0
     unchecked: Sequence[str] = ()
     accident: AccidentReport | None = None
@@ -175,6 +178,7 @@ class Score:
             "wire": dict(self.wire),
             "transactions": {"committed_at_least": self.commits, **self.aborts},
             "markers_skipped_by_kafka": self.markers_skipped,
+            "torn_by_kafka": self.torn_by_kafka,
             "input_duplicates": self.input_duplicates,
             "records_aborted": self.records_aborted,
             "exits": {str(status): n for status, n in self.exits.items()},
