@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 import platformdirs
 from dotenv import dotenv_values
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 from pydantic_settings import PydanticBaseSettingsSource as SettingsSource
 
@@ -120,6 +120,19 @@ class Settings(BaseSettings):
     http_host: str = Field("127.0.0.1", description="Address on which `/metrics` and `/healthz` listen.")
     http_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
         0, description="Port of `/metrics` and `/healthz`; 0 takes any free port and logs it."
+    )
+    serve_host: str = Field("127.0.0.1", description="Address on which `serve` listens.")
+    serve_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
+        8000, description="Port on which `serve` listens; 0 takes any free port and logs it."
+    )
+    serve_submit: bool = Field(
+        False, description="`serve` accepts texts (`POST /v1/blobs`), and sends them to the input topic."
+    )
+    serve_token: SecretStr | None = Field(
+        None, description="Token that `serve` demands (`Authorization: Bearer …`); by default none."
+    )
+    serve_outcomes_mib: Positive = Field(
+        1024, description="How much of the newest results and dead letters `serve` keeps on disk, in MiB."
     )
     kafka_config: Path | None = Field(
         None, description="Properties file with librdkafka names (SASL, TLS, …) that applies to every client."

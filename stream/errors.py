@@ -72,6 +72,7 @@ class Reason(StrEnum):
     BAD_HEADERS = "bad-headers"
     NULL_VALUE = "null-value"
     CONTENT_TYPE = "unsupported-content-type"
+    SCHEMA_REGISTRY = "schema-registry"
     UNDECODABLE = "undecodable"
     BAD_JSON = "bad-json"
     WRONG_SHAPE = "wrong-shape"

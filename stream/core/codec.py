@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 import orjson
 from pydantic import ValidationError
 
+from stream.core.cloud_events import STRUCTURED, UnsupportedData, event_id, read_structured
 from stream.core.records import (
     RESULT_SCHEMA,
     UNREADABLE_HEADERS,
@@ -19,12 +20,13 @@ from stream.core.records import (
 from stream.core.text import BOM, looks_like_utf16, why_not_utf8
 from stream.errors import Reason, Rejected
 
-_JSON = "application/json"
+_JSON, _TEXT = "application/json", "text/plain"
 # Names of the header, without `-` and `_`: `content-type` (CloudEvents), `contentType` (Spring).
 _CONTENT_TYPE = "contenttype"
 _ENVELOPE_TYPES = frozenset({_JSON, "text/json"})
 _UNSPECIFIC_TYPES = frozenset({"", "application/octet-stream"})  # they say nothing about the value
 _SHOWN_CHARS_MAX = 80
+_REGISTRY_BYTES = 5  # the magic byte 0 and the id of a schema, big-endian
 _PASSED_ON = ("traceparent", "tracestate")  # W3C Trace Context
 _OWN_HEADERS: Sequence[Header] = [("content-type", _JSON.encode()), ("schema", RESULT_SCHEMA.encode())]
 _TEXT_LIMIT = re.compile(r"the text has \d+ bytes, the limit is (\d{1,18})")
@@ -43,11 +45,13 @@ class Blob(NamedTuple):
 
 
 def decode_blob(record: InputRecord, input_format: Literal["text", "json"], text_bytes_max: int) -> Blob:
-    """Decode an input record: UTF-8 text, or the JSON envelope `{"id"?, "text"}`.
+    """Decode an input record: UTF-8 text, the JSON envelope `{"id"?, "text"}`, or a CloudEvent with either.
+
+    The id is that of the envelope, else the key, else the id of the CloudEvent, else the location.
 
     Raises:
         Rejected: the value is null, not UTF-8, not JSON or not an envelope, its content type says that it is
-            neither, or the text has too many bytes.
+            neither, it begins with the id of a schema, or the text has too many bytes.
     """
     if record.headers is UNREADABLE_HEADERS:
         raise Rejected(
@@ -56,14 +60,21 @@ def decode_blob(record: InputRecord, input_format: Literal["text", "json"], text
     value = record.value
     if value is None:
         raise Rejected(Reason.NULL_VALUE, "decode", "the record has no value")
-    if input_format == "json" or (record.headers and _is_envelope(record.headers)):
+    if value[:2] == b"\0\0":
+        _check_no_schema_id(value)
+    form = _form(record.headers) if record.headers else _TEXT
+    if form == STRUCTURED:
+        own_id, blob_id, utf8 = _cloud_event(value.removeprefix(BOM))
+        _limit(len(utf8), text_bytes_max)
+        return Blob(blob_id or _id_of(record, own_id), utf8)
+    if input_format == "json" or form == _JSON:
         blob_id, text = _envelope(value.removeprefix(BOM))
         utf8 = text.encode()
         _limit(len(utf8), text_bytes_max)
-        return Blob(blob_id or _id_from_key(record), utf8)
+        return Blob(blob_id or _id_of(record), utf8)
     _limit(len(value), text_bytes_max)
     _utf8(value)
-    return Blob(_id_from_key(record), value)
+    return Blob(_id_of(record), value)
 
 
 class ResultEncoder:
@@ -110,11 +121,11 @@ class ResultEncoder:
         return self._sources.setdefault((record.topic, record.partition), source)
 
 
-def _is_envelope(headers: Sequence[Header]) -> bool:
-    """Return whether the last content type says that the value is an envelope; False for a text.
+def _form(headers: Sequence[Header]) -> str:
+    """Return the form of the value by its last content type: `_TEXT`, `_JSON` or `STRUCTURED`.
 
     Raises:
-        Rejected: it says that the value is neither. Its markup would be counted as words.
+        Rejected: it says that the value is none of them. Its markup would be counted as words.
     """
     for name, value in reversed(headers):
         if name.lower().replace("-", "").replace("_", "") != _CONTENT_TYPE:
@@ -124,16 +135,53 @@ def _is_envelope(headers: Sequence[Header]) -> bool:
         )  # Spring quotes it
         media_type = content_type.partition(";")[0].strip().lower()
         if media_type in _ENVELOPE_TYPES:
-            return True
+            return _JSON
+        if media_type == STRUCTURED:
+            return STRUCTURED
         if media_type in _UNSPECIFIC_TYPES or media_type.startswith("text/"):
-            return False
+            return _TEXT
         raise Rejected(
             Reason.CONTENT_TYPE,
             "decode",
             f"the header {name}: {content_type[:_SHOWN_CHARS_MAX]} says that the value is neither a text "
-            f'(text/plain) nor an envelope {{"text": ...}} ({_JSON})',
+            f'(text/plain), nor an envelope {{"text": ...}} ({_JSON}), nor a CloudEvent ({STRUCTURED})',
         )
-    return False
+    return _TEXT
+
+
+def is_structured_event(headers: Sequence[Header]) -> bool:
+    """Whether the content type says that the value is a CloudEvent in the structured mode."""
+    try:
+        return _form(headers) == STRUCTURED
+    except Rejected:
+        return False
+
+
+def _check_no_schema_id(value: bytes) -> None:
+    """Reject what a serializer of a Schema Registry wrote; its ids are below 2^24, so two zeros come first.
+
+    The value would be counted as text, with the names of its fields, because zeros are dropped.
+    """
+    if len(value) >= _REGISTRY_BYTES and value[:4] != b"\0\0\xfe\xff":  # the mark of UTF-32
+        schema_id = int.from_bytes(value[1:_REGISTRY_BYTES])
+        raise Rejected(
+            Reason.SCHEMA_REGISTRY,
+            "decode",
+            f"the value begins with a zero byte and a schema id ({schema_id}), as serializers of a Schema "
+            f"Registry write it: send the text itself (StringSerializer), or JSON without the prefix",
+        )
+
+
+def _cloud_event(value: bytes) -> tuple[str, str | None, bytes]:
+    """Return the id of the event, that of its envelope, and the text."""
+    try:
+        own_id, blob_id, utf8 = read_structured(value)
+    except UnsupportedData as error:
+        raise Rejected(Reason.WRONG_SHAPE, "decode", str(error)[: 2 * _SHOWN_CHARS_MAX]) from error
+    except ValidationError as error:
+        raise _invalid(error, value) from error
+    _utf8(utf8)
+    return own_id, blob_id, utf8
 
 
 def _envelope(value: bytes) -> tuple[str | None, str]:
@@ -155,13 +203,17 @@ def _validated(value: bytes) -> TextBlob:
     try:
         return TextBlob.model_validate_json(value)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        reason = Reason.BAD_JSON if first["type"] == "json_invalid" else Reason.WRONG_SHAPE
-        location = ".".join(str(part) for part in first["loc"])
-        detail = f"{location}: {first['msg']}" if location else first["msg"]
-        if looks_like_utf16(value):  # ASCII characters of UTF-16 are UTF-8, too
-            detail += ": it looks like UTF-16"
-        raise Rejected(reason, "decode", detail) from error
+        raise _invalid(error, value) from error
+
+
+def _invalid(error: ValidationError, value: bytes) -> Rejected:
+    first = error.errors(include_input=False, include_url=False)[0]
+    reason = Reason.BAD_JSON if first["type"] == "json_invalid" else Reason.WRONG_SHAPE
+    location = ".".join(str(part) for part in first["loc"])
+    detail = f"{location}: {first['msg']}" if location else first["msg"]
+    if looks_like_utf16(value):  # ASCII characters of UTF-16 are UTF-8, too
+        detail += ": it looks like UTF-16"
+    return Rejected(reason, "decode", detail)
 
 
 def _utf8(value: bytes) -> str:
@@ -184,9 +236,12 @@ def _limit(size: int, bytes_max: int) -> None:
         )
 
 
-def _id_from_key(record: InputRecord) -> str:
+def _id_of(record: InputRecord, own_id: str = "") -> str:
+    """Return the key, else the id of the CloudEvent, else the location."""
     try:
         key = (record.key or b"").decode()
     except UnicodeDecodeError:
         key = ""
-    return key or f"{record.topic}-{record.partition}-{record.offset}"
+    if not key and record.headers and not own_id:
+        own_id = event_id(record.headers)
+    return key or own_id or f"{record.topic}-{record.partition}-{record.offset}"

@@ -10,8 +10,10 @@ Header = tuple[str, bytes | None]
 RESULT_SCHEMA = "anagram-result/1"
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+class _Open(BaseModel):
+    """A record that readers must accept with fields that a later version adds."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
 
 class TextBlob(BaseModel):
@@ -25,7 +27,7 @@ class TextBlob(BaseModel):
     text: str = Field(description="The text whose words are counted.")
 
 
-class SourceOffset(_Frozen):
+class SourceOffset(_Open):
     """The location of an input record."""
 
     topic: str
@@ -33,7 +35,7 @@ class SourceOffset(_Frozen):
     offset: Annotated[int, Field(ge=0)]
 
 
-class AnagramResult(_Frozen):
+class AnagramResult(_Open):
     """The value of a record of the result topic: the counts of one input record."""
 
     blob_id: str = Field(
@@ -48,17 +50,17 @@ class AnagramResult(_Frozen):
     source: SourceOffset = Field(description="The input record; this is its only result.")
 
 
-class SignatureCount(_Frozen):
+class SignatureCount(_Open):
     """A record of the count topic: the running total of one signature on one partition."""
 
     signature: Annotated[str, Field(pattern=r"^[a-z]+$")] = Field(description="The key.")
     total: Annotated[str, Field(pattern=r"^[1-9][0-9]*$")] = Field(description="The value, decimal ASCII.")
 
 
-class DeadLetterHeaders(_Frozen):
+class DeadLetterHeaders(_Open):
     """The headers that a dead letter has in addition to those of its record, all in plain text."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", populate_by_name=True)
 
     topic: str = Field(alias="__streams.errors.topic")
     partition: str = Field(alias="__streams.errors.partition")

@@ -89,6 +89,20 @@ def _document(one: _Versioned) -> dict[str, Any]:
         "title": one.title,
         "description": f"{one.model.__doc__} {one.more}".strip(),
     }
-    if one.model is DeadLetterHeaders:
-        del document["additionalProperties"]  # a dead letter keeps the headers of its record
     return document
+
+
+def inlined(schema: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return a schema with its definitions in the places that refer to them, as other documents need it."""
+    definitions = schema.get("$defs", {}) if isinstance(schema, dict) else {}
+
+    def replaced(node: Any) -> Any:  # noqa: ANN401 - JSON
+        if isinstance(node, list):
+            return [replaced(each) for each in node]
+        if not isinstance(node, dict):
+            return node
+        reference = node.get("$ref", "")
+        siblings = {name: replaced(value) for name, value in node.items() if name not in {"$ref", "$defs"}}
+        return replaced(definitions[reference.removeprefix("#/$defs/")]) | siblings if reference else siblings
+
+    return replaced(schema)

@@ -1,4 +1,4 @@
-"""The ACLs that a worker and a replay of dead letters need: these, and no others."""
+"""The ACLs that a worker, a replay of dead letters and `serve` need: these, and no others."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,6 +46,18 @@ def replay_acls(settings: Settings) -> list[RequiredAcl]:
         RequiredAcl("topic", settings.count_topic, ("Describe", "DescribeConfigs")),
         RequiredAcl("group", f"{settings.group_id}-replay", ("Read",)),
         RequiredAcl("transactional-id", f"{settings.group_id}-replay", ("Write",)),
+    ]
+
+
+def serve_acls(settings: Settings) -> list[RequiredAcl]:
+    """Return the ACLs that `anagram-stream serve` needs: to read, and only to submit also to write."""
+    submit = ("Write",) if settings.serve_submit else ()
+    return [
+        RequiredAcl("topic", settings.input_topic, ("Read", *submit)),
+        RequiredAcl("topic", settings.result_topic, ("Read",)),
+        RequiredAcl("topic", settings.dead_letter_topic, ("Read",)),
+        RequiredAcl("topic", settings.count_topic, ("Read",)),
+        RequiredAcl("group", settings.group_id, ("Describe",)),
     ]
 
 

@@ -82,17 +82,22 @@ class KafkaReader:
         self._position.clear()
 
 
-def _chunk(partition: int, messages: Sequence[Message], position: int) -> ChangelogChunk:
+def changes_of(messages: Sequence[Message]) -> Changes:
+    """Return the last value of each key, without the worker's own key."""
     last = dict(zip(map(Message.key, messages), map(Message.value, messages), strict=True))
     last.pop(PROCESSED_KEY, None)
     if None in last or None in last.values():  # no worker wrote this record
         last = {key or b"": total or b"" for key, total in last.items()}
-    processed_offset = _processed_offset_headers(messages)
+    return cast("Changes", last)
+
+
+def _chunk(partition: int, messages: Sequence[Message], position: int) -> ChangelogChunk:
+    changes, processed_offset = changes_of(messages), processed_offset_headers(messages)
     end = (messages[-1].offset() or 0) + 1 if messages else 0
-    return ChangelogChunk(partition, cast("Changes", last), len(messages), processed_offset, position, end)
+    return ChangelogChunk(partition, changes, len(messages), processed_offset, position, end)
 
 
-def _processed_offset_headers(messages: Sequence[Message]) -> Sequence[Header]:
+def processed_offset_headers(messages: Sequence[Message]) -> Sequence[Header]:
     """Return the last headers that hold a processed offset."""
     try:
         with_headers = list(filter(Message.headers, messages))  # runs in C: most have none

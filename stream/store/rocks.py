@@ -61,7 +61,7 @@ class RocksStore:
             self._checkpoint = _decode_checkpoint(self._db.get(_CHECKPOINT))
         except Exception as error:  # noqa: BLE001 - rocksdict raises no narrower class
             self.close()  # the database may be open and have damaged blocks
-            _fail(path, error)
+            fail(path, error)
 
     @property
     def checkpoint(self) -> Checkpoint | None:
@@ -73,7 +73,7 @@ class RocksStore:
         try:
             identity = self._open().get(_IDENTITY)
         except Exception as error:  # noqa: BLE001 - rocksdict raises no narrower class
-            _fail(self.path, error)
+            fail(self.path, error)
         return bytes(identity) if identity is not None else None
 
     def claim(self, identity: bytes) -> None:
@@ -94,7 +94,7 @@ class RocksStore:
         try:
             yield from _totals(database)
         except Exception as error:  # noqa: BLE001 - rocksdict raises no narrower class
-            _fail(self.path, error)
+            fail(self.path, error)
 
     def figures(self) -> Mapping[str, int]:
         """Return RocksDB's measurements; `keys` counts a key again for each change that is not compacted."""
@@ -118,7 +118,7 @@ class RocksStore:
         try:
             self._open().write(batch)
         except Exception as error:  # noqa: BLE001 - rocksdict raises no narrower class
-            _fail(self.path, error)
+            fail(self.path, error)
 
     def _open(self) -> Rdict:
         assert self._db is not None, "the store is closed"
@@ -255,7 +255,8 @@ def _options() -> Options:
     return options
 
 
-def _fail(path: Path, error: Exception) -> NoReturn:
+def fail(path: Path, error: Exception) -> NoReturn:
+    """Raise the error of this package for one of RocksDB."""
     text = str(error)
     if text.startswith(("Corruption", "Invalid argument", "Not implemented")) or "No such file" in text:
         # A damaged block is found only when it is read: the next start sets the store aside.

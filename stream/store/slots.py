@@ -55,7 +55,7 @@ def claim_slot(state_dir: Path, group_id: str, instance_id: str | None) -> Slot:
     Raises:
         Misconfigured: the folder cannot be written, or a worker with this `instance_id` is running.
     """
-    group = state_dir / _folder_name(group_id)
+    group = state_dir / folder_name(group_id)
     try:
         group.mkdir(parents=True, exist_ok=True, mode=_OWNER_ONLY)
         if instance_id is not None:
@@ -102,6 +102,6 @@ def _stable_id(path: Path) -> str:
     return instance_id
 
 
-def _folder_name(group_id: str) -> str:
+def folder_name(group_id: str) -> str:
     """Escape a group id, which may contain any character, for use as the name of a folder."""
     return "".join(c if c.isalnum() or c in "._-" else f"%{ord(c):02x}" for c in group_id)

@@ -2,6 +2,8 @@
 
 import os
 
+from pydantic import SecretStr
+
 from stream.config import PREFIX, Settings
 
 
@@ -13,7 +15,13 @@ def environment_without_settings() -> dict[str, str]:
 def child_environment(settings: Settings, **more: str) -> dict[str, str]:
     """Return the environment of a child process that uses these settings, and the variables in `more`."""
     chosen = {
-        PREFIX + name.upper(): str(value).lower() if isinstance(value, bool) else str(value)
+        PREFIX + name.upper(): _written(value)
         for name, value in settings.model_dump(exclude_none=True).items()
     }
     return {**environment_without_settings(), **chosen, **more}
+
+
+def _written(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -9,18 +9,18 @@ ID = "anagram-counter-worker-1"
 PARTITION = coordinator_partition(ID, 8)
 
 
-def sent(at: str, epoch: int, result: str, start: int, transactional_id: str = ID) -> str:
+def sent(time: str, epoch: int, result: str, start: int, transactional_id: str = ID) -> str:
     return (
-        f"2026-11-28T19:35:{at} INFO [Transaction State Manager 1]: Sending txn markers for "
+        f"2026-11-28T19:35:{time} INFO [Transaction State Manager 1]: Sending txn markers for "
         f"TransactionalIdCoordinatorEpochAndTransitMetadata[transactionalId={transactional_id}, "
         f"coordinatorEpoch={epoch}, result={result}, txnMetadata=TransactionMetadata(producerId=1000, "
         f"txnStartTimestamp={start}, txnLastUpdateTimestamp=9)] (kafka.coordinator)\n"
     )
 
 
-def resigned(at: str, epoch: int, partition: int = PARTITION) -> str:
+def resigned(time: str, epoch: int, partition: int = PARTITION) -> str:
     return (
-        f"2026-11-28T19:35:{at} INFO [TransactionCoordinator id=1] Resigned as the txn coordinator for "
+        f"2026-11-28T19:35:{time} INFO [TransactionCoordinator id=1] Resigned as the txn coordinator for "
         f"partition {partition} at epoch Some({epoch}) (kafka.coordinator)\n"
     )
 
@@ -28,16 +28,16 @@ def resigned(at: str, epoch: int, partition: int = PARTITION) -> str:
 def test_transaction_that_was_committed_and_aborted_is_torn() -> None:
     """The coordinator acted on a decision that no other replica had, and its successor decided otherwise."""
     logs = {1: sent("40,830", 36, "COMMIT", 7), 2: sent("43,743", 38, "ABORT", 7)}
-    (found,) = find_tears(logs, "anagram-counter")
-    assert found.startswith(f"{ID} (begun at 7): node 1 committed it at 2026-11-28 19:35:40")
-    assert "node 2 aborted it" in found
+    (torn,) = find_tears(logs, "anagram-counter")
+    assert torn.startswith(f"{ID} (begun at 7): node 1 committed it at 2026-11-28 19:35:40")
+    assert "node 2 aborted it" in torn
 
 
 def test_transaction_that_was_committed_after_the_leadership_was_lost_is_torn() -> None:
     """The coordinator stopped loading in the middle, and took an earlier decision for the last one."""
     logs = {1: resigned("40,100", 37) + sent("40,830", 36, "COMMIT", 7), 2: ""}
-    (found,) = find_tears(logs, "anagram-counter")
-    assert "resigned as its coordinator at 2026-11-28 19:35:40.100000" in found
+    (torn,) = find_tears(logs, "anagram-counter")
+    assert "resigned as its coordinator at 2026-11-28 19:35:40.100000" in torn
 
 
 @pytest.mark.parametrize(

@@ -7,20 +7,20 @@ import pytest
 from cli.running import Cli
 
 from stream.config import Settings, settings_table
-from stream.core.schemas import schemas
+from stream.tools.contracts.documents import documents
 
 README = "# A\n\n<!-- settings -->\nold\n<!-- /settings -->\n\nafter\r\n"
 
 
 def test_schemas_are_printed_as_one_object(cli: Cli) -> None:
-    assert json.loads(cli("schemas").out) == schemas()
+    assert json.loads(cli("schemas").out) == documents()
 
 
 def test_written_schemas_pass_the_check_and_are_not_rewritten(cli: Cli, tmp_path: Path) -> None:
     written = cli("schemas", "--write", "--dir", "new/schemas")
     assert written.status == 0
-    assert len(written.lines) == len(schemas())
-    assert {path.name for path in (tmp_path / "new/schemas").iterdir()} == set(schemas())
+    assert len(written.lines) == len(documents())
+    assert {path.name for path in (tmp_path / "new/schemas").iterdir()} == set(documents())
     assert not cli("schemas", "--write", "--dir", "new/schemas").out
     assert cli("schemas", "--check", "--dir", "new/schemas").status == 0
 
@@ -31,7 +31,7 @@ def test_check_names_outdated_and_extra_files(cli: Cli, tmp_path: Path) -> None:
     assert missing.status == 1
     assert "anagram-stream schemas --write" in missing.err
     cli("schemas", "--write")
-    first = next(iter(schemas()))
+    first = next(iter(documents()))
     (folder / first).write_text("{}")
     changed = cli("schemas", "--check")
     assert changed.status == 1

@@ -95,8 +95,8 @@ def test_value_is_an_envelope_if_the_last_content_type_is_json(
 @pytest.mark.parametrize(
     ("name", "content_type"),
     [
-        ("content-type", b"application/cloudevents+json; charset=utf-8"),
         ("content-type", b"application/cloudevents-batch+json"),
+        ("content-type", b"application/cloudevents+avro"),
         ("contentType", b"application/vnd.api+json"),
         ("contentType", b'"application/x-java-object"'),
         ("content-type", b"application/jsonl"),

@@ -2,7 +2,8 @@
 
 from typing import Literal
 
-from stream.core.codec import decode_blob
+from stream.core.cloud_events import without_event_id
+from stream.core.codec import decode_blob, is_structured_event
 from stream.core.decide import Decider, Decision
 from stream.core.dictionary import AnagramIndex
 from stream.core.records import InputRecord
@@ -37,11 +38,14 @@ class ExpectedOutcomes:
         return self._under(record, self._input_format, self._text_bytes_max)
 
     def is_explained(self, record: InputRecord, reason: str, limit: int | None) -> bool:
-        """Whether other settings explain that the record was rejected for this reason.
+        """Whether other settings, or an earlier version, explain that a record was rejected for this reason.
 
-        They may have changed since: the format of the input, and the limit of a text, which is that of the
-        dead letter; None if it names none.
+        Settings may have changed since: the format of the input, and the limit of a text, which is that of
+        the dead letter; None if it names none.
         """
+        record = _as_before_0_2(record)
+        if reason == Reason.CONTENT_TYPE:
+            return is_structured_event(record.headers)
         if reason not in {*_OF_SETTINGS, Reason.UNDECODABLE}:  # of a text that is now too large, too
             return False
         bytes_max = limit if reason == Reason.TEXT_TOO_LARGE else _NO_LIMIT
@@ -50,11 +54,17 @@ class ExpectedOutcomes:
         )
 
     def explanations(self, record: InputRecord, rejected: Reason) -> list[tuple[str, Decision]]:
-        """Return which results other settings give for a record that these settings reject."""
-        if rejected not in _OF_SETTINGS:
+        """Return which results other settings, or an earlier version, give for a record that is rejected."""
+        if rejected not in {*_OF_SETTINGS, Reason.SCHEMA_REGISTRY}:
             return []
-        outcomes = [self._under(record, each, _NO_LIMIT) for each in _FORMATS]
+        outcomes = [self._under(_as_before_0_2(record), each, _NO_LIMIT) for each in _FORMATS]
         return [each for each in outcomes if not isinstance(each, Reason)]
+
+    def of_earlier_version(self, record: InputRecord) -> list[tuple[str, Decision]]:
+        """Return which result an earlier version gave, if it was another one."""
+        before = _as_before_0_2(record)
+        expected = self.of(before) if before != record else Reason.NULL_VALUE
+        return [] if isinstance(expected, Reason) else [expected]
 
     def _under(self, record: InputRecord, input_format: InputFormat, text_bytes_max: int) -> Expected:
         try:
@@ -69,3 +79,12 @@ class ExpectedOutcomes:
                     self._memo.clear()
                 self._memo[blob.text] = decision
         return blob.blob_id, decision
+
+
+def _as_before_0_2(record: InputRecord) -> InputRecord:
+    """Return a record for which this version gives what 0.1 gave for the original.
+
+    Schema ids were taken for text, whose zeros are dropped, and ids of CloudEvents in headers were not read.
+    """
+    value = record.value if record.value is None else record.value.lstrip(b"\0")
+    return record._replace(value=value, headers=without_event_id(record.headers))

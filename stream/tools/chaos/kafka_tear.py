@@ -45,7 +45,7 @@ _RESIGNED = re.compile(
 class _Sent(NamedTuple):
     """Markers that a broker sent because it loaded the state, not because a client ended a transaction."""
 
-    at: datetime
+    time: datetime
     node: int
     transactional_id: str
     epoch: int
@@ -58,17 +58,19 @@ def find_tears(logs: Mapping[int, str], group: str) -> list[str]:
     sent = sorted(
         each for node, log in logs.items() for each in _sent(node, log) if group in each.transactional_id
     )
-    found = []
+    torn = []
     for each in sent:
         if each.result != "COMMIT":
             continue
-        about = f"{each.transactional_id} (begun at {each.start}): node {each.node} committed it at {each.at}"
+        about = (
+            f"{each.transactional_id} (begun at {each.start}): node {each.node} committed it at {each.time}"
+        )
         other = next((s for s in sent if _is_other_decision(s, each)), None)
         if other is not None:
-            found.append(f"{about}, node {other.node} aborted it at {other.at}")
+            torn.append(f"{about}, node {other.node} aborted it at {other.time}")
         elif (resigned_at := _resigned_before(logs[each.node], each)) is not None:
-            found.append(f"{about}, but had resigned as its coordinator at {resigned_at}")
-    return found
+            torn.append(f"{about}, but had resigned as its coordinator at {resigned_at}")
+    return torn
 
 
 def _sent(node: int, log: str) -> Iterator[_Sent]:
@@ -85,9 +87,9 @@ def _resigned_before(log: str, sent: _Sent) -> datetime | None:
     """Return when the broker resigned by a later epoch than that of the markers that it sent afterwards."""
     partition = coordinator_partition(sent.transactional_id, STATE_PARTITIONS)
     for match in _RESIGNED.finditer(log):
-        at = _time(match[1])
-        if int(match["partition"]) == partition and int(match["epoch"]) > sent.epoch and at <= sent.at:
-            return at
+        time = _time(match[1])
+        if int(match["partition"]) == partition and int(match["epoch"]) > sent.epoch and time <= sent.time:
+            return time
     return None
 
 

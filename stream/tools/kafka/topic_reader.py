@@ -73,7 +73,7 @@ def read_topic(  # noqa: PLR0913 - what to read, from where, up to where
                 partition, position = position_after(message)
                 is_within = follow is not None or (position or 0) <= ends.get(partition, 0)
                 if message.error() is None and partition in unfinished and is_within:
-                    yield _stored(message)
+                    yield stored_record(message)
                 if follow is None and position is not None and position >= ends[partition]:
                     unfinished.discard(partition)
     finally:
@@ -110,7 +110,8 @@ class _AssignedConsumer:
         self._consumer.assign(assigned)
 
 
-def _stored(message: Message) -> StoredRecord:
+def stored_record(message: Message) -> StoredRecord:
+    """Return a message that is no error as a record."""
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     assert topic is not None
     assert partition is not None

@@ -1,0 +1,124 @@
+"""The client with blocking calls."""
+
+import time
+from collections.abc import Generator
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Self
+
+import httpx2
+
+from stream.client import protocol
+from stream.client.protocol import Answered, EventParser, NoOutcome, Outcome, Position, Unreachable
+from stream.core.records import AnagramResult
+
+
+class Client:
+    """A connection to `anagram-stream serve`; a context manager."""
+
+    def __init__(self, url: str = protocol.DEFAULT_URL, token: str | None = None) -> None:
+        """`token`: that of STREAM_SERVE_TOKEN, if the server demands one."""
+        self._http = httpx2.Client(
+            base_url=url,
+            headers=protocol.headers(token),
+            timeout=protocol.REQUEST_S_MAX + protocol.WAIT_S_MAX,
+        )
+
+    def submit(self, text: str, blob_id: str | None = None) -> Position:
+        """Send a text to the input topic; return where it is. It will be counted once.
+
+        Raises:
+            Answered: the server does not accept texts, or this one.
+            Unreachable: the server does not answer. The text may be in the topic, or not.
+        """
+        body = protocol.submission(text, blob_id)
+        return protocol.read_position(self._request("POST", "/v1/blobs", json=body))
+
+    def result(self, position: Position, timeout_s: float = 10.0) -> AnagramResult:
+        """Wait for the result of a submitted text.
+
+        Raises:
+            TextRejected: it has a dead letter instead.
+            NoOutcome: there is none after `timeout_s`.
+        """
+        return self.outcome(position, timeout_s).result_or_raise()
+
+    def outcome(self, position: Position, timeout_s: float = 10.0) -> Outcome:
+        """Wait for the result or the dead letter of a submitted text.
+
+        Raises:
+            NoOutcome: there is none after `timeout_s`.
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            wait_s = min(protocol.WAIT_S_MAX, max(0.0, deadline - time.monotonic()))
+            try:
+                wait_ms = int(wait_s * 1000)
+                answer = self._request("GET", protocol.input_path(position), params={"wait": wait_ms})
+                return protocol.read_outcome(answer)
+            except Answered as why:
+                if why.status != HTTPStatus.NOT_FOUND:
+                    raise
+                if time.monotonic() >= deadline:
+                    place = f"{position.partition}:{position.offset}"
+                    raise NoOutcome(f"nothing came of the text at {place} within {timeout_s:g} s") from why
+
+    def total(self, word: str) -> int:
+        """Return how often the word and its anagrams were counted.
+
+        Raises:
+            Answered: it is not a single word.
+        """
+        return int(self._request("GET", protocol.word_path(word))["total"])
+
+    def top(self, limit: int = 20) -> list[tuple[str, int]]:
+        """Return the signatures with the greatest totals, and these."""
+        answer = self._request("GET", "/v1/top", params={"limit": limit})
+        return [(each["signature"], each["total"]) for each in answer["top"]]
+
+    def follow(self, after: str = "") -> Generator[Outcome]:
+        """Yield outcomes as they are committed, from now or from after an `event_id`, without an end.
+
+        A broken connection is resumed where it was. Whoever keeps an `event_id` and continues after it later
+        misses nothing, and may meet the outcomes of one event again.
+
+        Raises:
+            Answered: the server refuses, such as for a wrong token.
+        """
+        parser = EventParser(after)
+        while True:
+            more = {"last-event-id": parser.last_id} if parser.last_id else {}
+            try:
+                with self._http.stream(
+                    "GET",
+                    "/v1/stream",
+                    params={"events": "outcomes"},
+                    headers=more,
+                    timeout=httpx2.Timeout(protocol.REQUEST_S_MAX, read=protocol.SILENCE_S_MAX),
+                ) as answer:
+                    if answer.status_code != HTTPStatus.OK:
+                        protocol.read_answer(answer.status_code, answer.read())
+                    for line in answer.iter_lines():
+                        yield from parser.feed([line])
+            except httpx2.TransportError:
+                parser = EventParser(parser.last_id)
+            time.sleep(protocol.RECONNECT_S)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _request(self, method: str, path: str, **more: Any) -> Any:  # noqa: ANN401 - JSON
+        try:
+            answer = self._http.request(method, path, **more)
+        except httpx2.TransportError as error:
+            raise Unreachable(f"{self._http.base_url} does not answer: {error}") from error
+        return protocol.read_answer(answer.status_code, answer.content)

@@ -1,0 +1,1 @@
+"""The contracts of topics and HTTP API as documents, generated from the models."""
