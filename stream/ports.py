@@ -40,10 +40,13 @@ class Checkpoint:
     Attributes:
         changelog_offset: restore starts here.
         input_offset: the totals cover all input before it; None if nothing was counted.
+        is_restoring: a restore has not reached the end of the changelog yet, so that the totals may cover
+            a part of the input after `input_offset`, too.
     """
 
     changelog_offset: int
     input_offset: int | None
+    is_restoring: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
     partition-3/        one RocksDB each, raw bytes, one column family
         <key>           the running total, as the count topic holds it
         NUL checkpoint  changelog offset, input offset (8 bytes each, big-endian); the latter is optional
+        NUL restoring   there only while a restore has not reached its end; earlier versions ignore it
         NUL identity    `StoreIdentity` as JSON; a store of another identity is set aside, never mixed
 
 No key of a fold starts with a NUL byte, so it never equals one of the store's own keys.
@@ -34,6 +35,7 @@ from stream.store.identity import StoreIdentity, encode_identity, identity_of
 
 _CHECKPOINT = b"\x00checkpoint"
 _IDENTITY = b"\x00identity"
+_RESTORING = b"\x00restoring"
 _FIRST_KEY = b"\x01"
 _DAMAGED = "DAMAGED"
 _MIB = 1024 * 1024
@@ -58,7 +60,7 @@ class RocksStore:
         self._db: Rdict | None = None
         try:
             self._db = Rdict(str(path), _options())
-            self._checkpoint = _decode_checkpoint(self._db.get(_CHECKPOINT))
+            self._checkpoint = _read_checkpoint(self._db)
         except Exception as error:  # noqa: BLE001 - rocksdict raises no narrower class
             self.close()  # the database may be open and have damaged blocks
             fail(path, error)
@@ -86,7 +88,13 @@ class RocksStore:
         Not synced: after a power cut RocksDB holds the state of an earlier batch, and the changelog the rest.
         """
         assert self._checkpoint is None or checkpoint.changelog_offset >= self._checkpoint.changelog_offset
-        self._write(changes, {_CHECKPOINT: _encode_checkpoint(checkpoint)})
+        own = {_CHECKPOINT: _encode_checkpoint(checkpoint)}
+        was_restoring = self._checkpoint is not None and self._checkpoint.is_restoring
+        if checkpoint.is_restoring:
+            own[_RESTORING] = b""
+        self._write(
+            changes, own, delete=(_RESTORING,) if was_restoring and not checkpoint.is_restoring else ()
+        )
         self._checkpoint = checkpoint
 
     def items(self) -> Iterable[tuple[bytes, bytes]]:
@@ -111,8 +119,10 @@ class RocksStore:
             with contextlib.suppress(Exception):  # a full disk; the changelog holds what the store lacks
                 database.close()
 
-    def _write(self, *several: Mapping[bytes, bytes]) -> None:
+    def _write(self, *several: Mapping[bytes, bytes], delete: Iterable[bytes] = ()) -> None:
         batch = WriteBatch(raw_mode=True)
+        for key in delete:
+            batch.delete(key)
         for entries in several:
             deque(map(batch.put, entries.keys(), entries.values()), maxlen=0)  # a loop, in C
         try:
@@ -196,14 +206,14 @@ def read_copy(path: Path) -> tuple[StoreIdentity | None, Checkpoint | None, dict
     database: Rdict | None = None
     try:
         database = Rdict(str(path), _options(), access_type=AccessType.read_only())
-        identity, checkpoint = database.get(_IDENTITY), database.get(_CHECKPOINT)
+        identity, checkpoint = database.get(_IDENTITY), _read_checkpoint(database)
         totals = dict(_totals(database))
     except Exception as error:  # rocksdict raises no narrower class
         raise Fatal(f"the store {path} cannot be read: {error}") from error
     finally:
         if database is not None:
             database.close()
-    return identity_of(identity), _decode_checkpoint(checkpoint), totals
+    return identity_of(identity), checkpoint, totals
 
 
 def write_copy(path: Path, identity: StoreIdentity, totals: Changes, input_offset: int) -> None:
@@ -279,8 +289,10 @@ def _encode_checkpoint(checkpoint: Checkpoint) -> bytes:
     return struct.pack(f">{len(offsets)}Q", *offsets)
 
 
-def _decode_checkpoint(value: bytes | None) -> Checkpoint | None:
+def _read_checkpoint(database: Rdict) -> Checkpoint | None:
+    value = database.get(_CHECKPOINT)
     if value is None:
         return None
     offsets = struct.unpack(f">{len(value) // 8}Q", value)
-    return Checkpoint(offsets[0], offsets[1] if len(offsets) > 1 else None)
+    input_offset = offsets[1] if len(offsets) > 1 else None
+    return Checkpoint(offsets[0], input_offset, is_restoring=database.get(_RESTORING) is not None)

@@ -105,7 +105,8 @@ class Reading:
         self.unwritten_records += chunk.records
         if self.unwritten_records >= unwritten_max or self.is_complete:
             input_offset = self.processed.input_offset if self.processed else None
-            self.store.write(self.unwritten, Checkpoint(self.records_end, input_offset))
+            checkpoint = Checkpoint(self.records_end, input_offset, is_restoring=not self.is_complete)
+            self.store.write(self.unwritten, checkpoint)
             self.unwritten, self.unwritten_records = {}, 0
 
 

@@ -41,6 +41,21 @@ class StoreContract(ABC):
         store.close()
         assert self.open().checkpoint == Checkpoint(4, None)
 
+    @pytest.mark.parametrize("input_offset", [None, 3])
+    def test_checkpoint_of_an_interrupted_restore_says_so_until_the_next_write(
+        self, input_offset: int | None
+    ) -> None:
+        interrupted = Checkpoint(7, input_offset, is_restoring=True)
+        store = self.open()
+        store.write({b"act": b"1"}, interrupted)
+        store.close()
+        store = self.open()
+        assert store.checkpoint == interrupted
+        assert dict(store.items()) == {b"act": b"1"}
+        store.write({}, Checkpoint(9, 5))
+        store.close()
+        assert self.open().checkpoint == Checkpoint(9, 5)
+
     def test_checkpoint_never_goes_back(self) -> None:
         store = self.open()
         store.write({}, CHECKPOINT)

@@ -49,12 +49,14 @@ class StoreCopy:
     Attributes:
         input_offset: the totals cover all input before it.
         changelog_offset: the store holds the changelog up to here.
+        is_restoring: a restore was interrupted, so the totals may cover a part of later input, too.
     """
 
     name: str
     input_offset: int
     changelog_offset: int
     totals: Mapping[bytes, bytes]
+    is_restoring: bool = False
 
 
 @dataclass(frozen=True, slots=True)

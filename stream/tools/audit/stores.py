@@ -38,7 +38,9 @@ def read_stores(
             input_offset = checkpoint.input_offset if checkpoint else None
             position = checkpoint.changelog_offset if checkpoint else 0
             partition = int(path.name.removeprefix("partition-"))
-            copies.setdefault(partition, []).append(StoreCopy(str(path), input_offset or 0, position, totals))
+            is_restoring = checkpoint is not None and checkpoint.is_restoring
+            copy = StoreCopy(str(path), input_offset or 0, position, totals, is_restoring)
+            copies.setdefault(partition, []).append(copy)
     return copies
 
 

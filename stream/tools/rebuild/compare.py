@@ -77,6 +77,7 @@ def totals_of_folder(folder: Path) -> TotalsOf:
     """
     stores: dict[int, tuple[int, Mapping[bytes, bytes], Path]] = {}
     identities: dict[StoreIdentity, Path] = {}
+    interrupted: dict[int, Path] = {}
     for path in sorted(store_folders(folder)):
         identity, checkpoint, totals = read_copy(path)
         if identity is None:
@@ -86,6 +87,10 @@ def totals_of_folder(folder: Path) -> TotalsOf:
         covers = (checkpoint.input_offset if checkpoint else None) or 0
         if partition not in stores or covers > stores[partition][0]:
             stores[partition] = covers, totals, path
+            if checkpoint is not None and checkpoint.is_restoring:
+                interrupted[partition] = path
+            else:
+                interrupted.pop(partition, None)
     if not stores:
         raise Refused(f"no stores found in {folder}", "name the folder of a rebuild or a STREAM_STATE_DIR")
     if len(identities) > 1:
@@ -94,6 +99,11 @@ def totals_of_folder(folder: Path) -> TotalsOf:
             f"the stores below {folder} belong to different clusters, topics or dictionaries, such as "
             f"{first} and {second}",
             "name the folder of one group",
+        )
+    for path in interrupted.values():
+        raise Refused(
+            f"the restore of the store {path} did not reach its end, so it matches no offset of the input",
+            "wait until its worker is ready, or start the worker again",
         )
     (identity,) = identities
     summed: Counter[str] = Counter()

@@ -53,3 +53,11 @@ def test_stores_of_this_pipeline_are_returned_and_others_are_said(tmp_path: Path
 def test_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="does not exist"):
         read_stores([tmp_path / "nowhere"], IDENTITY, Verdict())
+
+
+def test_interrupted_restore_is_told_apart(tmp_path: Path) -> None:
+    """Compaction may have deleted the records that show it."""
+    make_store(tmp_path / "worker-0", 1, Checkpoint(7, 5, is_restoring=True), IDENTITY)
+    make_store(tmp_path / "worker-1", 1, Checkpoint(7, 5), IDENTITY)
+    copies = read_stores([tmp_path], IDENTITY, Verdict())
+    assert [each.is_restoring for each in copies[1]] == [True, False]
