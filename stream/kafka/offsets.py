@@ -151,19 +151,25 @@ def offset_ranges(
     return {log[1]: (first[log][0], end[log][0]) for log in logs}
 
 
-def stable_ends(admin: AdminClient, topic: str, partitions: Sequence[int]) -> dict[int, int]:
+def stable_ends(
+    admin: AdminClient, topic: str, partitions: Sequence[int], timeout_s: float = REQUEST_TIMEOUT_S
+) -> dict[int, int]:
     """Return, by partition, the last stable offset, in a single request.
 
     Raises:
         Retriable: the broker is unavailable.
     """
     logs = [(topic, partition) for partition in partitions]
-    ends = _list_offsets(admin, logs, OffsetSpec.latest(), IsolationLevel.READ_COMMITTED)
+    ends = _list_offsets(admin, logs, OffsetSpec.latest(), IsolationLevel.READ_COMMITTED, timeout_s)
     return {partition: offset for (_, partition), (offset, _) in ends.items()}
 
 
 def _list_offsets(
-    admin: AdminClient, logs: Sequence[LogPartition], spec: OffsetSpec, level: IsolationLevel
+    admin: AdminClient,
+    logs: Sequence[LogPartition],
+    spec: OffsetSpec,
+    level: IsolationLevel,
+    timeout_s: float = REQUEST_TIMEOUT_S,
 ) -> dict[LogPartition, tuple[int, int]]:
     """Return the offset and the leader epoch, -1 if unknown, by log."""
     if not logs:
@@ -172,7 +178,7 @@ def _list_offsets(
         futures = admin.list_offsets(
             {TopicPartition(topic, partition): spec for topic, partition in logs},
             isolation_level=level,
-            request_timeout=REQUEST_TIMEOUT_S,
+            request_timeout=timeout_s,
         )
         results = {(each.topic, each.partition): wait_for_result(future) for each, future in futures.items()}
     except KafkaException as error:

@@ -14,10 +14,12 @@ import pytest
 from support.environment import SHORT_SESSIONS, SOON_ABORTED, own_env
 from support.process import COMMAND, WorkerProcess
 from support.secure import SecureBroker, another_ca, secure_broker
+from support.serve_process import ServeProcess
 from support.topics import make_topics, produce, read, results, settings_of, totals, wait_until
 from test_refusals import run
 
-from stream.kafka.access import RequiredAcl, replay_acls, worker_acls
+from stream.client import Answered, Client
+from stream.kafka.access import RequiredAcl, replay_acls, serve_acls, worker_acls
 
 pytestmark = [pytest.mark.broker, pytest.mark.embedded]
 
@@ -169,6 +171,33 @@ def test_replay_needs_no_more_than_the_listed_access(
         assert done.returncode == 0, done.stderr
         assert done.stderr.startswith(f"{number} dead letter")
     assert len(read(administrator, "input")) == 2
+
+
+@pytest.mark.parametrize("submit", ["false", "true"])
+def test_serve_needs_no_more_than_the_listed_access(
+    secure: SecureBroker, administrator: dict[str, str], tmp_path: Path, submit: str
+) -> None:
+    """To read it needs to write nowhere; to submit, only into the input."""
+    user = f"reader-{submit}-{administrator['STREAM_GROUP_ID']}"
+    own = {**administrator, "STREAM_SERVE_SUBMIT": submit}
+    secure.add_user(user, PASSWORD)
+    secure.grant(user, serve_acls(settings_of(own)))
+    (tmp_path / "reader").mkdir()
+    config = secure.client_config(tmp_path / "reader", user, PASSWORD)
+    produce(administrator, [(KEY, b"cat")])
+    worker = worker_env(secure, administrator, tmp_path, worker_acls(settings_of(administrator)))
+    env = {**own, "STREAM_BOOTSTRAP_SERVERS": secure.address, "STREAM_KAFKA_CONFIG": str(config)}
+    with WorkerProcess(worker, tmp_path / "log"), ServeProcess(env, tmp_path / "serve.log") as serve:
+        url = serve.wait_serving()
+        wait_until(lambda: serve.get(f"/v1/blobs/{KEY}").get("outcome") == "result", 60)
+        status = serve.get("/v1/status")
+        assert status["unknown"] is None
+        with Client(url) as client:
+            if submit == "true":
+                assert client.result(client.submit("cat"), timeout_s=30).words == 1
+            else:
+                with pytest.raises(Answered, match="STREAM_SERVE_SUBMIT"):
+                    client.submit("cat")
 
 
 def test_wrong_password_and_untrusted_certificate_are_clear_errors(

@@ -8,11 +8,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from support.environment import own_env
 from support.process import WorkerProcess
 from support.serve_process import ServeProcess
 from support.topics import admin_of, make_topics, plain_totals, produce, read, settings_of, wait_until
 from test_refusals import run
 
+from stream.broker.embedded import EmbeddedBroker
 from stream.client import Answered, AsyncClient, Client, NoOutcome, Outcome, Position, TextRejected
 from stream.dictionary import load_index
 from stream.kafka.clients import make_producer, producer_options
@@ -190,6 +192,23 @@ def test_new_partitions_are_read_too(env: dict[str, str], tmp_path: Path) -> Non
         producer.produce(env["STREAM_COUNT_TOPIC"], b"7", b"act", partition=2)
         assert producer.flush(30) == 0
         wait_until(lambda: serve.get("/v1/words/cat")["total"] == 7, 30)
+
+
+@pytest.mark.embedded
+def test_answers_stay_and_grow_old_while_the_broker_is_away(tmp_path: Path) -> None:
+    with EmbeddedBroker(data_dir=tmp_path / "kafka") as broker:
+        env = make_topics(own_env(broker.bootstrap_servers, tmp_path), partitions=2)
+        write_counts(env, {"act": 5})
+        with ServeProcess(env, tmp_path / "serve.log") as serve:
+            serve.wait_serving()
+            wait_until(lambda: serve.get("/v1/words/cat")["total"] == 5, 30)
+            broker.kill()
+            wait_until(lambda: serve.get("/v1/words/cat")["freshness"]["age_ms"] > 3_000, 30)
+            assert serve.get("/v1/words/cat")["total"] == 5
+            broker.start()
+            write_counts(env, {"act": 6})
+            wait_until(lambda: serve.get("/v1/words/cat")["total"] == 6, 60)
+            wait_until(lambda: serve.get("/v1/words/cat")["freshness"]["age_ms"] < 1_000, 60)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

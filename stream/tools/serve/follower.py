@@ -23,6 +23,8 @@ from stream.tools.serve.view import View
 
 _READ_WAIT_S = 0.2
 _MEASURED_S = 0.25  # between two measurements of the ends: the age of an answer is seldom known better
+# An answer takes 2 ms, but librdkafka 2.16 sometimes waits 3 s for leaders that it knows: ask a new client.
+_ENDS_S_MAX = 0.5
 _PARTITIONS_CHECKED_S = 10.0
 _MIB = 1024 * 1024
 FORMAT = 1  # of the view on disk
@@ -113,12 +115,19 @@ class Follower:
             if self._added:
                 added, self._added = self._added, {}
                 self._reader.add(added)
-            for (topic, partition), chunk in self._reader.read(_READ_WAIT_S).items():
+            for (topic, partition), chunk in self._read_chunks().items():
                 if topic == self._settings.count_topic:
                     self._apply_totals(partition, chunk)
                 else:
                     self._apply_outcomes(self._kinds[topic], partition, chunk)
             self.view.applied()
+
+    def _read_chunks(self) -> Mapping[LogPartition, LogChunk]:
+        try:
+            return self._reader.read(_READ_WAIT_S)
+        except Retriable:  # the age of the answers says how long it lasts
+            self._closed.wait(_READ_WAIT_S)
+            return {}
 
     def _apply_totals(self, partition: int, chunk: LogChunk) -> None:
         self.view.apply_totals(partition, changes_of(chunk.messages), chunk.position)
@@ -154,7 +163,9 @@ class Follower:
                     self._add_partitions(partitions)
                 for topic, numbers in partitions.items():
                     measured_at = time.monotonic()
-                    self.view.reached.measured(topic, measured_at, stable_ends(admin, topic, numbers))
+                    self.view.reached.measured(
+                        topic, measured_at, stable_ends(admin, topic, numbers, _ENDS_S_MAX)
+                    )
             except Retriable:
                 self._admin = None  # replaced: after a crash of a broker it may never recover
 

