@@ -1,15 +1,18 @@
 """A real headless browser. Where none is installed, the tests of the page are skipped, and say so."""
 
+from __future__ import annotations
+
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-
-pytest.importorskip("playwright", reason="the page is tested by: hatch run browser:test")
-from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 from support.process import WorkerProcess
 from support.serve_process import ServeProcess
+
+if TYPE_CHECKING:  # the module is loaded also where the library is not installed
+    from playwright.sync_api import Browser, Page, ViewportSize
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 OPTIONS = [
@@ -26,6 +29,8 @@ DESKTOP: ViewportSize = {"width": 1280, "height": 900}
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("no Chromium is installed: apt-get install chromium")
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - see above
+
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
         yield running

@@ -1,12 +1,15 @@
 """The page of `serve` in a real browser, on a real broker, with a worker."""
 
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, ViewportSize, expect
 from support.serve_process import ServeProcess
 from support.topics import produce, wait_until
+
+pytest.importorskip("playwright", reason="the page is tested by: hatch run browser:test")
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, ViewportSize, expect
 
 pytestmark = pytest.mark.broker
 PHONE: ViewportSize = {"width": 360, "height": 740}
@@ -109,7 +112,7 @@ def test_page_is_accessible(
     page: Page, serve: ServeProcess, env: dict[str, str], scheme: str, width: str
 ) -> None:
     """By the rules of axe-core, which include contrast; and no line is wider than a phone."""
-    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    page.emulate_media(color_scheme=cast("Any", scheme))
     if width == "phone":
         page.set_viewport_size(PHONE)
     open_page(page, serve)

@@ -1,5 +1,6 @@
 """`anagram-stream top` on a real broker, in a pipe and on a terminal."""
 
+import contextlib
 import os
 import pty
 import re
@@ -72,20 +73,24 @@ def read_until(mine: int, text: str) -> str:
     return _CONTROL.sub("", seen)
 
 
+def drain(mine: int) -> None:
+    """Read until the process has closed its side."""
+    with contextlib.suppress(OSError):
+        while os.read(mine, 65_536):
+            pass
+
+
 @pytest.mark.parametrize("how", ["q", "Ctrl-C"])
 def test_terminal_shows_the_picture_until_it_is_ended(counted: dict[str, str], how: str) -> None:
     process, mine = terminal(counted)
     try:
-        picture = read_until(mine, "undecodable 1")
-        assert max(len(line) for line in picture.splitlines()) <= 80
+        assert "eilnst" in read_until(mine, "undecodable 1")
         if how == "q":
             os.write(mine, b"q")
         else:
             process.send_signal(signal.SIGINT)
-        deadline = time.monotonic() + END_S_MAX
-        while process.poll() is None and time.monotonic() < deadline:
-            os.read(mine, 65_536)
-        assert process.poll() == 0
+        drain(mine)
+        assert process.wait(END_S_MAX) == 0
     finally:
         process.kill()
         process.wait()
