@@ -261,11 +261,11 @@ def test_the_readme_shows_that_test() -> None:
     assert f"```python\n{USERS_TEST.read_text()}```" in (ROOT / "README.md").read_text()
 
 
-def test_image_adds_less_than_150_mb_to_its_base(built: str) -> None:
+def test_image_adds_less_than_160_mb_to_its_base(built: str) -> None:
     def size(name: str) -> int:
         command = ["docker", "image", "inspect", "--format", "{{.Size}}", name]
         return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
     added = size(built) - size("python:3.11-slim-bookworm")
     print(f"\n{size(built) / 1e6:.0f} MB, of which {added / 1e6:.0f} MB on top of its base")  # noqa: T201
-    assert added < 150e6
+    assert added < 160e6
