@@ -31,7 +31,7 @@ class Keys:
         self._terminal = terminal
 
     def wait(self, seconds: float) -> str:
-        """Return the next key, or an empty string if none is pressed for so long."""
+        """Return the next key; after `seconds` without one, an empty string."""
         waiting = [] if self._terminal is None else [self._terminal]
         ready, _, _ = select.select(waiting, [], [], seconds)
         if not ready or self._terminal is None:

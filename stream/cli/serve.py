@@ -57,7 +57,7 @@ def serve(
     watch = watch_cluster(chosen, chosen.count_topic, chosen.result_topic, chosen.dead_letter_topic)
     log = structlog.get_logger()
     follower = retry_while_unreachable(
-        chosen, lambda: follow(chosen, lambda why: log.warning("the view begins anew", reason=why))
+        chosen, lambda: follow(chosen, lambda why: log.warning("the view starts over", reason=why))
     )
 
     def on_ready() -> None:

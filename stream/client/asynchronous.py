@@ -80,8 +80,8 @@ class AsyncClient:
     async def follow(self, after: str = "") -> AsyncGenerator[Outcome]:
         """Yield outcomes as they are committed, from now or from after an `event_id`, without an end.
 
-        A broken connection is resumed where it was. Whoever keeps an `event_id` and continues after it later
-        misses nothing, and may meet the outcomes of one event again.
+        A broken connection is resumed where it was. To continue in a later run, pass the `event_id` of the
+        last outcome: no outcome is missed, and those of one event may be repeated.
 
         Raises:
             Answered: the server refuses, such as for a wrong token.

@@ -214,7 +214,7 @@ class ViewStore:
 def open_view(path: Path, identity: bytes, outcome_bytes_max: int) -> tuple[ViewStore, str]:
     """Open the view of an identity, empty if what is there is damaged or of another one.
 
-    The second value says why it begins anew; it is empty if it goes on.
+    The second value says why it starts over; it is empty if it goes on.
 
     Raises:
         Retriable: another process uses it.

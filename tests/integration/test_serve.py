@@ -173,7 +173,7 @@ def test_server_ends_when_a_topic_is_created_again_and_begins_anew(
         write_counts(env, {"act": 2})
         serve.start()
         serve.wait_serving(2)
-        assert serve.events("the view begins anew")
+        assert serve.events("the view starts over")
         wait_until(lambda: serve.get("/v1/words/cat")["total"] == 2, 30)
 
 

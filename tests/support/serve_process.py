@@ -23,7 +23,7 @@ class ServeProcess(WorkerProcess):
         return str(self.events("serving")[-1]["url"])
 
     def wait_serving(self, times: int = 1) -> str:
-        """Wait until it has begun to serve so many times; return its address."""
+        """Wait until it has started to serve `times` times; return its address."""
         self.wait_for("serving", START_S_MAX, times)
         return self.url
 

@@ -33,9 +33,7 @@ _SUBMITTED: dict[int | str, dict[str, Any]] = {
     ),
 }
 
-Wait = Annotated[
-    int, Query(ge=0, le=WAIT_MS_MAX, description="Wait so long in ms for the outcome, if there is none yet.")
-]
+Wait = Annotated[int, Query(ge=0, le=WAIT_MS_MAX, description="Maximum time to wait for the outcome, in ms.")]
 BlobId = Annotated[str, Path(min_length=1, max_length=10_000)]
 Partition = Annotated[int, Path(ge=0, le=_PARTITION_MAX)]
 Offset = Annotated[int, Path(ge=0, le=_OFFSET_MAX)]

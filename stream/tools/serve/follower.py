@@ -183,12 +183,12 @@ class Truncated(Refused):
     def __init__(self, topic: str, partition: int, position: int, end: int) -> None:
         super().__init__(
             f"partition {partition} of {topic} ends at {end}, but the view has read it up to {position}",
-            "start again: the view is then built anew from the topics",
+            "start again: the view is then built again from the topics",
         )
 
 
 def follow(settings: Settings, on_new_view: Callable[[str], None]) -> Follower:
-    """Follow the topics with the view in the state folder; `on_new_view` takes why one begins anew.
+    """Follow the topics with the view in the state folder; `on_new_view` takes why a view starts over.
 
     Raises:
         Retriable: the broker is unavailable.

@@ -22,7 +22,7 @@ class ViewSignal:
             self._loop.call_soon_threadsafe(self._wake)
 
     async def wait(self, seconds: float) -> bool:
-        """Return True after the next change, False if there was none for so long."""
+        """Return True after the next change; False if there is none within `seconds`."""
         try:
             async with asyncio.timeout(seconds):
                 await self._changed.wait()
