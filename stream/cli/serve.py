@@ -51,9 +51,8 @@ def serve(
     listener = _listener(chosen)
     url = _url(listener)
     if chosen.serve_host in _PUBLIC and chosen.serve_token is None:
-        warn(
-            "everyone who reaches this address may read the results; set STREAM_SERVE_TOKEN to demand a token"
-        )
+        allowed = "read the results and submit texts" if chosen.serve_submit else "read the results"
+        warn(f"everyone who reaches this address may {allowed}; set STREAM_SERVE_TOKEN to demand a token")
     watch = watch_cluster(chosen, chosen.count_topic, chosen.result_topic, chosen.dead_letter_topic)
     log = structlog.get_logger()
     follower = retry_while_unreachable(

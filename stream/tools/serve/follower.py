@@ -144,9 +144,7 @@ class Follower:
                 outcome = self._results.read(offset, message.key(), message.value(), timestamp_ms)
             else:
                 outcome = read_dead_letter(stored_record(message), self._settings)
-            if outcome is None:
-                self.view.foreign += 1
-            else:
+            if outcome is not None:  # else a record of another input topic or group, or of a stranger
                 outcomes.append((offset, outcome))
         self.view.apply_outcomes(kind, partition, outcomes, chunk.position)
 

@@ -45,7 +45,6 @@ class View:
         positions: the next offset to read, by topic and partition.
         dead_letters: number that was read, by reason.
         results: number of results that was read.
-        foreign: records that are neither results nor dead letters of this input topic and group.
         reached: how old the knowledge is.
     """
 
@@ -61,7 +60,6 @@ class View:
         self.totals = SummedTotals()
         self.positions: dict[LogPartition, int] = dict(store.positions())
         self.reached = ReachedEnds()
-        self.foreign = 0
         numbers = store.numbers()
         self.results = numbers.get(_RESULTS, 0)
         self.dead_letters: Counter[str] = Counter(
