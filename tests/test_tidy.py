@@ -62,7 +62,10 @@ MAY_IMPORT = {
     "tools/blobs": ("errors", ""),
     "tools/contracts": ("errors core config tools/serve", ""),
     "tools/serve": (
-        ("errors core config kafka store tools/kafka tools/dead_letters dictionary tools/audit/outcomes"),
+        (
+            "errors core config kafka store telemetry tools/kafka tools/dead_letters dictionary "
+            "tools/audit/outcomes"
+        ),
         "confluent_kafka fastapi numpy orjson prometheus_client pydantic starlette uvicorn",
     ),
     "tools/start_over": ("errors config kafka tools/kafka", ""),

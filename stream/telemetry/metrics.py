@@ -215,16 +215,12 @@ class Metrics:
 
     def _add_process_metrics(self) -> None:
         registry = self.registry
-        build = {"version": __version__, "python": platform.python_version()}
-        Info("stream_build", "Version of the software.", registry=registry).info(build)
+        add_process_metrics(registry)
         self.worker = Info("stream_worker", "Group and instance of this worker.", registry=registry)
         self.ready = self._gauge("stream_ready", "1 while /healthz/ready succeeds.")
         self.live = self._gauge("stream_live", "1 while the loop advances.")
         # Unlike process_start_time_seconds it changes with a restart in place, which keeps the process.
         self._gauge("stream_started_timestamp_seconds", "Time of the last start.").set_to_current_time()
-        ProcessCollector(registry=registry)
-        PlatformCollector(registry=registry)
-        GCCollector(registry=registry)
 
 
 class AuditMetrics:
@@ -240,6 +236,43 @@ class AuditMetrics:
         self.last = Gauge(
             "stream_audit_last_round_timestamp_seconds", "Time when the last round ended.", registry=registry
         )
+
+
+class ServeMetrics:
+    """The metrics of `serve`. What is `stream_view_*` is the same on every replica, but for its age."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        self.requests = Histogram(
+            "stream_serve_request_seconds",
+            "Time until the head of an answer was sent; a client may have asked to wait for an outcome.",
+            ["route", "status"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.readers = Gauge("stream_serve_event_readers", "Readers of the event stream.", registry=registry)
+
+        def table(name: str, help_text: str, *labels: str) -> Table:
+            return Table(name, help_text, labels, registry)
+
+        self.age = table(
+            "stream_view_age_seconds", "Everything committed this long ago is in the view.", "topic"
+        )
+        self.words = table("stream_view_words", "Words counted: the sum of all totals.")
+        self.signatures = table("stream_view_signatures", "Signatures with a total.")
+        self.top = table("stream_view_top_signature_words", "The greatest totals.", "signature")
+        self.results = table("stream_view_results", "Results read.")
+        self.dead_letters = table("stream_view_dead_letters", "Dead letters read.", "reason")
+        add_process_metrics(registry)
+
+
+def add_process_metrics(registry: CollectorRegistry) -> None:
+    """Add what every process of ours exports: its version, and what Python and the system say of it."""
+    build = {"version": __version__, "python": platform.python_version()}
+    Info("stream_build", "Version of the software.", registry=registry).info(build)
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
 
 
 def process_metrics(up: Mapping[str, bool], restarts: Mapping[str, int]) -> Iterator[Metric]:

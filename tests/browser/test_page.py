@@ -7,7 +7,7 @@ import pytest
 from support.serve_process import ServeProcess
 from support.topics import produce, wait_until
 
-pytest.importorskip("playwright", reason="the page is tested by: hatch run browser:test")
+pytest.importorskip("playwright", reason="the page is tested by: hatch run http:page")
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, ViewportSize, expect
 

@@ -5,13 +5,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from fastapi import APIRouter, Depends, FastAPI, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from starlette.responses import FileResponse
+from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
 from stream import __version__
 from stream.config import Settings
 from stream.tools.serve import problems
 from stream.tools.serve.blob_routes import BlobRoutes
+from stream.tools.serve.metrics import add_metrics
 from stream.tools.serve.problems import responses
 from stream.tools.serve.security import SecurityHeaders, token_check
 from stream.tools.serve.service import Service, json_answer
@@ -35,9 +38,10 @@ def make_app(service: Service) -> FastAPI:
     problems.add_handlers(app)
     token = service.settings.serve_token
     check = token_check(None if token is None else token.get_secret_value())
-    app.include_router(_routes(service), prefix="/v1", dependencies=[Depends(check)])
+    app.include_router(_routes(service), prefix="/v1", dependencies=[Depends(check), Depends(problems.check_query)])
     _add_health(app, service)
-    app.mount("/", StaticFiles(directory=PAGE, html=True))
+    add_metrics(app, service, check)
+    _add_page(app)
     app.add_middleware(SecurityHeaders)
     _describe_problems(app)
     return app
@@ -49,6 +53,16 @@ def _routes(service: Service) -> APIRouter:
     BlobRoutes(service).add_to(routes)
     StatusRoutes(service).add_to(routes)
     return routes
+
+
+def _add_page(app: FastAPI) -> None:
+    """Serve the page. Its files are below /page: a mount at / would answer for every wrong method."""
+
+    async def index(_: Request) -> Response:
+        return FileResponse(PAGE / "index.html")
+
+    app.router.routes.append(Route("/", index))
+    app.mount("/page", StaticFiles(directory=PAGE))
 
 
 def _add_health(app: FastAPI, service: Service) -> None:
@@ -74,13 +88,15 @@ def _describe_problems(app: FastAPI) -> None:
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     schemas["Problem"] = problems.schema()
-    security = responses(HTTPStatus.UNAUTHORIZED)
+    everywhere = responses(HTTPStatus.UNAUTHORIZED, HTTPStatus.UNPROCESSABLE_ENTITY)
     for path in document["paths"].values():
         for operation in path.values():
-            operation["responses"] |= {str(code): answer for code, answer in security.items()}
+            operation["responses"] |= {str(code): answer for code, answer in everywhere.items()}
 
 
 def openapi() -> dict[str, Any]:
     """Return the document of the API; it depends on no settings."""
-    service = SimpleNamespace(settings=Settings.model_construct(), view=SimpleNamespace(outcome_topics={}))
+    service = SimpleNamespace(
+        settings=Settings.model_construct(), view=SimpleNamespace(outcome_topics={}, totals=None)
+    )
     return make_app(cast("Service", service)).openapi()

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from stream.tools.serve import models, shown
+from stream.tools.serve.any_text import ANY_TEXT
 from stream.tools.serve.problems import ProblemRaised, responses
 from stream.tools.serve.security import check_origin
 from stream.tools.serve.service import Service, json_answer
@@ -13,6 +14,7 @@ from stream.tools.serve.submission import read_submission, submission_body
 from stream.tools.serve.view import Outcome
 
 WAIT_MS_MAX = 30_000
+_ID_MAX = 5_000  # httptools takes URLs of 64 KiB; a character takes up to 12 bytes there
 _OFFSET_MAX, _PARTITION_MAX = 2**63 - 1, 2**31 - 1
 _MISSING = responses(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY)
 _LOCATION = {"schema": {"type": "string"}, "description": "Path of its outcome."}
@@ -34,7 +36,7 @@ _SUBMITTED: dict[int | str, dict[str, Any]] = {
 }
 
 Wait = Annotated[int, Query(ge=0, le=WAIT_MS_MAX, description="Maximum time to wait for the outcome, in ms.")]
-BlobId = Annotated[str, Path(min_length=1, max_length=10_000)]
+BlobId = Annotated[str, Path(min_length=1, max_length=_ID_MAX)]
 Partition = Annotated[int, Path(ge=0, le=_PARTITION_MAX)]
 Offset = Annotated[int, Path(ge=0, le=_OFFSET_MAX)]
 
@@ -47,7 +49,8 @@ class BlobRoutes:
         self._topics = tuple(service.view.outcome_topics.values())
 
     def add_to(self, routes: APIRouter) -> None:
-        routes.get("/blobs/{blob_id:path}", responses=_MISSING, response_model_exclude_none=True)(self.blob)
+        blob = f"/blobs/{{blob_id:{ANY_TEXT}}}"
+        routes.get(blob, responses=_MISSING, response_model_exclude_none=True)(self.blob)
         routes.get("/inputs/{partition}/{offset}", responses=_MISSING, response_model_exclude_none=True)(
             self.outcome_of_input
         )

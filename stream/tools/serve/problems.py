@@ -53,6 +53,13 @@ def responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
     }
 
 
+async def check_query(request: Request) -> None:
+    """Refuse a parameter that is given more than once: which one is meant is unknown."""
+    for name in request.query_params:
+        if (number := len(request.query_params.getlist(name))) > 1:
+            raise ProblemRaised(HTTPStatus.UNPROCESSABLE_ENTITY, f"query {name}: given {number} times")
+
+
 def add_handlers(app: FastAPI) -> None:
     """Answer every error of this app as a problem."""
 

@@ -8,13 +8,16 @@ from fastapi import APIRouter, Path, Query
 from stream.core.signature import signature
 from stream.core.text import words as words_of
 from stream.tools.serve import models, shown
+from stream.tools.serve.any_text import ANY_TEXT
 from stream.tools.serve.problems import ProblemRaised, responses
 from stream.tools.serve.service import Service
 
 TOP_MAX = 1_000
 _INVALID = responses(HTTPStatus.UNPROCESSABLE_ENTITY)
 
-Word = Annotated[str, Path(min_length=1, max_length=1_000)]
+_ONE_WORD = r"^[^A-Za-z0-9]*[A-Za-z0-9][^-\s\x1c-\x1f\x85]*[^A-Za-z0-9]*$"  # for clients; `words_of` decides
+
+Word = Annotated[str, Path(min_length=1, max_length=1_000, json_schema_extra={"pattern": _ONE_WORD})]
 Limit = Annotated[int, Query(ge=1, le=TOP_MAX)]
 
 
@@ -25,7 +28,7 @@ class TotalRoutes:
         self._service = service
 
     def add_to(self, routes: APIRouter) -> None:
-        routes.get("/words/{word:path}", responses=_INVALID)(self.word_total)
+        routes.get(f"/words/{{word:{ANY_TEXT}}}", responses=_INVALID)(self.word_total)
         routes.get("/top", responses=_INVALID)(self.top)
 
     async def word_total(self, word: Word) -> models.WordTotal:

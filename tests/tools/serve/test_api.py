@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -161,6 +162,13 @@ def test_submission_is_disabled_by_default(tmp_path: Path) -> None:
     world.view.close()
 
 
+def test_parameter_given_twice_is_a_problem(world: World) -> None:
+    assert get(world, "/v1/top?limit=1&limit=2", 422)["detail"] == "query limit: given 2 times"
+    assert get(world, "/v1/status?x=1&x=1", 422)["detail"] == "query x: given 2 times"
+    answer = world.client.post("/v1/blobs?wait=0&wait=5", json={"text": "cat"})
+    assert (answer.status_code, world.submitter.submitted) == (422, [])
+
+
 @pytest.mark.parametrize(
     ("origin", "status"), [("http://localhost", 202), ("http://evil.example", 403), ("null", 403)]
 )
@@ -173,14 +181,14 @@ def test_page_of_another_site_cannot_submit(world: World, origin: str, status: i
 
 def test_token_is_demanded_of_the_api_and_not_of_page_and_probes(tmp_path: Path) -> None:
     world = make_world(tmp_path, serve_token="secret")
-    for path in ("/v1/top", "/v1/words/cat", "/v1/status", "/v1/blobs/42", "/v1/stream"):
+    for path in ("/v1/top", "/v1/words/cat", "/v1/status", "/v1/blobs/42", "/v1/stream", "/metrics"):
         answer = world.client.get(path)
         assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
         for wrong in ("Bearer other", "Bearer ", "Basic secret", "secret"):
             assert world.client.get(path, headers={"authorization": wrong}).status_code == 401
     assert world.client.post("/v1/blobs", json={"text": "cat"}).status_code == 401
     get(world, "/v1/top", authorization="Bearer secret")
-    for path in ("/", "/page.js", "/healthz/live", "/openapi.json"):
+    for path in ("/", "/page/page.js", "/healthz/live", "/openapi.json"):
         assert world.client.get(path).status_code == 200
     world.view.close()
 
@@ -211,7 +219,9 @@ def test_status_says_how_far_everything_is(world: World) -> None:
     assert set(status["freshness"]["offsets"]) == set(TOPICS)
 
 
-@pytest.mark.parametrize("path", ["/", "/page.js", "/v1/top", "/v1/nothing", "/nothing", "/v1/words/%20"])
+@pytest.mark.parametrize(
+    "path", ["/", "/page/page.js", "/v1/top", "/v1/nothing", "/nothing", "/v1/words/%20"]
+)
 def test_every_answer_protects_browsers(world: World, path: str) -> None:
     headers = world.client.get(path).headers
     policy = headers["content-security-policy"]
@@ -222,13 +232,31 @@ def test_every_answer_protects_browsers(world: World, path: str) -> None:
     assert "access-control-allow-origin" not in headers
 
 
+@pytest.mark.parametrize("blob_id", ["a/b", "a\nb", "a\n", "\n", "a?b#c", "ä"])
+def test_id_may_be_any_text(world: World, blob_id: str) -> None:
+    world.add_result(blob_id, (1, 9), {}, offset=7)
+    seen = get(world, f"/v1/blobs/{quote(blob_id, safe='')}")
+    assert seen["result"]["blob_id"] == blob_id
+    get(world, f"/v1/blobs/{quote(blob_id + 'x', safe='')}", 404)
+    get(world, f"/v1/blobs/{quote(blob_id.rstrip() + 'y', safe='')}", 404)
+
+
 @pytest.mark.parametrize(
-    ("method", "path"), [("POST", "/v1/top"), ("DELETE", "/v1/blobs/42"), ("PUT", "/v1/blobs")]
+    ("method", "path", "right"),
+    [
+        ("POST", "/v1/top", "GET"),
+        ("DELETE", "/v1/blobs/42", "GET"),
+        ("PUT", "/v1/blobs", "POST"),
+        ("POST", "/", "GET, HEAD"),
+        ("POST", "/healthz/ready", "GET"),
+    ],
 )
-def test_wrong_method_is_a_problem_that_names_the_right_ones(world: World, method: str, path: str) -> None:
+def test_wrong_method_is_a_problem_that_names_the_right_ones(
+    world: World, method: str, path: str, right: str
+) -> None:
     answer = world.client.request(method, path)
     assert (answer.status_code, answer.headers["content-type"]) == (405, "application/problem+json")
-    assert answer.headers["allow"]
+    assert set(answer.headers["allow"].split(", ")) == set(right.split(", "))
 
 
 def test_view_survives_a_restart(tmp_path: Path) -> None:
@@ -253,3 +281,30 @@ def test_openapi_describes_errors_as_they_are_sent() -> None:
     assert set(paths["/v1/blobs"]["post"]["responses"]) >= {"202", "200", "400", "401", "413", "415", "503"}
     for schema in document["components"]["schemas"].values():
         Draft202012Validator.check_schema(schema)
+
+
+def test_metrics_measure_requests_by_route_and_read_the_view(world: World) -> None:
+    world.count(0, act=5, opst=2)
+    assert "stream_view_words" not in metrics_of(world), "the view is not complete yet"
+    world.reach_the_end()
+    world.add_dead_letter("42", (1, 9), "bad-json", offset=7)
+    get(world, "/v1/words/cat")
+    world.client.get("/v1/words/%20")
+    world.client.get("/nothing")
+    samples = metrics_of(world)
+    count = "stream_serve_request_seconds_count"
+    assert samples[count + '{route="/words/{word}",status="200"}'] == 1
+    assert samples[count + '{route="/words/{word}",status="422"}'] == 1
+    assert samples[count + '{route="other",status="404"}'] == 1
+    assert samples["stream_view_words"] == 7
+    assert samples["stream_view_signatures"] == 2
+    assert samples['stream_view_top_signature_words{signature="act"}'] == 5
+    assert samples['stream_view_dead_letters{reason="bad-json"}'] == 1
+    assert samples['stream_view_age_seconds{topic="signature-counts"}'] > 0
+
+
+def metrics_of(world: World) -> dict[str, float]:
+    answer = world.client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    lines = (line.rsplit(" ", 1) for line in answer.text.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, value in lines}
