@@ -38,7 +38,8 @@ def make_app(service: Service) -> FastAPI:
     problems.add_handlers(app)
     token = service.settings.serve_token
     check = token_check(None if token is None else token.get_secret_value())
-    app.include_router(_routes(service), prefix="/v1", dependencies=[Depends(check), Depends(problems.check_query)])
+    dependencies = [Depends(check), Depends(problems.check_query)]
+    app.include_router(_routes(service), prefix="/v1", dependencies=dependencies)
     _add_health(app, service)
     add_metrics(app, service, check)
     _add_page(app)
