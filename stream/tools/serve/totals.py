@@ -1,6 +1,5 @@
 """The totals of all partitions in memory, summed by signature."""
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -74,10 +73,6 @@ class SummedTotals:
     def changed_since(self, version: int, limit: int) -> list[Total]:
         """Return the greatest of the totals that changed after a version."""
         return self._greatest(np.flatnonzero(self._changed_in > version), limit)
-
-    def as_mapping(self) -> Mapping[bytes, int]:
-        """Return all totals."""
-        return dict(zip(self._signatures, self._sums.tolist(), strict=False))
 
     @property
     def signatures(self) -> int:
