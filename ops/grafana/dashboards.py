@@ -1,4 +1,4 @@
-"""Generates `dashboards/*.json` from a short description of each panel.
+"""Generates `dashboards/*.json`: what each panel shows. How panels become JSON is in panels.py.
 
 hatch run dashboards            writes them
 hatch run dashboards --check    exit status 1 if they differ
@@ -6,168 +6,157 @@ hatch run dashboards --check    exit status 1 if they differ
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+from panels import (
+    GREEN,
+    NEUTRAL,
+    ORANGE,
+    RARE,
+    RED,
+    ZERO,
+    Annotation,
+    Dashboard,
+    Levels,
+    Panel,
+    Row,
+    dashboard_json,
+    known,
+    last_hour,
+    or_unknown,
+    or_zero,
+    quantile,
+    rate,
+    share,
+)
 
 FOLDER = Path(__file__).parent / "dashboards"
-RUNBOOKS = "ops/runbooks"
-SERVED = "/public/runbooks"  # path under which Grafana serves them, see docker-compose.yml
-SELECTOR = 'job=~"$job",instance=~"$instance"'
-DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
-WIDTH, STAT_HEIGHT, HEIGHT = 24, 4, 8
-RED, GREEN, AMBER = "red", "green", "orange"
-
-Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One panel. In a query `SEL` stands for the job and instance matchers.
-
-    Attributes:
-        queries: legend -> PromQL.
-        bad: values from this one on are red, or with `low` values below it; None: no colour.
-    """
-
-    title: str
-    text: str
-    unit: str
-    queries: dict[str, str]
-    kind: str = "timeseries"
-    width: int = 8
-    bad: float | None = None
-    low: bool = False
-    stack: bool = False
-    runbook: str = ""
-
-
-@dataclass(frozen=True)
-class Row:
-    title: str
-    panels: Sequence[Panel]
-
-
-@dataclass(frozen=True)
-class Dashboard:
-    uid: str
-    title: str
-    text: str
-    rows: Sequence[Row]
-    tags: Sequence[str] = field(default=("anagram-stream",))
-
-
-def rate(metric: str, by: str = "", more: str = "") -> str:
-    inner = f"rate({metric}{{SEL{more}}}[$__rate_interval])"
-    return f"sum by ({by}) ({inner})" if by else f"sum({inner})"
-
-
-def quantile(q: float, metric: str, by: str = "") -> str:
-    labels = f"le, {by}" if by else "le"
-    return f"histogram_quantile({q}, sum by ({labels}) (rate({metric}_bucket{{SEL}}[$__rate_interval])))"
-
+RECORDS_S, WORDS_S = "count:records/s", "count:words/s"
+OBJECTIVE_S = 30
 
 FAILED = rate("stream_transactions_total", more=',outcome!="committed"')
 RESTORES = "sum by (le) (increase(stream_restore_seconds_bucket{SEL}[1h]))"
+TARGETS = "count(count by (job, instance) (stream_ready{SEL}))"
+AUDITED = "stream_audit_last_round_timestamp_seconds"
+OUTCOMES = {"committed": GREEN, "aborted": ORANGE, "in_doubt": RED}
+NO_AUDIT = Levels(bad=1, unknown=ORANGE)
 
-GLANCE = Row(
-    "Is it up? Is it behind? Is it correct? Is it failing?",
+FIRST_SCREEN = Row(
+    "Up, behind, failing, correct?",
     [
-        Panel("Workers up", "Scraped with success.", "none", {"up": "sum(up{SEL})"}, "stat", 3, 1, low=True,
-              runbook="StreamDown"),
-        Panel("Workers ready", "Joined, restored, with partitions, and not fenced.", "none",
-              {"ready": "sum(stream_ready{SEL})"}, "stat", 3, 1, low=True, runbook="StreamDown"),
-        Panel("Behind, seconds", "How old the oldest input not yet done may be, on the worst partition.", "s",
-              {"lag": "max(stream_lag_seconds{SEL})"}, "stat", 3, 30, runbook="StreamLagBurnRate"),
-        Panel("Behind, records", "Committed input not yet done; exactly 0 when idle.", "short",
-              {"lag": "sum(stream_lag_records{SEL})"}, "stat", 3, runbook="StreamLagBurnRate"),
-        Panel("Differences found", "By `verify --follow`: anything but 0 breaks a promise.", "none",
-              {"differences": "sum(stream_audit_differences{SEL})"}, "stat", 3, 1,
-              runbook="StreamAuditMismatch"),
-        Panel("Last audit", "How long ago `verify --follow` ended a round.", "s",
-              {"ago": "time() - max(stream_audit_last_round_timestamp_seconds{SEL})"}, "stat", 3, 900,
-              runbook="StreamAuditStale"),
-        Panel("Dead letters", "Share of input that was rejected.", "percentunit",
-              {"share": f"{rate('stream_dead_letters_total')} / {rate('stream_records_total')}"}, "stat", 3,
-              0.05, runbook="StreamDeadLetterRatio"),
-        Panel("Transactions that failed", "Share that aborted or came out in doubt.", "percentunit",
-              {"share": f"{FAILED} / {rate('stream_transactions_total')}"}, "stat", 3, 0.1,
-              runbook="StreamTransactionsFail"),
+        Panel("Workers", "Scraped with success; missing are those that were there at some time in the last "
+              "hour. An audit is no worker.", "none",
+              {"up": or_zero(TARGETS),
+               "missing": or_zero(f"max_over_time({TARGETS}[1h:1m]) - ({or_zero(TARGETS)})")},
+              "stat", 4, Levels(bad=1, low=True), of={"missing": RARE}, runbook="StreamDown"),
+        Panel("Ready", "Processes that joined, restored, have partitions and are not fenced; and those that "
+              "are not.", "none",
+              {"ready": or_zero("sum(stream_ready{SEL})"),
+               "not ready": or_zero("count(stream_ready{SEL} == 0)")},
+              "stat", 4, Levels(bad=1, low=True), of={"not ready": RARE}, runbook="StreamDown"),
+        Panel("Behind", "How old the oldest input not yet done may be, on the worst partition. "
+              f"Objective: {OBJECTIVE_S} s.", "s",
+              {"behind": or_unknown("max(stream_lag_seconds{SEL})")}, "stat", 3,
+              Levels(OBJECTIVE_S / 2, OBJECTIVE_S), unknown="nobody measures", runbook="StreamLagBurnRate"),
+        Panel("Traffic", "Input records with a committed outcome, now and before.", RECORDS_S,
+              {"records": known(rate("stream_records_total"))}, "stat", 4, NEUTRAL, line=True),
+        Panel("Rejected", "Share of the input that became dead letters.", "percentunit",
+              {"share": known(share(rate("stream_dead_letters_total"), rate("stream_records_total")))},
+              "stat", 3, Levels(0.01, 0.05), runbook="StreamDeadLetterRatio"),
+        Panel("Failed transactions", "Share that aborted or came out in doubt.", "percentunit",
+              {"share": known(share(FAILED, rate("stream_transactions_total")))}, "stat", 3,
+              Levels(0.02, 0.1), runbook="StreamTransactionsFail"),
+        Panel("Kafka", "Whether every worker reaches it.", "none",
+              {"reachable": or_unknown("1 - max(stream_broker_away{SEL})")}, "stat", 3,
+              Levels(bad=1, low=True), texts={1: "reachable", 0: "unavailable"}, runbook="StreamBrokerAway"),
+        Panel("Differences", "Found by `verify --follow`: anything but 0 breaks the promise of exactly once.",
+              "none", {"differences": or_unknown("sum(stream_audit_differences{SEL})")}, "stat", 4, NO_AUDIT,
+              unknown="no audit", tall=True, runbook="StreamAuditMismatch"),
+        Panel("Last audit", "Time since `verify --follow` ended a round.", "s",
+              {"ago": or_unknown(f"time() - max(last_over_time({AUDITED}{{SEL}}[1d]))")}, "stat", 4,
+              Levels(300, 900, unknown=ORANGE), unknown="no audit", tall=True, runbook="StreamAuditStale"),
+        Panel("Behind over time", "The five partitions that are most behind, and the objective.", "s",
+              {"partition {{partition}}": "topk(5, max by (partition) (stream_lag_seconds{SEL}))",
+               "objective": f"vector({OBJECTIVE_S})"}, width=8, colours={"objective": RED},
+              runbook="StreamLagBurnRate"),
+        Panel("Alerts that fire", "As Prometheus evaluates them; each has a runbook.", "none",
+              {"": 'ALERTS{alertstate="firing",alertname=~"Stream.+",job=~"$job|"}'}, "table", 8),
     ],
 )  # fmt: skip
 
-FLOW = Row(
-    "Flow",
+KEEPS_UP = Row(
+    "Does it keep up?",
     [
-        Panel("Records", "Input records with a committed outcome, and what came of them.", "ops",
+        Panel("Records", "Input records with a committed outcome, and what came of them.", RECORDS_S,
               {"records": rate("stream_records_total"), "results": rate("stream_results_total"),
-               "dead letters": rate("stream_dead_letters_total")}),
-        Panel("Words", "Words in committed results.", "ops", {"words": rate("stream_words_total")}),
+               "dead letters": rate("stream_dead_letters_total")},
+              colours={"results": GREEN, "dead letters": ORANGE}),
+        Panel("Words", "Words in committed results.", WORDS_S, {"words": rate("stream_words_total")}),
         Panel("Input", "Keys and values polled, including those of aborted batches.", "Bps",
               {"bytes": rate("stream_input_bytes_total")}),
-        Panel("Lag in records", "Up to the last stable offset, by partition.", "short",
-              {"partition {{partition}}": "sum by (partition) (stream_lag_records{SEL})"},
+        Panel("Lag in records", "Up to the last stable offset, of the five partitions with most.", "short",
+              {"partition {{partition}}": "topk(5, sum by (partition) (stream_lag_records{SEL}))"},
               runbook="StreamLagBurnRate"),
-        Panel("Lag in seconds", "How old the oldest input not yet done may be, by partition.", "s",
-              {"partition {{partition}}": "max by (partition) (stream_lag_seconds{SEL})"},
-              runbook="StreamLagBurnRate"),
-        Panel("Lag of the whole group", "Of every partition, as one worker sees it; one without a line of a "
-              "worker is owned by nobody, or by a member that is no worker.", "short",
-              {"partition {{partition}}": "max by (partition) (stream_group_lag_records{SEL})",
-               "partition {{partition}} of {{instance}}":
-               "sum by (partition, instance) (stream_lag_records{SEL})"},
-              runbook="StreamPartitionNotCounted"),
+        Panel("Nobody reports", "Lag of the partitions for which no worker reports a lag: one that nobody "
+              "owns, or whose owner is no worker.", "short",
+              {"partition {{partition}}": "max by (partition) (stream_group_lag_records{SEL}) "
+                                          "unless on (partition) stream_lag_records{SEL}"},
+              runbook="StreamPartitionNotReported"),
         Panel("Latency", "From a record's timestamp to the commit of its outcome, of the oldest in each "
               "transaction.", "s", {"p50": quantile(0.5, "stream_latency_seconds"),
                                     "p99": quantile(0.99, "stream_latency_seconds")}),
         Panel("Where the loop's time goes", "Seconds per second, by activity; `gather` mostly waits.",
               "percentunit", {"{{activity}}": rate("stream_loop_seconds_total", "activity")}, stack=True),
         Panel("Records a transaction", "Grows with the backlog.", "short",
-              {"mean": f"{rate('stream_batch_size_records_sum')} / {rate('stream_batch_size_records_count')}",
+              {"mean": share(rate("stream_batch_size_records_sum"), rate("stream_batch_size_records_count")),
                "p99": quantile(0.99, "stream_batch_size_records")}),
-        Panel("Retries", "Attempts of a stage that failed transiently.", "ops",
-              {"{{stage}}": rate("stream_retries_total", "stage")}),
+        Panel("Between polls, 99 %", "The group removes a worker after 300 s without a poll.", "s",
+              {"p99": quantile(0.99, "stream_poll_gap_seconds")}),
     ],
 )  # fmt: skip
 
 EXACTLY_ONCE = Row(
-    "Exactly once",
+    "Do transactions commit?",
     [
-        Panel("Transactions", "By outcome; `in_doubt` means that the producer was replaced.", "ops",
-              {"{{outcome}}": rate("stream_transactions_total", "outcome")},
-              runbook="StreamTransactionsFail"),
+        Panel("Transactions", "By outcome; `in_doubt` means that the producer was replaced.",
+              "count:transactions/s", {"{{outcome}}": rate("stream_transactions_total", "outcome")},
+              colours=OUTCOMES, runbook="StreamTransactionsFail"),
         Panel("Phases, 99 %", "How long a batch is in a phase.", "s",
               {"{{phase}}": quantile(0.99, "stream_batch_phase_seconds", "phase")}),
+        Panel("Changed totals", "Changelog records, one for each changed signature and transaction.",
+              RECORDS_S, {"totals": rate("stream_changelog_records_total")}),
+        Panel("Since the last commit", "At the time of the scrape. Grows when idle; an alert only where "
+              "there is lag as well.", "s",
+              {"{{instance}}": "max by (instance) ((timestamp(stream_last_commit_timestamp_seconds{SEL}) - "
+                               "stream_last_commit_timestamp_seconds{SEL}) "
+                               "and (stream_last_commit_timestamp_seconds{SEL} > 0))"},
+              runbook="StreamNoCommit"),
         Panel("Age of the open transaction", "Bounded by STREAM_TRANSACTION_TIMEOUT_MS.", "s",
               {"{{instance}}": "max by (instance) (stream_open_transaction_age_seconds{SEL})"}),
-        Panel("Since the last commit", "Grows when idle; an alert only where there is lag as well.", "s",
-              {"{{instance}}": "time() - max by (instance) (stream_last_commit_timestamp_seconds{SEL} > 0)"},
-              runbook="StreamNoCommit"),
-        Panel("Last stable offset does not advance", "Readers see nothing after a transaction that hangs.",
-              "s", {"{{topic}}": "max by (topic) (stream_last_stable_offset_stalled_seconds{SEL})"},
-              runbook="StreamLastStableOffsetStuck"),
         Panel("Written, not yet stable", "Offsets between the last stable one and the end.", "short",
               {"{{topic}}": "max by (topic) (stream_last_stable_offset_lag_records{SEL})"},
               runbook="StreamLastStableOffsetStuck"),
-        Panel("Between polls, 99 %", "The group removes a worker after 300 s without a poll.", "s",
-              {"p99": quantile(0.99, "stream_poll_gap_seconds")}),
-        Panel("Changed totals", "Changelog records, one for each changed signature and transaction.", "ops",
-              {"totals": rate("stream_changelog_records_total")}),
-        Panel("Kafka is unavailable", "1 while a worker waits for it.", "none",
-              {"{{instance}}": "max by (instance) (stream_broker_away{SEL})"}, runbook="StreamBrokerAway"),
     ],
 )  # fmt: skip
 
-STATE = Row(
-    "State and restore",
+REJECTED = Row(
+    "What is rejected?",
+    [
+        Panel("Dead letters by reason", "`anagram-stream dead-letters list` shows them.", RECORDS_S,
+              {"{{reason}}": rate("stream_dead_letters_total", "reason")}, width=12, stack=True,
+              runbook="StreamDeadLetterRatio"),
+        Panel("Dead letters, last hour", "By reason.", "none",
+              {"{{reason}}": "sum by (reason) (increase(stream_dead_letters_total{SEL}[1h])) > 0"},
+              "bargauge", 12, NEUTRAL, runbook="StreamDeadLetterRatio"),
+    ],
+)  # fmt: skip
+
+RESTARTS = Row(
+    "Do partitions move, and come back soon?",
     [
         Panel("Partitions", "Assigned, by worker.", "none",
-              {"{{instance}}": "sum by (instance) (stream_assigned_partitions{SEL})"}),
-        Panel("Partitions paused", "That do not run, by reason.", "none",
-              {"{{reason}}": "sum by (reason) (stream_paused_partitions{SEL})"},
-              runbook="StreamPartitionsBlocked"),
-        Panel("Rebalances", "Times that partitions came or went, in 5 minutes.", "short",
+              {"{{instance}}": "sum by (instance) (stream_assigned_partitions{SEL})"}, stack=True),
+        Panel("Rebalances", "Times that partitions came or went, in 5 minutes.", "none",
               {"{{event}}": "sum by (event) (increase(stream_rebalances_total{SEL}[5m]))"},
               runbook="StreamRebalanceStorm"),
         Panel("Rebalance callbacks, 99 %", "How long taking or giving partitions took.", "s",
@@ -175,260 +164,192 @@ STATE = Row(
         Panel("Left to restore", "Changelog offsets; /healthz/started estimates when it ends.", "short",
               {"{{instance}}": "sum by (instance) (stream_restore_remaining_offsets{SEL})"},
               runbook="StreamRestoreTooLong"),
-        Panel("Restored", "Changelog records applied.", "ops",
+        Panel("Restored", "Changelog records applied.", RECORDS_S,
               {"records": rate("stream_restore_records_total")}),
         Panel("Restore, 95 %", "From assignment to running, by partition, in the last hour.", "s",
-              {"p95": f"histogram_quantile(0.95, {RESTORES})"}),
-        Panel("Signatures in stores", "By partition; RocksDB's estimate before it is used.",
-              "short",
-              {"partition {{partition}}": "sum by (partition) (stream_store_keys{SEL})"}),
-        Panel("Stores on disk", "RocksDB's data files, by partition.", "bytes",
-              {"partition {{partition}}": "sum by (partition) (stream_store_bytes{SEL})"}),
+              {"p95": f"histogram_quantile(0.95, {RESTORES}) >= 0"}),
+        Panel("Signatures by partition", "In its store; RocksDB's estimate before it is used. Not a total of "
+              "all partitions: a signature may be in several.", "short",
+              {"partition {{partition}}": "max by (partition) (stream_store_keys{SEL})"}),
+        Panel("Stores on disk", "RocksDB's data files, by worker.", "bytes",
+              {"{{instance}}": "sum by (instance) (stream_store_bytes{SEL})"}, stack=True),
         Panel("RocksDB's memory", "By purpose.", "bytes",
               {"{{part}}": "sum by (part) (stream_store_memory_bytes{SEL})"}, stack=True),
-        Panel("RocksDB's jobs", "Under way, and stores whose writes it has stopped.", "none",
-              {"{{kind}}": "sum by (kind) (stream_store_background_jobs{SEL})",
-               "writes stopped": "sum(stream_store_writes_stopped{SEL})"}),
+        Panel("RocksDB's jobs", "Flushes and compactions that run.", "none",
+              {"{{kind}}": "sum by (kind) (stream_store_background_jobs{SEL})"}),
         Panel("Free disk", "Below STREAM_STATE_DIR.", "bytes",
               {"{{instance}}": "min by (instance) (stream_state_disk_free_bytes{SEL})"},
               runbook="StreamDiskAlmostFull"),
-        Panel("Stores set aside", "Damaged or foreign, in the last hour; restored from the changelog.",
-              "none",
-              {"{{instance}}": "sum by (instance) (increase(stream_stores_set_aside_total{SEL}[1h]))"},
-              runbook="StreamStoreSetAside"),
     ],
 )  # fmt: skip
 
-DEAD_LETTERS = Row(
-    "Dead letters and faults on purpose",
+USUALLY_ZERO = Row(
+    "Is something wrong that usually is not?",
     [
-        Panel("Dead letters by reason", "`anagram-stream dead-letters list` shows them.", "ops",
-              {"{{reason}}": rate("stream_dead_letters_total", "reason")}, runbook="StreamDeadLetterRatio"),
-        Panel("Faults injected on purpose", "STREAM_FAULTS: for trials.", "ops",
-              {"{{stage}} {{kind}}": rate("stream_injected_faults_total", "stage, kind")},
-              runbook="StreamFaultsInjected"),
-        Panel("Workers with faults on", "None in production.", "none",
-              {"workers": "sum(stream_faults_injected_on_purpose{SEL})"}, bad=1,
-              runbook="StreamFaultsInjected"),
+        Panel("States", "Number of workers or partitions in a state that should not last.", "none",
+              {"loop hangs": known("sum(1 - stream_live{SEL})"),
+               "not ready": known("sum(1 - stream_ready{SEL})"),
+               "waits for Kafka": known("sum(stream_broker_away{SEL})"),
+               "partitions paused, {{reason}}": "sum by (reason) (stream_paused_partitions{SEL})",
+               "readers see nothing new": known(
+                   "count(stream_last_stable_offset_stalled_seconds{SEL} > 10)"),
+               "partition without progress": known("count(stream_group_lag_stalled_seconds{SEL} > 10)"),
+               "processes ended": known("sum(1 - stream_process_up{SEL})"),
+               "RocksDB stopped writes": known("sum(stream_store_writes_stopped{SEL})"),
+               "throttled by Kafka": known("count(stream_client_throttle_seconds{SEL} > 0)"),
+               "faults on purpose": known("sum(stream_faults_injected_on_purpose{SEL})")},
+              "state-timeline", 14, ZERO, texts={0: "none"},
+              runbook="StreamPartitionsBlocked StreamPartitionNotCounted StreamLoopHangs "
+                      "StreamFaultsInjected"),
+        Panel("Events in the last hour", "Each has its metric; 0 is normal.", "none",
+              {"transactions aborted": or_zero(
+                  last_hour("stream_transactions_total", ',outcome="aborted"')),
+               "transactions in doubt": or_zero(
+                   last_hour("stream_transactions_total", ',outcome="in_doubt"')),
+               "stages retried": or_zero(last_hour("stream_retries_total")),
+               "partitions lost": or_zero(last_hour("stream_rebalances_total", ',event="lost"')),
+               "stores set aside": or_zero(last_hour("stream_stores_set_aside_total")),
+               "processes started again": or_zero(last_hour("stream_process_restarts_total")),
+               "requests to Kafka that failed": or_zero(last_hour("stream_client_errors_total")),
+               "requests sent again": or_zero(last_hour("stream_client_retries_total")),
+               "requests without an answer": or_zero(last_hour("stream_client_timeouts_total")),
+               "faults injected on purpose": or_zero(last_hour("stream_injected_faults_total")),
+               "objects that Python cannot collect": or_zero(
+                   last_hour("python_gc_objects_uncollectable_total"))},
+              "events", 10, RARE, runbook="StreamStoreSetAside StreamProcessCrashes"),
     ],
 )  # fmt: skip
 
-CLIENT = Row(
-    "Client",
+KAFKA = Row(
+    "Is Kafka slow?",
     [
         Panel("Round trips, 99 %", "To the slowest broker; a fetch without data waits half a second.", "s",
               {"{{client}}": "max by (client) (stream_client_rtt_seconds{SEL})"}),
         Panel("Queues", "Records in librdkafka's queues.", "short",
               {"{{client}}": "sum by (client) (stream_client_queue_records{SEL})"}),
         Panel("Brokers connected", "By client, of the worker that has fewest.", "none",
-              {"{{client}}": "min by (client) (stream_client_brokers_up{SEL})"}),
-        Panel("Trouble", "Requests that failed, were sent again, or had no answer.", "ops",
-              {"{{client}} errors": rate("stream_client_errors_total", "client"),
-               "{{client}} retries": rate("stream_client_retries_total", "client"),
-               "{{client}} timeouts": rate("stream_client_timeouts_total", "client")}),
+              {"{{client}}": "min by (client) (stream_client_brokers_up{SEL})"},
+              runbook="StreamBrokerAway"),
         Panel("Network", "Bytes from and to brokers.", "Bps",
               {"{{client}} received": rate("stream_client_received_bytes_total", "client"),
                "{{client}} sent": rate("stream_client_sent_bytes_total", "client")}),
-        Panel("Throttled", "Longest throttling by a broker.", "s",
-              {"{{client}}": "max by (client) (stream_client_throttle_seconds{SEL})"}),
     ],
 )  # fmt: skip
 
-PROCESS = Row(
-    "Process",
+PROCESSES = Row(
+    "Do processes have what they need?",
     [
         Panel("Processor", "Seconds per second.", "percentunit",
-              {"{{instance}}": rate("process_cpu_seconds_total", "instance")}),
-        Panel("Memory", "Resident, and addressed.", "bytes",
-              {"{{instance}}": "sum by (instance) (process_resident_memory_bytes{SEL})",
-               "{{instance}} addressed": "sum by (instance) (process_virtual_memory_bytes{SEL})"}),
-        Panel("Open files", "And the lowest limit.", "none",
-              {"{{instance}}": "sum by (instance) (process_open_fds{SEL})",
-               "allowed": "min(process_max_fds{SEL})"}),
+              {"{{instance}}": rate("process_cpu_seconds_total", "instance")}, stack=True),
+        Panel("Memory", "Resident.", "bytes",
+              {"{{instance}}": "sum by (instance) (process_resident_memory_bytes{SEL})"}),
+        Panel("Open files", "Share of the limit, of the process that is nearest to it.", "percentunit",
+              {"{{instance}}": "max by (instance) (process_open_fds{SEL} / (process_max_fds{SEL} > 0))"}),
         Panel("Processes", "Of each worker, that answer.", "none",
               {"{{instance}}": "sum by (instance) (stream_process_up{SEL})"
                                " or count by (instance) (stream_live{SEL})"},
               runbook="StreamProcessEnded"),
-        Panel("Processes started again", "After a death that nobody asked for, in the last hour.", "none",
-              {"{{instance}}": "sum by (instance) (increase(stream_process_restarts_total{SEL}[1h]))"
-                               " or 0 * count by (instance) (stream_live{SEL})"},
-              runbook="StreamProcessCrashes"),
-        Panel("Garbage collections", "By generation.", "ops",
-              {"{{generation}}": rate("python_gc_collections_total", "generation")}),
-        Panel("Garbage", "Objects collected, and those that could not be.", "ops",
-              {"collected": rate("python_gc_objects_collected_total"),
-               "uncollectable": rate("python_gc_objects_uncollectable_total")}),
-        Panel("The loop advances", "1 while it does; when not, the stacks are in the log.", "none",
-              {"{{instance}}": "min by (instance) (stream_live{SEL})"}, runbook="StreamLoopHangs"),
-        Panel("Up since", "Each worker's age, and that of its process, which a restart in place keeps.", "s",
+        Panel("Garbage collections", "By generation.", "count:runs/s",
+              {"{{generation}}": rate("python_gc_collections_total", "generation"),
+               "objects": rate("python_gc_objects_collected_total")}),
+        Panel("Age", "Since the last start, of each worker; and of its process, which a restart in place "
+              "keeps.", "s",
               {"{{instance}}": "time() - max by (instance) (stream_started_timestamp_seconds{SEL})",
                "{{instance}} process": "time() - max by (instance) (process_start_time_seconds{SEL})"},
               runbook="StreamWorkerRestarts"),
-        Panel("What runs", "Versions, groups and instances.", "none",
-              {"{{version}}, Python {{python}}": "sum by (version, python) (stream_build_info{SEL})",
-               "{{implementation}} {{version}}": "sum by (implementation, version) (python_info{SEL})",
-               "{{group}} {{worker}}": "sum by (group, worker) (stream_worker_info{SEL})"}),
+        Panel("Workers", "Group and instance of each process.", "none",
+              {"": "count by (group, worker, instance, process) (stream_worker_info{SEL})"}, "table", 12),
+        Panel("Versions", "What runs, and how often.", "none",
+              {"{{version}}, Python {{python}}": "count by (version, python) (stream_build_info{SEL})",
+               "{{implementation}} {{version}}": "count by (implementation, version) (python_info{SEL})"},
+              "bargauge", 12, NEUTRAL),
     ],
 )  # fmt: skip
 
-BUSINESS = [
-    Row(
-        "What was counted",
-        [
-            Panel("Words, last hour", "In committed results.", "short",
-                  {"words": "sum(increase(stream_words_total{SEL}[1h]))"}, "stat", 6),
-            Panel("Blobs, last hour", "With a committed outcome.", "short",
-                  {"blobs": "sum(increase(stream_records_total{SEL}[1h]))"}, "stat", 6),
-            Panel("Distinct signatures", "On the partition that has most of them.",
-                  "short", {"signatures": "max(stream_store_keys{SEL})"}, "stat", 6),
-            Panel("Rejected, last hour", "Dead letters.", "short",
-                  {"blobs": "sum(increase(stream_dead_letters_total{SEL}[1h]))"}, "stat", 6),
-        ],
-    ),
-    Row(
-        "Over time",
-        [
-            Panel("Words", "A second.", "wps", {"words": rate("stream_words_total")}, width=12),
-            Panel("Top signatures", "Words so far of those with the greatest totals.",
-                  "short",
-                  {"{{signature}}": "topk(10, sum by (signature) (stream_top_signature_words{SEL}))"},
-                  "bargauge", 12),
-            Panel("Blobs by size", "In the last hour, up to so many bytes; of large batches a sample.",
-                  "short", {"{{le}}": "sum by (le) (increase(stream_blob_size_bytes_bucket{SEL}[1h]))"},
-                  "bargauge", 12),
-            Panel("Words a blob", "On average.", "short",
-                  {"words": f"{rate('stream_words_total')} / {rate('stream_results_total')}"}, width=12),
-            Panel("Until it is counted", "From a blob's timestamp to its committed result, of the oldest in "
-                  "each transaction.", "s", {"p50": quantile(0.5, "stream_latency_seconds"),
-                                             "p95": quantile(0.95, "stream_latency_seconds")}, width=12),
-            Panel("Checked", "Input records that `verify --follow` has checked, and what it could not check.",
-                  "short", {"records": "max(stream_audit_records{SEL})",
-                            "unchecked": "max(stream_audit_unchecked{SEL})"}, width=12),
-        ],
-    ),
-]  # fmt: skip
+VIEW = Row(
+    "Are answers fresh? (serve)",
+    [
+        Panel("Age of answers", "Everything committed this long ago is covered.", "s",
+              {"{{instance}} {{topic}}": "max by (instance, topic) (stream_view_age_seconds{SEL})"},
+              runbook="StreamViewStale"),
+        Panel("Requests", "By status.", "count:requests/s",
+              {"{{status}}": rate("stream_serve_request_seconds_count", "status")}),
+        Panel("Time of requests, 99 %", "By route; a client may ask to wait for an outcome.", "s",
+              {"{{route}}": quantile(0.99, "stream_serve_request_seconds", "route")}),
+        Panel("Readers of events", "By replica.", "none",
+              {"{{instance}}": "sum by (instance) (stream_serve_event_readers{SEL})"}),
+    ],
+)  # fmt: skip
+
+WHAT = Row(
+    "What was counted?",
+    [
+        Panel("Words", "All that were counted: the sum of all totals, from `serve`.", "short",
+              {"words": or_unknown("max(stream_view_words{SEL})")}, "stat", 6, NEUTRAL,
+              unknown="serve does not run"),
+        Panel("Signatures", "With a total, from `serve`.", "short",
+              {"signatures": or_unknown("max(stream_view_signatures{SEL})")}, "stat", 6, NEUTRAL,
+              unknown="serve does not run"),
+        Panel("Texts, last hour", "With a committed outcome.", "short",
+              {"texts": known(last_hour("stream_records_total"))}, "stat", 6, NEUTRAL),
+        Panel("Rejected, last hour", "Share of the texts that became dead letters.", "percentunit",
+              {"share": known(share(last_hour("stream_dead_letters_total"),
+                                    last_hour("stream_records_total")))}, "stat", 6, Levels(0.01, 0.05)),
+        Panel("Words over time", "In committed results.", WORDS_S, {"words": rate("stream_words_total")},
+              width=12),
+        Panel("Top signatures", "Words so far of those with the greatest totals, over all partitions, from "
+              "`serve`.", "short",
+              {"{{signature}}": "topk(10, max by (signature) (stream_view_top_signature_words{SEL}))"},
+              "bargauge", 12, NEUTRAL),
+    ],
+)  # fmt: skip
+
+HOW = Row(
+    "How did it go?",
+    [
+        Panel("Texts by size", "Of the values, in bytes; of large batches a sample.", "bytes",
+              {"{{le}}": "sum by (le) (increase(stream_blob_size_bytes_bucket{SEL}[$__rate_interval]))"},
+              "heatmap", 12),
+        Panel("Words a text", "On average.", "short",
+              {"words": share(rate("stream_words_total"), rate("stream_results_total"))}, width=12),
+        Panel("Until it is counted", "From a text's timestamp to its committed result, of the oldest in "
+              "each transaction.", "s", {"p50": quantile(0.5, "stream_latency_seconds"),
+                                         "p95": quantile(0.95, "stream_latency_seconds")}, width=12),
+        Panel("Checked", "Input records that `verify --follow` has checked, and what it could not check.",
+              "short", {"records": "max(stream_audit_records{SEL})",
+                        "unchecked": "max(stream_audit_unchecked{SEL})"}, width=12,
+              colours={"unchecked": ORANGE}),
+        Panel("Results and dead letters", "Read by `serve` since its view was built.", "short",
+              {"results": "max(stream_view_results{SEL})",
+               "{{reason}}": "max by (reason) (stream_view_dead_letters{SEL})"}, width=12,
+              colours={"results": GREEN}),
+    ],
+)  # fmt: skip
+
+EVENTS = (
+    Annotation("Rebalances", ORANGE, "sum by (event) (increase(stream_rebalances_total{SEL}[30s])) > 0",
+               "partitions {{event}}"),
+    Annotation("Worker starts", "purple", "stream_started_timestamp_seconds{SEL} * 1000",
+               "{{instance}} started", at_value=True),
+    Annotation("Deploys", "blue", "count by (version) (stream_build_info{SEL}) "
+               "unless on (version) count by (version) (stream_build_info{SEL} offset 1m)",
+               "version {{version}}"),
+)  # fmt: skip
 
 DASHBOARDS = (
     Dashboard(
         "anagram-stream-operations", "Anagram stream: operations",
-        "First row: up, behind, correct, failing. Each panel with an alert links to its runbook.",
-        (GLANCE, FLOW, EXACTLY_ONCE, STATE, DEAD_LETTERS, CLIENT, PROCESS),
+        "First screen: up, behind, failing, correct. A tile is green only where somebody reports that. Each "
+        "row below answers one question; each panel with an alert links to its runbook.",
+        (FIRST_SCREEN, KEEPS_UP, EXACTLY_ONCE, REJECTED, RESTARTS, USUALLY_ZERO, KAFKA, PROCESSES, VIEW),
+        EVENTS,
     ),
     Dashboard(
         "anagram-stream-business", "Anagram stream: business",
-        "What was counted: words, signatures, sizes.", BUSINESS,
+        "What was counted: words, signatures, sizes. Totals over all partitions come from `serve`.",
+        (WHAT, HOW), EVENTS,
     ),
 )  # fmt: skip
-
-
-def variables() -> list[Json]:
-    every = {"allValue": ".+", "includeAll": True, "multi": True, "refresh": 2, "sort": 1, "type": "query"}
-    ours = '{__name__=~"stream_records_total|stream_audit_records"}'
-    queries = {
-        "job": f"label_values({ours}, job)",
-        "instance": f'label_values({ours[:-1]},job=~"$job"}}, instance)',
-    }
-    return [
-        {"label": "Data source", "name": "datasource", "query": "prometheus", "type": "datasource"},
-        *(
-            {
-                **every,
-                "name": name,
-                "label": name.title(),
-                "datasource": DATASOURCE,
-                "query": query,
-                "current": {"selected": True, "text": ["All"], "value": ["$__all"]},
-            }
-            for name, query in queries.items()
-        ),
-    ]
-
-
-def panel_json(panel: Panel, number: int, grid: Json) -> Json:
-    defaults: Json = {"unit": panel.unit, "min": 0}
-    if panel.bad is not None:
-        below, above = (RED, GREEN) if panel.low else (GREEN, RED)
-        steps = [{"color": below, "value": None}, {"color": above, "value": panel.bad}]
-        defaults["thresholds"] = {"mode": "absolute", "steps": steps}
-    if panel.kind == "timeseries":
-        fill: Json = {"fillOpacity": 10, "showPoints": "never"}
-        defaults["custom"] = fill | ({"stacking": {"mode": "normal", "group": "A"}} if panel.stack else {})
-    links = [
-        {"title": f"Runbook {panel.runbook}", "url": f"{SERVED}/{panel.runbook}.md", "targetBlank": True}
-    ]
-    return {
-        "id": number,
-        "type": panel.kind,
-        "title": panel.title,
-        "description": panel.text + (f" Runbook: {RUNBOOKS}/{panel.runbook}.md" if panel.runbook else ""),
-        "datasource": DATASOURCE,
-        "gridPos": grid,
-        "fieldConfig": {"defaults": defaults, "overrides": []},
-        "options": options_json(panel),
-        "links": links if panel.runbook else [],
-        "targets": [
-            {
-                "refId": chr(ord("A") + index),
-                "datasource": DATASOURCE,
-                "expr": query.replace("SEL", SELECTOR),
-                "legendFormat": legend,
-                "instant": panel.kind != "timeseries",
-                "range": panel.kind == "timeseries",
-            }
-            for index, (legend, query) in enumerate(panel.queries.items())
-        ],
-    }
-
-
-def options_json(panel: Panel) -> Json:
-    if panel.kind == "timeseries":
-        return {"legend": {"displayMode": "list", "placement": "bottom"}, "tooltip": {"mode": "multi"}}
-    reduced: Json = {"reduceOptions": {"calcs": ["lastNotNull"], "values": False}}
-    if panel.kind == "bargauge":
-        return reduced | {"orientation": "horizontal", "displayMode": "gradient"}
-    return reduced | {"colorMode": "background" if panel.bad is not None else "value"}
-
-
-def panels_json(rows: Sequence[Row]) -> Iterator[Json]:
-    number, y = 1, 0
-    for row in rows:
-        yield {
-            "id": number, "type": "row", "title": row.title, "collapsed": False, "panels": [],
-            "gridPos": {"h": 1, "w": WIDTH, "x": 0, "y": y},
-        }  # fmt: skip
-        number, y, x, height = number + 1, y + 1, 0, 0
-        for panel in row.panels:
-            if x + panel.width > WIDTH:
-                x, y = 0, y + height
-            height = STAT_HEIGHT if panel.kind == "stat" else HEIGHT
-            yield panel_json(panel, number, {"h": height, "w": panel.width, "x": x, "y": y})
-            number, x = number + 1, x + panel.width
-        y += height
-
-
-def dashboard_json(dashboard: Dashboard) -> Json:
-    return {
-        "uid": dashboard.uid,
-        "title": dashboard.title,
-        "description": dashboard.text,
-        "tags": list(dashboard.tags),
-        "editable": False,
-        "schemaVersion": 39,
-        "version": 1,
-        "refresh": "10s",
-        "time": {"from": "now-30m", "to": "now"},
-        "timezone": "browser",
-        "graphTooltip": 1,
-        "links": [
-            {
-                "type": "dashboards", "tags": list(dashboard.tags), "asDropdown": False,
-                "includeVars": True, "keepTime": True, "title": "",
-            }
-        ],
-        "annotations": {"list": []},
-        "templating": {"list": variables()},
-        "panels": list(panels_json(dashboard.rows)),
-    }  # fmt: skip
 
 
 def main() -> int:

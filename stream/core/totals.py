@@ -81,14 +81,3 @@ def _joined(pieces: Iterable[Ids], least: int) -> Iterator[Ids]:
             joined, size = [], 0
     if size:
         yield np.concatenate(joined)
-
-
-def largest(totals: Sequence[SignatureTotals], number: int) -> dict[bytes, int]:
-    """Return signature -> sum over the partitions, the `number` largest first; all of one dictionary."""
-    if not totals:
-        return {}
-    sums = np.sum([each._totals for each in totals], axis=0)  # noqa: SLF001 - of this module
-    number = min(number, int(np.count_nonzero(sums)))
-    ids = np.argpartition(sums, len(sums) - number)[len(sums) - number :] if number else ()
-    signatures = totals[0]._signatures  # noqa: SLF001 - of this module
-    return {signatures[id_]: int(sums[id_]) for id_ in sorted(ids, key=sums.__getitem__, reverse=True)}

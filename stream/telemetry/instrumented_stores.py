@@ -1,4 +1,4 @@
-"""Stores with measurements, every few seconds: their sizes, and the signatures with the greatest totals."""
+"""Stores with measurements; their sizes every few seconds."""
 
 import contextlib
 import shutil
@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from stream.core.fold import Changes
-from stream.core.totals import SignatureTotals, largest
+from stream.core.totals import SignatureTotals
 from stream.ports import Checkpoint, Store, Stores
 from stream.telemetry.instrumented import Instruments
 
 SAMPLE_INTERVAL_S = 5.0
-TOP_SIGNATURES = 10
 
 
 class InstrumentedStores:
@@ -64,8 +63,6 @@ class InstrumentedStores:
         metrics.store_memory.rows = {(part,): n for part, n in memory.items()}
         metrics.store_compactions.rows = {(kind,): n for kind, n in jobs.items()}
         metrics.store_stopped.set(sum(sizes.get("stopped", 0) for sizes in figures.values()))
-        top = largest(list(totals.values()), TOP_SIGNATURES)
-        metrics.top_signatures.rows = {(signature.decode(),): total for signature, total in top.items()}
         with contextlib.suppress(OSError):  # the folder was deleted; the stores report that
             metrics.disk_free.set(shutil.disk_usage(self._folder).free)
 

@@ -88,11 +88,6 @@ class Metrics:
         self.faults_on = self._gauge(
             "stream_faults_injected_on_purpose", "1 if STREAM_FAULTS makes stages fail."
         )
-        self.top_signatures = self._table(
-            "stream_top_signature_words",
-            "Words of the signatures with the greatest totals, over assigned partitions.",
-            "signature",
-        )
 
     def _add_transaction_metrics(self) -> None:
         self.transactions = self._counter("stream_transactions_total", "Transactions by outcome.", "outcome")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from stream.core.counts import encode_total
 from stream.core.decide import fold
 from stream.core.lexicon import Ids
-from stream.core.totals import SignatureTotals, largest
+from stream.core.totals import SignatureTotals
 
 SIGNATURES = sorted([b"a", b"act", b"dgo", b"eilnst", b"no", b"z" * 40])
 STORED = st.dictionaries(st.sampled_from(SIGNATURES), st.integers(1, 2**60))
@@ -70,24 +70,9 @@ def test_value_that_is_not_a_total_is_refused() -> None:
         SignatureTotals(SIGNATURES, [(b"act", b"-1")])
 
 
-@given(
-    st.lists(st.dictionaries(st.integers(0, 9), st.integers(1, 10**12)), max_size=4),
-    st.integers(0, 12),
-)
-def test_largest_are_those_of_the_sums_over_partitions(stored: list[dict[int, int]], number: int) -> None:
-    signatures = [b"%c" % (ord("a") + n) for n in range(10)]
-    parts = [
-        SignatureTotals(signatures, [(signatures[n], b"%d" % total) for n, total in each.items()])
-        for each in stored
-    ]
-    summed: dict[bytes, int] = {}
-    for each in stored:
-        for n, total in each.items():
-            summed[signatures[n]] = summed.get(signatures[n], 0) + total
-    top = largest(parts, number)
-    assert list(top.values()) == sorted(summed.values(), reverse=True)[:number]
-    assert all(summed[key] == total for key, total in top.items())
-    assert [part.counted for part in parts] == [len(each) for each in stored]
+@given(STORED)
+def test_counted_are_the_signatures_with_a_total(stored: dict[bytes, int]) -> None:
+    assert SignatureTotals(SIGNATURES, encoded(stored).items()).counted == len(stored)
 
 
 @pytest.mark.parametrize("foreign", [b"abd", b"zzz", b"A"])

@@ -11,16 +11,16 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
 from support.environment import SHORT_SESSIONS, SOON_ABORTED, own_env
-from support.firing import Prometheus, free_port, run_prometheus
-from support.ops import PROMETHEUS, alerts, docker, image
-from support.process import COMMAND, WorkerProcess
+from support.firing import Prometheus
+from support.ops import alerts
+from support.process import WorkerProcess
+from support.scene import Scene
 from support.stranger import Stranger
 from support.topics import admin_of, make_topics, produce, read, wait_until
 
@@ -60,83 +60,6 @@ FAST_METADATA = "topic.metadata.refresh.interval.ms=1000\nmetadata.max.age.ms=10
 
 
 @pytest.fixture(scope="module")
-def prometheus() -> Iterator[Prometheus]:
-    if not docker():
-        pytest.skip("no Docker engine")
-    if not image(PROMETHEUS, pull=True):
-        pytest.skip(f"the image {PROMETHEUS} is not available")
-    with run_prometheus() as running:
-        yield running
-
-
-@dataclass
-class Scene:
-    """A broker, topics, and the processes that use them.
-
-    Attributes:
-        held: producers whose transactions stay open.
-        faulty_at: when the fault occurred, monotonic; 0 if it occurred when its function returned.
-    """
-
-    broker: EmbeddedBroker
-    prometheus: Prometheus
-    env: dict[str, str]
-    folder: Path
-    port: int = field(default_factory=free_port)
-    running: list[WorkerProcess] = field(default_factory=list)
-    held: list[Producer] = field(default_factory=list)
-    mounted: Path | None = None
-    guests: threading.Thread | None = None
-    stranger: Stranger | None = None
-    closed: threading.Event = field(default_factory=threading.Event)
-    faulty_at: float = 0.0
-
-    def worker(self, command: tuple[str, ...] = COMMAND, **more: str) -> WorkerProcess:
-        """Start a worker, and let Prometheus scrape it."""
-        env = {**self.env, "STREAM_HTTP_PORT": str(self.port), "STREAM_PROCESSES": "1", **more}
-        worker = WorkerProcess(env, self.folder / f"log-{len(self.running)}", command).start()
-        self.running.append(worker)
-        self.prometheus.scrape(anagram_stream=self.port)
-        return worker
-
-    def running_worker(self, command: tuple[str, ...] = COMMAND, **more: str) -> WorkerProcess:
-        worker = self.worker(command, **more)
-        worker.wait_for("partition running", times=2)
-        return worker
-
-    def audit(self) -> WorkerProcess:
-        port = free_port()
-        env = {**self.env, "STREAM_HTTP_PORT": str(port)}
-        command = ("-m", "stream", "verify", "--follow", "--interval", "1")
-        audit = WorkerProcess(env, self.folder / f"log-{len(self.running)}", command).start()
-        self.running.append(audit)
-        self.prometheus.scrape(anagram_stream_audit=port)
-        return audit
-
-    def open_transaction(self, role: str) -> None:
-        """Leave a transaction open in one of the topics."""
-        options = {"transactional.id": f"hangs-{role}-{self.port}", "transaction.timeout.ms": 120_000}
-        producer = Producer({"bootstrap.servers": self.env["STREAM_BOOTSTRAP_SERVERS"], **options})
-        producer.init_transactions(30)
-        producer.begin_transaction()
-        producer.produce(self.env[f"STREAM_{role}_TOPIC"], b"1", b"act", partition=0)
-        producer.flush(30)
-        self.held.append(producer)
-
-    def close(self) -> None:
-        self.prometheus.scrape()
-        self.closed.set()
-        if self.guests is not None:
-            self.guests.join(60)
-        if self.stranger is not None:
-            self.stranger.close()
-        for process in self.running:
-            process.__exit__(None, None, None)
-        if self.mounted is not None:
-            subprocess.run(["umount", self.mounted], check=False)
-
-
-@pytest.fixture(scope="module")
 def shared() -> Iterator[EmbeddedBroker]:
     with EmbeddedBroker(properties=SHORT_SESSIONS | SOON_ABORTED, heap_mib=512) as broker:
         yield broker
@@ -148,16 +71,6 @@ def scene(shared: EmbeddedBroker, prometheus: Prometheus, tmp_path: Path) -> Ite
     scene = Scene(shared, prometheus, env, tmp_path)
     yield scene
     scene.close()
-
-
-@pytest.fixture
-def own_broker(prometheus: Prometheus, tmp_path: Path) -> Iterator[Scene]:
-    """A scene whose broker may be stopped."""
-    with EmbeddedBroker(properties=SHORT_SESSIONS, heap_mib=512) as broker:
-        env = make_topics(own_env(broker.bootstrap_servers, tmp_path), partitions=2)
-        scene = Scene(broker, prometheus, env, tmp_path)
-        yield scene
-        scene.close()
 
 
 def no_worker_runs(scene: Scene) -> None:
@@ -301,6 +214,7 @@ SHARED: dict[str, Callable[[Scene], None]] = {
     "StreamDeadLetterRatio": a_third_is_poison,
     "StreamFaultsInjected": faults_are_on,
     "StreamPartitionNotCounted": a_stranger_joins_the_group,
+    "StreamPartitionNotReported": a_stranger_joins_the_group,
     "StreamPartitionsBlocked": the_input_is_grown,
     "StreamLastStableOffsetStuck": a_transaction_hangs_in_the_results,
     "StreamRestoreTooLong": a_transaction_hangs_in_the_changelog,
@@ -312,7 +226,7 @@ SHARED: dict[str, Callable[[Scene], None]] = {
     "StreamWorkerRestarts": the_worker_starts_again_and_again,
     "StreamDiskAlmostFull": the_disk_is_small,
 }
-OWN_BROKER = {"StreamBrokerAway", "StreamAuditStale", "StreamTransactionsFail"}
+OWN_BROKER = {"StreamBrokerAway", "StreamAuditStale", "StreamTransactionsFail", "StreamViewStale"}
 
 
 def report(alert: str, fault: str, seconds: float) -> None:
@@ -340,6 +254,13 @@ def test_alert_fires_when_the_audit_ends_no_round(own_broker: Scene) -> None:
     report(
         "StreamAuditStale", "the broker is killed", own_broker.prometheus.wait_for("StreamAuditStale", 120)
     )
+
+
+def test_alert_fires_when_answers_are_old(own_broker: Scene) -> None:
+    serve = own_broker.serve()
+    serve.wait_current()
+    own_broker.broker.kill()
+    report("StreamViewStale", "the broker is killed", own_broker.prometheus.wait_for("StreamViewStale", 120))
 
 
 def test_alert_fires_when_transactions_fail(prometheus: Prometheus, tmp_path: Path) -> None:

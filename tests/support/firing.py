@@ -31,7 +31,8 @@ def scaled(span: str, scale: int = SCALE) -> str:
 
 
 def _span(scale: int, match: re.Match[str]) -> str:
-    return f"[{scaled(match[1], scale)}]"
+    """Scale a range, or a subquery with its step."""
+    return f"[{':'.join(scaled(span, scale) for span in match[1].split(':'))}]"
 
 
 def scaled_rules() -> str:
@@ -40,7 +41,7 @@ def scaled_rules() -> str:
     for group in rules["groups"]:
         for rule in group["rules"]:
             scale = SLOWER.get(rule.get("alert"), SCALE)
-            query = re.sub(r"\[(\d+[mhd])\]", partial(_span, scale), rule["expr"])
+            query = re.sub(r"\[(\d+[mhd](?::\d+[mhd])?)\]", partial(_span, scale), rule["expr"])
             rule["expr"] = re.sub(r"> (60|900)\b", lambda m: f"> {THRESHOLDS_S[m[1]]}", query)
             if "for" in rule:
                 rule["for"] = scaled(rule["for"])

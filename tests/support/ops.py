@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from stream.telemetry.metrics import AuditMetrics, Metrics, process_metrics
+from stream.telemetry.metrics import AuditMetrics, Metrics, ServeMetrics, process_metrics
 
 ROOT = Path(__file__).parents[2]
 OPS = ROOT / "ops"
@@ -31,7 +31,9 @@ def dashboards() -> list[dict[str, Any]]:
 
 
 def panels(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
-    return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+    """Return the panels, also those in collapsed rows."""
+    flat = [each for panel in dashboard["panels"] for each in (panel, *panel.get("panels", ()))]
+    return [panel for panel in flat if panel["type"] != "row"]
 
 
 def queries() -> Iterator[tuple[str, str]]:
@@ -66,8 +68,9 @@ def names_in(query: str) -> set[str]:
 def exported() -> dict[str, set[str]]:
     """Return metric -> names of its series, for every metric that the code exports."""
     series: dict[str, set[str]] = {}
-    ours, audit = Metrics().registry.collect(), AuditMetrics().registry.collect()
-    for family in (*ours, *audit, *process_metrics({}, {})):
+    registries = [made.registry for made in (Metrics(), AuditMetrics(), ServeMetrics())]
+    families = [family for registry in registries for family in registry.collect()]
+    for family in (*families, *process_metrics({}, {})):
         series[family.name] = {family.name + end for end in SUFFIXES.get(family.type, ("",))}
     return series
 
