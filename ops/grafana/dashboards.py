@@ -56,7 +56,8 @@ FIRST_SCREEN = Row(
               "stat", 4, Levels(bad=1, low=True), of={"not ready": RARE}, runbook="StreamDown"),
         Panel("Behind", "How old the oldest input not yet done may be, on the worst partition. "
               f"Objective: {OBJECTIVE_S} s.", "s",
-              {"behind": or_unknown("max(stream_lag_seconds{SEL})")}, "stat", 3,
+              {"behind": or_unknown("max(stream_lag_seconds{SEL}) "
+                                    "unless on () max(stream_broker_away{SEL}) > 0")}, "stat", 3,
               Levels(OBJECTIVE_S / 2, OBJECTIVE_S), unknown="nobody measures", runbook="StreamLagBurnRate"),
         Panel("Traffic", "Input records with a committed outcome, now and before.", RECORDS_S,
               {"records": known(rate("stream_records_total"))}, "stat", 4, NEUTRAL, line=True),
@@ -80,7 +81,8 @@ FIRST_SCREEN = Row(
                "objective": f"vector({OBJECTIVE_S})"}, width=8, colours={"objective": RED},
               runbook="StreamLagBurnRate"),
         Panel("Alerts that fire", "As Prometheus evaluates them; each has a runbook.", "none",
-              {"": 'ALERTS{alertstate="firing",alertname=~"Stream.+",job=~"$job|"}'}, "table", 8),
+              {"": 'ALERTS{alertstate="firing",alertname=~"Stream.+",job=~"$job|"}'}, "table", 8,
+              unknown="no alert fires"),
     ],
 )  # fmt: skip
 

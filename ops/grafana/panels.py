@@ -285,7 +285,7 @@ _TRANSFORMATIONS: dict[str, list[Json]] = {
 
 
 def _defaults(panel: Panel) -> Json:
-    defaults: Json = {"unit": panel.unit, "noValue": "no data"}
+    defaults: Json = {"unit": panel.unit, "noValue": panel.unknown if panel.kind == "table" else "no data"}
     if panel.unit == "none":
         defaults["decimals"] = 0
     if panel.kind == "timeseries":

@@ -157,6 +157,7 @@ def test_broker_is_frozen(well: tuple[Scene, WorkerProcess]) -> None:
     scene.prometheus.wait_for("StreamBrokerAway", 60)
     now = colours(scene.prometheus)
     assert now["Ready ready"] == "red"
+    assert now["Behind"] == "red", "what a worker knew before is not what is"
     assert now["Workers up"] == "green", "the process runs"
     report("the broker is frozen", scene.prometheus)
 
