@@ -250,6 +250,7 @@ def test_alert_fires_when_the_broker_is_unavailable(own_broker: Scene) -> None:
 def test_alert_fires_when_the_audit_ends_no_round(own_broker: Scene) -> None:
     audit = own_broker.audit()
     audit.wait_for("audited")
+    wait_until(lambda: "StreamAuditStale" not in own_broker.prometheus.firing(), 30)  # of an audit before
     own_broker.broker.kill()
     report(
         "StreamAuditStale", "the broker is killed", own_broker.prometheus.wait_for("StreamAuditStale", 120)
