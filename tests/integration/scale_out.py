@@ -7,13 +7,14 @@ that more workers get more processor also where there are few cores. 16 partitio
 
 import json
 import os
+import random
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import accumulate
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import psutil
@@ -27,10 +28,10 @@ from stream.dictionary import load_index
 from stream.kafka.clients import producer_options
 from stream.tools.kafka.group_reader import GroupReader
 
-PARTITIONS, WORDS_PER_BLOB, BLOBS = 16, 100, 900_000
+PARTITIONS, WORDS_PER_BLOB, BLOBS = 16, 100, 1_200_000
 WORKERS = (1, 2, 4, 8)
 SHARES = (0.5, 0.15)
-MEASURED_S, ROUNDS = 8.0, 3
+MEASURED_S = 10.0
 CPU = Path("/sys/fs/cgroup/cpu")
 PERIOD_US = 100_000
 
@@ -54,13 +55,23 @@ def quota(name: str, cores: float) -> Iterator[Path]:
         folder.rmdir()
 
 
-def fill(env: dict[str, str], words: list[str]) -> None:
+def texts() -> list[bytes]:
+    """Return blobs of words that are as frequent as in a language."""
+    rng = random.Random(1)
+    words = sorted(word for group in load_index(None).anagrams.values() for word in group)
+    rng.shuffle(words)
+    weights = list(accumulate(1 / rank for rank in range(1, len(words) + 1)))
+    return [
+        " ".join(rng.choices(words, cum_weights=weights, k=WORDS_PER_BLOB)).encode() for _ in range(5_000)
+    ]
+
+
+def fill(env: dict[str, str], blobs: list[bytes]) -> None:
     producer = Producer({**producer_options(settings_of(env)), "linger.ms": 50})
-    pool = [" ".join(words[start : start + WORDS_PER_BLOB]).encode() for start in range(0, 90_000, 37)]
     for number in range(BLOBS):
         while len(producer) > 50_000:
             producer.poll(0.05)
-        value = pool[number % len(pool)]
+        value = blobs[number % len(blobs)]
         producer.produce(env["STREAM_INPUT_TOPIC"], value, partition=number % PARTITIONS)
         producer.poll(0)
     producer.flush(60)
@@ -75,10 +86,9 @@ def cpu_s(pid: int | None) -> float:
     return times.user + times.system
 
 
-def measure(bootstrap: str, workers: int, cores: float, words: list[str], broker_pid: int) -> dict[str, Any]:
+def measure(broker: EmbeddedBroker, workers: int, cores: float, blobs: list[bytes]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        env = make_topics(own_env(bootstrap, Path(folder)), PARTITIONS)
-        fill(env, words)
+        env = make_topics(own_env(broker.bootstrap_servers, Path(folder)), PARTITIONS)
         reader = GroupReader(settings_of(env))
         running = []
         for number in range(workers):
@@ -88,43 +98,36 @@ def measure(bootstrap: str, workers: int, cores: float, words: list[str], broker
             running.append((worker, procs))
 
         def owned() -> bool:
-            lags = reader.read()[1]
-            return all(lag.member and lag.committed for lag in lags) and (
-                len({lag.member.id for lag in lags if lag.member}) == workers
-            )
+            return len({lag.member.id for lag in reader.read()[1] if lag.member}) == workers
 
         wait_until(owned, 60, every=0.2)
+        time.sleep(2)  # the last partitions are restored
         for worker, procs in running:
             procs.write_text(str(worker.process.pid))
-        time.sleep(2)
-        figures: list[float] = []
+        fill(env, blobs)
+        time.sleep(1)
         busy = {worker.process.pid: cpu_s(worker.process.pid) for worker, _ in running}
-        broker_before, began = cpu_s(broker_pid), time.monotonic()
-        for _ in range(ROUNDS):
-            first, since = committed(reader), time.monotonic()
-            time.sleep(MEASURED_S / ROUNDS)
-            figures.append((committed(reader) - first) * WORDS_PER_BLOB / (time.monotonic() - since))
-        elapsed = time.monotonic() - began
+        broker_before, first, began = cpu_s(broker.pid), committed(reader), time.monotonic()
+        time.sleep(MEASURED_S)
+        counted, elapsed = committed(reader) - first, time.monotonic() - began
         lags = reader.read()[1]
         assert sum(lag.lag for lag in lags) > BLOBS // 20, "the backlog was used up: nothing was measured"
         return {
             "workers": workers,
             "cores_each": cores,
-            "words_per_s": round(median(figures)),
+            "words_per_s": round(counted * WORDS_PER_BLOB / elapsed),
             "cores_of_workers": round(sum(cpu_s(pid) - b for pid, b in busy.items()) / elapsed, 2),
-            "cores_of_broker": round((cpu_s(broker_pid) - broker_before) / elapsed, 2),
+            "cores_of_broker": round((cpu_s(broker.pid) - broker_before) / elapsed, 2),
         }
 
 
 def main() -> None:
     shares = [float(each) for each in sys.argv[1:]] or list(SHARES)
-    words = sorted(word for group in load_index(None).anagrams.values() for word in group)
-    words = [words[number * 7919 % len(words)] for number in range(len(words))]
+    blobs = texts()
     for cores in shares:
         for workers in WORKERS:
             with EmbeddedBroker(heap_mib=1024) as broker:
-                assert broker.pid is not None
-                report = measure(broker.bootstrap_servers, workers, cores, words, broker.pid)
+                report = measure(broker, workers, cores, blobs)
             print(json.dumps(report), flush=True)  # noqa: T201 - its output
 
 

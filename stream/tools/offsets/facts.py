@@ -36,10 +36,14 @@ def read_facts(settings: Settings, admin: Admin, topics: Topics, digest: str) ->
         Retriable: the broker is unavailable.
         Refused: a transaction stays open, or the count topic holds records that no worker writes.
     """
-    facts = _read_facts(settings, admin, topics, digest)
-    if any(each.has_outcomes for each in facts):  # perhaps of the first transaction, which has just ended
+    suspects = set[int]()
+    while True:
         facts = _read_facts(settings, admin, topics, digest)
-    return facts
+        without_commit = {each.partition for each in facts if each.has_outcomes}
+        # The first transaction of a partition may have ended after its offset was read. Then the next read finds it.
+        if without_commit <= suspects:
+            return facts
+        suspects = without_commit
 
 
 def _read_facts(settings: Settings, admin: Admin, topics: Topics, digest: str) -> list[PartitionFacts]:

@@ -1,0 +1,39 @@
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from stream.tools.offsets import facts
+
+
+def reads(monkeypatch: pytest.MonkeyPatch, *partitions_without_commit: set[int]) -> list[int]:
+    """Let each read of three partitions find outcomes without a commit on some; return those of the last one."""
+    remaining = list(partitions_without_commit)
+
+    def read(*_: Any) -> list[Any]:
+        found = remaining.pop(0)
+        return [SimpleNamespace(partition=number, has_outcomes=number in found) for number in range(3)]
+
+    monkeypatch.setattr(facts, "_read_facts", read)
+    last: Any = facts.read_facts(None, None, None, "")  # type: ignore[arg-type]
+    assert not remaining, "it reads no more than it must"
+    return [each.partition for each in last if each.has_outcomes]
+
+
+def test_one_read_is_enough_where_every_outcome_has_a_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert reads(monkeypatch, set()) == []
+
+
+def test_first_transaction_that_ends_between_two_requests_is_no_contradiction(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert reads(monkeypatch, {1}, set()) == []
+
+
+def test_another_partition_may_have_its_first_transaction_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert reads(monkeypatch, {1}, {2}, set()) == []
+    assert reads(monkeypatch, {1}, {1, 2}, {1}) == [1]
+
+
+def test_partition_without_a_commit_in_two_reads_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert reads(monkeypatch, {0, 1}, {0}) == [0]
