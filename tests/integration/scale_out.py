@@ -8,6 +8,7 @@ that more workers get more processor also where there are few cores. 16 partitio
 import json
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -31,7 +32,7 @@ from stream.tools.kafka.group_reader import GroupReader
 PARTITIONS, WORDS_PER_BLOB, BLOBS = 16, 100, 1_200_000
 WORKERS = (1, 2, 4, 8)
 SHARES = (0.5, 0.15)
-MEASURED_S = 10.0
+SETTLING_S, MEASURED_S = 3.0, 12.0
 CPU = Path("/sys/fs/cgroup/cpu")
 PERIOD_US = 100_000
 
@@ -104,8 +105,11 @@ def measure(broker: EmbeddedBroker, workers: int, cores: float, blobs: list[byte
         time.sleep(2)  # the last partitions are restored
         for worker, procs in running:
             procs.write_text(str(worker.process.pid))
+            worker.signal(signal.SIGSTOP)  # for less than their session, so that none takes from the backlog
         fill(env, blobs)
-        time.sleep(1)
+        for worker, _ in running:
+            worker.signal(signal.SIGCONT)
+        time.sleep(SETTLING_S)
         busy = {worker.process.pid: cpu_s(worker.process.pid) for worker, _ in running}
         broker_before, first, began = cpu_s(broker.pid), committed(reader), time.monotonic()
         time.sleep(MEASURED_S)
