@@ -40,7 +40,7 @@ def read_facts(settings: Settings, admin: Admin, topics: Topics, digest: str) ->
     while True:
         facts = _read_facts(settings, admin, topics, digest)
         without_commit = {each.partition for each in facts if each.has_outcomes}
-        # The first transaction of a partition may have ended after its offset was read. Then the next read finds it.
+        # A first transaction may have ended after the offset was read: the next read sees both.
         if without_commit <= suspects:
             return facts
         suspects = without_commit

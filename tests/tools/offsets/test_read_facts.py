@@ -7,12 +7,12 @@ from stream.tools.offsets import facts
 
 
 def reads(monkeypatch: pytest.MonkeyPatch, *partitions_without_commit: set[int]) -> list[int]:
-    """Let each read of three partitions find outcomes without a commit on some; return those of the last one."""
+    """Let each read see outcomes without a commit on some of three partitions; return the last ones."""
     remaining = list(partitions_without_commit)
 
     def read(*_: Any) -> list[Any]:
-        found = remaining.pop(0)
-        return [SimpleNamespace(partition=number, has_outcomes=number in found) for number in range(3)]
+        seen = remaining.pop(0)
+        return [SimpleNamespace(partition=number, has_outcomes=number in seen) for number in range(3)]
 
     monkeypatch.setattr(facts, "_read_facts", read)
     last: Any = facts.read_facts(None, None, None, "")  # type: ignore[arg-type]
