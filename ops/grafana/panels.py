@@ -1,4 +1,4 @@
-"""Panels and dashboards, and their JSON. `SEL` in a query stands for the matchers of job and instance."""
+"""Panels and dashboards, and their JSON. `SEL` in a query is replaced by the matchers of job and instance."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -134,9 +134,9 @@ def share(part: str, whole: str) -> str:
     return f"{part} / ({whole} > 0)"
 
 
-def known(query: str, reporter: str = "stream_ready") -> str:
-    """Return a query that is 0 if its reporter runs and it has no value, and -1 if no reporter runs."""
-    return f"({query}) or 0 * max({reporter}{{SEL}}) or vector({UNKNOWN})"
+def known(query: str) -> str:
+    """Return a query that has a value always: without one of its own, 0 if a worker reports, else -1."""
+    return f"({query}) or 0 * max(stream_ready{{SEL}}) or vector({UNKNOWN})"
 
 
 def or_unknown(query: str) -> str:

@@ -1,4 +1,4 @@
-"""The rules of Grafana's dashboard-linter, under its names, and our own for whoever is on call.
+"""The rules of Grafana's dashboard-linter, under its names, and rules of our own for incidents.
 
 A tile is green only where somebody reports that. Every metric that a panel queries is exported.
 """
@@ -171,7 +171,7 @@ def stat_has_a_value_rule(dashboard: Dashboard) -> Iterator[tuple[str, str]]:
 
 
 def stat_zero_rule(dashboard: Dashboard) -> Iterator[tuple[str, str]]:
-    """Where 0 is green, 0 may not stand for `nobody knows`, except beside the number of those who report."""
+    """Without data a tile shows -1, for 0 may be green. Two tiles count those who report: 0 is right."""
     for panel in panels(dashboard):
         if panel["type"] != "stat" or panel["title"] in {"Workers", "Ready"}:
             continue

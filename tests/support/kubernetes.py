@@ -233,7 +233,7 @@ def _value(variable: Json, workload: Workload) -> str:
 
 
 def settings(workload: Workload, objects: Objects, folder: Path) -> Settings:
-    """Load the settings as a pod does. `folder` is empty; it stands for the pod's working directory.
+    """Load the settings as a pod does. `folder` is empty, as the pod's working directory is.
 
     Raises:
         Misconfigured: the settings are refused.

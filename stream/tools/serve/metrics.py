@@ -70,4 +70,5 @@ def _connect(metrics: ServeMetrics, service: Service) -> None:
     metrics.signatures.read = when_complete(lambda: {(): totals.signatures})
     metrics.top.read = when_complete(lambda: {(each.signature,): each.total for each in totals.top(_TOP)})
     metrics.results.read = lambda: {(): view.results}
-    metrics.dead_letters.read = lambda: {(reason,): n for reason, n in view.dead_letters.items()}
+    # A copy: the follower may add a reason meanwhile.
+    metrics.dead_letters.read = lambda: {(reason,): n for reason, n in dict(view.dead_letters).items()}
