@@ -187,6 +187,13 @@ class Settings(BaseSettings):
             raise ValueError(f"{given} is the name of a command, whose transactional id would be the same")
         return given
 
+    @field_validator("serve_token")
+    @classmethod
+    def _can_be_sent(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and not re.fullmatch("[!-~]+", token.get_secret_value()):
+            raise ValueError("a token has characters of ASCII without spaces: a header can hold no others")
+        return token
+
     @model_validator(mode="after")
     def _faults_are_accepted(self) -> Self:
         if self.faults != "none" and not self.faults_accepted:

@@ -414,3 +414,10 @@ def test_no_faults_by_default_even_if_they_are_accepted(monkeypatch: pytest.Monk
     assert load_settings().faults == "none"
     monkeypatch.setenv("STREAM_FAULTS_ACCEPTED", "true")
     assert load_settings().faults == "none"
+
+
+@pytest.mark.parametrize("token", ["tök", "two words", "line\n", "\x7f"])
+def test_token_that_no_header_can_hold_is_refused_and_not_shown(token: str) -> None:
+    with pytest.raises(Misconfigured, match="STREAM_SERVE_TOKEN") as refused:
+        load_settings(serve_token=token)
+    assert token not in str(refused.value)
