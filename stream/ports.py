@@ -4,13 +4,16 @@
 offsets, positions and end offsets can be compared.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from itertools import chain
+from typing import Protocol, Self
 
+from stream.core.columns import InputRecords, Outputs
 from stream.core.evidence import Appended, CommittedOffset, LogEnds, TopicIds
 from stream.core.fold import Changes
-from stream.core.records import Header, InputRecord, OutputRecord, start_offsets
+from stream.core.records import Header, InputRecord
 
 
 @dataclass(slots=True)
@@ -18,19 +21,36 @@ class Batch:
     """Records polled for one transaction. Processing empties it, so `start_offsets` is called before.
 
     Attributes:
-        records: in order within each partition; only of resumed partitions.
+        records: partition -> its records, at least one; only of resumed partitions.
         group_metadata: as of the poll that brought the first record. Later metadata could belong to a
             membership that no longer owns these partitions.
         leader_epochs: partition -> leader epoch of its last record, if known.
     """
 
-    records: list[InputRecord] = field(default_factory=list)
+    records: dict[int, InputRecords] = field(default_factory=dict)
     group_metadata: object = None
     leader_epochs: Mapping[int, int] = field(default_factory=dict)
 
+    @classmethod
+    def of(
+        cls,
+        records: Iterable[InputRecord],
+        group_metadata: object = None,
+        leader_epochs: Mapping[int, int] | None = None,
+    ) -> Self:
+        """Return a batch of these records; those of a partition are in order."""
+        by_partition = defaultdict[int, list[InputRecord]](list)
+        for record in records:
+            by_partition[record.partition].append(record)
+        columns = {number: InputRecords.of(records) for number, records in by_partition.items()}
+        return cls(columns, group_metadata, leader_epochs or {})
+
     def start_offsets(self) -> dict[int, int]:
         """Return the offset of the first record of each partition."""
-        return start_offsets(self.records)
+        return {number: records.offsets[0] for number, records in self.records.items()}
+
+    def __iter__(self) -> Iterator[InputRecord]:
+        return chain.from_iterable(self.records.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +192,7 @@ class Sink(Protocol):
     def begin(self) -> None:
         """Begin a transaction."""
 
-    def produce(self, records: Iterable[OutputRecord]) -> None:
+    def produce(self, outputs: Outputs) -> None:
         """Add results and dead letters of one partition."""
 
     def produce_changelog(self, partition: int, changes: Changes, headers: Sequence[Header]) -> None:

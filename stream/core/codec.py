@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Sequence
+from itertools import repeat
 from typing import Literal, NamedTuple
 
 import orjson
 from pydantic import ValidationError
 
 from stream.core.cloud_events import STRUCTURED, UnsupportedData, event_id, read_structured
+from stream.core.columns import InputRecords, OutputRecords
 from stream.core.records import (
     RESULT_SCHEMA,
     UNREADABLE_HEADERS,
@@ -85,7 +87,6 @@ class ResultEncoder:
         self._topic = topic
         self._result_bytes_max = result_bytes_max
         self._record_bytes_max = record_bytes_max
-        self._sources: dict[tuple[str, int], bytes] = {}
 
     def encode(self, record: InputRecord, blob_id: str, counts_json: bytes, words: int) -> OutputRecord:
         """Encode the result of one record.
@@ -93,7 +94,7 @@ class ResultEncoder:
         Raises:
             Rejected: the JSON exceeds the limit of a result, or the record exceeds the limit of the topic.
         """
-        source = self._sources.get((record.topic, record.partition)) or self._source(record)
+        source = self._source(record)
         value = b'{"blob_id":%b,"anagram_counts":%b,"words":%d,"source":%b%d}}' % (
             orjson.dumps(blob_id),
             counts_json,
@@ -115,10 +116,37 @@ class ResultEncoder:
             )
         return OutputRecord(self._topic, record.partition, key, value, headers, record.timestamp_ms)
 
+    def encode_ordinary(
+        self, records: InputRecords, ids: Sequence[str], counts_json: Sequence[bytes], words: Sequence[int]
+    ) -> OutputRecords | None:
+        """Encode the results of records without headers, of which there is at least one, column by column.
+
+        Returns:
+            The results, or None if one may be too large.
+        """
+        source = self._source(records[0])
+        ids_json = orjson.dumps(ids)[2:-2].split(b'","')
+        if any(b"\\" in quoted for quoted in ids_json):  # a quote in an id, perhaps beside a comma
+            ids_json = [orjson.dumps(blob_id)[1:-1] for blob_id in ids]
+        columns = zip(
+            repeat(b'{"blob_id":"'), ids_json,
+            repeat(b'","anagram_counts":'), counts_json,
+            repeat(b',"words":'), map(b"%d".__mod__, words),
+            repeat(b',"source":' + source), map(b"%d}}".__mod__, records.offsets),
+        )  # fmt: skip
+        values, keys = list(map(b"".join, columns)), list(map(str.encode, ids))
+        longest = max(map(len, values))
+        whole = longest + max(map(len, keys)) + _OWN_FRAMING
+        if longest > self._result_bytes_max or whole > self._record_bytes_max:
+            return None
+        headers = [_OWN_HEADERS] * len(values)
+        return OutputRecords(
+            self._topic, records.partition, [*keys], [*values], headers, records.timestamps_ms
+        )
+
     def _source(self, record: InputRecord) -> bytes:
         """Return the part of the JSON that is the same for all records of a partition."""
-        source = b'{"topic":%b,"partition":%d,"offset":' % (orjson.dumps(record.topic), record.partition)
-        return self._sources.setdefault((record.topic, record.partition), source)
+        return b'{"topic":%b,"partition":%d,"offset":' % (orjson.dumps(record.topic), record.partition)
 
 
 def _form(headers: Sequence[Header]) -> str:

@@ -6,7 +6,6 @@ result is joined from pieces that are made once for each signature.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -94,8 +93,8 @@ class Engine:
             wanted = ids[repeated].astype(np.int64) << _TIMES_BITS | times[repeated]
             pieces[repeated] = list(map(self._many.__getitem__, wanted.tolist()))
         ends = np.searchsorted(distinct, np.arange(texts + 1, dtype=np.int64) << self._bits).tolist()
-        joined = pieces.tolist()
-        return (b"{%b}" % b",".join(joined[begin:end]) for begin, end in pairwise(ends))
+        spans = map(pieces.tolist().__getitem__, map(slice, ends, ends[1:]))
+        return map(b"{%b}".__mod__, map(b",".join, spans))
 
 
 class _Many(dict[int, bytes]):

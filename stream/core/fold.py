@@ -7,9 +7,10 @@ totals and a digest. Everything about anagrams is behind `Fold`, in `anagrams.An
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
-from stream.core.records import InputRecord, OutputRecord
+from stream.core.columns import InputRecords, OutputRecords
+from stream.core.records import OutputRecord
 from stream.errors import Rejected
 
 Changes = Mapping[bytes, bytes]
@@ -20,17 +21,34 @@ Deltas = Any
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The outcome of some records of one partition.
+    """The outcome of some records of one partition: each has a result or is rejected.
 
     Attributes:
-        outcomes: the result or the rejection of each record, in order.
+        results: in the order of their records.
+        rejected: position of a record -> why it has no result, in order.
         items: number of items that were counted in the records with a result: words, for anagrams.
         deltas: the increase of the totals of the partition by the records with a result.
     """
 
-    outcomes: Sequence[OutputRecord | Rejected]
+    results: OutputRecords
+    rejected: Mapping[int, Rejected]
     items: int
     deltas: Deltas
+
+    @classmethod
+    def of(cls, outcomes: Sequence[OutputRecord | Rejected], items: int, deltas: Deltas) -> Self:
+        """Return the chunk with these outcomes, one for each record in order."""
+        results = [outcome for outcome in outcomes if isinstance(outcome, OutputRecord)]
+        rejected = {n: outcome for n, outcome in enumerate(outcomes) if isinstance(outcome, Rejected)}
+        columns = OutputRecords.of(results) if results else OutputRecords.empty("", 0)
+        return cls(columns, rejected, items, deltas)
+
+    @property
+    def outcomes(self) -> list[OutputRecord | Rejected]:
+        """The outcome of each record, in order."""
+        results = iter(self.results)
+        records = range(len(self.results) + len(self.rejected))
+        return [self.rejected.get(position) or next(results) for position in records]
 
 
 class ChangedTotals(Protocol):
@@ -58,7 +76,7 @@ class Fold(Protocol):
     def digest(self) -> str:
         """Equal digests mean equal results: totals of another digest are never continued."""
 
-    def process(self, records: Sequence[InputRecord]) -> Chunk:
+    def process(self, records: InputRecords) -> Chunk:
         """Decode and count records of one partition. A rejected record has no effect on the others."""
 
     def load(self, stored: Iterable[tuple[bytes, bytes]]) -> Totals:

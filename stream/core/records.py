@@ -1,6 +1,6 @@
 """The records in the topics: frozen, strict, versioned models. `schemas/` is generated from them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -101,14 +101,6 @@ class OutputRecord(NamedTuple):
     value: bytes | None
     headers: Sequence[Header] = ()
     timestamp_ms: int | None = None
-
-
-def start_offsets(records: Iterable[InputRecord]) -> dict[int, int]:
-    """Return the first offset of each partition; the records of a partition are in order."""
-    first: dict[int, int] = {}
-    for record in records:
-        first.setdefault(record.partition, record.offset)
-    return first
 
 
 def record_bytes(key: bytes | None, value: bytes | None, headers: Sequence[Header]) -> int:

@@ -1,11 +1,18 @@
 """Gives results and dead letters timestamps that their topics accept."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from operator import attrgetter
 
-from stream.core.event_time import DEAD_LETTER_HEADER, NO_TIMESTAMP, RESULT_HEADER, TimestampLimits, with_time
+from stream.core.columns import OutputRecords
+from stream.core.event_time import (
+    DEAD_LETTER_HEADER,
+    NO_TIMESTAMP,
+    RESULT_HEADER,
+    TimestampLimits,
+    Window,
+    with_time,
+)
 from stream.core.records import OutputRecord
 from stream.errors import InDoubt, Refused
 
@@ -14,7 +21,6 @@ CLOCKS_HINT = (
     "message.timestamp.before.max.ms and message.timestamp.after.max.ms of the output topics"
 )
 _UNLIMITED = TimestampLimits()
-_timestamp = attrgetter("timestamp_ms")
 
 
 class EventTime:
@@ -30,27 +36,23 @@ class EventTime:
         self._now = now
         self._uses_own_time = False
 
-    def stamp(self, records: Iterable[OutputRecord], result_topic: str) -> list[OutputRecord]:
-        """Return the records; those with a timestamp that their topic refuses have the time of now."""
-        stamped, now_ms = list(records), int(self._now() * 1000)
-        windows = {
-            header: NO_TIMESTAMP if self._uses_own_time else limits.window(now_ms)
-            for header, limits in self._limits.items()
-        }
-        try:  # the fast path: nearly always all of them are in both windows
-            stamps = list(map(_timestamp, stamped))
-            earliest_ms = max(window.earliest_ms for window in windows.values())
-            latest_ms = min(window.latest_ms for window in windows.values())
-            if not stamps or (earliest_ms <= min(stamps) and max(stamps) <= latest_ms):
-                return stamped
-        except TypeError:  # one is None
-            pass
-        for number, record in enumerate(stamped):
-            header = RESULT_HEADER if record.topic == result_topic else DEAD_LETTER_HEADER
-            earliest_ms, latest_ms = windows[header]
-            if not earliest_ms <= (record.timestamp_ms or 0) <= latest_ms:
-                stamped[number] = with_time(record, now_ms, header)
-        return stamped
+    def stamp_results(self, results: OutputRecords) -> OutputRecords:
+        """Return the results; those with a timestamp that their topic refuses have the time of now."""
+        window, now_ms = self._window(RESULT_HEADER)
+        stamps = [timestamp_ms or 0 for timestamp_ms in results.timestamps_ms]
+        if window.earliest_ms <= min(stamps) and max(stamps) <= window.latest_ms:  # nearly always
+            return results
+        return OutputRecords.of(_stamped(record, window, now_ms, RESULT_HEADER) for record in results)
+
+    def stamp_dead_letters(self, dead_letters: Sequence[OutputRecord]) -> list[OutputRecord]:
+        """Return the dead letters; those with a timestamp that their topic refuses have the time of now."""
+        window, now_ms = self._window(DEAD_LETTER_HEADER)
+        return [_stamped(record, window, now_ms, DEAD_LETTER_HEADER) for record in dead_letters]
+
+    def _window(self, header: str) -> tuple[Window, int]:
+        """Return the timestamps that the topic accepts, and the time of now in ms."""
+        now_ms = int(self._now() * 1000)
+        return NO_TIMESTAMP if self._uses_own_time else self._limits[header].window(now_ms), now_ms
 
     def refused(self, why: str) -> InDoubt | Refused:
         """Return the error for a transaction with a timestamp that a topic refused.
@@ -72,3 +74,9 @@ class EventTime:
             "of a broker is off; nothing of this batch is committed, and the next worker reads it again",
             CLOCKS_HINT,
         )
+
+
+def _stamped(record: OutputRecord, window: Window, now_ms: int, header: str) -> OutputRecord:
+    if window.earliest_ms <= (record.timestamp_ms or 0) <= window.latest_ms:
+        return record
+    return with_time(record, now_ms, header)

@@ -1,13 +1,12 @@
 """Input records of a batch: how many, and their conversion with C functions only, as it is done for each."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import repeat
-from operator import itemgetter
+from dataclasses import dataclass, field
 
 from confluent_kafka import Message
 
-from stream.core.records import InputRecord
+from stream.core.columns import InputRecords
+from stream.core.records import Header
 from stream.kafka.headers import message_headers
 
 
@@ -20,15 +19,39 @@ class BatchLimits:
     interval_s: float
 
 
-def append_records(
-    records: list[InputRecord], topic: str, partition: int, messages: Sequence[Message]
-) -> int:
-    """Append the messages of a partition to `records`; return the size of their keys and values in bytes."""
-    keys, values = list(map(Message.key, messages)), list(map(Message.value, messages))
-    stamps = map(itemgetter(1), map(Message.timestamp, messages))
-    columns = (
-        repeat(topic), repeat(partition), map(Message.offset, messages),
-        keys, values, map(message_headers, messages), stamps,
-    )  # fmt: skip
-    records.extend(map(InputRecord._make, zip(*columns, strict=False)))
-    return sum(map(len, filter(None, keys))) + sum(map(len, filter(None, values)))
+@dataclass(slots=True)
+class Gathered:
+    """The records of a batch that is being polled.
+
+    Attributes:
+        records: partition -> its records.
+        number: of records.
+        size: of their keys and values, in bytes.
+    """
+
+    records: dict[int, InputRecords] = field(default_factory=dict)
+    number: int = 0
+    size: int = 0
+
+    def add(self, topic: str, partition: int, messages: Sequence[Message]) -> None:
+        """Add messages of one partition."""
+        columns = self.records.get(partition)
+        if columns is None:
+            columns = self.records[partition] = InputRecords.empty(topic, partition)
+        keys, values = list(map(Message.key, messages)), list(map(Message.value, messages))
+        columns.offsets += map(Message.offset, messages)  # type: ignore[arg-type]  # a record has one
+        columns.keys += keys
+        columns.values += values
+        columns.headers += _headers(messages)
+        columns.timestamps_ms += [timestamp_ms for _, timestamp_ms in map(Message.timestamp, messages)]
+        self.number += len(messages)
+        self.size += sum(map(len, filter(None, keys))) + sum(map(len, filter(None, values)))
+
+
+def _headers(messages: Sequence[Message]) -> list[Sequence[Header]]:
+    try:
+        if not any(map(Message.headers, messages)):
+            return [()] * len(messages)
+    except (SystemError, UnicodeDecodeError):  # a name is not UTF-8
+        pass
+    return list(map(message_headers, messages))

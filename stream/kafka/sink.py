@@ -2,12 +2,13 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice, repeat
 from operator import length_hint
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
+from stream.core.columns import OutputRecords, Outputs
 from stream.core.evidence import Appended, CommittedOffset, LogEnds, checksum
 from stream.core.fold import Changes
 from stream.core.records import Header, OutputRecord
@@ -99,15 +100,11 @@ class KafkaSink:
         self._deliveries = Deliveries()
         self._call(self._open().begin_transaction)
 
-    def produce(self, records: Iterable[OutputRecord]) -> None:
-        results = list[OutputRecord]()
-        for record in self._event_time.stamp(records, self._result_topic):
-            if record.topic == self._result_topic:
-                results.append(record)
-            else:
-                self._produce_dead_letter(record)
-        if results:
-            self._produce_results(results)
+    def produce(self, outputs: Outputs) -> None:
+        if outputs.results:
+            self._produce_results(self._event_time.stamp_results(outputs.results))
+        for dead_letter in self._event_time.stamp_dead_letters(outputs.dead_letters):
+            self._produce_dead_letter(dead_letter)
         self._take_reports()
 
     def produce_changelog(self, partition: int, changes: Changes, headers: Sequence[Header]) -> None:
@@ -189,15 +186,18 @@ class KafkaSink:
         """Take delivery reports: librdkafka keeps each record until its report is taken."""
         self._call(lambda: self._open().poll(0))
 
-    def _produce_results(self, results: Sequence[OutputRecord]) -> None:
-        """Produce results of one partition."""
-        produce, last = self._open().produce, results[-1]
-        for record in results[:-1]:
-            topic, partition, key, value, headers, timestamp_ms = record
-            try:
-                # All by position: names cost more than the timestamp does.
-                produce(topic, value, key, partition, None, None, timestamp_ms or 0, list(headers))
-            except (BufferError, KafkaException):
+    def _produce_results(self, results: OutputRecords) -> None:
+        """Produce results of one partition; the delivery report of the last one is awaited."""
+        remaining, last = iter(results.values[:-1]), results[-1]
+        try:  # only C functions, and all by position: names cost more than the timestamp does
+            producing = map(
+                self._open().produce, repeat(results.topic), remaining, results.keys,
+                repeat(results.partition), repeat(None), repeat(None), results.timestamps_ms,
+                map(list, results.headers),
+            )  # fmt: skip
+            deque(producing, maxlen=0)
+        except (BufferError, KafkaException):
+            for record in results[len(results) - 2 - length_hint(remaining) : -1]:  # from the refused one
                 self._send(*record)
         self._send(*last, is_reported=True)
         log, last_checksum = (last.topic, last.partition), checksum(last.key, last.value, last.headers)

@@ -10,13 +10,12 @@ from typing import NoReturn, TypeVar
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from stream.core.evidence import CommittedOffset
-from stream.core.records import InputRecord, start_offsets
 from stream.errors import Fatal, Fenced, Retriable, StreamError
 from stream.kafka.clients import Options, make_consumer
 from stream.kafka.connection import Connection
 from stream.kafka.consumer_events import check_event
 from stream.kafka.failure import CALL_FAILED, describe, from_call, kafka_error
-from stream.kafka.input_records import BatchLimits, append_records
+from stream.kafka.input_records import BatchLimits, Gathered
 from stream.kafka.leaving import leave_group
 from stream.kafka.membership import Membership
 from stream.kafka.offsets import Offsets, committed_by, wait_for_end
@@ -86,21 +85,20 @@ class KafkaSource:
             self._join_after(self._refusal)
         self._check_membership()
         self._seek_all()
-        records: list[InputRecord] = []
+        gathered = Gathered()
         try:
-            group_metadata = self._fill(records, wait_s)
+            group_metadata = self._fill(gathered, wait_s)
         except Fenced as error:
             self._join_after(error)
         except StreamError:
-            # The client lost the records that it was about to return, and `records` are not returned.
-            self.rewind(dict(self._positions.position) | start_offsets(records))
+            # The client lost the records that it was about to return, and those gathered are not returned.
+            self.rewind(dict(self._positions.position) | Batch(gathered.records).start_offsets())
             raise
-        if not records and self._connection.is_lost(self._consumer):
+        if not gathered.number and self._connection.is_lost(self._consumer):
             self._join_again()
-        partitions = {record.partition for record in records}
-        if not all(map(self._positions.position.__contains__, partitions)):
-            records = [record for record in records if record.partition in self._positions.position]
-        return Batch(records, group_metadata, {p: self._leader_epochs[p] for p in partitions})
+        resumed = self._positions.position.keys()
+        records = {number: records for number, records in gathered.records.items() if number in resumed}
+        return Batch(records, group_metadata, {number: self._leader_epochs[number] for number in records})
 
     def _join_after(self, refusal: Fenced) -> NoReturn:
         """Join again after the group refused this member.
@@ -148,7 +146,7 @@ class KafkaSource:
             self.subscribe(listener)
         return True
 
-    def _fill(self, records: list[InputRecord], wait_s: float) -> object:
+    def _fill(self, gathered: Gathered, wait_s: float) -> object:
         """Poll the records of a batch; return the group's metadata as of its first record."""
         group_metadata = self._consumer.consumer_group_metadata()
         first = self._poll(0.0)
@@ -158,21 +156,21 @@ class KafkaSource:
             first = self._poll(wait_s)
         if first is None:
             return group_metadata
-        size = self._take([first], records)
+        self._take([first], gathered)
         now = time.monotonic()
         due = self._batch_began_at + self._limits.interval_s
         has_more = not waited and now >= due
         due = self._batch_began_at = max(now, due)
-        while len(records) < self._limits.records_max and size < self._limits.bytes_max:
-            room = max(1, (self._limits.bytes_max - size) // self._record_bytes)
-            asked = min(CONSUMED_MAX, room, self._limits.records_max - len(records))
+        while gathered.number < self._limits.records_max and gathered.size < self._limits.bytes_max:
+            room = max(1, (self._limits.bytes_max - gathered.size) // self._record_bytes)
+            asked = min(CONSUMED_MAX, room, self._limits.records_max - gathered.number)
             left_s = max(FETCH_WAIT_S if has_more else 0.0, due - time.monotonic())
             messages = _called(partial(self._consumer.consume, asked, left_s))
-            size += self._take(messages, records)
+            self._take(messages, gathered)
             if len(messages) < asked and time.monotonic() >= due:
                 break
-        if records:
-            self._record_bytes = max(1, size // len(records))
+        if gathered.number:
+            self._record_bytes = max(1, gathered.size // gathered.number)
         return group_metadata
 
     def committed(self, partitions: Sequence[int]) -> Mapping[int, CommittedOffset | None]:
@@ -224,9 +222,8 @@ class KafkaSource:
         self._refusal = error
         return Retriable(str(error))
 
-    def _take(self, messages: Sequence[Message], records: list[InputRecord]) -> int:
-        """Append the records that are due; return their size in bytes."""
-        size = 0
+    def _take(self, messages: Sequence[Message], gathered: Gathered) -> None:
+        """Gather the records that are due."""
         for partition, run in groupby(messages, Message.partition):
             due = list(run)
             # Only C functions: a Python call for each record would be a good part of the worker's time.
@@ -241,8 +238,7 @@ class KafkaSource:
             assert partition is not None
             epoch = due[-1].leader_epoch()
             self._leader_epochs[partition] = -1 if epoch is None else epoch
-            size += append_records(records, self._topic, partition, due)
-        return size
+            gathered.add(self._topic, partition, due)
 
     def _seek_all(self) -> None:
         for partition, offset in list(self._positions.seek.items()):

@@ -3,12 +3,13 @@
 Calls that are made per record are passed through unwrapped.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from stream.core.columns import InputRecords, Outputs
 from stream.core.evidence import Appended, CommittedOffset
 from stream.core.fold import Changes
-from stream.core.records import Header, InputRecord, OutputRecord
+from stream.core.records import Header
 from stream.ports import AssignmentListener, Batch, Clock, Sink, Source
 from stream.telemetry.lag import Lag
 from stream.telemetry.metrics import Metrics
@@ -49,10 +50,14 @@ class Instruments:
             self.spent(remaining_activity, max(0.0, now - self._last_run_s - self._accounted_s))
         self._last_run_s, self._accounted_s = now, 0.0
 
-    def polled(self, sample: Sequence[InputRecord]) -> None:
+    def polled(self, samples: Sequence[InputRecords]) -> None:
         """Keep the times of a sample of a batch, in order; records not committed before are polled again."""
-        self._sample = [(record.partition, record.offset, record.timestamp_ms or 0) for record in sample]
-        self.lag.polled({record.partition: record.offset + 1 for record in sample})
+        self._sample = [
+            (sample.partition, offset, timestamp_ms or 0)
+            for sample in samples
+            for offset, timestamp_ms in zip(sample.offsets, sample.timestamps_ms, strict=True)
+        ]
+        self.lag.polled({sample.partition: sample.offsets[-1] + 1 for sample in samples})
 
     def committed(self, next_offsets: Mapping[int, int]) -> float:
         """Measure the latency of input before these offsets; return by how many seconds it is ahead."""
@@ -115,13 +120,16 @@ class InstrumentedSource:
             self._measure(batch.records)
         return batch
 
-    def _measure(self, records: Sequence[InputRecord]) -> None:
-        instruments, step = self._instruments, max(1, len(records) // SAMPLE_RECORDS_MAX)
-        sample = records[::-step]  # from the end, so that it contains the last record
-        sizes = [len(record.value or b"") for record in sample]
-        instruments.metrics.input_bytes.inc((sum(sizes) + sum(len(r.key or b"") for r in sample)) * step)
+    def _measure(self, records: Mapping[int, InputRecords]) -> None:
+        instruments = self._instruments
+        step = max(1, sum(map(len, records.values())) // SAMPLE_RECORDS_MAX)
+        # From the end, so that it contains the last record of each partition.
+        samples = [columns[::-step] for columns in records.values()]
+        sizes = [len(value or b"") for sample in samples for value in sample.values]
+        keys = sum(len(key or b"") for sample in samples for key in sample.keys)
+        instruments.metrics.input_bytes.inc((sum(sizes) + keys) * step)
         instruments.metrics.blob_bytes.add(sizes, step)
-        instruments.polled(sample[::-1])
+        instruments.polled([sample[::-1] for sample in samples])
 
 
 class _InstrumentedListener:
@@ -169,9 +177,9 @@ class InstrumentedSink:
             self._sink.begin()
         self._produce_s = 0.0
 
-    def produce(self, records: Iterable[OutputRecord]) -> None:
+    def produce(self, outputs: Outputs) -> None:
         with self._timed_produce():
-            self._sink.produce(records)
+            self._sink.produce(outputs)
 
     def produce_changelog(self, partition: int, changes: Changes, headers: Sequence[Header]) -> None:
         with self._timed_produce():

@@ -1,10 +1,12 @@
 """The port `Sink` on the fake cluster."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import TypeVar
 
+from stream.core.columns import Outputs
 from stream.core.dead_letter import is_dead_letter_of
 from stream.core.evidence import (
     TOPICS_CHANGED_HINT,
@@ -100,8 +102,8 @@ class FakeSink:
     def begin(self) -> None:
         self._guarded(self._begin)
 
-    def produce(self, records: Iterable[OutputRecord]) -> None:
-        for record in records:
+    def produce(self, outputs: Outputs) -> None:
+        for record in chain(*outputs):
             self._guarded(partial(self._produce, record))
 
     def produce_changelog(self, partition: int, changes: Changes, headers: Sequence[Header]) -> None:

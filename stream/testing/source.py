@@ -65,7 +65,7 @@ class FakeSource:
         self._rebalance(self._listener)
         delivered = [record for record in records if record.partition in self._positions]
         epochs = {record.partition: self._leader_epochs[record.partition] for record in delivered}
-        return Batch(delivered, group_metadata, epochs)
+        return Batch.of(delivered, group_metadata, epochs)
 
     @faulty("source.committed")
     def committed(self, partitions: Sequence[int]) -> Mapping[int, CommittedOffset | None]:

@@ -3,10 +3,12 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from itertools import chain, zip_longest
 from typing import Protocol
 
+from stream.core.columns import InputRecords
 from stream.core.fold import Chunk, Fold
-from stream.core.records import InputRecord, start_offsets
+from stream.core.records import InputRecord
 from stream.errors import Rejected
 from stream.exercise.faults import Faults, Stage
 from stream.ports import AssignmentListener, Batch, Clock, Source
@@ -67,9 +69,11 @@ class FaultInjectingSource:
 
     def poll_batch(self, wait_s: float) -> Batch:
         batch = self._source.poll_batch(wait_s)
-        reached = self._run_stages(batch.records)
-        self._source.rewind(start_offsets(batch.records[reached:]))
-        return replace(batch, records=batch.records[:reached])
+        in_turn = [record for record in chain(*zip_longest(*batch.records.values())) if record is not None]
+        reached = self._run_stages(in_turn)
+        passed = Batch.of(in_turn[:reached], batch.group_metadata, batch.leader_epochs)
+        self._source.rewind(Batch.of(in_turn[reached:]).start_offsets())
+        return passed
 
     def _run_stages(self, records: list[InputRecord]) -> int:
         """Return the number of records whose stages were run before the deadline."""
@@ -101,11 +105,18 @@ class FaultInjectingFold:
     def digest(self) -> str:
         return self._fold.digest
 
-    def process(self, records: Sequence[InputRecord]) -> Chunk:
-        rejected = [self._rejections.get((record.partition, record.offset)) for record in records]
-        chunk = self._fold.process([r for r, why in zip(records, rejected, strict=True) if why is None])
-        outcomes = iter(chunk.outcomes)
-        return replace(chunk, outcomes=[why or next(outcomes) for why in rejected])
+    def process(self, records: InputRecords) -> Chunk:
+        injected = {
+            position: why
+            for position, offset in enumerate(records.offsets)
+            if (why := self._rejections.get((records.partition, offset))) is not None
+        }
+        if not injected:
+            return self._fold.process(records)
+        others = [position for position in range(len(records)) if position not in injected]
+        chunk = self._fold.process(records.select(others))
+        rejected = injected | {others[position]: why for position, why in chunk.rejected.items()}
+        return replace(chunk, rejected=dict(sorted(rejected.items())))
 
 
 class _ForgettingListener:

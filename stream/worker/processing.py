@@ -1,11 +1,13 @@
 """Turns a batch into results, dead letters and state updates, chunk by chunk."""
 
-from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate, takewhile
 
+from stream.core.columns import InputRecords, Outputs
 from stream.core.dead_letter import DeadLetterFactory
-from stream.core.fold import Deltas, Fold
+from stream.core.fold import Chunk, Deltas, Fold
 from stream.core.records import InputRecord, OutputRecord
 from stream.errors import Rejected, TooManyRejections
 from stream.ports import Batch, Clock
@@ -54,7 +56,7 @@ class Processor:
         """The digest of the fold."""
         return self._fold.digest
 
-    def process(self, batch: Batch) -> Iterator[list[OutputRecord]]:
+    def process(self, batch: Batch) -> Iterator[Outputs]:
         """Return the results and dead letters in chunks, processed lazily; empties the batch.
 
         Raises:
@@ -62,15 +64,13 @@ class Processor:
             TooManyRejections: while the chunks are iterated over.
         """
         self._reset()
-        queues = defaultdict[int, deque[InputRecord]](deque)
-        for record in batch.records:
-            queues[record.partition].append(record)
-        batch.records.clear()  # a processed record is freed at once, so that a batch is not in memory twice
-        for number in queues:
+        queues = deque(batch.records.values())
+        for number in batch.records:
             self._assignment[number].load_totals(self._fold)
             self._rejected_in_a_row[number] = self._assignment[number].rejected_in_a_row
             self._first_rejected[number] = self._assignment[number].first_rejected
-        return self._chunks(deque(queues.values()))
+        batch.records = {}  # a processed record is freed at once, so that a batch is not in memory twice
+        return self._chunks(queues)
 
     def state_updates(self) -> StateUpdates:
         """Return the changes of the state by this batch; called after the last chunk."""
@@ -101,48 +101,52 @@ class Processor:
         self._records, self._items, self._processing_s = 0, 0, 0.0
         self._rejected: Counter[str] = Counter()
 
-    def _chunks(self, queues: deque[deque[InputRecord]]) -> Iterator[list[OutputRecord]]:
+    def _chunks(self, queues: deque[InputRecords]) -> Iterator[Outputs]:
         deadline = self._clock.monotonic() + self._limits.processing_s_max
         while queues:
             queue = queues.popleft()
             started_at = self._clock.monotonic()
-            produced = self._process_chunk(list(self._take_chunk(queue)))
+            produced = self._process_chunk(queue.take(self._chunk_size(queue)))
             self._processing_s += self._clock.monotonic() - started_at
             if queue:
                 queues.append(queue)
             yield produced
             if self._clock.monotonic() >= deadline:
-                self._unprocessed = {queue[0].partition: queue[0].offset for queue in queues}
+                self._unprocessed = {queue.partition: queue.offsets[0] for queue in queues}
                 return
 
-    def _take_chunk(self, queue: deque[InputRecord]) -> Iterator[InputRecord]:
-        number, size = 0, 0
-        while queue and number < self._limits.chunk_records and size < CHUNK_BYTES:
-            record = queue.popleft()
-            number, size = number + 1, size + len(record.value or b"")
-            yield record
+    def _chunk_size(self, records: InputRecords) -> int:
+        """Return the number of records of the next chunk, at least one."""
+        values = records.values[: self._limits.chunk_records]
+        if sum(map(len, filter(None, values))) < CHUNK_BYTES:  # nearly always
+            return len(values)
+        sizes = accumulate(len(value or b"") for value in values)
+        return min(len(values), 1 + sum(1 for _ in takewhile(CHUNK_BYTES.__gt__, sizes)))
 
-    def _process_chunk(self, records: Sequence[InputRecord]) -> list[OutputRecord]:
-        chunk = self._fold.process(records)
-        partition = records[0].partition
-        self._next_offsets[partition] = records[-1].offset + 1
+    def _process_chunk(self, records: InputRecords) -> Outputs:
+        partition, chunk = records.partition, self._fold.process(records)
+        self._next_offsets[partition] = records.offsets[-1] + 1
         self._deltas.setdefault(partition, []).append(chunk.deltas)
         self._records += len(records)
         self._items += chunk.items
-        produced = list[OutputRecord]()
-        in_a_row = self._rejected_in_a_row[partition]
-        for record, outcome in zip(records, chunk.outcomes, strict=True):
-            if isinstance(outcome, OutputRecord):
-                in_a_row = 0
-                produced.append(outcome)
-            else:
-                in_a_row += 1
-                if in_a_row == 1:
-                    self._first_rejected[partition] = record.offset
-                self._check_limit(in_a_row, record, outcome)
-                produced.append(self._reject(record, outcome))
-        self._rejected_in_a_row[partition] = in_a_row
-        return produced
+        return Outputs(chunk.results, self._dead_letters(records, chunk))
+
+    def _dead_letters(self, records: InputRecords, chunk: Chunk) -> list[OutputRecord]:
+        """Make the dead letters of a chunk, and count rejections in a row."""
+        partition, dead_letters, expected = records.partition, list[OutputRecord](), 0
+        for position, rejected in chunk.rejected.items():
+            if position > expected:  # results in between
+                self._rejected_in_a_row[partition] = 0
+            expected = position + 1
+            self._rejected_in_a_row[partition] += 1
+            record = records[position]
+            if self._rejected_in_a_row[partition] == 1:
+                self._first_rejected[partition] = record.offset
+            self._check_limit(self._rejected_in_a_row[partition], record, rejected)
+            dead_letters.append(self._reject(record, rejected))
+        if expected < len(records):
+            self._rejected_in_a_row[partition] = 0
+        return dead_letters
 
     def _reject(self, record: InputRecord, rejected: Rejected) -> OutputRecord:
         """Make a dead letter; discard the traceback of the rejection, whose frames hold the record."""

@@ -24,8 +24,8 @@ def transact(batch: Batch, processor: Processor, sink: Sink, assignment: Assignm
     chunks = processor.process(batch)  # lazily: a chunk is processed when the loop below takes it
     sink.begin()
     try:
-        for records in chunks:
-            sink.produce(records)
+        for outputs in chunks:
+            sink.produce(outputs)
         updates = processor.state_updates()
         for number, offset in updates.offsets.items():
             processed = ProcessedOffset(offset, processor.digest, sink.topic_ids["input"])

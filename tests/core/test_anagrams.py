@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from stream.core.anagrams import AnagramFold
 from stream.core.codec import ResultEncoder
+from stream.core.columns import InputRecords
 from stream.core.decide import Decider
 from stream.core.dictionary import build_index
 from stream.core.engine import Engine
@@ -31,13 +32,14 @@ VALUES: dict[bytes | None, Reason | None] = {
 }
 
 
-def processed(records: list[InputRecord]) -> Chunk:
+def processed(records: InputRecords) -> Chunk:
     encoder = ResultEncoder("out", RESULT_BYTES_MAX, 10**6)
     return AnagramFold(ENGINE, encoder, "text", TEXT_BYTES_MAX).process(records)
 
 
-def records(values: list[bytes | None]) -> list[InputRecord]:
-    return [InputRecord("in", 0, offset, None, value) for offset, value in enumerate(values)]
+def records(values: list[bytes | None]) -> InputRecords:
+    one_by_one = [InputRecord("in", 0, offset, None, value) for offset, value in enumerate(values)]
+    return InputRecords.of(one_by_one) if values else InputRecords.empty("in", 0)
 
 
 def assert_added(chunk: Chunk, texts: list[str]) -> None:
@@ -76,7 +78,7 @@ def test_bad_envelope_adds_nothing_and_the_others_do(value: bytes, reason: Reaso
     batch = [
         InputRecord("in", 0, n, None, v, [JSON_HEADER]) for n, v in enumerate((value, b'{"text":"cat"}'))
     ]
-    chunk = processed(batch)
+    chunk = processed(InputRecords.of(batch))
     first, second = chunk.outcomes
     assert isinstance(first, Rejected)
     assert first.reason is reason
@@ -85,5 +87,5 @@ def test_bad_envelope_adds_nothing_and_the_others_do(value: bytes, reason: Reaso
 
 
 def test_no_records_make_an_empty_chunk() -> None:
-    chunk = processed([])
+    chunk = processed(records([]))
     assert (list(chunk.outcomes), chunk.items, chunk.deltas.tolist()) == ([], 0, [])

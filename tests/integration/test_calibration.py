@@ -15,6 +15,7 @@ from support.traces import Trace
 from support.worlds import FakeWorld, KafkaWorld, Sight
 
 from stream.broker.embedded import EmbeddedBroker
+from stream.core.columns import Outputs
 from stream.core.records import OutputRecord
 from stream.errors import InDoubt
 from stream.kafka.sink import KafkaSink
@@ -104,5 +105,5 @@ def settled(world: FakeWorld | KafkaWorld) -> Sight:
 
 def write(world: FakeWorld | KafkaWorld, sink: Sink, value: bytes) -> None:
     sink.begin()
-    sink.produce([OutputRecord(world.names.results, 0, b"k", value)])
+    sink.produce(Outputs.of([OutputRecord(world.names.results, 0, b"k", value)]))
     world.flush(sink)

@@ -117,7 +117,7 @@ class Resuming:
 
     def poll(self) -> int:
         """Poll once; return how many records arrived so far."""
-        for record in self._source.poll_batch(0.1).records:
+        for record in self._source.poll_batch(0.1):
             self.keys.append(record.key)
             self._next_offset[record.partition] = record.offset + 1
         for partition in list(self._waiting):

@@ -64,14 +64,14 @@ def poll_with_rewinds(
         if rng.random() < 0.4 and rewinds < 60:  # as after an abort: the whole batch again
             rewinds += 1
             start_offsets: dict[int, int] = {}
-            for record in batch.records:
+            for record in batch:
                 start_offsets.setdefault(record.partition, record.offset)
             source.rewind(start_offsets)
             continue
-        size = len(batch.records)
+        size = len(list(batch))
         processed = rng.randrange(1, size + 1) if rng.random() < 0.3 else size
         unprocessed: dict[int, int] = {}
-        for number, record in enumerate(batch.records):
+        for number, record in enumerate(batch):
             if number < processed and record.partition not in unprocessed:
                 taken[record.partition].append(record)
             else:

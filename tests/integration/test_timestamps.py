@@ -14,6 +14,7 @@ from support.process import WorkerProcess
 from support.sinks import make_sink
 from support.topics import admin_of, produce, read, settings_of, totals, wait_until
 
+from stream.core.columns import Outputs
 from stream.core.event_time import TimestampLimits
 from stream.core.records import OutputRecord
 from stream.errors import InDoubt, Refused
@@ -111,7 +112,7 @@ def test_machine_whose_own_time_is_refused_is_told_to_synchronize_its_clock(
         for expected in (InDoubt, Refused):
             sink.reset_producer()
             sink.begin()
-            sink.produce([record])
+            sink.produce(Outputs.of([record]))
             with pytest.raises(expected) as caught:
                 sink.flush()
     assert "the time of this machine" in str(caught.value)

@@ -4,6 +4,7 @@ import pytest
 from support.sinks import make_sink
 from support.topics import read, settings_of
 
+from stream.core.columns import Outputs
 from stream.core.dead_letter import to_dead_letter
 from stream.core.records import InputRecord, OutputRecord
 from stream.errors import Fenced, InDoubt, Reason, Rejected
@@ -28,12 +29,12 @@ def result(env: dict[str, str], key: bytes) -> OutputRecord:
 def test_aborted_records_are_invisible_and_committed_ones_are_seen(stream_env: dict[str, str]) -> None:
     sink = sink_of(stream_env)
     sink.begin()
-    sink.produce([result(stream_env, b"aborted")])
+    sink.produce(Outputs.of([result(stream_env, b"aborted")]))
     sink.produce_changelog(0, {b"act": b"1"}, [])
     sink._open().flush(5)  # else they are purged before they are sent
     sink.abort()
     sink.begin()
-    sink.produce([result(stream_env, b"committed")])
+    sink.produce(Outputs.of([result(stream_env, b"committed")]))
     sink.produce_changelog(0, {b"act": b"1"}, [("h", b"1")])
     appended = sink.flush()
     sink.commit()
@@ -47,7 +48,7 @@ def test_aborted_records_are_invisible_and_committed_ones_are_seen(stream_env: d
 def test_an_open_transaction_is_invisible(stream_env: dict[str, str]) -> None:
     sink = sink_of(stream_env)
     sink.begin()
-    sink.produce([result(stream_env, b"open")])
+    sink.produce(Outputs.of([result(stream_env, b"open")]))
     time.sleep(0.5)
     assert read(stream_env, "result") == []
     sink.commit()
@@ -58,12 +59,12 @@ def test_an_open_transaction_is_invisible(stream_env: dict[str, str]) -> None:
 def test_a_zombie_is_fenced_and_what_it_had_open_is_aborted(stream_env: dict[str, str]) -> None:
     zombie = sink_of(stream_env)
     zombie.begin()
-    zombie.produce([result(stream_env, b"zombie")])
+    zombie.produce(Outputs.of([result(stream_env, b"zombie")]))
     successor = sink_of(stream_env)
     with pytest.raises(Fenced):
         zombie.commit()
     successor.begin()
-    successor.produce([result(stream_env, b"successor")])
+    successor.produce(Outputs.of([result(stream_env, b"successor")]))
     successor.commit()
     assert [record.key for record in read(stream_env, "result")] == [b"successor"]
     successor.close()
@@ -76,14 +77,14 @@ def test_a_transaction_that_outlived_its_timeout_is_in_doubt_and_a_new_producer_
     env = {**stream_env, "STREAM_TRANSACTION_TIMEOUT_MS": "2000"}
     sink = sink_of(env)
     sink.begin()
-    sink.produce([result(env, b"late")])
+    sink.produce(Outputs.of([result(env, b"late")]))
     sink._open().flush(2)  # so that the broker knows of the transaction
     time.sleep(5)
     with pytest.raises(InDoubt):
         sink.commit()
     sink.reset_producer()
     sink.begin()
-    sink.produce([result(env, b"new")])
+    sink.produce(Outputs.of([result(env, b"new")]))
     sink.commit()
     sink.close()
     assert [record.key for record in read(env, "result")] == [b"new"]
@@ -100,16 +101,16 @@ def test_dead_letters_of_a_partition_are_found_among_those_of_others(stream_env:
     sink = sink_of(stream_env)
     assert not sink.has_outcomes(0)
     sink.begin()
-    sink.produce([*[dead_letter(2, group)] * 600, dead_letter(0, "another")])
+    sink.produce(Outputs.of((), [*[dead_letter(2, group)] * 600, dead_letter(0, "another")]))
     sink.commit()
     assert not sink.has_outcomes(0)
     sink.begin()
-    sink.produce([dead_letter(0, group)])
+    sink.produce(Outputs.of((), [dead_letter(0, group)]))
     sink.flush()
     sink.abort()
     assert not sink.has_outcomes(0)
     sink.begin()
-    sink.produce([dead_letter(0, group)])
+    sink.produce(Outputs.of((), [dead_letter(0, group)]))
     sink.commit()
     assert sink.has_outcomes(0)
     assert not sink.has_outcomes(1)

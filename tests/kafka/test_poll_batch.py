@@ -9,7 +9,7 @@ from support.topics import settings_of
 from stream.core.records import InputRecord
 from stream.errors import Fenced, Retriable
 from stream.kafka import clients
-from stream.kafka.input_records import BatchLimits
+from stream.kafka.input_records import BatchLimits, Gathered
 from stream.kafka.offsets import Offsets
 from stream.kafka.source import KafkaSource
 
@@ -64,19 +64,19 @@ def test_poll_that_fails_skips_no_record() -> None:
     source.resume_from(0, 0, -1)
     with pytest.raises(Retriable):
         source.poll_batch(1)
-    assert [record.offset for record in source.poll_batch(1).records] == [0, 1, 2, 3]
+    assert [record.offset for record in source.poll_batch(1)] == [0, 1, 2, 3]
 
 
 def test_only_due_records_of_resumed_partitions_are_taken() -> None:
-    source, records = source_of(Client()), list[InputRecord]()
+    source, gathered = source_of(Client()), Gathered()
     source.resume_from(0, 3, -1)
     source.resume_from(1, 0, -1)
     source._positions.seek.clear()
     runs = [(0, 3), (0, 4), (1, 0), (2, 7), (0, 6), (1, 1), (1, 1), (1, 0), (0, 5)]
-    source._take([message(offset, partition, b"v%d" % offset) for partition, offset in runs], records)
-    due = [(0, 3), (0, 4), (1, 0), (0, 6), (1, 1)]  # a gap in the log is accepted; earlier records are not
-    assert [(record.partition, record.offset) for record in records] == due
-    assert records[0] == InputRecord(source._topic, 0, 3, b"k", b"v3", (), 5)
+    source._take([message(offset, partition, b"v%d" % offset) for partition, offset in runs], gathered)
+    due = {0: [3, 4, 6], 1: [0, 1]}  # a gap in the log is accepted; earlier records are not
+    assert {number: records.offsets for number, records in gathered.records.items()} == due
+    assert gathered.records[0][0] == InputRecord(source._topic, 0, 3, b"k", b"v3", (), 5)
     assert source._positions.position == {0: 7, 1: 2}
 
 
@@ -123,7 +123,7 @@ def test_refused_member_joins_again_once_a_broker_answers(monkeypatch: pytest.Mo
     with pytest.raises(Fenced):
         source.poll_batch(0.1)
     source.resume_from(0, 0, -1)
-    assert len(source.poll_batch(0.1).records) == 4
+    assert len(list(source.poll_batch(0.1))) == 4
 
 
 def test_refusal_that_another_call_reports_is_kept_for_the_next_poll() -> None:

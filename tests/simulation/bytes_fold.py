@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
+from stream.core.columns import InputRecords
 from stream.core.fold import Changes, Chunk, Fold
 from stream.core.records import InputRecord, OutputRecord
 from stream.errors import Reason, Rejected, StageFailed
@@ -44,13 +45,13 @@ class BytesFold:
     def __init__(self, names: Names) -> None:
         self._names = names
 
-    def process(self, records: Sequence[InputRecord]) -> Chunk:
+    def process(self, records: InputRecords) -> Chunk:
         outcomes = [self._outcome(record) for record in records]
         deltas = Counter[bytes]()
         for record, outcome in zip(records, outcomes, strict=True):
             if isinstance(outcome, OutputRecord):
                 deltas[record.key or b"none"] += len(record.value or b"")
-        return Chunk(outcomes, deltas.total(), +deltas)
+        return Chunk.of(outcomes, deltas.total(), +deltas)
 
     def load(self, stored: Iterable[tuple[bytes, bytes]]) -> BytesTotals:
         return BytesTotals(stored)

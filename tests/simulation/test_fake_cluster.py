@@ -2,6 +2,7 @@
 
 import pytest
 
+from stream.core.columns import Outputs
 from stream.core.evidence import CommittedOffset
 from stream.core.records import OutputRecord
 from stream.errors import Abortable, Fenced, InDoubt, Retriable
@@ -35,7 +36,7 @@ class Producer:
 
     def begin(self, value: bytes) -> None:
         self.sink.begin()
-        self.sink.produce([OutputRecord(Names().results, 0, None, value)])
+        self.sink.produce(Outputs.of([OutputRecord(Names().results, 0, None, value)]))
 
 
 def results(pipeline: FakePipeline) -> list[bytes | None]:

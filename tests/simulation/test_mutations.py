@@ -4,7 +4,7 @@ A mutation may pass many seeds; it must not pass all of `SEEDS`. The storms have
 markers, because some mutations do no harm without them.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -14,10 +14,11 @@ import stream.core.resume
 import stream.testing.sink
 import stream.worker.assignment
 import stream.worker.loop
+from stream.core.columns import Outputs
 from stream.core.evidence import Appended, CommittedOffset, LogEnd, LogEnds, read_evidence
 from stream.core.fold import Changes
 from stream.core.processed_offset import PROCESSED_KEY, ProcessedOffset
-from stream.core.records import Header, InputRecord, OutputRecord
+from stream.core.records import Header, InputRecord
 from stream.errors import Abortable, InDoubt, Retriable
 from stream.ports import Batch, ChangelogChunk, Checkpoint
 from stream.testing.faults import FaultClass
@@ -212,8 +213,8 @@ def producer_is_kept_in_doubt(patch: pytest.MonkeyPatch) -> None:
 def rejected_record_has_no_dead_letter(patch: pytest.MonkeyPatch) -> None:
     produce = FakeSink.produce
 
-    def without_dead_letters(self: FakeSink, records: Iterable[OutputRecord]) -> None:
-        produce(self, [record for record in records if record.topic != self._names.dead_letters])
+    def without_dead_letters(self: FakeSink, outputs: Outputs) -> None:
+        produce(self, outputs._replace(dead_letters=()))
 
     patch.setattr(FakeSink, "produce", without_dead_letters)
 
@@ -231,7 +232,7 @@ def records_of_a_revoked_partition_are_delivered(patch: pytest.MonkeyPatch) -> N
         with pytest.MonkeyPatch.context() as inner:
             inner.setattr(FakeSource, "_take", take_and_keep)
             batch = poll_batch(self, wait_s)
-        return replace(batch, records=taken) if taken else batch
+        return Batch.of(taken, batch.group_metadata, batch.leader_epochs) if taken else batch
 
     patch.setattr(FakeSource, "poll_batch", keep)
 
@@ -282,8 +283,8 @@ def unprocessed_records_are_committed(patch: pytest.MonkeyPatch) -> None:
     process, state_updates = Processor.process, Processor.state_updates
     ends: dict[Processor, dict[int, int]] = {}
 
-    def note_ends(self: Processor, batch: Batch) -> Iterator[list[OutputRecord]]:
-        ends[self] = {record.partition: record.offset + 1 for record in batch.records}
+    def note_ends(self: Processor, batch: Batch) -> Iterator[Outputs]:
+        ends[self] = {record.partition: record.offset + 1 for record in batch}
         return process(self, batch)
 
     def commit_all(self: Processor) -> StateUpdates:

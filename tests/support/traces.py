@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from support.worlds import LISTED, Member, Sight, World
 
+from stream.core.columns import Outputs
 from stream.core.evidence import CommittedOffset
 from stream.core.records import OutputRecord
 from stream.errors import Abortable, Retriable, StreamError
@@ -284,7 +285,7 @@ class Trace:
     def _produce(self, stage: Stage, sink: Sink, partitions: Sequence[int], value: bytes) -> None:
         sink.begin()
         for partition in partitions:
-            sink.produce([OutputRecord(stage.world.names.results, partition, b"k", value)])
+            sink.produce(Outputs.of([OutputRecord(stage.world.names.results, partition, b"k", value)]))
             sink.produce_changelog(partition, {b"act": value, b"dgo": value}, [("h", b"1")])
         stage.world.flush(sink)
 
@@ -293,9 +294,8 @@ class Trace:
         sink.begin()
         ends = {}
         for record in sorted(member.records, key=lambda record: (record.partition, record.offset)):
-            sink.produce(
-                [OutputRecord(stage.world.names.results, record.partition, record.key, record.value)]
-            )
+            result = OutputRecord(stage.world.names.results, record.partition, record.key, record.value)
+            sink.produce(Outputs.of([result]))
             ends[record.partition] = CommittedOffset(record.offset + 1)
         for partition in sorted(ends):
             sink.produce_changelog(partition, {b"act": b"%d" % ends[partition].offset}, [("h", b"1")])

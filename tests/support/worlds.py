@@ -243,7 +243,7 @@ class Member:
         try:
             batch = self.source.poll_batch(0.1)
             if batch.records:
-                self.records += batch.records
+                self.records += batch
             for partition in sorted(self.paused):
                 committed = self.source.committed([partition])[partition]
                 self.source.resume_from(partition, 0 if committed is None else committed.offset, -1)

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
-from stream.core.records import InputRecord
+from stream.core.columns import InputRecords
 from stream.errors import Misconfigured
 from stream.events import Committed
 from stream.telemetry.health import NO_PARTITION, RUN_ONCE_S_MAX, Health
@@ -84,7 +84,7 @@ def test_clock_that_is_off_is_logged_once(worker: ObservedWorker, ahead_s: int) 
     """Input cannot come from the future, and a timestamp may be any number of 64 bits."""
 
     def commit(timestamp_ms: int) -> None:
-        worker.instruments.polled([InputRecord("in", 0, 4, None, b"cat", (), timestamp_ms)])
+        worker.instruments.polled([InputRecords("in", 0, [4], [None], [b"cat"], [()], [timestamp_ms])])
         worker.observer.committed(Committed(1, 1, 1, {}, 0, {0: 5}))
 
     now_ms = int(time.time() * 1000)

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
+from stream.core.columns import InputRecords
 from stream.core.evidence import CommittedOffset
 from stream.core.fold import Changes, Chunk, Fold
 from stream.core.records import InputRecord, OutputRecord
@@ -45,11 +47,11 @@ class CountFold:
         self.processed: list[int] = []  # offsets, in the order in which they came
         self._rejecting = rejecting or {}
 
-    def process(self, records: Sequence[InputRecord]) -> Chunk:
-        self.processed += [record.offset for record in records]
+    def process(self, records: InputRecords) -> Chunk:
+        self.processed += records.offsets
         outcomes = [self._rejecting.get(record.offset) or _result(record) for record in records]
         counted = sum(isinstance(outcome, OutputRecord) for outcome in outcomes)
-        return Chunk(outcomes, counted, counted)
+        return Chunk.of(outcomes, counted, counted)
 
     def load(self, stored: Iterable[tuple[bytes, bytes]]) -> CountTotals:
         return CountTotals(stored)
@@ -82,9 +84,9 @@ def make_processor(
     return Processor(fold or CountFold(), to_dead_letter, assignment, clock, limits)
 
 
-def take(processor: Processor, records: Sequence[InputRecord]) -> list[OutputRecord]:
+def take(processor: Processor, records: Iterable[InputRecord]) -> list[OutputRecord]:
     """Process a batch of these records, and take all its chunks."""
-    return [record for chunk in processor.process(Batch([*records])) for record in chunk]
+    return [record for outputs in processor.process(Batch.of(records)) for record in chain(*outputs)]
 
 
 def values(outputs: Sequence[OutputRecord], partition: int = 0) -> list[bytes | None]:
@@ -103,7 +105,7 @@ class OneBatchSource:
         self.listener = listener
 
     def poll_batch(self, wait_s: float) -> Batch:
-        return Batch([*self.records])
+        return Batch.of(self.records)
 
     def rewind(self, offsets: Mapping[int, int]) -> None:
         self.rewound = dict(offsets)
@@ -136,7 +138,7 @@ class StagedBench:
     def process(self, records: Sequence[InputRecord]) -> list[OutputRecord]:
         """Poll a batch of these records, process it, and return its results and dead letters."""
         self._one_batch.records = [*records]
-        return take(self.processor, self.source.poll_batch(0).records)
+        return take(self.processor, self.source.poll_batch(0))
 
     @property
     def unprocessed(self) -> dict[int, int]:

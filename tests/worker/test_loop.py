@@ -2,9 +2,10 @@
 
 import pytest
 
+from stream.core.columns import Outputs
 from stream.core.evidence import COUNTED, CommittedOffset
 from stream.core.processed_offset import ProcessedOffset, read_processed_offset
-from stream.core.records import InputRecord, OutputRecord
+from stream.core.records import InputRecord
 from stream.errors import Abortable, Fatal, Fenced, InDoubt, LogsChanged, Retriable
 from stream.events import Committed
 from stream.store.memory import MemoryDisk
@@ -218,9 +219,9 @@ def test_partitions_take_turns_so_that_none_starves_when_time_is_short(
     bench = Bench(partitions=2, tuning=Tuning(processing_s_max=3.5, chunk_records=1))
     produce = FakeSink.produce
 
-    def slow(self: FakeSink, records: list[OutputRecord]) -> None:
+    def slow(self: FakeSink, outputs: Outputs) -> None:
         bench.pipeline.cluster.clock.advance(1.0)
-        produce(self, records)
+        produce(self, outputs)
 
     monkeypatch.setattr(FakeSink, "produce", slow)
     for partition in (0, 0, 0, 0, 0, 1, 1, 1, 1, 1):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from stream.core.columns import Outputs
 from stream.core.fold import Changes
 from stream.core.processed_offset import ProcessedOffset, read_processed_offset
 from stream.core.records import OutputRecord
@@ -49,11 +50,11 @@ class FixedProcessor(Processor):
     def digest(self) -> str:
         return "digest"
 
-    def process(self, batch: Batch) -> Iterator[list[OutputRecord]]:
-        yield [OutputRecord(self._names.results, 0, b"k", b"result")]
+    def process(self, batch: Batch) -> Iterator[Outputs]:
+        yield Outputs.of([OutputRecord(self._names.results, 0, b"k", b"result")])
         if self.failing is not None:
             raise self.failing
-        yield [OutputRecord(self._names.dead_letters, 0, b"k", b"poison")]
+        yield Outputs.of((), [OutputRecord(self._names.dead_letters, 0, b"k", b"poison")])
 
     def state_updates(self) -> StateUpdates:
         return StateUpdates({0: 5}, {0: self.totals}, {0: 1})

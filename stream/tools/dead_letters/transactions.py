@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from stream.config import Settings
+from stream.core.columns import Outputs
 from stream.core.evidence import CommittedOffset, Evidence, LogEnds, advance_ends
 from stream.core.records import OutputRecord
 from stream.core.replay import replayed_headers
@@ -88,8 +89,8 @@ class ReplayTransactions:
         try:
             sink.begin()
             for _, run in groupby((each.record for each in batch), lambda record: record.partition):
-                sink.produce(run)
-            sink.produce(self._lists(batch))
+                sink.produce(Outputs.of(run))
+            sink.produce(Outputs.of((), self._lists(batch)))
             ends = {
                 partition: advance_ends(self._log_ends.get(partition, {}), {"dead-letter": new})
                 for partition, appended in sink.flush().items()

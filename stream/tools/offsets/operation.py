@@ -5,6 +5,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 
 from stream.config import Settings
+from stream.core.columns import Outputs
 from stream.core.evidence import CommittedOffset, Evidence, advance_ends
 from stream.core.partition_facts import PartitionFacts
 from stream.core.processed_offset import PROCESSED_KEY
@@ -119,7 +120,7 @@ class OffsetsOperation:
         group_metadata: object,
     ) -> None:
         for move in moves:
-            sink.produce(self._skip_records(move))
+            sink.produce(Outputs.of((), self._skip_records(move)))
             changes = {PROCESSED_KEY: b"%d" % move.offset}
             sink.produce_changelog(move.facts.partition, changes, move.processed.headers())
         committed = {}
