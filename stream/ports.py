@@ -4,13 +4,12 @@
 offsets, positions and end offsets can be compared.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Protocol, Self
 
-from stream.core.columns import InputRecords, Outputs
+from stream.core.columns import InputRecords, Outputs, by_partition
 from stream.core.evidence import Appended, CommittedOffset, LogEnds, TopicIds
 from stream.core.fold import Changes
 from stream.core.records import Header, InputRecord
@@ -39,11 +38,7 @@ class Batch:
         leader_epochs: Mapping[int, int] | None = None,
     ) -> Self:
         """Return a batch of these records; those of a partition are in order."""
-        by_partition = defaultdict[int, list[InputRecord]](list)
-        for record in records:
-            by_partition[record.partition].append(record)
-        columns = {number: InputRecords.of(records) for number, records in by_partition.items()}
-        return cls(columns, group_metadata, leader_epochs or {})
+        return cls(by_partition(records), group_metadata, leader_epochs or {})
 
     def start_offsets(self) -> dict[int, int]:
         """Return the offset of the first record of each partition."""

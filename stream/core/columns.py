@@ -1,5 +1,6 @@
 """Records of one partition in columns: an object for each record would cost more than its counting."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar, overload
@@ -75,6 +76,14 @@ class InputRecords(_Columns[InputRecord]):
     values: list[bytes | None]
     headers: list[Sequence[Header]]
     timestamps_ms: list[int | None]
+
+
+def by_partition(records: Iterable[InputRecord]) -> dict[int, InputRecords]:
+    """Return the columns of each partition; the records of a partition are in order."""
+    sorted_out = defaultdict[int, list[InputRecord]](list)
+    for record in records:
+        sorted_out[record.partition].append(record)
+    return {number: InputRecords.of(records) for number, records in sorted_out.items()}
 
 
 @dataclass(slots=True)
