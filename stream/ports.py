@@ -194,19 +194,19 @@ class Sink(Protocol):
         """Add changed totals; the last record carries `headers`."""
 
     def flush(self) -> Mapping[int, Mapping[str, Appended]]:
-        """Wait until all records are in their logs; return what was appended, by input partition and role.
-
-        Raises:
-            LogsChanged: a topic was deleted or created again since the start of the worker. Input and count
-                topic are checked after the last record was delivered, so nothing of a new topic of that name
-                is committed, and no total goes into one.
-        """
+        """Wait until all records are in their logs; return what was appended, by input partition and role."""
 
     def send_offsets(self, offsets: Mapping[int, CommittedOffset], group_metadata: object) -> None:
         """Add the group's new committed offsets."""
 
     def commit(self) -> None:
-        """Commit."""
+        """Commit.
+
+        Raises:
+            LogsChanged: a topic was deleted or created again since the start of the worker; not committed.
+                Input and count topic are checked after the last record was delivered, so nothing of a new
+                topic of that name is committed, and no total goes into one.
+        """
 
     def abort(self) -> None:
         """Abort the open transaction."""

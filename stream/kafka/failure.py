@@ -131,3 +131,12 @@ def from_call(error: KafkaError) -> StreamError:
 def describe(error: KafkaError) -> str:
     """Return an error as text, with its code."""
     return f"{error.str()} ({error.name()})"
+
+
+def from_produce(error: KafkaError, *, timed_out: bool) -> StreamError:
+    """Map an error that `produce` itself raises: it has no flags, and nothing of the record was sent."""
+    if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:  # a retry does not make it shorter
+        return Fatal(f"a record is too large to be produced and must not be left out: {describe(error)}")
+    if error.fatal():
+        return from_transaction(error, timed_out=timed_out)
+    return Abortable(describe(error))

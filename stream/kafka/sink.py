@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice, repeat
 from operator import length_hint
 
@@ -12,15 +13,15 @@ from stream.core.columns import OutputRecords, Outputs
 from stream.core.evidence import Appended, CommittedOffset, LogEnds, checksum
 from stream.core.fold import Changes
 from stream.core.records import Header, OutputRecord
-from stream.errors import Abortable, Blocked, Fatal, InDoubt, Retriable, StreamError
+from stream.errors import Abortable, Blocked, InDoubt, Retriable, StreamError
 from stream.kafka.clients import Options, make_producer
 from stream.kafka.deliveries import Deliveries
 from stream.kafka.event_time import EventTime
-from stream.kafka.failure import CALL_FAILED, describe, from_call, from_transaction, kafka_error
+from stream.kafka.failure import CALL_FAILED, describe, from_produce, from_transaction, kafka_error
 from stream.kafka.output_logs import OutputLogs
+from stream.kafka.partitions import partitions_of
 from stream.kafka.topic_watch import TopicWatch
 
-METADATA_S_MAX = 5.0
 REPORTS_EVERY = 5_000  # changelog records between two calls that take delivery reports
 RESET_S_MAX = 5.0  # per attempt; the loop polls the group in between
 
@@ -52,12 +53,13 @@ class KafkaSink:
         self._partitions: dict[str, int] = {}
         self._began_at = 0.0
         self._deliveries = Deliveries()
+        self._compare_ids: Callable[[], None] | None = None  # of the topics; waits for the response
 
     def check(self, partition: int) -> None:
         for topic in (self._result_topic, self._count_topic):
             if partition < self._partitions.get(topic, 0):
                 continue
-            self._partitions[topic] = self._ask_partitions(topic)
+            self._partitions[topic] = partitions_of(self._open(), topic)
             if partition >= self._partitions[topic]:
                 raise Blocked(
                     f"{topic} has {self._partitions[topic]} partitions, so input partition {partition} waits",
@@ -71,7 +73,9 @@ class KafkaSink:
         return self._logs.ends(ends)
 
     def has_outcomes(self, partition: int) -> bool:
-        return self._logs.has_outcomes(partition, max(1, self._ask_partitions(self._dead_letter_topic)))
+        return self._logs.has_outcomes(
+            partition, max(1, partitions_of(self._open(), self._dead_letter_topic))
+        )
 
     def reset_producer(self) -> None:
         self._forget_clients()
@@ -96,6 +100,7 @@ class KafkaSink:
         self._ready = True
 
     def begin(self) -> None:
+        self._forget_ids()
         self._began_at = time.monotonic()
         self._deliveries = Deliveries()
         self._call(self._open().begin_transaction)
@@ -124,17 +129,14 @@ class KafkaSink:
         self._deliveries.add(partition, "count", (topic, partition), len(changes), last)
 
     def flush(self) -> Mapping[int, Mapping[str, Appended]]:
-        """Wait for all delivery reports; then compare the ids of the topics.
+        """Wait for all delivery reports; then ask for the ids of the topics, which `commit` compares.
 
         `commit_transaction` waits for the records anyway; waiting before the offsets are sent lets these say
         where the records are. It is not slower: offsets that are sent while records are in flight may wait
         for the retry of a busy coordinator.
         """
         self._call(lambda: self._open().flush(max(0.1, self._remaining_s())))
-        try:
-            self._watch.check_due()
-        except Retriable as reason:
-            raise Abortable(str(reason)) from reason
+        self._compare_ids = self._watch.request_due()
         try:
             return self._deliveries.appended()
         except Abortable:
@@ -152,6 +154,12 @@ class KafkaSink:
         self._call(lambda: self._open().send_offsets_to_transaction(entries, group_metadata, timeout_s))
 
     def commit(self) -> None:
+        compare_ids, self._compare_ids = self._compare_ids, None
+        if compare_ids is not None:
+            try:
+                compare_ids()
+            except Retriable as reason:
+                raise Abortable(str(reason)) from reason
         self._call(lambda: self._open().commit_transaction(max(0.1, self._remaining_s())))
 
     def abort(self) -> None:
@@ -164,7 +172,15 @@ class KafkaSink:
             raise failure if not isinstance(failure, Abortable) else InDoubt(str(failure)) from error
 
     def close(self) -> None:
+        self._forget_ids()
         self._discard()
+
+    def _forget_ids(self) -> None:
+        """Wait for the ids that a transaction asked for and did not commit by."""
+        compare_ids, self._compare_ids = self._compare_ids, None
+        if compare_ids is not None:
+            with suppress(StreamError):
+                compare_ids()
 
     def _forget_clients(self) -> None:
         """Replace the admin clients: after a failover each of them waits 5 s for the broker that died."""
@@ -260,7 +276,7 @@ class KafkaSink:
                     raise Abortable("the broker did not accept the transaction's records in time") from None
                 self._call(lambda: self._open().poll(0.05))
             except KafkaException as error:
-                raise _from_produce(kafka_error(error), timed_out=self._timed_out()) from error
+                raise from_produce(kafka_error(error), timed_out=self._timed_out()) from error
             else:
                 return
 
@@ -274,25 +290,7 @@ class KafkaSink:
         topic = self._dead_letter_topic
         if topic not in self._partitions:
             try:
-                self._partitions[topic] = max(1, self._ask_partitions(topic))
+                self._partitions[topic] = max(1, partitions_of(self._open(), topic))
             except Retriable as reason:
                 raise Abortable(str(reason)) from reason
         return self._partitions[topic]
-
-    def _ask_partitions(self, topic: str) -> int:
-        try:
-            metadata = self._open().list_topics(topic, METADATA_S_MAX).topics[topic]
-        except KafkaException as error:
-            raise from_call(kafka_error(error)) from error
-        if metadata.error is not None and metadata.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-            raise from_call(metadata.error)
-        return len(metadata.partitions)
-
-
-def _from_produce(error: KafkaError, *, timed_out: bool) -> Exception:
-    """Map an error that `produce` itself raises: it has no flags, and nothing of the record was sent."""
-    if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:  # a retry does not make it shorter
-        return Fatal(f"a record is too large to be produced and must not be left out: {describe(error)}")
-    if error.fatal():
-        return from_transaction(error, timed_out=timed_out)
-    return Abortable(describe(error))
