@@ -20,14 +20,17 @@ from matplotlib.figure import Figure
 
 # The stage of a sample is the first that matches a frame, from the innermost frame outwards.
 STAGES = (
-    ("fetch: messages from librdkafka", ("kafka/source.py", "kafka/positions.py", "kafka/headers.py")),
-    ("decode JSON", ("core/codec.py:decode", "_envelope", "decode_blob", "AnagramFold._decode")),
+    (
+        "fetch: messages from librdkafka",
+        ("kafka/source.py", "kafka/positions.py", "kafka/headers.py", "kafka/input_records.py"),
+    ),
+    ("decode JSON", ("_envelope", "decode_blob", "_decode_ordinary")),
     ("spell words as numbers", ("core/spelling.py",)),
     ("look signatures up", ("core/lexicon.py",)),
     ("count, and make the JSON", ("core/engine.py",)),
-    ("encode results", ("core/codec.py", "core/anagrams.py")),
+    ("encode results", ("core/codec.py", "core/bulk.py", "core/anagrams.py")),
     ("totals", ("core/totals.py",)),
-    ("results to librdkafka", ("KafkaSink.produce (", "worker/processing.py")),
+    ("results to librdkafka", ("KafkaSink.produce (", "KafkaSink._produce_results", "worker/processing.py")),
     ("changed totals to librdkafka", ("KafkaSink.produce_changelog",)),
     ("commit", ("KafkaSink.", "worker/transaction.py")),
     ("write the store", ("store/rocks.py",)),
