@@ -20,18 +20,22 @@ from stream.cli.listing import Format
 from stream.config import Settings
 from stream.errors import Misconfigured
 from stream.tools.load_test.options import LoadTestOptions, parse_numbers, parse_rates
+from stream.tools.load_test.report_json import as_json
 
 if TYPE_CHECKING:
     from stream.tools.load_test.figures import Report
     from stream.tools.load_test.run import LoadTest
+    from stream.tools.load_test.slow_network import SlowNetwork
 
 BLOB_WORDS_MAX = 1_000_000
 DURATION_S = 10.0
-BLOB_WORDS, RATES, LIVE_WORDS = "5,20,100,10000", "500,2000", 20
+BLOB_WORDS, RATES, LIVE_WORDS, DELAYS = "5,20,100,10000", "500,2000", 20, "0,5,20,80"
+DELAY_MS_MAX, SHORT_DELAYS = 200, "0,20"
 SHORT_BLOB_WORDS, SHORT_RATES = "20,1000", "200"
 SHORT_WORDS, SHORT_S, SHORT_WARMUP_S = 100_000, 3.0, 1.0
 WARMUP_S_MAX, WARMUP_SHARE = 5.0, 0.25
 BROKER_MIB = 1_024
+SLOW = "SLOW"  # the listener of the broker for workers in a slow network
 SHORT_SESSION = {
     "group.consumer.session.timeout.ms": "6000",
     "group.consumer.heartbeat.interval.ms": "500",
@@ -41,6 +45,7 @@ SHORT_SESSION = {
 class Measure(StrEnum):
     THROUGHPUT = "throughput"
     LATENCY = "latency"
+    DELAY = "delay"
     RECOVERY = "recovery"
 
 
@@ -50,6 +55,7 @@ Words = Annotated[int, typer.Option(min=0, help="Words of each backlog; 0: as ma
 Rates = Annotated[
     str, typer.Option(help="Rates of the open loop, in blobs/s; 50% is half the measured throughput.")
 ]
+Delays = Annotated[str, typer.Option(help="Delays of what the broker sends to the workers, in ms.")]
 BlobWords = Annotated[str, typer.Option(help="Sizes of blobs for the throughput, in words.")]
 LiveWords = Annotated[
     int, typer.Option(min=1, max=BLOB_WORDS_MAX, help="Size of a blob of the open loop, in words.")
@@ -85,6 +91,7 @@ def bench(  # noqa: PLR0913 - a command's options
     duration: Duration = DURATION_S,
     words: Words = 0,
     rates: Rates = RATES,
+    delays: Delays = DELAYS,
     blob_words: BlobWords = BLOB_WORDS,
     live_words: LiveWords = LIVE_WORDS,
     vocabulary: Vocabulary = 0,
@@ -107,11 +114,13 @@ def bench(  # noqa: PLR0913 - a command's options
     options = LoadTestOptions(
         throughput=Measure.THROUGHPUT in chosen,
         latency=Measure.LATENCY in chosen,
+        delay=Measure.DELAY in chosen,
         recovery=Measure.RECOVERY in chosen,
         duration_s=duration,
         warmup_s=min(WARMUP_S_MAX, WARMUP_SHARE * duration),
         words=words,
         rates=parse_rates(rates),
+        delays_ms=parse_numbers("--delays", delays, DELAY_MS_MAX, least=0),
         blob_words=parse_numbers("--blob-words", blob_words, BLOB_WORDS_MAX),
         live_words=live_words,
         vocabulary=vocabulary,
@@ -137,6 +146,9 @@ def _shortened(options: LoadTestOptions) -> LoadTestOptions:
         small = replace(small, words=SHORT_WORDS)
     if options.rates == parse_rates(RATES):
         small = replace(small, rates=parse_rates(SHORT_RATES))
+    if options.delays_ms == parse_numbers("--delays", DELAYS, DELAY_MS_MAX, least=0):
+        delays = parse_numbers("--delays", SHORT_DELAYS, DELAY_MS_MAX, least=0)
+        small = replace(small, delays_ms=delays)
     if options.blob_words == parse_numbers("--blob-words", BLOB_WORDS, BLOB_WORDS_MAX):
         small = replace(small, blob_words=parse_numbers("--blob-words", SHORT_BLOB_WORDS, BLOB_WORDS_MAX))
     return small
@@ -148,16 +160,22 @@ def _run(
     """Measure, print the report, and exit with status 1 if the output of the workers was wrong."""
     draw = None if plot is None else _make_draw(plot)
     options.check_rates(attached=mode == "--attach")
+    load_test_class = _load_test_class()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: stops what was started
     folder = Path(tempfile.mkdtemp(prefix="anagram-stream-bench-"))
     try:
-        with _broker(short=short, attached=mode == "--attach") as settings, ProgressBar() as progress:
-            load_test = _load_test_class()(settings, options, folder, progress.update)
+        with_network = options.delay and mode in ("", "--only")
+        is_attached = mode == "--attach"
+        with (
+            _broker(short=short, attached=is_attached, with_network=with_network) as (settings, network),
+            ProgressBar() as progress,
+        ):
+            load_test = load_test_class(settings, options, folder, progress.update, network)
             report = {"--attach": load_test.attach, "--scale": load_test.scale}.get(mode, load_test.run)()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if output_format is Format.JSON:
-        out.print(orjson.dumps(report.as_json()).decode(), markup=False)
+        out.print(orjson.dumps(as_json(report)).decode(), markup=False)
     else:
         show_report(report)
     if draw is not None:
@@ -168,18 +186,32 @@ def _run(
 
 
 @contextlib.contextmanager
-def _broker(*, short: bool, attached: bool) -> Iterator[Settings]:
-    """Yield settings for the broker of the settings, or for an embedded one."""
+def _broker(
+    *, short: bool, attached: bool, with_network: bool
+) -> Iterator[tuple[Settings, "SlowNetwork | None"]]:
+    """Yield settings for their broker or an embedded one, and a network in front of the latter."""
     chosen = settings()
     if "bootstrap_servers" in chosen.model_fields_set or attached:
-        yield chosen
+        if with_network:
+            err.print("not measured: latency with delays. It needs a broker that bench itself starts.")
+        yield chosen, None
         return
     from stream.broker.embedded import EmbeddedBroker  # noqa: PLC0415 - slow to import
+    from stream.tools.load_test.slow_network import SlowNetwork  # noqa: PLC0415
 
     err.print("starting Apache Kafka …")
-    properties = SHORT_SESSION if short else {}
-    with EmbeddedBroker(java=chosen.java, heap_mib=BROKER_MIB, properties=properties) as broker:
-        yield chosen.model_copy(update={"bootstrap_servers": broker.bootstrap_servers})
+    with SlowNetwork() as network:
+        broker = EmbeddedBroker(
+            java=chosen.java,
+            heap_mib=BROKER_MIB,
+            properties=SHORT_SESSION if short else {},
+            listeners={SLOW: "PLAINTEXT"},
+            advertised={SLOW: network.port},
+        )
+        with broker:
+            network.start(broker.bound(SLOW))
+            started = chosen.model_copy(update={"bootstrap_servers": broker.bootstrap_servers})
+            yield started, network if with_network else None
 
 
 def _load_test_class() -> "type[LoadTest]":

@@ -7,9 +7,11 @@ from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsed
 from rich.table import Table
 
 from stream.cli.shown import Shown, bar, tables
+from stream.tools.load_test.costs import Costs, fit_costs, round_trips
 from stream.tools.load_test.figures import (
     DRAIN_S_MAX,
     TAKEN_MS_MAX,
+    LatencyAtDelay,
     LatencyAtRate,
     Recovery,
     Report,
@@ -43,8 +45,16 @@ def show_report(report: Report) -> None:
     console = tables()
     if report.throughput:
         console.print(_throughput(report.throughput))
+        if costs := fit_costs(report.throughput):
+            console.print(_costs(costs))
     if report.latency:
         console.print(_latency(report.latency))
+    if report.delays:
+        console.print(_delays(report.delays))
+        if number := round_trips(report.delays):
+            console.print(
+                f"A blob waits for {number:.1f} responses, one after the other, its fetch included."
+            )
     if report.recovery:
         console.print(_recovery(report.recovery))
     for axis, rows in report.scale.items():
@@ -93,6 +103,30 @@ def _latency(rows: Sequence[LatencyAtRate]) -> Table:
         table.add_row(
             f"{row.rate:,.0f}", f"{row.words_per_s:,.0f}", *times, cores, memory, "; ".join(_remarks(row))
         )
+    return table
+
+
+def _costs(costs: Costs) -> str:
+    cpu, process = costs.cpu, costs.process
+    return (
+        f"A record takes {cpu.record_us:.1f} µs of processor time, each of its words {cpu.word_us:.2f} µs. "
+        f"A process takes {process.record_us:.1f} µs and {process.word_us:.2f} µs."
+    )
+
+
+def _delays(rows: Sequence[LatencyAtDelay]) -> Table:
+    table = _table(
+        "latency in a slow network",
+        "delay of responses, ms", "blobs/s", "p50, ms", "p90, ms", "p99, ms", "max, ms", "CPU, cores",
+    )  # fmt: skip
+    for row in rows:
+        latency = row.at_rate.latency
+        times = ["-"] * 4
+        if latency is not None:
+            percentiles = latency.p50_ms, latency.p90_ms, latency.p99_ms, latency.max_ms
+            times = [f"{ms:,.1f}" for ms in percentiles]
+        cores = "-" if row.at_rate.cpu_cores is None else f"{row.at_rate.cpu_cores:.2f}"
+        table.add_row(f"{row.delay_ms:g}", f"{row.at_rate.rate:,.0f}", *times, cores)
     return table
 
 

@@ -57,7 +57,27 @@ def test_short_bench_measures_everything_and_its_output_is_right(kafka: str, tmp
     assert recovery["checked"]["holds"] is True
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
     assert "Traceback" not in err
+    assert "not measured: latency with delays" in err
     assert bench_topics(kafka) <= before
+
+
+def test_delays_are_measured_on_a_broker_of_its_own(tmp_path: Path) -> None:
+    arguments = "--only", "delay", "--delays", "0,40", "--rates", "50", "--duration", "4", "--format", "json"
+    with bench(*arguments, env={}, folder=tmp_path) as process:
+        out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    output = json.loads(out)
+    assert output["holds"] is True
+    assert [(row["delay_ms"], row["rate"]) for row in output["delays"]] == [
+        (0, 1),
+        (0, 50),
+        (40, 1),
+        (40, 50),
+    ]
+    assert all(row["missing"] == 0 for row in output["delays"])
+    # The fetch, the partitions, the records, the offsets (two). Readers see the end of the transaction before
+    # the worker has its response to that.
+    assert 3 < output["round_trips"] < 9
 
 
 def test_interrupted_bench_deletes_its_topics_and_files(kafka: str, tmp_path: Path) -> None:

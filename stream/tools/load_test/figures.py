@@ -1,13 +1,14 @@
 """The figures of a load test; they cover the workers, not the broker."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from stream.tools.load_test.output_check import OutputCheck
 
 GENERATOR_LATE_MS_MAX = 10.0  # p99; beyond it the generator distorts the latency
 TAKEN_MS_MAX = 100.0  # p99; beyond it the acknowledgements of the broker are most of the latency
+IDLE_RATE = 1.0  # blobs/s; a transaction is over before the next blob comes
 DRAIN_S_MAX = 2.0  # after the last due time; beyond it the load exceeded the capacity
 
 
@@ -122,6 +123,18 @@ class LatencyAtRate:
 
 
 @dataclass(frozen=True, slots=True)
+class LatencyAtDelay:
+    """An open loop; at `IDLE_RATE` each blob meets workers that wait for it.
+
+    Attributes:
+        delay_ms: by which all that the workers receive from the broker is delayed.
+    """
+
+    delay_ms: float
+    at_rate: LatencyAtRate
+
+
+@dataclass(frozen=True, slots=True)
 class RecoveryTimes:
     """The recovery from a kill -9.
 
@@ -162,6 +175,8 @@ class Report:
     throughput: list[Throughput] = field(default_factory=list)
     latency: list[LatencyAtRate] = field(default_factory=list)
     latency_checked: OutputCheck | None = None
+    delays: list[LatencyAtDelay] = field(default_factory=list)
+    delays_checked: OutputCheck | None = None
     recovery: list[Recovery] = field(default_factory=list)
     scale: dict[str, list[Throughput]] = field(default_factory=dict)
 
@@ -174,50 +189,10 @@ class Report:
             *(row for rows in self.scale.values() for row in rows),
         ]
         distinct = {id(row.checked): row.checked for row in rows}  # one row may be in several tables
-        return [*distinct.values(), *([] if self.latency_checked is None else [self.latency_checked])]
+        of_loops = [self.latency_checked, self.delays_checked]
+        return [*distinct.values(), *(checked for checked in of_loops if checked is not None)]
 
     @property
     def holds(self) -> bool:
         """Whether all output is right."""
         return all(checked.holds for checked in self.checks)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the report as the JSON output of `bench`."""
-        return {
-            "holds": self.holds,
-            "conditions": self.conditions,
-            "throughput": [_throughput(row) for row in self.throughput],
-            "latency": [_latency(row) for row in self.latency],
-            "latency_checked": None if self.latency_checked is None else _checked(self.latency_checked),
-            "recovery": [_recovery(row) for row in self.recovery],
-            "scale": {axis: [_throughput(row) for row in rows] for axis, rows in self.scale.items()},
-        }
-
-
-def _checked(checked: OutputCheck) -> dict[str, Any]:
-    figures = asdict(checked)
-    del figures["words"]  # only of a part; it serves to compute a rate
-    return {"holds": checked.holds, **figures}
-
-
-def _throughput(row: Throughput) -> dict[str, Any]:
-    return {
-        **asdict(row),
-        "whole_words_per_s": row.whole_words_per_s,
-        "whole_cpu_s_per_million_words": row.whole_cpu_s_per_million_words,
-        "checked": _checked(row.checked),
-    }
-
-
-def _latency(row: LatencyAtRate) -> dict[str, Any]:
-    return {
-        **asdict(row),
-        "is_saturated": row.is_saturated,
-        "generator_is_late": row.generator_is_late,
-    }
-
-
-def _recovery(row: Recovery) -> dict[str, Any]:
-    figures = asdict(row)
-    times = figures.pop("times")
-    return {**figures, **times, "checked": _checked(row.checked)}

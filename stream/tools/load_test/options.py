@@ -34,11 +34,12 @@ class LoadTestOptions:
     """The options of `bench`.
 
     Attributes:
-        throughput, latency, recovery: what is measured.
+        throughput, latency, delay, recovery: what is measured.
         duration_s: of each backlog, and of each rate.
         warmup_s: the blobs of this time do not count for the latency.
         words: of each backlog; 0: as many as a pilot run shows to take the duration.
         rates: loads of the open loop.
+        delays_ms: of the responses of the broker.
         blob_words: words per blob for which throughput is measured.
         live_words: words per blob of the open loop.
         vocabulary: number of words of the dictionary that occur; 0: all.
@@ -49,11 +50,13 @@ class LoadTestOptions:
 
     throughput: bool
     latency: bool
+    delay: bool
     recovery: bool
     duration_s: float
     warmup_s: float
     words: int
     rates: tuple[Rate, ...]
+    delays_ms: tuple[int, ...]
     blob_words: tuple[int, ...]
     live_words: int
     vocabulary: int
@@ -93,7 +96,7 @@ def parse_rates(text: str) -> tuple[Rate, ...]:
     return tuple(rates)
 
 
-def parse_numbers(option: str, text: str, largest: int) -> tuple[int, ...]:
+def parse_numbers(option: str, text: str, largest: int, least: int = 1) -> tuple[int, ...]:
     """Parse `5,20,100`; return the numbers in ascending order.
 
     Raises:
@@ -102,9 +105,9 @@ def parse_numbers(option: str, text: str, largest: int) -> tuple[int, ...]:
     try:
         numbers = sorted({int(part) for part in _parts(text)})
     except ValueError as error:
-        raise Misconfigured(f"{option}: {error}", f"give whole numbers: {option} 5,100,10000") from error
-    if not numbers or not 1 <= numbers[0] <= numbers[-1] <= largest:
-        raise Misconfigured(f"{option} must be 1 to {largest:,}", f"{option} 5,100,10000")
+        raise Misconfigured(f"{option}: {error}", f"give whole numbers: {option} 5,20") from error
+    if not numbers or not least <= numbers[0] <= numbers[-1] <= largest:
+        raise Misconfigured(f"{option} must be {least} to {largest:,}", f"{option} 5,20")
     return tuple(numbers)
 
 

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from stream.tools.load_test.figures import Latency, LatencyAtRate, Report, Throughput
+from stream.tools.load_test.costs import Cost, fit_costs, round_trips
+from stream.tools.load_test.figures import Latency, LatencyAtDelay, LatencyAtRate, Report, Throughput
 from stream.tools.load_test.latency import curve
 
 _COLUMNS, _PANEL_INCHES, _DPI = 2, (6.2, 3.6), 150
@@ -57,6 +58,10 @@ def _panels(report: Report) -> list[Panel]:
     loads = [load for load in report.latency if load.latency is not None]
     if loads:
         panels += [lambda axis: _latency(axis, loads), lambda axis: _distribution(axis, loads)]
+    if report.delays:
+        panels.append(lambda axis: _delays(axis, report.delays))
+    if costs := fit_costs(report.throughput):
+        panels.append(lambda axis: _cost(axis, report.throughput, costs.cpu))
     for key, rows in {"words_per_blob": report.throughput, **report.scale}.items():
         if rows:
             panels += _costs(key, rows)
@@ -96,6 +101,41 @@ def _distribution(axis: Axes, loads: Sequence[LatencyAtRate]) -> None:
     axis.legend(fontsize=8, frameon=False)
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
     axis.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _delays(axis: Axes, rows: Sequence[LatencyAtDelay]) -> None:
+    number = round_trips(rows)
+    for rate in sorted({row.at_rate.rate for row in rows}):
+        at_rate = [(row.delay_ms, row.at_rate.latency) for row in rows if row.at_rate.rate == rate]
+        points = [(delay_ms, latency.p50_ms) for delay_ms, latency in at_rate if latency is not None]
+        axis.plot(*zip(*points, strict=True), "o-", markersize=4, label=f"{rate:,.0f} blobs/s")
+    axis.set_title("latency in a slow network, p50, ms", fontsize=10)
+    axis.legend(fontsize=8, frameon=False, loc="lower right")
+    axis.set_xlabel("delay of what the broker sends, ms")
+    axis.set_ylim(bottom=0)
+    if number is not None:
+        axis.text(0.05, 0.9, f"{number:.1f} round trips, one after the other", transform=axis.transAxes)
+    _plain(axis)
+
+
+def _cost(axis: Axes, rows: Sequence[Throughput], cost: Cost) -> None:
+    """Draw the processor time of a blob, and the line that fits it."""
+    words = [row.words / row.blobs for row in rows]
+    axis.plot(
+        words,
+        [size * row.cpu_s_per_million_words for size, row in zip(words, rows, strict=True)],
+        "o",
+        markersize=4,
+        label="measured",
+    )
+    label = f"{cost.record_us:.1f} + {cost.word_us:.2f} x words"
+    axis.plot(words, [cost.of_blob(size) for size in words], "-", label=label)
+    axis.set_xscale("log")
+    _log(axis)
+    axis.set_title("processor time of a blob, µs", fontsize=10)
+    axis.set_xlabel("words per blob")
+    axis.legend(fontsize=8, frameon=False)
+    _plain(axis)
 
 
 def _costs(key: str, rows: Sequence[Throughput]) -> list[Panel]:

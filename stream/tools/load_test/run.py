@@ -1,7 +1,7 @@
 """Runs a load test: one measurement after the other, into a report."""
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -20,10 +20,11 @@ from stream.tools.load_test.environment import (
     own_environment,
 )
 from stream.tools.load_test.expected_output import ExpectedOutput
-from stream.tools.load_test.figures import Recovery, Report, Throughput
+from stream.tools.load_test.figures import IDLE_RATE, LatencyAtDelay, Recovery, Report, Throughput
 from stream.tools.load_test.open_loop import OpenLoop
 from stream.tools.load_test.options import LoadTestOptions, OnProgress, Rate
 from stream.tools.load_test.output_check import OutputCheck, OutputChecker
+from stream.tools.load_test.slow_network import SlowNetwork
 from stream.tools.load_test.texts import make_recipe, synthesize
 from stream.tools.load_test.throughput import BacklogShape, ThroughputTest
 from stream.tools.load_test.worker_under_test import WorkerUnderTest
@@ -33,6 +34,7 @@ SCALE_PARTITIONS = (1, 4, 64)
 SCALE_DICTIONARY_WORDS = (10_000, 100_000, 1_000_000)
 SCALE_WORDS_PER_BLOB = 100  # if partitions or the dictionary vary
 LIVE_POOL_BLOBS = 20_000
+MS = 1_000
 _NOT_REPORTED = {  # names, addresses and paths, on which no figure depends
     "bootstrap_servers", "input_topic", "result_topic", "count_topic", "dead_letter_topic", "group_id",
     "instance_id", "state_dir", "dictionary", "log_format", "http_host", "http_port", "kafka_config", "java",
@@ -43,12 +45,19 @@ class LoadTest:
     """One load test; calls `on_progress` with the current activity."""
 
     def __init__(
-        self, settings: Settings, options: LoadTestOptions, folder: Path, on_progress: OnProgress
+        self,
+        settings: Settings,
+        options: LoadTestOptions,
+        folder: Path,
+        on_progress: OnProgress,
+        network: SlowNetwork | None = None,
     ) -> None:
+        """`network` is between the workers and the broker while `options.delay` is measured."""
         self._settings = settings
         self._options = options
         self._folder = folder
         self._on_progress = on_progress
+        self._network = network
         self._index = load_index(settings.dictionary)
         self._live_recipe = make_recipe(options.live_words, LIVE_POOL_BLOBS, options.vocabulary, options.seed)
         self._throughput = ThroughputTest(settings, options, folder, on_progress)
@@ -67,6 +76,9 @@ class LoadTest:
                 )
         if options.latency:
             self._latency(report, [self._rate(rate, report.throughput) for rate in options.rates])
+        if self._network is not None:
+            rates = [self._rate(rate, report.throughput) for rate in options.rates]
+            self._delay(report, self._network, (IDLE_RATE, min(rates)))
         if options.recovery:
             report.recovery.append(
                 self._recovery(min(self._rate(r, report.throughput) for r in options.rates))
@@ -132,6 +144,17 @@ class LoadTest:
                 report.latency.append(open_loop.latency(rate, self._options, self._words_per_blob))
             report.latency_checked = self._stop_and_check("latency", environment, worker, open_loop)
 
+    def _delay(self, report: Report, network: SlowNetwork, rates: Sequence[float]) -> None:
+        with self._running_workers(network.address) as (environment, worker, open_loop):
+            for delay_ms in self._options.delays_ms:
+                network.delay_s = delay_ms / MS
+                report.delays += [
+                    LatencyAtDelay(delay_ms, open_loop.latency(rate, self._options, self._words_per_blob))
+                    for rate in rates
+                ]
+            network.delay_s = 0.0
+            report.delays_checked = self._stop_and_check("delay", environment, worker, open_loop)
+
     def _recovery(self, rate: float) -> Recovery:
         with self._running_workers() as (environment, worker, open_loop):
             protocol, session_s = group_session(environment.admin, environment.settings)
@@ -140,13 +163,21 @@ class LoadTest:
         return Recovery(rate, protocol, self._settings.static_membership, session_s, times, checked)
 
     @contextmanager
-    def _running_workers(self) -> Iterator[tuple[LoadTestEnvironment, WorkerUnderTest, OpenLoop]]:
+    def _running_workers(
+        self, address: str | None = None
+    ) -> Iterator[tuple[LoadTestEnvironment, WorkerUnderTest, OpenLoop]]:
+        """Run workers, which connect to the broker at `address` if it is given."""
         options, expected = self._options, self._live_expected
         limits = expected.text_bytes_max, expected.result_bytes_max
         with (
             own_environment(self._settings, self._folder, options.partitions, *limits) as environment,
             WorkerUnderTest(
-                environment.settings, environment.folder, options.workers, options.worker_arguments
+                environment.settings.model_copy(
+                    update={} if address is None else {"bootstrap_servers": address}
+                ),
+                environment.folder,
+                options.workers,
+                options.worker_arguments,
             ) as worker,
         ):
             worker.start()

@@ -6,10 +6,18 @@ import pytest
 from rich.console import Console
 
 from stream.cli import bench_view
-from stream.tools.load_test.figures import LatencyAtRate, Recovery, RecoveryTimes, Report, Throughput
+from stream.tools.load_test.figures import (
+    LatencyAtDelay,
+    LatencyAtRate,
+    Recovery,
+    RecoveryTimes,
+    Report,
+    Throughput,
+)
 from stream.tools.load_test.latency import summarize
 from stream.tools.load_test.output_check import OutputCheck
 from stream.tools.load_test.plot import draw
+from stream.tools.load_test.report_json import as_json
 
 RIGHT = OutputCheck(50, 50, totals=0)
 ROW = Throughput(100, 4, 1_000, 1, 50, 5_000, 1.0, 3.0, 2_400.0, 6.0, 1_100.0, 99.0, RIGHT)
@@ -25,12 +33,16 @@ def report() -> Report:
     overloaded = replace(
         LOAD, rate=8_000, words_per_s=160_000, drain_s=9.0, late_p99_ms=33.0, taken_p99_ms=400
     )
+    idle = replace(LOAD, rate=1.0)
+    delayed = replace(idle, latency=summarize(range(10**8 + 10**6, 2 * 10**8, 10**6)))
     times = RecoveryTimes(1.5, 1.75, 2.0, 1_900.0)
     return Report(
         dict(CONDITIONS),
-        [short, ROW],
+        [short, ROW, replace(ROW, words_per_blob=200, words=10_000)],
         [LOAD, overloaded, no_results],
         OutputCheck(5_000, 5_000),
+        [LatencyAtDelay(0, idle), LatencyAtDelay(5, no_results), LatencyAtDelay(20, delayed)],
+        OutputCheck(20, 20),
         [
             Recovery(
                 500, "classic", static=True, session_s=45.0, times=times, checked=OutputCheck(9, 9, totals=0)
@@ -64,7 +76,7 @@ def test_report_holds_only_if_all_output_is_right() -> None:
 
 
 def test_report_is_json_with_every_figure() -> None:
-    output = json.loads(json.dumps(report().as_json()))
+    output = json.loads(json.dumps(as_json(report())))
     assert output["holds"] is True
     assert output["throughput"][1]["whole_words_per_s"] == pytest.approx(5_000 / 3)
     assert output["latency"][0]["latency"]["p99_9_ms"] == pytest.approx(99, rel=0.002)
@@ -73,6 +85,9 @@ def test_report_is_json_with_every_figure() -> None:
     assert output["recovery"][0]["first_new_s"] == 1.5
     assert output["recovery"][0]["session_s"] == 45
     assert output["recovery"][0]["checked"]["holds"] is True
+    assert output["delays"][0]["delay_ms"] == 0
+    assert output["round_trips"] == pytest.approx(5.0)
+    assert output["costs"]["cpu"]["word_us"] > 0
     assert set(output["scale"]) == {"words_per_blob", "partitions", "dictionary_words"}
 
 
@@ -88,8 +103,10 @@ def test_tables_contain_figures_and_remarks(
     assert "the broker took 400 ms at p99 to acknowledge a blob" in shown
     assert "7 results missing" in shown
     assert "classic, static" in shown
+    assert "A blob waits for 5.0 responses" in shown
+    assert "A record takes " in shown
     assert "cost per word over words in the dictionary" in shown
-    assert "all right: 5,059 blobs" in shown  # a row in several tables counts once
+    assert "all right: 5,079 blobs" in shown  # a row in several tables counts once
     broken = report()
     broken.throughput[0].checked.duplicated = 1
     broken.throughput[0].checked.differ("blob 3 has a second result [x]")

@@ -6,7 +6,7 @@ from stream.tools.load_test.options import LoadTestOptions, Rate, parse_numbers,
 
 def options(rates: str, *, throughput: bool = True, live_words: int = 20) -> LoadTestOptions:
     return LoadTestOptions(
-        throughput, True, True, 1.0, 0.5, 0, parse_rates(rates), (5, 20), live_words, 0, 4, 1
+        throughput, True, True, True, 1.0, 0.5, 0, parse_rates(rates), (0, 20), (5, 20), live_words, 0, 4, 1
     )  # fmt: skip
 
 
