@@ -10,6 +10,7 @@ import orjson
 from stream.core.counts import decode_total
 from stream.core.lexicon import Ids
 
+JOINED = 4  # times as many ids as there are signatures are counted at once; more take memory
 Numbers = npt.NDArray[np.int64]
 
 
@@ -51,12 +52,8 @@ class SignatureTotals:
 
     def compute_changes(self, deltas: Iterable[Ids]) -> ChangedSignatures:
         """Return the totals that words with these ids change; `apply` makes the change."""
-        number = len(self._signatures)
-        added = np.zeros(number, np.int64)
-        for ids in _joined(deltas, number):
-            added += np.bincount(ids, minlength=number)
-        changed = np.flatnonzero(added)
-        totals = self._totals[changed] + added[changed]
+        changed, added = _count(deltas, len(self._signatures))
+        totals = self._totals[changed] + added
         return ChangedSignatures(self._encode(changed, totals), self._totals, changed, totals)
 
     def _encode(self, ids: npt.NDArray[np.intp], totals: Numbers) -> dict[bytes, bytes]:
@@ -68,6 +65,20 @@ class SignatureTotals:
     def counted(self) -> int:
         """The number of signatures with a total."""
         return int(np.count_nonzero(self._totals))
+
+
+def _count(pieces: Iterable[Ids], number: int) -> tuple[npt.NDArray[np.intp], Numbers]:
+    """Return the distinct ids, all below `number`, in ascending order, and how often each occurs."""
+    joined = _joined(pieces, JOINED * number)
+    first = next(joined, np.empty(0, np.int32))
+    if len(first) < number // 4:  # then it is all of them, and sorting them is faster than counting all ids
+        ids, times = np.unique(first, return_counts=True)
+        return ids.astype(np.intp), times
+    added: Numbers = np.bincount(first, minlength=number)
+    for piece in joined:
+        added += np.bincount(piece, minlength=number)
+    changed = np.flatnonzero(added)
+    return changed, added[changed]
 
 
 def _joined(pieces: Iterable[Ids], least: int) -> Iterator[Ids]:

@@ -21,6 +21,7 @@ from rocksdict import (
     BlockBasedOptions,
     Cache,
     DBCompressionType,
+    MemtableFactory,
     Options,
     Rdict,
     WriteBatch,
@@ -248,12 +249,13 @@ def _options() -> Options:
     """Return RocksDB's options. The dictionary bounds a store: some 90,000 keys of some 20 bytes."""
     options = Options(raw_mode=True)
     options.create_if_missing(True)
+    # Nothing is read while the worker runs: entries are sorted once, when they are written to a file.
+    options.set_memtable_factory(MemtableFactory.vector())
+    options.set_allow_concurrent_memtable_write(False)
     options.set_write_buffer_size(2 * _MIB)  # a large batch fills it; a larger buffer only takes memory
     options.set_max_write_buffer_number(2)
     options.set_write_buffer_manager(_MEMTABLES)
-    options.set_arena_block_size(
-        32 * 1024
-    )  # the minimum size of a memtable; by default an eighth of its maximum
+    options.set_arena_block_size(32 * 1024)  # the least memory of a memtable
     options.set_max_total_wal_size(64 * _MIB)  # limits the log that RocksDB replays after a crash
     options.set_keep_log_file_num(2)
     options.set_max_background_jobs(2)

@@ -10,7 +10,7 @@ from stream.core.decide import fold
 from stream.core.lexicon import Ids
 from stream.core.totals import SignatureTotals
 
-SIGNATURES = sorted([b"a", b"act", b"dgo", b"eilnst", b"no", b"z" * 40])
+SIGNATURES = sorted([b"a", b"act", b"dgo", b"eilnst", b"no", b"z" * 40, *(b"x%d" % n for n in range(20))])
 STORED = st.dictionaries(st.sampled_from(SIGNATURES), st.integers(1, 2**60))
 NUMBERS = st.lists(st.integers(0, len(SIGNATURES) - 1))
 
