@@ -76,7 +76,8 @@ class Settings(BaseSettings):
         "text", description="Format of input records without the header `content-type: application/json`."
     )
     commit_interval_ms: Positive = Field(
-        100, description="How long records are collected before they are committed, in milliseconds."
+        100,
+        description="Longest time that records are collected before they are committed, in ms; under load.",
     )
     transaction_timeout_ms: Annotated[int, Field(ge=2_000, le=900_000)] = Field(
         10_000,

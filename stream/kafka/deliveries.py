@@ -4,8 +4,9 @@ from collections import Counter
 
 from confluent_kafka import KafkaError, Message
 
-from stream.core.evidence import Appended
+from stream.core.evidence import Appended, checksum
 from stream.errors import Abortable
+from stream.kafka.burst import Run
 from stream.kafka.offsets import LogPartition
 
 
@@ -22,12 +23,13 @@ class Deliveries:
         self._checksum: dict[LogPartition, int] = {}
         self._owners: dict[int, dict[str, LogPartition]] = {}
 
-    def add(self, owner: int, role: str, log: LogPartition, records: int, checksum: int) -> None:
-        """Note that `records` of the input partition `owner` go to `log`; `checksum` is of the last one."""
-        self._records[log] += records
-        self._awaited[log] += 1
-        self._checksum[log] = checksum
-        self._owners.setdefault(owner, {})[role] = log
+    def add(self, owner: int, role: str, run: Run) -> None:
+        """Note records that belong to the input partition `owner`."""
+        self._records[run.log] += len(run)
+        self._owners.setdefault(owner, {})[role] = run.log
+        if run.is_reported:
+            self._awaited[run.log] += 1
+            self._checksum[run.log] = checksum(run.keys[-1], run.values[-1], run.headers[-1])
 
     def report(self, error: KafkaError | None, message: Message) -> None:
         """Take a delivery report; `Producer.produce` calls it as `on_delivery`."""

@@ -6,14 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice, repeat
 from operator import length_hint
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
-from stream.core.columns import OutputRecords, Outputs
-from stream.core.evidence import Appended, CommittedOffset, LogEnds, checksum
+from stream.core.columns import Outputs
+from stream.core.evidence import Appended, CommittedOffset, LogEnds
 from stream.core.fold import Changes
-from stream.core.records import Header, OutputRecord
+from stream.core.records import Header
 from stream.errors import Abortable, Blocked, InDoubt, Retriable, StreamError
+from stream.kafka.burst import Burst, Run
 from stream.kafka.clients import Options, make_producer
 from stream.kafka.deliveries import Deliveries
 from stream.kafka.event_time import EventTime
@@ -52,7 +54,7 @@ class KafkaSink:
         self._ready = False
         self._partitions: dict[str, int] = {}
         self._began_at = 0.0
-        self._deliveries = Deliveries()
+        self._deliveries, self._burst = Deliveries(), Burst(self._produce)
         self._compare_ids: Callable[[], None] | None = None  # of the topics; waits for the response
 
     def check(self, partition: int) -> None:
@@ -102,31 +104,21 @@ class KafkaSink:
     def begin(self) -> None:
         self._forget_ids()
         self._began_at = time.monotonic()
-        self._deliveries = Deliveries()
+        self._deliveries, self._burst = Deliveries(), Burst(self._produce)
         self._call(self._open().begin_transaction)
 
     def produce(self, outputs: Outputs) -> None:
         if outputs.results:
-            self._produce_results(self._event_time.stamp_results(outputs.results))
-        for dead_letter in self._event_time.stamp_dead_letters(outputs.dead_letters):
-            self._produce_dead_letter(dead_letter)
-        self._take_reports()
+            stamped = self._event_time.stamp_results(outputs.results)
+            self._add(stamped.partition, "result", Run.of_results(stamped))
+        for record in self._event_time.stamp_dead_letters(outputs.dead_letters):
+            to = record.partition % self._dead_letter_partitions()
+            self._add(record.partition, "dead-letter", Run.of_record(record, to))
 
     def produce_changelog(self, partition: int, changes: Changes, headers: Sequence[Header]) -> None:
         """Add changed totals; the last record carries `headers`, and its delivery report is awaited."""
-        *keys, last_key = changes
-        *totals, last_total = changes.values()
-        topic, remaining = self._count_topic, iter(keys)
-        try:  # only C functions: this is the most frequent call to librdkafka, one per changed total
-            producing = map(self._open().produce, repeat(topic), totals, remaining, repeat(partition))
-            while deque(islice(producing, REPORTS_EVERY), maxlen=1):
-                self._take_reports()
-        except (BufferError, KafkaException):
-            for key in keys[len(keys) - length_hint(remaining) - 1 :]:  # from the first refused record
-                self._send(topic, partition, key, changes[key])
-        self._send(topic, partition, last_key, last_total, headers, is_reported=True)
-        last = checksum(last_key, last_total, headers)
-        self._deliveries.add(partition, "count", (topic, partition), len(changes), last)
+        for run in Run.of_changes((self._count_topic, partition), changes, headers):
+            self._add(partition, "count", run)
 
     def flush(self) -> Mapping[int, Mapping[str, Appended]]:
         """Wait for all delivery reports; then ask for the ids of the topics, which `commit` compares.
@@ -135,6 +127,7 @@ class KafkaSink:
         where the records are. It is not slower: offsets that are sent while records are in flight may wait
         for the retry of a busy coordinator.
         """
+        self._burst.release()
         self._call(lambda: self._open().flush(max(0.1, self._remaining_s())))
         self._compare_ids = self._watch.request_due()
         try:
@@ -160,10 +153,12 @@ class KafkaSink:
                 compare_ids()
             except Retriable as reason:
                 raise Abortable(str(reason)) from reason
+        self._burst.release()  # nothing, after `flush`
         self._call(lambda: self._open().commit_transaction(max(0.1, self._remaining_s())))
 
     def abort(self) -> None:
         """Abort; a failure leaves the outcome in doubt."""
+        self._burst = Burst(self._produce)
         self._forget_clients()
         try:
             self._open().abort_transaction(self._timeout_s)
@@ -202,30 +197,27 @@ class KafkaSink:
         """Take delivery reports: librdkafka keeps each record until its report is taken."""
         self._call(lambda: self._open().poll(0))
 
-    def _produce_results(self, results: OutputRecords) -> None:
-        """Produce results of one partition; the delivery report of the last one is awaited."""
-        remaining, last = iter(results.values[:-1]), results[-1]
-        try:  # only C functions, and all by position: names cost more than the timestamp does
-            producing = map(
-                self._open().produce, repeat(results.topic), remaining, results.keys,
-                repeat(results.partition), repeat(None), repeat(None), results.timestamps_ms,
-                map(list, results.headers),
-            )  # fmt: skip
-            deque(producing, maxlen=0)
-        except (BufferError, KafkaException):
-            for record in results[len(results) - 2 - length_hint(remaining) : -1]:  # from the refused one
-                self._send(*record)
-        self._send(*last, is_reported=True)
-        log, last_checksum = (last.topic, last.partition), checksum(last.key, last.value, last.headers)
-        self._deliveries.add(last.partition, "result", log, len(results), last_checksum)
+    def _add(self, owner: int, role: str, run: Run) -> None:
+        """Add the outcomes or totals of the input partition `owner`."""
+        self._deliveries.add(owner, role, run)
+        self._burst.add(run)
 
-    def _produce_dead_letter(self, record: OutputRecord) -> None:
-        topic, partition = record.topic, record.partition % self._dead_letter_partitions()
-        self._send(
-            topic, partition, record.key, record.value, record.headers, record.timestamp_ms, is_reported=True
-        )
-        last = checksum(record.key, record.value, record.headers)
-        self._deliveries.add(record.partition, "dead-letter", (topic, partition), 1, last)
+    def _produce(self, run: Run) -> None:
+        """Hand records over to librdkafka."""
+        (topic, partition), unreported = run.log, len(run) - run.is_reported
+        remaining = iter(run.values[:unreported])
+        more = (repeat(None), repeat(None), run.timestamps_ms, map(list, run.headers)) if run.headers else ()
+        try:  # only C functions, and all by position: names cost more than a timestamp does
+            producing = map(
+                self._open().produce, repeat(topic), remaining, run.keys, repeat(partition), *more
+            )
+            while deque(islice(producing, REPORTS_EVERY), maxlen=1):
+                self._take_reports()
+            done = unreported
+        except (BufferError, KafkaException):
+            done = unreported - length_hint(remaining) - 1  # the refused record is sent again
+        for position in range(done, len(run)):
+            self._send(run, position)
 
     def _open(self) -> Producer:
         assert self._producer is not None, "reset the producer first"
@@ -248,30 +240,23 @@ class KafkaSink:
             return self._event_time.refused(describe(error))
         return from_transaction(error, timed_out=self._timed_out())
 
-    def _send(  # noqa: PLR0913, PLR0917 - a record's parts
-        self,
-        topic: str,
-        partition: int,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Sequence[Header] = (),
-        timestamp_ms: int | None = None,
-        *,
-        is_reported: bool = False,
-    ) -> None:
-        timestamp = max(0, timestamp_ms or 0)  # 0: now
+    def _send(self, run: Run, position: int) -> None:
+        """Hand one record over to librdkafka; wait if its queue is full."""
+        is_reported = run.is_reported and position == len(run) - 1
+        columns: Mapping[str, Any] = {
+            "on_delivery": self._deliveries.report if is_reported else None,
+            **(
+                {"timestamp": run.timestamps_ms[position], "headers": list(run.headers[position])}
+                if run.headers
+                else {}
+            ),
+        }
         while True:
             try:
                 self._open().produce(
-                    topic,
-                    value,
-                    key,
-                    partition,
-                    on_delivery=self._deliveries.report if is_reported else None,
-                    timestamp=timestamp,
-                    headers=list(headers),
+                    run.log[0], run.values[position], run.keys[position], run.log[1], **columns
                 )
-            except BufferError:  # the queue is full: wait until it drains
+            except BufferError:
                 if self._remaining_s() <= 0:
                     raise Abortable("the broker did not accept the transaction's records in time") from None
                 self._call(lambda: self._open().poll(0.05))

@@ -19,6 +19,7 @@ from stream.kafka.input_records import BatchLimits, Gathered
 from stream.kafka.leaving import leave_group
 from stream.kafka.membership import Membership
 from stream.kafka.offsets import Offsets, committed_by, wait_for_end
+from stream.kafka.pace import Pace
 from stream.kafka.positions import Positions
 from stream.ports import AssignmentListener, Batch
 
@@ -27,6 +28,7 @@ COMMITTED_S = 0.25  # how long one request waits for stable offsets; doubled aft
 COMMITTED_S_MAX = 4.0
 _TYPICAL_BYTES = 1024
 FETCH_WAIT_S = 0.01  # with a backlog: records fetched ahead are fewer than a batch, so wait for more
+FEW = 1_000  # records of a batch that may arrive unnoticed: each arrival would wake the thread
 CONSUMED_MAX = 1_000  # records per call to librdkafka: they are in memory twice while they are converted
 
 
@@ -60,8 +62,9 @@ class KafkaSource:
         self._leader_epochs: dict[int, int] = {}  # partition -> of the last record
         self._committed_s = COMMITTED_S
         self._refusal: Fenced | None = None
-        self._batch_began_at = 0.0
+        self._pace = Pace(limits.interval_s)
         self._record_bytes = _TYPICAL_BYTES
+        self._are_few = True
 
     def subscribe(self, listener: AssignmentListener) -> None:
         self._listener = listener
@@ -73,7 +76,7 @@ class KafkaSource:
             raise from_call(kafka_error(error)) from error
 
     def poll_batch(self, wait_s: float) -> Batch:
-        """Return the records of one commit interval, which begins with the start of the last batch.
+        """Return the records of one interval, which begins with the end of the last one; see `Pace`.
 
         A record after a quiet time is therefore returned at once.
 
@@ -157,10 +160,10 @@ class KafkaSource:
         if first is None:
             return group_metadata
         self._take([first], gathered)
-        now = time.monotonic()
-        due = self._batch_began_at + self._limits.interval_s
-        has_more = not waited and now >= due
-        due = self._batch_began_at = max(now, due)
+        due, is_late = self._pace.next_due()
+        has_more = not waited and is_late
+        if self._are_few:
+            time.sleep(max(0.0, due - time.monotonic()))
         while gathered.number < self._limits.records_max and gathered.size < self._limits.bytes_max:
             room = max(1, (self._limits.bytes_max - gathered.size) // self._record_bytes)
             asked = min(CONSUMED_MAX, room, self._limits.records_max - gathered.number)
@@ -169,6 +172,7 @@ class KafkaSource:
             self._take(messages, gathered)
             if len(messages) < asked and time.monotonic() >= due:
                 break
+        self._are_few = gathered.number < FEW
         if gathered.number:
             self._record_bytes = max(1, gathered.size // gathered.number)
         return group_metadata

@@ -31,7 +31,7 @@ def test_aborted_records_are_invisible_and_committed_ones_are_seen(stream_env: d
     sink.begin()
     sink.produce(Outputs.of([result(stream_env, b"aborted")]))
     sink.produce_changelog(0, {b"act": b"1"}, [])
-    sink._open().flush(5)  # else they are purged before they are sent
+    sink.flush()  # else they are purged before they are sent
     sink.abort()
     sink.begin()
     sink.produce(Outputs.of([result(stream_env, b"committed")]))
@@ -78,7 +78,7 @@ def test_a_transaction_that_outlived_its_timeout_is_in_doubt_and_a_new_producer_
     sink = sink_of(env)
     sink.begin()
     sink.produce(Outputs.of([result(env, b"late")]))
-    sink._open().flush(2)  # so that the broker knows of the transaction
+    sink.flush()  # so that the broker knows of the transaction
     time.sleep(5)
     with pytest.raises(InDoubt):
         sink.commit()

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psutil
@@ -30,26 +30,37 @@ STAGES = (
     ("count, and make the JSON", ("core/engine.py",)),
     ("encode results", ("core/codec.py", "core/bulk.py", "core/anagrams.py")),
     ("totals", ("core/totals.py",)),
-    ("results to librdkafka", ("KafkaSink.produce (", "KafkaSink._produce_results", "worker/processing.py")),
+    ("results to librdkafka", ("KafkaSink.produce (", "worker/processing.py")),
     ("changed totals to librdkafka", ("KafkaSink.produce_changelog",)),
-    ("commit", ("KafkaSink.", "worker/transaction.py")),
+    ("commit", ("KafkaSink.flush", "KafkaSink.send_offsets", "KafkaSink.begin", "worker/transaction.py")),
     ("write the store", ("store/rocks.py",)),
 )
 REST = "the rest of Python"
 THREADS = {"rdk": "librdkafka's threads: fetch, frame, send", "rocksdb": "RocksDB's threads: flush, compact"}
 SAMPLE_S = 10
 BUSY_S = 2.0  # processor time, more than a start takes
-WORDS = 40_000_000
+WORDS = {5: 10_000_000, 20: 25_000_000, 100: 40_000_000}  # by words per blob; more than is sampled
+COLORS = ("#88ccee", "#4477aa", "#223366")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("picture", type=Path, nargs="?", help="an SVG or PNG")
     picture = parser.parse_args().picture
+    shares = {words_per_blob: _measure(words_per_blob) for words_per_blob in WORDS}
+    for stage in shares[max(WORDS)]:
+        print("  ".join(f"{each[stage]:6.1%}" for each in shares.values()), f" {stage}")  # noqa: T201
+    if picture is not None:
+        _draw(shares, picture)
+
+
+def _measure(words_per_blob: int) -> dict[str, float]:
+    """Return stage -> share of a worker's processor time."""
     with tempfile.TemporaryDirectory() as folder:
         samples = Path(folder) / "samples"
-        command = [sys.executable, "-m", "stream", "bench", "--only", "throughput", "--words", str(WORDS)]
-        command += ["--blob-words", "100", "--worker-args", "--processes 1", "--format", "json"]
+        command = [sys.executable, "-m", "stream", "bench", "--only", "throughput"]
+        command += ["--blob-words", str(words_per_blob), "--words", str(WORDS[words_per_blob])]
+        command += ["--worker-args", "--processes 1", "--format", "json"]
         bench = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         worker = _busy_worker(bench)
         before = _thread_seconds(worker)
@@ -59,11 +70,8 @@ def main() -> None:
         after = _thread_seconds(worker)
         shares = _shares(samples.read_text(), {kind: after[kind] - before[kind] for kind in after})
         printed, _ = bench.communicate()
-    for stage, share in shares.items():
-        print(f"{share:6.1%}  {stage}")  # noqa: T201
     print(json.dumps(json.loads(printed)["throughput"][0]))  # noqa: T201
-    if picture is not None:
-        _draw(shares, picture)
+    return shares
 
 
 def _busy_worker(bench: "subprocess.Popen[str]") -> psutil.Process:
@@ -120,15 +128,21 @@ def _own_frames(frames: list[str]) -> Iterator[str]:
     return (frame for frame in reversed(frames) if "stream/" in frame)
 
 
-def _draw(shares: dict[str, float], picture: Path) -> None:
-    figure = Figure(figsize=(8, 4.2), layout="constrained")
+def _draw(shares: Mapping[int, Mapping[str, float]], picture: Path) -> None:
+    figure = Figure(figsize=(8, 6.4), layout="constrained")
     axes = figure.subplots()
-    names = list(shares)
-    bars = axes.barh(names, [share * 100 for share in shares.values()], color="#4477aa")
-    axes.bar_label(bars, fmt="%.0f %%", padding=3)
+    names, height = list(shares[max(shares)]), 0.8 / len(shares)
+    for number, (words_per_blob, of_stage) in enumerate(shares.items()):
+        places = [position + number * height for position in range(len(names))]
+        percentages = [of_stage[name] * 100 for name in names]
+        label = f"{words_per_blob} words per blob"
+        bars = axes.barh(places, percentages, height, color=COLORS[number], label=label)
+        axes.bar_label(bars, fmt="%.0f %%", padding=3, fontsize=8)
+    axes.set_yticks([position + 0.4 - height / 2 for position in range(len(names))], names)
     axes.invert_yaxis()
-    axes.set_xlabel("% of a worker's processor time; backlog, blobs of 100 words")
+    axes.set_xlabel("% of a worker's processor time, with a backlog")
     axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="lower right")
     figure.savefig(picture, metadata={"Date": None} if picture.suffix == ".svg" else None)
 
 

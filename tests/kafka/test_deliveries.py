@@ -4,8 +4,9 @@ from typing import Any, cast
 
 import pytest
 
-from stream.core.evidence import Appended
+from stream.core.evidence import Appended, checksum
 from stream.errors import Abortable
+from stream.kafka.burst import Run
 from stream.kafka.deliveries import Deliveries
 
 LOG = ("results", 0)
@@ -27,25 +28,31 @@ class Delivered:
         return self._offset
 
 
+def run(records: int) -> Run:
+    """Return a run of as many results; the key of the last is their number."""
+    keys = [b"%d" % number for number in range(1, records + 1)]
+    return Run(LOG, keys, [b"{}"] * records, [0] * records, [[]] * records, is_reported=True)
+
+
 def report(deliveries: Deliveries, offset: int, error: object = None) -> None:
     deliveries.report(cast("Any", error), cast("Any", Delivered(offset)))
 
 
 def test_several_runs_of_records_end_with_the_last_one() -> None:
     deliveries = Deliveries()
-    deliveries.add(0, "result", LOG, 2000, checksum=1)
+    deliveries.add(0, "result", run(2000))
     report(deliveries, 1999)
-    deliveries.add(0, "result", LOG, 500, checksum=2)
+    deliveries.add(0, "result", run(500))
     report(deliveries, 2499)
-    assert deliveries.appended() == {0: {"result": Appended(0, 2500, 2500, 2)}}
+    assert deliveries.appended() == {0: {"result": Appended(0, 2500, 2500, checksum(b"500", b"{}", []))}}
 
 
 @pytest.mark.parametrize("error", [None, "timed out"])
 def test_run_without_its_report_is_not_taken_for_delivered(error: str | None) -> None:
     """The leader died after the first run: the log is not shorter than it was, the records did not arrive."""
     deliveries = Deliveries()
-    for run in (1, 2):
-        deliveries.add(0, "result", LOG, 2000, checksum=run)
+    for _ in (1, 2):
+        deliveries.add(0, "result", run(2000))
     report(deliveries, 1999)
     if error:
         report(deliveries, -1, error)

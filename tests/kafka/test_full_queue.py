@@ -48,5 +48,6 @@ def test_changelog_is_whole_and_in_order(refused: set[int]) -> None:
     sink._producer = cast("Any", client)
     sink.begin()
     sink.produce_changelog(0, CHANGES, [])
+    sink._burst.release()
     assert client.taken == list(CHANGES.items())
     assert not refused

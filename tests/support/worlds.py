@@ -166,6 +166,7 @@ class KafkaWorld:
 
     def flush(self, sink: Sink) -> None:
         assert isinstance(sink, KafkaSink)
+        sink._burst.release()
         sink._call(lambda: sink._open().flush(RESPONSE_S_MAX))  # it serves callbacks
 
     def outlast(self) -> None:

@@ -1,0 +1,120 @@
+"""Runs of records; those of a small transaction are produced in one burst, the first of each log first.
+
+librdkafka asks the coordinator to add the partitions of all records so far to the transaction, and asks for
+those of later records only after the response. So the order saves a round trip.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+from stream.core.columns import OutputRecords
+from stream.core.fold import Changes
+from stream.core.records import Header, OutputRecord
+from stream.kafka.offsets import LogPartition
+
+BURST_RECORDS_MAX, BURST_BYTES_MAX = 4_000, 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Records for one log, in columns.
+
+    Attributes:
+        log: topic and partition.
+        timestamps_ms: of each record, 0 for the time of now; empty if no record has timestamp or header.
+        headers: of each record; empty like `timestamps_ms`.
+        is_reported: whether the delivery report of the last record is awaited.
+    """
+
+    log: LogPartition
+    keys: Sequence[bytes | None]
+    values: Sequence[bytes | None]
+    timestamps_ms: Sequence[int] = ()
+    headers: Sequence[Sequence[Header]] = ()
+    is_reported: bool = False
+
+    @classmethod
+    def of_record(cls, record: OutputRecord, partition: int) -> Self:
+        """Return the run of one record, which is reported."""
+        stamp = max(0, record.timestamp_ms or 0)
+        return cls(
+            (record.topic, partition),
+            [record.key],
+            [record.value],
+            [stamp],
+            [record.headers],
+            is_reported=True,
+        )
+
+    @classmethod
+    def of_results(cls, results: OutputRecords) -> Self:
+        """Return the run of results, of which the last is reported."""
+        stamps = [stamp or 0 for stamp in results.timestamps_ms]
+        log = results.topic, results.partition
+        return cls(log, results.keys, results.values, stamps, results.headers, is_reported=True)
+
+    @classmethod
+    def of_changes(cls, log: LogPartition, changes: Changes, headers: Sequence[Header]) -> tuple[Self, Self]:
+        """Return the run of the changed totals but the last, and that of the last, which is reported."""
+        *keys, last_key = changes
+        *totals, last_total = changes.values()
+        return cls(log, keys, totals), cls(log, [last_key], [last_total], [0], [headers], is_reported=True)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def split(self, position: int) -> tuple[Self, Self]:
+        """Return the records before a position and those from it on; the last of all is reported, if any."""
+        if len(self) <= position:
+            return self, self._part(slice(0, 0), is_reported=False)
+        before = self._part(slice(position), is_reported=False)
+        return before, self._part(slice(position, None), is_reported=self.is_reported)
+
+    def _part(self, part: slice, *, is_reported: bool) -> Self:
+        return replace(
+            self,
+            keys=self.keys[part],
+            values=self.values[part],
+            timestamps_ms=self.timestamps_ms[part],
+            headers=self.headers[part],
+            is_reported=is_reported,
+        )
+
+
+class Burst:
+    """Holds the runs of a transaction as long as it is small, then hands them over in a better order."""
+
+    def __init__(self, produce: Callable[[Run], None]) -> None:
+        self._produce = produce
+        self._held: list[Run] | None = []  # None: they are handed over
+        self._records = 0
+        self._bytes = 0
+
+    def add(self, run: Run) -> None:
+        """Hold a run, or hand it over at once if the transaction is not small."""
+        if not run:
+            return
+        if self._held is None:
+            self._produce(run)
+            return
+        self._held.append(run)
+        self._records += len(run)
+        self._bytes += sum(map(len, filter(None, run.values)))
+        if self._records > BURST_RECORDS_MAX or self._bytes > BURST_BYTES_MAX:
+            self.release()
+
+    def release(self) -> None:
+        """Hand over the runs that are held, the first record of each log first."""
+        held, self._held = self._held or [], None
+        started, rest = set[LogPartition](), list[Run]()
+        for run in held:
+            if run.log in started:
+                rest.append(run)
+            else:
+                started.add(run.log)
+                first, others = run.split(1)
+                self._produce(first)
+                rest.append(others)
+        for run in filter(None, rest):
+            self._produce(run)
