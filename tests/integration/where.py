@@ -37,9 +37,9 @@ STAGES = (
 )
 REST = "the rest of Python"
 THREADS = {"rdk": "librdkafka's threads: fetch, frame, send", "rocksdb": "RocksDB's threads: flush, compact"}
-SAMPLE_S = 10
+SAMPLE_S = 5
 BUSY_S = 2.0  # processor time, more than a start takes
-WORDS = {5: 10_000_000, 20: 25_000_000, 100: 40_000_000}  # by words per blob; more than is sampled
+WORDS = {5: 12_000_000, 20: 30_000_000, 100: 60_000_000}  # by words per blob; more than is sampled
 COLORS = ("#88ccee", "#4477aa", "#223366")
 
 
