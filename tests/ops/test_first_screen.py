@@ -105,7 +105,9 @@ def report(incident: str, prometheus: Prometheus, well: dict[str, str] = WELL) -
 
 
 @pytest.fixture
-def fresh() -> Iterator[Prometheus]:
+def fresh(prometheus: Prometheus) -> Iterator[Prometheus]:
+    """A Prometheus beside the one of the module, which is there if Docker and its image are."""
+    assert prometheus
     with run_prometheus() as running:
         yield running
 
