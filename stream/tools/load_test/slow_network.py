@@ -23,6 +23,9 @@ class SlowNetwork:
 
     def __init__(self) -> None:
         self._socket = socket.create_server((_ADDRESS, 0))
+        # Connections have it from their listener. asyncio sets it only on sockets that it made itself, and
+        # without it a small response may wait 40 ms for the acknowledgement of the one before.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port: int = self._socket.getsockname()[1]
         self.delay_s = 0.0
         self._loop = asyncio.new_event_loop()
