@@ -114,6 +114,7 @@ class KafkaSink:
         for record in self._event_time.stamp_dead_letters(outputs.dead_letters):
             to = record.partition % self._dead_letter_partitions()
             self._add(record.partition, "dead-letter", Run.of_record(record, to))
+        self._take_reports()
 
     def produce_changelog(self, partition: int, changes: Changes, headers: Sequence[Header]) -> None:
         """Add changed totals; the last record carries `headers`, and its delivery report is awaited."""
@@ -243,19 +244,15 @@ class KafkaSink:
     def _send(self, run: Run, position: int) -> None:
         """Hand one record over to librdkafka; wait if its queue is full."""
         is_reported = run.is_reported and position == len(run) - 1
-        columns: Mapping[str, Any] = {
-            "on_delivery": self._deliveries.report if is_reported else None,
-            **(
-                {"timestamp": run.timestamps_ms[position], "headers": list(run.headers[position])}
-                if run.headers
-                else {}
-            ),
-        }
+        (topic, partition), key, value = run.log, run.keys[position], run.values[position]
+        more: dict[str, Any] = {}
+        if run.headers:
+            more = {"timestamp": run.timestamps_ms[position], "headers": list(run.headers[position])}
+        if is_reported:
+            more["on_delivery"] = self._deliveries.report
         while True:
             try:
-                self._open().produce(
-                    run.log[0], run.values[position], run.keys[position], run.log[1], **columns
-                )
+                self._open().produce(topic, value, key, partition, **more)
             except BufferError:
                 if self._remaining_s() <= 0:
                     raise Abortable("the broker did not accept the transaction's records in time") from None
