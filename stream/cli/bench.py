@@ -167,7 +167,9 @@ def _run(
         with_network = options.delay and mode in ("", "--only")
         is_attached = mode == "--attach"
         with (
-            _broker(short=short, attached=is_attached, with_network=with_network) as (settings, network),
+            _broker(
+                short=short, attached=is_attached, with_network=with_network, is_asked=mode == "--only"
+            ) as (settings, network),
             ProgressBar() as progress,
         ):
             load_test = load_test_class(settings, options, folder, progress.update, network)
@@ -187,13 +189,20 @@ def _run(
 
 @contextlib.contextmanager
 def _broker(
-    *, short: bool, attached: bool, with_network: bool
+    *, short: bool, attached: bool, with_network: bool, is_asked: bool
 ) -> Iterator[tuple[Settings, "SlowNetwork | None"]]:
-    """Yield settings for their broker or an embedded one, and a network in front of the latter."""
+    """Yield settings for their broker or an embedded one, and a network in front of the latter.
+
+    Raises:
+        Misconfigured: the network is asked for, and the broker is not an embedded one.
+    """
     chosen = settings()
     if "bootstrap_servers" in chosen.model_fields_set or attached:
         if with_network:
-            err.print("not measured: latency with delays. It needs a broker that bench itself starts.")
+            why = "delays need a broker that bench itself starts"
+            if is_asked:
+                raise Misconfigured(f"--only delay: {why}", "unset STREAM_BOOTSTRAP_SERVERS")
+            err.print(f"not measured: latency in a slow network; {why}")
         yield chosen, None
         return
     from stream.broker.embedded import EmbeddedBroker  # noqa: PLC0415 - slow to import

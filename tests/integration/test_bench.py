@@ -57,7 +57,7 @@ def test_short_bench_measures_everything_and_its_output_is_right(kafka: str, tmp
     assert recovery["checked"]["holds"] is True
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
     assert "Traceback" not in err
-    assert "not measured: latency with delays" in err
+    assert "not measured: latency in a slow network" in err
     assert bench_topics(kafka) <= before
 
 
@@ -78,6 +78,14 @@ def test_delays_are_measured_on_a_broker_of_its_own(tmp_path: Path) -> None:
     # The fetch, the partitions, the records, the offsets (two). Readers see the end of the transaction before
     # the worker has its response to that.
     assert 3 < output["round_trips"] < 7
+
+
+def test_delays_on_a_broker_of_the_settings_are_refused(kafka: str, tmp_path: Path) -> None:
+    with bench("--only", "delay", env={"STREAM_BOOTSTRAP_SERVERS": kafka}, folder=tmp_path) as process:
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "delays need a broker that bench itself starts" in err
+    assert "fix: unset STREAM_BOOTSTRAP_SERVERS" in err
 
 
 def test_interrupted_bench_deletes_its_topics_and_files(kafka: str, tmp_path: Path) -> None:

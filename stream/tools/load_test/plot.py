@@ -114,7 +114,9 @@ def _delays(axis: Axes, rows: Sequence[LatencyAtDelay]) -> None:
     axis.set_xlabel("delay of what the broker sends, ms")
     axis.set_ylim(bottom=0)
     if number is not None:
-        axis.text(0.05, 0.9, f"{number:.1f} round trips, one after the other", transform=axis.transAxes)
+        axis.text(
+            0.05, 0.9, f"at 1 blob/s {number:.1f} round trips, one after the other", transform=axis.transAxes
+        )
     _plain(axis)
 
 
