@@ -42,9 +42,7 @@ class AnagramFold:
         if blobs.rejected:
             decoded = records.select(n for n in range(len(records)) if n not in blobs.rejected)
         counted = self._engine.count(blobs.texts)
-        results, too_large = encode_results(
-            self._encoder, decoded, blobs.ids, counted.counts_json, counted.words
-        )
+        results, too_large = encode_results(self._encoder, decoded, blobs.ids, counted.entries, counted.words)
         if not blobs.rejected and not too_large:
             return Chunk(results, {}, sum(counted.words), counted.ids)
         if too_large:  # their words must not be added

@@ -54,7 +54,7 @@ def encode_results(
     encoder: ResultEncoder,
     records: InputRecords,
     ids: Sequence[str],
-    counts_json: Sequence[bytes],
+    entries: Sequence[bytes],
     words: Sequence[int],
 ) -> tuple[OutputRecords, dict[int, Rejected]]:
     """Encode the results of the records as `ResultEncoder.encode` does.
@@ -63,10 +63,11 @@ def encode_results(
         The results, and position -> why a record has none.
     """
     if records and not any(records.headers):
-        results = encoder.encode_ordinary(records, ids, counts_json, words)
+        results = encoder.encode_ordinary(records, ids, entries, words)
         if results is not None:
             return results, {}
     encoded, rejected = list[OutputRecord](), dict[int, Rejected]()
+    counts_json = map(b"{%b}".__mod__, entries)
     for position, columns in enumerate(zip(records, ids, counts_json, words, strict=True)):
         try:
             encoded.append(encoder.encode(*columns))

@@ -117,9 +117,11 @@ class ResultEncoder:
         return OutputRecord(self._topic, record.partition, key, value, headers, record.timestamp_ms)
 
     def encode_ordinary(
-        self, records: InputRecords, ids: Sequence[str], counts_json: Sequence[bytes], words: Sequence[int]
+        self, records: InputRecords, ids: Sequence[str], entries: Sequence[bytes], words: Sequence[int]
     ) -> OutputRecords | None:
         """Encode the results of records without headers, of which there is at least one, column by column.
+
+        `entries`: see `engine.TextCounts`.
 
         Returns:
             The results, or None if one may be too large.
@@ -130,9 +132,9 @@ class ResultEncoder:
             ids_json = [orjson.dumps(blob_id)[1:-1] for blob_id in ids]
         columns = zip(
             repeat(b'{"blob_id":"'), ids_json,
-            repeat(b'","anagram_counts":'), counts_json,
-            repeat(b',"words":'), map(b"%d".__mod__, words),
-            repeat(b',"source":' + source), map(b"%d}}".__mod__, records.offsets),
+            repeat(b'","anagram_counts":{'), entries,
+            repeat(b'},"words":'), orjson.dumps(words)[1:-1].split(b","),
+            repeat(b',"source":' + source), orjson.dumps(records.offsets)[1:-1].split(b","), repeat(b"}}"),
         )  # fmt: skip
         values, keys = list(map(b"".join, columns)), list(map(str.encode, ids))
         longest = max(map(len, values))

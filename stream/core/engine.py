@@ -23,14 +23,20 @@ class TextCounts:
     """The counts of some texts.
 
     Attributes:
-        counts_json: per text, JSON of dictionary word -> number of words of the text with its signature.
+        entries: per text, the inside of a JSON object: dictionary word -> number of words of the text with
+            its signature.
         words: per text, number of words.
         ids: the id of the signature of each word that has one, in no order.
     """
 
-    counts_json: list[bytes]
+    entries: list[bytes]
     words: list[int]
     ids: Ids
+
+    @property
+    def counts_json(self) -> list[bytes]:
+        """The JSON object of each text."""
+        return [b"{%b}" % entries for entries in self.entries]
 
 
 class Engine:
@@ -54,7 +60,7 @@ class Engine:
 
     def count(self, texts: Sequence[bytes]) -> TextCounts:
         """Count the anagrams of the words of each text, in UTF-8."""
-        counts_json, words = list[bytes](), list[int]()
+        entries, words = list[bytes](), list[int]()
         ids = [np.empty(0, np.int32)]
         for group in self._groups(texts):
             spelled = spell(group)
@@ -64,9 +70,9 @@ class Engine:
             known = group_ids < len(self.signatures)
             text = np.repeat(np.arange(len(group), dtype=np.int32), per_text)
             ids.append(group_ids[known])
-            counts_json += self._counts_json(text[known], ids[-1], len(group))
+            entries += self._entries(text[known], ids[-1], len(group))
             words += per_text.tolist()
-        return TextCounts(counts_json, words, np.concatenate(ids))
+        return TextCounts(entries, words, np.concatenate(ids))
 
     def _groups(self, texts: Sequence[bytes]) -> Iterator[list[bytes]]:
         group, size = list[bytes](), 0
@@ -79,7 +85,7 @@ class Engine:
         if group:
             yield group
 
-    def _counts_json(self, text: Ids, ids: Ids, texts: int) -> Iterator[bytes]:
+    def _entries(self, text: Ids, ids: Ids, texts: int) -> Iterator[bytes]:
         """Count equal pairs of text and id; sorting makes equal pairs adjacent."""
         pairs = text << self._bits | ids
         pairs.sort()
@@ -94,7 +100,7 @@ class Engine:
             pieces[repeated] = list(map(self._many.__getitem__, wanted.tolist()))
         ends = np.searchsorted(distinct, np.arange(texts + 1, dtype=np.int64) << self._bits).tolist()
         spans = map(pieces.tolist().__getitem__, map(slice, ends, ends[1:]))
-        return map(b"{%b}".__mod__, map(b",".join, spans))
+        return map(b",".join, spans)
 
 
 class _Many(dict[int, bytes]):

@@ -6,7 +6,7 @@ those of later records only after the response. So the order saves a round trip.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Self, cast
 
 from stream.core.columns import OutputRecords
 from stream.core.fold import Changes
@@ -49,9 +49,8 @@ class Run:
 
     @classmethod
     def of_results(cls, results: OutputRecords) -> Self:
-        """Return the run of results, of which the last is reported."""
-        stamps = [stamp or 0 for stamp in results.timestamps_ms]
-        log = results.topic, results.partition
+        """Return the run of results, each with a timestamp, of which the last is reported."""
+        log, stamps = (results.topic, results.partition), cast("list[int]", results.timestamps_ms)
         return cls(log, results.keys, results.values, stamps, results.headers, is_reported=True)
 
     @classmethod

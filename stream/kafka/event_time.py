@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any
 
 from stream.core.columns import OutputRecords
 from stream.core.event_time import (
@@ -37,11 +39,12 @@ class EventTime:
         self._uses_own_time = False
 
     def stamp_results(self, results: OutputRecords) -> OutputRecords:
-        """Return the results; those with a timestamp that their topic refuses have the time of now."""
+        """Return the results, each with a timestamp; one that the topic refuses becomes the time of now."""
         window, now_ms = self._window(RESULT_HEADER)
-        stamps = [timestamp_ms or 0 for timestamp_ms in results.timestamps_ms]
-        if window.earliest_ms <= min(stamps) and max(stamps) <= window.latest_ms:  # nearly always
-            return results
+        stamps: list[Any] = results.timestamps_ms
+        with suppress(TypeError):  # a result has no timestamp
+            if window.earliest_ms <= min(stamps) and max(stamps) <= window.latest_ms:  # nearly always
+                return results
         return OutputRecords.of(_stamped(record, window, now_ms, RESULT_HEADER) for record in results)
 
     def stamp_dead_letters(self, dead_letters: Sequence[OutputRecord]) -> list[OutputRecord]:
