@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
@@ -27,6 +28,7 @@ FOLDERS = {
     "runbooks": (ROOT / "ops/runbooks", "One page for each alert: what it means, how to check, what to do."),
 }
 LINK = re.compile(r"\[(?P<text>[^\]]*)\]\((?P<to>[^)#\s:]+)(?P<anchor>#[^)\s]*)?\)")
+REMOTE = re.compile(r"""<(?:script|img|iframe|link)\b[^>]*\b(?:src|href)=["']?(?:https?:)?//[^"'\s>]+""")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -65,6 +67,13 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return link["text"] if path in link["text"] else f"{link['text']} (`{path}`)"
 
     return LINK.sub(on_site, markdown)
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Refuse a site that loads anything from another host."""
+    for path in sorted(Path(config.site_dir).rglob("*.html")):
+        if found := REMOTE.search(path.read_text(encoding="utf-8")):
+            raise PluginError(f"{path.name} loads from another host: {found[0]}")
 
 
 def _sources() -> dict[str, Path]:

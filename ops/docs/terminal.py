@@ -6,12 +6,15 @@ The picture is docs/pictures/demo.svg. No test compares it, because times and po
 import fcntl
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
 import termios
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import pyte
 from rich.console import Console
@@ -71,17 +74,20 @@ def record(command: Sequence[str]) -> list[Text]:
 
 
 def _line(screen: pyte.Screen, number: int) -> Text:
+    chars = [screen.buffer[number][column] for column in range(COLUMNS)]
     line = Text()
-    for column in range(COLUMNS):
-        char = screen.buffer[number][column]
-        color = (
-            None if char.fg == "default" else char.fg.replace("brown", "yellow").replace("bright", "bright_")
-        )
-        if color is not None and len(color) == 6 and all(digit in "0123456789abcdef" for digit in color):  # noqa: PLR2004
-            color = f"#{color}"
-        line.append(char.data, Style(color=color, bold=char.bold, italic=char.italics))
+    for style, run in groupby(chars, _style):
+        line.append("".join(char.data for char in run), style)
     line.rstrip()
     return line
+
+
+def _style(char: Any) -> Style:  # noqa: ANN401 - pyte has no types
+    """Return the style of a character; pyte names colors as terminals do, or writes them in hex."""
+    color = char.fg.replace("brown", "yellow").replace("bright", "bright_")
+    if re.fullmatch("[0-9a-f]{6}", color):
+        color = f"#{color}"
+    return Style(color=None if color == "default" else color, bold=char.bold, italic=char.italics)
 
 
 def draw(lines: Sequence[Text], title: str) -> str:
