@@ -57,13 +57,13 @@ def _alerts(path: Path) -> int:
 
 def _broken_rules(source: str) -> int:
     """Return the number of entries of the two lists of mutations."""
-    found = 0
+    number = 0
     for node in ast.parse(source).body:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
         value = getattr(node, "value", None)
         if isinstance(target, ast.Name) and target.id.endswith("MUTATIONS") and isinstance(value, ast.List):
-            found += len(value.elts)
-    return found
+            number += len(value.elts)
+    return number
 
 
 @cache
@@ -167,14 +167,14 @@ def updated(text: str) -> str:
     """
     counted = counts()
 
-    def figure(found: re.Match[str]) -> str:
-        begin, kind, name, end = found.groups()
+    def figure(marker: re.Match[str]) -> str:
+        begin, kind, name, end = marker.groups()
         if kind == "count":
             return f"{begin}{counted[name]:,}{end}"
         source, *arguments = name.split()
         return f"{begin}{FIGURES[source](*arguments)}{end}"
 
-    return TABLE.sub(lambda found: f"{found[1]}\n{TABLES[found[2]]()}\n{found[3]}", INLINE.sub(figure, text))
+    return TABLE.sub(lambda table: f"{table[1]}\n{TABLES[table[2]]()}\n{table[3]}", INLINE.sub(figure, text))
 
 
 def documents() -> list[Path]:

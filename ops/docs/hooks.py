@@ -72,14 +72,14 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 def on_post_build(config: MkDocsConfig) -> None:
     """Refuse a site that loads anything from another host."""
     for path in sorted(Path(config.site_dir).rglob("*.html")):
-        if found := REMOTE.search(path.read_text(encoding="utf-8")):
-            raise PluginError(f"{path.name} loads from another host: {found[0]}")
+        if remote := REMOTE.search(path.read_text(encoding="utf-8")):
+            raise PluginError(f"{path.name} loads from another host: {remote[0]}")
 
 
 def _sources() -> dict[str, Path]:
     """Return page on the site -> file."""
-    found = {f"{folder}/{page.name}": page for folder, (path, _) in FOLDERS.items() for page in _pages(path)}
-    return PAGES | found
+    pages = {f"{folder}/{page.name}": page for folder, (path, _) in FOLDERS.items() for page in _pages(path)}
+    return PAGES | pages
 
 
 def _pages(folder: Path) -> Iterator[Path]:
