@@ -1,4 +1,4 @@
-"""The pytest plugin of anagram-stream. It is not named `stream`, as a package of the project may be.
+"""The pytest plugin of anagram-stream. It is not named `stream`, because a package of the project may be.
 
 It imports nothing of anagram-stream until a test uses a fixture, so it changes nothing for other tests.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def anagram_stream() -> "FakeStream":
-    """A fake stream of two partitions with a small dictionary; make another with `FakeStream(…)`."""
+    """A fake stream of two partitions with a small dictionary; create another with `FakeStream(…)`."""
     fake: FakeStream = _imported("anagram_stream", "stream.testing.plugin").FakeStream()
     return fake
 
@@ -25,13 +25,13 @@ def anagram_stream() -> "FakeStream":
 def anagram_cluster() -> "Iterator[EmbeddedCluster]":
     """A Kafka cluster of three nodes for the whole run, with replication 3 and `min.insync.replicas=2`.
 
-    Its data are deleted at the end. Start another with `EmbeddedCluster(…)` of `stream.broker.cluster`.
+    Its data is deleted at the end. Start another with `EmbeddedCluster(…)` of `stream.broker.cluster`.
 
     def test_my_service_survives_a_broker(anagram_cluster):
         servers = anagram_cluster.bootstrap_servers  # for the clients of the test
-        anagram_cluster.brokers[0].kill()  # or stop(): in order
+        anagram_cluster.brokers[0].kill()  # or stop(), for a clean shutdown
         ...
-        anagram_cluster.start()  # starts the nodes that do not run
+        anagram_cluster.start()  # starts the stopped nodes
     """
     with _imported("anagram_cluster", "stream.broker.cluster").EmbeddedCluster() as cluster:
         yield cluster
@@ -49,6 +49,6 @@ def _imported(fixture: str, module: str) -> Any:  # noqa: ANN401 - a module
         pytest.fail(
             f"the fixture {fixture} needs the package `stream` of anagram-stream, but Python imports "
             f"another one, from {origin}. Rename that package, or run the tests that use the fixture where "
-            "it is not on the path (`pytest` instead of `python -m pytest`, no `pythonpath` with it)",
+            "it is not on the path (`pytest` instead of `python -m pytest`, no `pythonpath` that has it)",
             pytrace=False,
         )

@@ -1,8 +1,8 @@
-"""Look up all words at the same time, and retry each one by itself.
+"""Look up all words concurrently, and retry each one separately.
 
-What it shows: if a stage waits (with `--faults original` 0.25 s per word), concurrent waits take as long as a
-single one, and a word that fails delays no other. If nothing waits, coroutines only add overhead: without
-faults it is slower than `memoised`.
+What it shows: if a stage waits (0.25 s per word with `--faults original`), concurrent waits take as long as a
+single one, and a failing word delays no other. If nothing waits, coroutines only add overhead: without faults
+it is slower than `memoised`.
 """
 
 import asyncio
@@ -15,12 +15,12 @@ from stream.exercise.stages import aretried
 
 
 class TaskOrchestrator:
-    """Counts in a coroutine, with concurrent look-ups."""
+    """Counts in a coroutine, with concurrent lookups."""
 
     async def process_text(self, text: str) -> dict[str, Any]:
         """Count the anagrams of the text's words."""
         if not isinstance(text, str):
-            raise ValueError("a text is a str")  # noqa: TRY004 - the interface
+            raise ValueError("the text must be a str")  # noqa: TRY004 - the interface
         started = perf_counter()
         steps = stages.current().aio
         tokens = Counter(await aretried(steps.get_words, await aretried(steps.filter_input, text)))

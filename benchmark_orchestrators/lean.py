@@ -1,8 +1,8 @@
 """Use as little memory as possible: process the text in pieces, without a memo.
 
 What it shows: apart from the dictionary, memory does not grow with the text, only with the number of
-different words that were counted. The price is time: each piece passes the first stages by itself, and each
-occurrence of a word is looked up.
+distinct words counted. The price is time: each piece passes the first stages separately, and each occurrence
+of a word is looked up.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ class TaskOrchestrator:
     def process_text(self, text: str) -> dict[str, Any]:
         """Count the anagrams of the text's words."""
         if not isinstance(text, str):
-            raise ValueError("a text is a str")  # noqa: TRY004 - the interface
+            raise ValueError("the text must be a str")  # noqa: TRY004 - the interface
         started = perf_counter()
         steps = stages.current()
         counts: dict[str, int] = {}

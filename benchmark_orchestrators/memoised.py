@@ -1,8 +1,8 @@
-"""Keep the anagrams of each word in a memo, so that a repeated look-up costs nothing.
+"""Keep the anagrams of each word in a memo, so that repeated lookups cost nothing.
 
-What it shows: texts repeat their words, so a memo saves time within one text and across all texts of a
-process. Compare its first run with later ones (`--iterations 1` and `--iterations 20`), and its memory with
-that of `lean`: the memo is never cleared.
+What it shows: texts repeat words, so a memo saves time within a text and across all texts of a process.
+Compare its first run with later ones (`--iterations 1` and `--iterations 20`), and its memory with that of
+`lean`: the memo is never cleared.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ class TaskOrchestrator:
     def process_text(self, text: str) -> dict[str, Any]:
         """Count the anagrams of the text's words."""
         if not isinstance(text, str):
-            raise ValueError("a text is a str")  # noqa: TRY004 - the interface
+            raise ValueError("the text must be a str")  # noqa: TRY004 - the interface
         started = perf_counter()
         steps = stages.current()
         memo = self._memo

@@ -1,8 +1,7 @@
 """Use the orchestrator of the package, which `hatch run pipeline` runs.
 
-What it shows: a pipeline for normal use, in comparison with the baseline. It retries each stage by itself,
-looks up each word once for all its occurrences in a text, concurrently if stages have delays, and keeps no
-memo.
+What it shows: a pipeline for normal use, compared with the baseline. It retries each stage separately, looks
+up each word once per text, concurrently if stages have delays, and keeps no memo.
 """
 
 from stream.exercise.orchestrator import TaskOrchestrator

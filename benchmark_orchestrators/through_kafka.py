@@ -1,10 +1,10 @@
 """Send the text through Kafka and the real worker, and wait for the committed result.
 
 What it shows: the cost of exactly-once. A text is sent to a topic, a worker counts it and commits result,
-totals and offset in one transaction, and only then this client can read the result. That adds some tens of
+totals and offset in one transaction, and only then can this client read the result. That adds tens of
 milliseconds to any text, which matters little for a large one. Its memory and processor time include those of
-Kafka's JVM. Broker and worker start once, in the constructor, and stop when the process ends. With `--faults`
-the worker meets the faults.
+Kafka's JVM. Broker and worker start once, in the constructor, and stop when the process exits. `--faults`
+affects the worker.
 """
 
 import atexit
@@ -26,7 +26,7 @@ from stream.tools.child_environment import child_environment
 from stream.tools.kafka.topic_creation import create_topics
 from stream.tools.worker_process import WorkerProcess
 
-RESULT_S_MAX = 600.0  # the benchmark has a limit of its own
+RESULT_S_MAX = 600.0  # the benchmark has its own limit
 
 
 class TaskOrchestrator:
@@ -34,7 +34,7 @@ class TaskOrchestrator:
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="anagram-stream-through-kafka-"))
-        # Exit handlers run in reverse order: this one is the last.
+        # Exit handlers run in reverse order, so this one runs last.
         atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
         broker = EmbeddedBroker(java=load_settings().java)
         atexit.register(broker.close)
@@ -51,12 +51,12 @@ class TaskOrchestrator:
         self._topic = settings.input_topic
         self._producer = clients.make_producer(clients.producer_options(settings))
         self._consumer = _consumer(settings)
-        self.process_text("")  # the first transaction of a producer takes longer, and is part of the start
+        self.process_text("")  # the first transaction of a producer takes longer, and counts as startup
 
     def process_text(self, text: str) -> dict[str, Any]:
         """Count the anagrams of the text's words."""
         if not isinstance(text, str):
-            raise ValueError("a text is a str")  # noqa: TRY004 - the interface
+            raise ValueError("the text must be a str")  # noqa: TRY004 - the interface
         started = perf_counter()
         blob_id = uuid.uuid4().hex
         self._producer.produce(self._topic, text.encode(), blob_id)

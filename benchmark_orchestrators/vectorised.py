@@ -1,9 +1,9 @@
 """Sort the letters of all words at once, in an array.
 
 What it shows: one call for many words costs less per word than many calls, but the words must be copied into
-the array and out of it. Only long texts gain: compare `small` with `large`. The constructor converts the
-dictionary to arrays once. It uses the first two stages only and looks words up by itself, so with `--faults`
-it meets fewer failures than others.
+the array and out of it. Only long texts benefit: compare `small` with `large`. The constructor converts the
+dictionary to arrays once. It uses only the first two stages and looks up words itself, so with `--faults` it
+meets fewer failures than others.
 """
 
 from time import perf_counter
@@ -28,7 +28,7 @@ class TaskOrchestrator:
     def process_text(self, text: str) -> dict[str, Any]:
         """Count the anagrams of the text's words."""
         if not isinstance(text, str):
-            raise ValueError("a text is a str")  # noqa: TRY004 - the interface
+            raise ValueError("the text must be a str")  # noqa: TRY004 - the interface
         started = perf_counter()
         steps = stages.current()
         tokens = retried(steps.get_words, retried(steps.filter_input, text))
@@ -40,7 +40,7 @@ class TaskOrchestrator:
         return {"runtime": (perf_counter() - started) * 1000, "anagram_counts": counts}
 
     def _signatures(self, tokens: list[str]) -> NDArray[np.bytes_]:
-        """Return the signatures of the words that are not longer than every word of the dictionary."""
+        """Return the signatures of the words that are not longer than the longest dictionary word."""
         width = self._letters_max
         words = np.array([token for token in tokens if len(token) <= width], dtype=f"S{width}")
         letters = words.view(np.uint8).reshape(len(words), width)

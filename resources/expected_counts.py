@@ -27,7 +27,7 @@ def tally(word: str) -> Tally:
 
 
 def tokens_of(text: str) -> list[str]:
-    """Return the words of a text; "What is counted" in the README has the rule."""
+    """Return the words of a text; "Use it" in the README has the rule."""
     tokens, word = [], ""
     for character in text:
         if character == "-" or character.isspace():

@@ -6,17 +6,21 @@ from pathlib import Path
 SESSION_TIMEOUT_MS = 45_000  # Kafka's default; under the classic protocol the client sets it
 HEARTBEAT_MS = 500  # how soon a member learns of a rebalance; decision 18 has the figures
 CLASSIC_ONLY = frozenset({"session.timeout.ms", "heartbeat.interval.ms"})  # otherwise the broker sets them
-# Exactness depends on these. The worker sets them itself, and STREAM_KAFKA_CONFIG must not.
+# The worker sets these itself: exactness, bounded waits or bounded memory depend on them.
 FORBIDDEN_KAFKA_CONFIG = frozenset(
     {
-        "acks", "auto.commit.enable", "auto.commit.interval.ms", "auto.offset.reset", "bootstrap.servers",
+        "acks", "allow.auto.create.topics", "auto.commit.enable", "auto.commit.interval.ms",
+        "auto.offset.reset", "batch.size", "bootstrap.servers", "check.crcs", "connections.max.idle.ms",
         "delivery.report.only.error", "delivery.timeout.ms",
         "enable.auto.commit", "enable.auto.offset.store", "enable.idempotence",
-        "enable.partition.eof", "group.id", "group.instance.id", "group.protocol", "isolation.level",
+        "enable.partition.eof", "fetch.message.max.bytes", "fetch.queue.backoff.ms", "group.id",
+        "group.instance.id", "group.protocol", "isolation.level", "linger.ms", "max.partition.fetch.bytes",
         "max.in.flight", "max.in.flight.requests.per.connection", "max.poll.interval.ms", "message.max.bytes",
         "message.send.max.retries", "message.timeout.ms", "metadata.broker.list",
-        "partition.assignment.strategy", "request.required.acks", "retries", "socket.timeout.ms",
-        "transaction.timeout.ms", "transactional.id",
+        "metadata.recovery.strategy", "partition.assignment.strategy", "queue.buffering.max.kbytes",
+        "queue.buffering.max.messages", "queue.buffering.max.ms", "queued.max.messages.kbytes",
+        "queued.min.messages", "request.required.acks", "retries", "retry.backoff.ms", "socket.timeout.ms",
+        "statistics.interval.ms", "transaction.timeout.ms", "transactional.id",
     }
 )  # fmt: skip
 _FORBIDDEN_SUFFIX = "_cb"  # functions, not values

@@ -17,9 +17,9 @@ from stream.errors import Misconfigured
 from stream.service_links import names_of_service_links
 
 PREFIX = "STREAM_"
-MAX_POLL_INTERVAL_MS = 300_000  # longest time between two polls; set explicitly, a default could change
-RESTORE_STEP_MS = 1_000  # one bounded step of restore
-RESERVED_INSTANCES = ("offsets", "replay")  # commands with a transactional id of their own
+MAX_POLL_INTERVAL_MS = 300_000  # longest time between polls; set explicitly, because a default could change
+RESTORE_STEP_MS = 1_000  # time limit for one step of a restore
+RESERVED_INSTANCES = ("doctor", "offsets", "replay")  # commands with their own transactional id
 PROCESSES_MAX = 256
 _MIB = 1024 * 1024
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
@@ -47,22 +47,22 @@ class Settings(BaseSettings):
     result_topic: str = Field("anagram-results", description="Topic of the results.")
     count_topic: str = Field(
         "signature-counts",
-        description="Topic of the running totals: the changelog of the stores, open to other readers.",
+        description="Topic of the running totals: the changelog of the stores, which others may read, too.",
     )
     dead_letter_topic: str = Field("dead-letters", description="Topic of the rejected records.")
     group_id: Annotated[str, Field(min_length=1, max_length=200)] = Field(
         "anagram-counter", description="Consumer group. Workers of one group share the partitions."
     )
     group_protocol: Literal["auto", "consumer", "classic"] = Field(
-        "auto", description="`consumer` (KIP-848), `classic`, or `auto`: what brokers and members support."
+        "auto", description="`consumer` (KIP-848), `classic`, or `auto`: as the brokers and members support."
     )
     static_membership: bool = Field(
         False,
-        description="With `classic`: also a worker that stops in order keeps its partitions for a session.",
+        description="With `classic`: a worker that stops cleanly also keeps its partitions for a session.",
     )
     instance_id: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,100}$")] | None = Field(
         None,
-        description="Stable name of this worker. By default a generated name is kept in the state folder.",
+        description="Stable name of this worker. By default a generated name, kept in the state folder.",
     )
     state_dir: Path = Field(
         default_factory=lambda: Path(platformdirs.user_state_dir("anagram-stream", appauthor=False)),
@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     )
     commit_interval_ms: Positive = Field(
         100,
-        description="Longest time that records are collected before they are committed, in ms; under load.",
+        description="Maximum time to collect records before a commit under load, in milliseconds.",
     )
     transaction_timeout_ms: Annotated[int, Field(ge=2_000, le=900_000)] = Field(
         10_000,
@@ -88,22 +88,22 @@ class Settings(BaseSettings):
     )
     batch_bytes_max: Positive = Field(
         48 * _MIB,
-        description="Maximum input of one transaction, in bytes. A single larger record is still taken.",
+        description="Maximum input of one transaction, in bytes. A single larger record is still processed.",
     )
     batch_deadline_ms: Positive = Field(
-        30_000, description="Time limit of all retries of one batch together, in milliseconds."
+        30_000, description="Time limit for all retries of one batch together, in milliseconds."
     )
     text_bytes_max: Positive = Field(
-        10 * _MIB, description="Maximum size of a text in bytes; a longer one is rejected."
+        10 * _MIB, description="Maximum size of a text, in bytes. Longer texts are rejected."
     )
     result_bytes_max: Positive = Field(
-        10 * _MIB, description="Maximum size of a result in bytes; a longer one is rejected."
+        10 * _MIB, description="Maximum size of a result, in bytes. Longer results are rejected."
     )
     retry_attempts_max: Positive = Field(
         12, description="Number of attempts of a failing stage before its record is rejected."
     )
     rejected_in_a_row_max: Annotated[int, Field(ge=0)] = Field(
-        1_000, description="The worker stops after more rejections in a row per partition; 0: no limit."
+        1_000, description="Rejections in a row per partition after which the worker stops; 0: no limit."
     )
     processes: Literal["auto"] | int = Field(
         "auto",
@@ -113,27 +113,27 @@ class Settings(BaseSettings):
         "none", description="Injected failures and delays for trials: `none`, `original` or a JSON file."
     )
     faults_accepted: bool = Field(
-        False, description="Must be `true` if `STREAM_FAULTS` is set; prevents an accidental use."
+        False, description="Must be `true` if `STREAM_FAULTS` is set; prevents accidental use."
     )
     log_format: Literal["auto", "text", "json"] = Field(
         "auto", description="Format of log lines. `auto`: text on a terminal, otherwise JSON."
     )
     http_host: str = Field("127.0.0.1", description="Address on which `/metrics` and `/healthz` listen.")
     http_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
-        0, description="Port of `/metrics` and `/healthz`; 0 takes any free port and logs it."
+        0, description="Port of `/metrics` and `/healthz`; 0 uses any free port and logs it."
     )
     serve_host: str = Field("127.0.0.1", description="Address on which `serve` listens.")
     serve_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
-        8000, description="Port on which `serve` listens; 0 takes any free port and logs it."
+        8000, description="Port on which `serve` listens; 0 uses any free port and logs it."
     )
     serve_submit: bool = Field(
-        False, description="`serve` accepts texts (`POST /v1/blobs`), and sends them to the input topic."
+        False, description="`serve` accepts texts (`POST /v1/blobs`) and sends them to the input topic."
     )
     serve_token: SecretStr | None = Field(
-        None, description="Token that `serve` demands (`Authorization: Bearer …`); by default none."
+        None, description="Token that `serve` requires (`Authorization: Bearer …`). By default none."
     )
     serve_outcomes_mib: Positive = Field(
-        1024, description="How much of the newest results and dead letters `serve` keeps on disk, in MiB."
+        1024, description="Disk space in which `serve` keeps the newest results and dead letters, in MiB."
     )
     kafka_config: Path | None = Field(
         None, description="Properties file with librdkafka names (SASL, TLS, …) that applies to every client."
@@ -151,7 +151,7 @@ class Settings(BaseSettings):
         dotenv_settings: SettingsSource,
         file_secret_settings: SettingsSource,
     ) -> tuple[SettingsSource, ...]:
-        """Leave out variables of Kubernetes: one of a Service `stream-http` is named STREAM_HTTP_PORT."""
+        """Ignore variables of Kubernetes: a Service `stream-http` sets STREAM_HTTP_PORT, for example."""
         assert isinstance(env_settings, EnvSettingsSource)
         ignored = {name.lower() for name in ignored_variables()}
         env_settings.env_vars = {k: v for k, v in env_settings.env_vars.items() if k.lower() not in ignored}
@@ -161,7 +161,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_topic_name(cls, name: str) -> str:
         if not _TOPIC.fullmatch(name) or name in {".", ".."}:
-            raise ValueError("a topic name has 1 to 249 characters out of a-z, A-Z, 0-9, '.', '_' and '-'")
+            raise ValueError("a topic name has 1 to 249 characters from a-z, A-Z, 0-9, '.', '_' and '-'")
         return name
 
     @field_validator("processes", mode="before")
@@ -185,14 +185,14 @@ class Settings(BaseSettings):
     @classmethod
     def _is_not_reserved(cls, given: str | None) -> str | None:
         if given in RESERVED_INSTANCES:
-            raise ValueError(f"{given} is the name of a command, whose transactional id would be the same")
+            raise ValueError(f"'{given}' is reserved: a command uses the same transactional id")
         return given
 
     @field_validator("serve_token")
     @classmethod
     def _can_be_sent(cls, token: SecretStr | None) -> SecretStr | None:
         if token is not None and not re.fullmatch("[!-~]+", token.get_secret_value()):
-            raise ValueError("a token has characters of ASCII without spaces: a header can hold no others")
+            raise ValueError("a token contains only ASCII characters without spaces; it is sent in a header")
         return token
 
     @model_validator(mode="after")
@@ -209,13 +209,13 @@ class Settings(BaseSettings):
         if self.static_membership and self.group_protocol == "consumer":
             raise ValueError(
                 "STATIC_MEMBERSHIP=true needs GROUP_PROTOCOL=classic or auto: under the consumer protocol "
-                "the successor of a killed static member is refused until its session times out"
+                "the replacement of a killed static member is refused until the session times out"
             )
         return self
 
     @model_validator(mode="after")
     def _timeouts_nest(self) -> Self:
-        """A batch, its transaction and a step of restore end before the group removes this worker."""
+        """A batch, its transaction and a step of a restore end before the group removes this worker."""
         longest = (
             self.commit_interval_ms + self.batch_deadline_ms + self.transaction_timeout_ms + RESTORE_STEP_MS
         )
@@ -223,7 +223,7 @@ class Settings(BaseSettings):
             raise ValueError(
                 "COMMIT_INTERVAL_MS + BATCH_DEADLINE_MS + TRANSACTION_TIMEOUT_MS must stay below "
                 f"{MAX_POLL_INTERVAL_MS * 8 // 10 - RESTORE_STEP_MS} (four fifths of the group's poll "
-                f"interval of {MAX_POLL_INTERVAL_MS} ms, minus one step of restore)"
+                f"interval of {MAX_POLL_INTERVAL_MS} ms, minus one step of a restore)"
             )
         if self.commit_interval_ms >= self.transaction_timeout_ms:
             raise ValueError("COMMIT_INTERVAL_MS must be below TRANSACTION_TIMEOUT_MS")
@@ -241,11 +241,11 @@ class Settings(BaseSettings):
 
 
 def ignored_variables() -> list[str]:
-    """Return the names of the variables that Kubernetes set for its Services, which are not settings."""
+    """Return the names of variables that Kubernetes sets for its Services and that are not settings."""
     return names_of_service_links(os.environ)
 
 
-def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - as wide as the settings are
+def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - as the settings
     """Read the settings once, before any connection; `overrides` take precedence over the environment.
 
     Raises:
@@ -279,7 +279,7 @@ def _message(error: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
 
 
 def settings_table() -> str:
-    """Return the settings as a Markdown table, for the README."""
+    """Return the settings as a Markdown table, for the documentation."""
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         default = (

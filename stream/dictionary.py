@@ -23,7 +23,7 @@ from stream.core.lexicon import Lexicon, Packed, make_lexicon, pack
 from stream.core.text import BOM_CHARACTER, why_not_utf8
 from stream.errors import Misconfigured
 
-FORMAT = 2  # increase it if `build_index` returns another index for the same words
+FORMAT = 2  # increase it if `build_index` returns a different index for the same words
 LEXICON_FORMAT = 3  # increase it if `make_lexicon`, `spell` or `find` changes the layout
 PACKAGE, LIST = "english-words", "gcide"
 _OWNER_ONLY = 0o700
@@ -66,7 +66,7 @@ def load_lexicon(dictionary: Path | None, cache: Path | None = None) -> Lexicon:
 
 
 def forget(dictionary: Path, cache: Path | None = None) -> None:
-    """Delete the cached files of a word list that will not be used again."""
+    """Delete the cached files of a word list that is no longer used."""
     _, path = _locate(dictionary, cache)
     for cached in path.parent.glob(f"{path.name}.*"):
         cached.unlink(missing_ok=True)
@@ -100,7 +100,7 @@ def _list_index(dictionary: Path, content: bytes) -> AnagramIndex:
         raise _unreadable(dictionary, why_not_utf8(content, error.start)) from error
     if not index.words:
         raise Misconfigured(
-            f"STREAM_DICTIONARY: {dictionary} contains no word of the letters a-z",
+            f"STREAM_DICTIONARY: {dictionary} contains no word that consists of a-z",
             "set STREAM_DICTIONARY to a word list with one word per line",
         )
     return index

@@ -1,4 +1,4 @@
-"""Every error that this package raises on purpose. The class of an error says how to recover.
+"""Every error that this package raises on purpose. The class of an error determines how to recover.
 
 StreamError
 ├── Retriable      Kafka or a store is not available yet: wait, then repeat the call
@@ -6,11 +6,11 @@ StreamError
 │       └── StageValueError    the same as a ValueError, which the stages of the exercise raise
 ├── Abortable      the open transaction cannot commit: abort it, rewind, continue
 ├── InDoubt        the outcome of the transaction is unknown, or the producer is unusable: replace the
-│                  producer by one with the same id, read committed offsets again, restore the tail
+│                  producer with one of the same id, read committed offsets again, restore the tail
 ├── Blocked        one partition cannot run until an operator fixes something: pause only this one
 ├── Rejected       one record cannot be processed: write a dead letter with the reason, continue
 └── Fatal          stop with exit status 1; the next worker reads uncommitted input again. Under a
-    │              supervisor the other processes continue, unless the error would meet them as well:
+    │              supervisor the other processes continue, unless the error would affect them as well:
     ├── Fenced     another member owns this transactional id
     ├── Refused    a precondition is not met; carries the command that fixes it; stops all processes
     │   └── MustNotCommit   the same within a transaction: abort it first
@@ -111,7 +111,7 @@ class Fenced(Fatal):
     """
 
     hint = (
-        "give each worker its own STREAM_INSTANCE_ID, or none; to see the members of the group and their "
+        "give each worker its own STREAM_INSTANCE_ID, or none; to list the members of the group and their "
         "hosts, run: anagram-stream lag"
     )
 
@@ -137,7 +137,7 @@ class TooManyRejections(MustNotCommit):
 
 
 class LogsChanged(MustNotCommit):
-    """A topic was deleted and created again, or a log lost records: it no longer belongs to the totals."""
+    """A topic was deleted and created again, or a log lost records: it no longer matches the totals."""
 
 
 class Misconfigured(Fatal):

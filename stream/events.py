@@ -59,7 +59,7 @@ class Observer(Protocol):
         """A transaction was aborted and its input rewound."""
 
     def in_doubt(self, why: Exception) -> None:
-        """The outcome of a transaction is not known; the producer is replaced."""
+        """The outcome of a transaction is unknown; the producer is replaced."""
 
     def retried(self, stage: str, attempt: int, why: Exception) -> None:
         """A stage failed and is retried."""

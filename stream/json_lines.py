@@ -1,6 +1,6 @@
 """Messages between a process and its child process: pydantic models, each a line of JSON.
 
-Imports the models of pydantic alone: what a measured child imports counts in its start time and memory.
+Imports only the models of pydantic: imports add to the start time and memory of a measured child process.
 """
 
 from typing import TYPE_CHECKING, TypeVar
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Message(BaseModel):
     """A message; immutable, and unknown fields are errors."""
 
-    # Without a cache of strings, which would take 256 KiB of a measured child.
+    # Without a cache of strings, which would add 256 KiB to the memory of a measured child process.
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, cache_strings="none")
 
 

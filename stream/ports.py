@@ -17,7 +17,7 @@ from stream.core.records import Header, InputRecord
 
 @dataclass(slots=True)
 class Batch:
-    """Records polled for one transaction. Processing empties it, so `start_offsets` is called before.
+    """Records polled for one transaction. Processing empties it, so call `start_offsets` before.
 
     Attributes:
         records: partition -> its records, at least one; only of resumed partitions.
@@ -126,7 +126,7 @@ class Source(Protocol):
         """
 
     def resume_from(self, partition: int, offset: int, leader_epoch: int) -> None:
-        """Deliver an assigned partition from `offset`; `leader_epoch` is of the record before, -1 if unknown.
+        """Deliver an assigned partition from `offset`; `leader_epoch` of the record before, -1 if unknown.
 
         Raises:
             Retriable: the assignment has not settled yet.
@@ -166,19 +166,19 @@ class Sink(Protocol):
         """
 
     def log_ends(self, ends: Mapping[int, LogEnds]) -> Mapping[int, LogEnds]:
-        """Return how far the logs still hold what these ends say, with the present leader epochs.
+        """Return up to which offsets the logs still match these ends, with the current leader epochs.
 
-        Both are by input partition; all are asked for at once.
+        Argument and result are by input partition; all partitions are requested at once.
 
-        The offset is the given one if the log holds the record before it; less if the log was truncated, even
-        if it has grown beyond that offset since.
+        An offset is the given one if the log still contains the record before it. It is less if the log was
+        truncated, even if the log has grown beyond that offset since.
 
         Raises:
             Retriable: the broker is unavailable.
         """
 
     def has_outcomes(self, partition: int) -> bool:
-        """Whether the output topics hold a committed result or dead letter of this partition and group.
+        """Whether the output topics contain a committed result or dead letter of this partition and group.
 
         Raises:
             Retriable: the broker is unavailable.
@@ -203,16 +203,16 @@ class Sink(Protocol):
         """Commit.
 
         Raises:
-            LogsChanged: a topic was deleted or created again since the start of the worker; not committed.
-                Input and count topic are checked after the last record was delivered, so nothing of a new
-                topic of that name is committed, and no total goes into one.
+            LogsChanged: a topic was deleted or created again since the worker started; nothing is committed.
+                The input and count topics are checked after the last record was delivered, so no input from
+                a new topic of the same name is committed, and no total is written to one.
         """
 
     def abort(self) -> None:
         """Abort the open transaction."""
 
     def reset_producer(self) -> None:
-        """Replace the producer by a new one with the same transactional id, which fences the old one.
+        """Replace the producer with a new one of the same transactional id, which fences the old one.
 
         Raises:
             Retriable: the broker is unavailable, or the id's last transaction is not complete yet.
@@ -255,7 +255,7 @@ class Stores(Protocol):
 
         Raises:
             Retriable: another process uses the store.
-            Fatal: the disk cannot hold it.
+            Fatal: the store cannot be opened on this disk.
         """
 
     def set_aside(self, partition: int, why: str) -> None:
@@ -290,7 +290,7 @@ class ChangelogReader(Protocol):
 
 
 class Clock(Protocol):
-    """Time in seconds, passed in so that tests control it. Only differences of `monotonic` have a meaning."""
+    """Time in seconds, passed in so that tests control it. Only differences of `monotonic` are meaningful."""
 
     def monotonic(self) -> float: ...
     def now(self) -> float:

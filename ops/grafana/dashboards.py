@@ -1,4 +1,4 @@
-"""Generates `dashboards/*.json`: what each panel shows. How panels become JSON is in panels.py.
+"""Generates `dashboards/*.json`. This file defines what each panel shows; panels.py converts panels to JSON.
 
 hatch run dashboards            writes them
 hatch run dashboards --check    exit status 1 if they differ
@@ -42,10 +42,10 @@ OUTCOMES = {"committed": GREEN, "aborted": ORANGE, "in_doubt": RED}
 NO_AUDIT = Levels(bad=1, unknown=ORANGE)
 
 FIRST_SCREEN = Row(
-    "Up, behind, failing, correct?",
+    "Up, keeping up, failing, correct?",
     [
-        Panel("Workers", "Scraped with success; missing are those that were there at some time in the last "
-              "hour. An audit is no worker.", "none",
+        Panel("Workers", "Workers that Prometheus scrapes; missing are those that were up within the last "
+              "hour but are not now. An audit is not a worker.", "none",
               {"up": or_zero(TARGETS),
                "missing": or_zero(f"max_over_time({TARGETS}[1h:1m]) - ({or_zero(TARGETS)})")},
               "stat", 4, Levels(bad=1, low=True), of={"missing": RARE}, runbook="StreamDown"),
@@ -54,65 +54,65 @@ FIRST_SCREEN = Row(
               {"ready": or_zero("sum(stream_ready{SEL})"),
                "not ready": or_zero("count(stream_ready{SEL} == 0)")},
               "stat", 4, Levels(bad=1, low=True), of={"not ready": RARE}, runbook="StreamDown"),
-        Panel("Behind", "How old the oldest input not yet done may be, on the worst partition. "
+        Panel("Lag", "Maximum age of the oldest unprocessed input, on the worst partition. "
               f"Objective: {OBJECTIVE_S} s.", "s",
-              {"behind": or_unknown("max(stream_lag_seconds{SEL}) "
-                                    "unless on () max(stream_broker_away{SEL}) > 0")}, "stat", 3,
-              Levels(OBJECTIVE_S / 2, OBJECTIVE_S), unknown="nobody measures", runbook="StreamLagBurnRate"),
-        Panel("Traffic", "Input records with a committed outcome, now and before.", RECORDS_S,
+              {"lag": or_unknown("max(stream_lag_seconds{SEL}) "
+                                 "unless on () max(stream_broker_away{SEL}) > 0")}, "stat", 3,
+              Levels(OBJECTIVE_S / 2, OBJECTIVE_S), unknown="not measured", runbook="StreamLagBurnRate"),
+        Panel("Traffic", "Input records with a committed outcome, now and earlier.", RECORDS_S,
               {"records": known(rate("stream_records_total"))}, "stat", 4, NEUTRAL, line=True),
         Panel("Rejected", "Share of the input that became dead letters.", "percentunit",
               {"share": known(share(rate("stream_dead_letters_total"), rate("stream_records_total")))},
               "stat", 3, Levels(0.01, 0.05), runbook="StreamDeadLetterRatio"),
-        Panel("Failed transactions", "Share that aborted or came out in doubt.", "percentunit",
+        Panel("Failed transactions", "Share that was aborted or is in doubt.", "percentunit",
               {"share": known(share(FAILED, rate("stream_transactions_total")))}, "stat", 3,
               Levels(0.02, 0.1), runbook="StreamTransactionsFail"),
         Panel("Kafka", "Whether every worker reaches it.", "none",
               {"reachable": or_unknown("1 - max(stream_broker_away{SEL})")}, "stat", 3,
               Levels(bad=1, low=True), texts={1: "reachable", 0: "unavailable"}, runbook="StreamBrokerAway"),
-        Panel("Differences", "Found by `verify --follow`: anything but 0 breaks the promise of exactly once.",
+        Panel("Differences", "Found by `verify --follow`: anything but 0 breaks the exactly-once guarantee.",
               "none", {"differences": or_unknown("sum(stream_audit_differences{SEL})")}, "stat", 4, NO_AUDIT,
               unknown="no audit", tall=True, runbook="StreamAuditMismatch"),
-        Panel("Last audit", "Time since `verify --follow` ended a round.", "s",
+        Panel("Last audit", "Time since `verify --follow` completed a round.", "s",
               {"ago": or_unknown(f"time() - max(last_over_time({AUDITED}{{SEL}}[1d]))")}, "stat", 4,
               Levels(300, 900, unknown=ORANGE), unknown="no audit", tall=True, runbook="StreamAuditStale"),
-        Panel("Behind over time", "The five partitions that are most behind, and the objective.", "s",
+        Panel("Lag over time", "The five partitions with the largest lag, and the objective.", "s",
               {"partition {{partition}}": "topk(5, max by (partition) (stream_lag_seconds{SEL}))",
                "objective": f"vector({OBJECTIVE_S})"}, width=8, colours={"objective": RED},
               runbook="StreamLagBurnRate"),
-        Panel("Alerts that fire", "As Prometheus evaluates them; each has a runbook.", "none",
+        Panel("Firing alerts", "As evaluated by Prometheus; each has a runbook.", "none",
               {"": 'ALERTS{alertstate="firing",alertname=~"Stream.+",job=~"$job|"}'}, "table", 8,
-              unknown="no alert fires"),
+              unknown="no firing alert"),
     ],
 )  # fmt: skip
 
 KEEPS_UP = Row(
     "Does it keep up?",
     [
-        Panel("Records", "Input records with a committed outcome, and what came of them.", RECORDS_S,
+        Panel("Records", "Input records with a committed outcome, and their outcomes.", RECORDS_S,
               {"records": rate("stream_records_total"), "results": rate("stream_results_total"),
                "dead letters": rate("stream_dead_letters_total")},
               colours={"results": GREEN, "dead letters": ORANGE}),
         Panel("Words", "Words in committed results.", WORDS_S, {"words": rate("stream_words_total")}),
         Panel("Input", "Keys and values polled, including those of aborted batches.", "Bps",
               {"bytes": rate("stream_input_bytes_total")}),
-        Panel("Lag in records", "Up to the last stable offset, of the five partitions with most.", "short",
+        Panel("Lag in records", "Up to the last stable offset, the five partitions with the most.", "short",
               {"partition {{partition}}": "topk(5, sum by (partition) (stream_lag_records{SEL}))"},
               runbook="StreamLagBurnRate"),
-        Panel("Nobody reports", "Lag of the partitions for which no worker reports a lag: one that nobody "
-              "owns, or whose owner is no worker.", "short",
+        Panel("Unreported lag", "Lag of partitions for which no worker reports a lag: they have no owner, or "
+              "their owner is not a worker.", "short",
               {"partition {{partition}}": "max by (partition) (stream_group_lag_records{SEL}) "
                                           "unless on (partition) stream_lag_records{SEL}"},
               runbook="StreamPartitionNotReported"),
-        Panel("Latency", "From a record's timestamp to the commit of its outcome, of the oldest in each "
+        Panel("Latency", "From a record's timestamp to the commit of its outcome, for the oldest of each "
               "transaction.", "s", {"p50": quantile(0.5, "stream_latency_seconds"),
                                     "p99": quantile(0.99, "stream_latency_seconds")}),
-        Panel("Where the loop's time goes", "Seconds per second, by activity; `gather` mostly waits.",
+        Panel("Where the loop's time goes", "Seconds per second, by activity; `gather` is mostly waiting.",
               "percentunit", {"{{activity}}": rate("stream_loop_seconds_total", "activity")}, stack=True),
-        Panel("Records a transaction", "Grows with the backlog.", "short",
+        Panel("Records per transaction", "Grows with the backlog.", "short",
               {"mean": share(rate("stream_batch_size_records_sum"), rate("stream_batch_size_records_count")),
                "p99": quantile(0.99, "stream_batch_size_records")}),
-        Panel("Between polls, 99 %", "The group removes a worker after 300 s without a poll.", "s",
+        Panel("Time between polls, 99 %", "The group removes a worker after 300 s without a poll.", "s",
               {"p99": quantile(0.99, "stream_poll_gap_seconds")}),
     ],
 )  # fmt: skip
@@ -120,22 +120,22 @@ KEEPS_UP = Row(
 EXACTLY_ONCE = Row(
     "Do transactions commit?",
     [
-        Panel("Transactions", "By outcome; `in_doubt` means that the producer was replaced.",
+        Panel("Transactions", "By outcome; after `in_doubt` the producer was replaced.",
               "count:transactions/s", {"{{outcome}}": rate("stream_transactions_total", "outcome")},
               colours=OUTCOMES, runbook="StreamTransactionsFail"),
-        Panel("Phases, 99 %", "How long a batch is in a phase.", "s",
+        Panel("Phases, 99 %", "Time that a batch takes in each phase.", "s",
               {"{{phase}}": quantile(0.99, "stream_batch_phase_seconds", "phase")}),
-        Panel("Changed totals", "Changelog records, one for each changed signature and transaction.",
+        Panel("Changed totals", "Changelog records: one per changed signature and transaction.",
               RECORDS_S, {"totals": rate("stream_changelog_records_total")}),
-        Panel("Since the last commit", "At the time of the scrape. Grows when idle; an alert only where "
-              "there is lag as well.", "s",
+        Panel("Time since the last commit", "At the time of the scrape. Grows when idle; the alert also "
+              "requires lag.", "s",
               {"{{instance}}": "max by (instance) ((timestamp(stream_last_commit_timestamp_seconds{SEL}) - "
                                "stream_last_commit_timestamp_seconds{SEL}) "
                                "and (stream_last_commit_timestamp_seconds{SEL} > 0))"},
               runbook="StreamNoCommit"),
-        Panel("Age of the open transaction", "Bounded by STREAM_TRANSACTION_TIMEOUT_MS.", "s",
+        Panel("Age of the open transaction", "At most STREAM_TRANSACTION_TIMEOUT_MS.", "s",
               {"{{instance}}": "max by (instance) (stream_open_transaction_age_seconds{SEL})"}),
-        Panel("Written, not yet stable", "Offsets between the last stable one and the end.", "short",
+        Panel("Offsets not yet stable", "Offsets between the last stable offset and the end.", "short",
               {"{{topic}}": "max by (topic) (stream_last_stable_offset_lag_records{SEL})"},
               runbook="StreamLastStableOffsetStuck"),
     ],
@@ -154,30 +154,30 @@ REJECTED = Row(
 )  # fmt: skip
 
 RESTARTS = Row(
-    "Do partitions move, and come back soon?",
+    "Do partitions move, and resume soon?",
     [
         Panel("Partitions", "Assigned, by worker.", "none",
               {"{{instance}}": "sum by (instance) (stream_assigned_partitions{SEL})"}, stack=True),
-        Panel("Rebalances", "Times that partitions came or went, in 5 minutes.", "none",
+        Panel("Rebalances", "Assignments, revocations and losses of partitions, in 5 minutes.", "none",
               {"{{event}}": "sum by (event) (increase(stream_rebalances_total{SEL}[5m]))"},
               runbook="StreamRebalanceStorm"),
-        Panel("Rebalance callbacks, 99 %", "How long taking or giving partitions took.", "s",
+        Panel("Rebalance callbacks, 99 %", "Duration of assigning and revoking partitions.", "s",
               {"{{event}}": quantile(0.99, "stream_rebalance_callback_seconds", "event")}),
-        Panel("Left to restore", "Changelog offsets; /healthz/started estimates when it ends.", "short",
+        Panel("Remaining restore", "Changelog offsets; /healthz/started estimates the end.", "short",
               {"{{instance}}": "sum by (instance) (stream_restore_remaining_offsets{SEL})"},
               runbook="StreamRestoreTooLong"),
         Panel("Restored", "Changelog records applied.", RECORDS_S,
               {"records": rate("stream_restore_records_total")}),
         Panel("Restore, 95 %", "From assignment to running, by partition, in the last hour.", "s",
               {"p95": f"histogram_quantile(0.95, {RESTORES}) >= 0"}),
-        Panel("Signatures by partition", "In its store; RocksDB's estimate before it is used. Not a total of "
-              "all partitions: a signature may be in several.", "short",
+        Panel("Signatures by partition", "In its store; RocksDB's estimate until it is used. Do not add "
+              "them up: a signature may be in several partitions.", "short",
               {"partition {{partition}}": "max by (partition) (stream_store_keys{SEL})"}),
         Panel("Stores on disk", "RocksDB's data files, by worker.", "bytes",
               {"{{instance}}": "sum by (instance) (stream_store_bytes{SEL})"}, stack=True),
-        Panel("RocksDB's memory", "By purpose.", "bytes",
+        Panel("RocksDB memory", "By purpose.", "bytes",
               {"{{part}}": "sum by (part) (stream_store_memory_bytes{SEL})"}, stack=True),
-        Panel("RocksDB's jobs", "Flushes and compactions that run.", "none",
+        Panel("RocksDB jobs", "Running flushes and compactions.", "none",
               {"{{kind}}": "sum by (kind) (stream_store_background_jobs{SEL})"}),
         Panel("Free disk", "Below STREAM_STATE_DIR.", "bytes",
               {"{{instance}}": "min by (instance) (stream_state_disk_free_bytes{SEL})"},
@@ -186,24 +186,24 @@ RESTARTS = Row(
 )  # fmt: skip
 
 USUALLY_ZERO = Row(
-    "Is something wrong that usually is not?",
+    "Is anything unusual?",
     [
         Panel("States", "Number of workers or partitions in a state that should not last.", "none",
               {"loop hangs": known("sum(1 - stream_live{SEL})"),
                "not ready": known("sum(1 - stream_ready{SEL})"),
-               "waits for Kafka": known("sum(stream_broker_away{SEL})"),
+               "waiting for Kafka": known("sum(stream_broker_away{SEL})"),
                "partitions paused, {{reason}}": "sum by (reason) (stream_paused_partitions{SEL})",
                "readers see nothing new": known(
                    "count(stream_last_stable_offset_stalled_seconds{SEL} > 10)"),
                "partition without progress": known("count(stream_group_lag_stalled_seconds{SEL} > 10)"),
                "processes ended": known("sum(1 - stream_process_up{SEL})"),
-               "RocksDB stopped writes": known("sum(stream_store_writes_stopped{SEL})"),
+               "RocksDB writes stopped": known("sum(stream_store_writes_stopped{SEL})"),
                "throttled by Kafka": known("count(stream_client_throttle_seconds{SEL} > 0)"),
-               "faults on purpose": known("sum(stream_faults_injected_on_purpose{SEL})")},
+               "faults injected": known("sum(stream_faults_injected_on_purpose{SEL})")},
               "state-timeline", 14, ZERO, texts={0: "none"},
               runbook="StreamPartitionsBlocked StreamPartitionNotCounted StreamLoopHangs "
                       "StreamFaultsInjected"),
-        Panel("Events in the last hour", "Each has its metric; 0 is normal.", "none",
+        Panel("Events in the last hour", "Each has a metric; 0 is normal.", "none",
               {"transactions aborted": or_zero(
                   last_hour("stream_transactions_total", ',outcome="aborted"')),
                "transactions in doubt": or_zero(
@@ -211,12 +211,12 @@ USUALLY_ZERO = Row(
                "stages retried": or_zero(last_hour("stream_retries_total")),
                "partitions lost": or_zero(last_hour("stream_rebalances_total", ',event="lost"')),
                "stores set aside": or_zero(last_hour("stream_stores_set_aside_total")),
-               "processes started again": or_zero(last_hour("stream_process_restarts_total")),
-               "requests to Kafka that failed": or_zero(last_hour("stream_client_errors_total")),
-               "requests sent again": or_zero(last_hour("stream_client_retries_total")),
-               "requests without an answer": or_zero(last_hour("stream_client_timeouts_total")),
-               "faults injected on purpose": or_zero(last_hour("stream_injected_faults_total")),
-               "objects that Python cannot collect": or_zero(
+               "processes restarted": or_zero(last_hour("stream_process_restarts_total")),
+               "failed requests to Kafka": or_zero(last_hour("stream_client_errors_total")),
+               "retried requests": or_zero(last_hour("stream_client_retries_total")),
+               "requests without a response": or_zero(last_hour("stream_client_timeouts_total")),
+               "faults injected": or_zero(last_hour("stream_injected_faults_total")),
+               "uncollectable Python objects": or_zero(
                    last_hour("python_gc_objects_uncollectable_total"))},
               "events", 10, RARE, runbook="StreamStoreSetAside StreamProcessCrashes"),
     ],
@@ -229,7 +229,7 @@ KAFKA = Row(
               {"{{client}}": "max by (client) (stream_client_rtt_seconds{SEL})"}),
         Panel("Queues", "Records in librdkafka's queues.", "short",
               {"{{client}}": "sum by (client) (stream_client_queue_records{SEL})"}),
-        Panel("Brokers connected", "By client, of the worker that has fewest.", "none",
+        Panel("Brokers connected", "By client, for the worker with the fewest.", "none",
               {"{{client}}": "min by (client) (stream_client_brokers_up{SEL})"},
               runbook="StreamBrokerAway"),
         Panel("Network", "Bytes from and to brokers.", "Bps",
@@ -245,23 +245,23 @@ PROCESSES = Row(
               {"{{instance}}": rate("process_cpu_seconds_total", "instance")}, stack=True),
         Panel("Memory", "Resident.", "bytes",
               {"{{instance}}": "sum by (instance) (process_resident_memory_bytes{SEL})"}),
-        Panel("Open files", "Share of the limit, of the process that is nearest to it.", "percentunit",
+        Panel("Open files", "Share of the limit, for the process that is closest to it.", "percentunit",
               {"{{instance}}": "max by (instance) (process_open_fds{SEL} / (process_max_fds{SEL} > 0))"}),
-        Panel("Processes", "Of each worker, that answer.", "none",
+        Panel("Processes", "Processes of each worker that respond.", "none",
               {"{{instance}}": "sum by (instance) (stream_process_up{SEL})"
                                " or count by (instance) (stream_live{SEL})"},
               runbook="StreamProcessEnded"),
         Panel("Garbage collections", "By generation.", "count:runs/s",
               {"{{generation}}": rate("python_gc_collections_total", "generation"),
                "objects": rate("python_gc_objects_collected_total")}),
-        Panel("Age", "Since the last start, of each worker; and of its process, which a restart in place "
-              "keeps.", "s",
+        Panel("Uptime", "Time since the last start of each worker, and of its process, which survives "
+              "a restart in place.", "s",
               {"{{instance}}": "time() - max by (instance) (stream_started_timestamp_seconds{SEL})",
                "{{instance}} process": "time() - max by (instance) (process_start_time_seconds{SEL})"},
               runbook="StreamWorkerRestarts"),
         Panel("Workers", "Group and instance of each process.", "none",
               {"": "count by (group, worker, instance, process) (stream_worker_info{SEL})"}, "table", 12),
-        Panel("Versions", "What runs, and how often.", "none",
+        Panel("Versions", "Running versions, and the number of processes.", "none",
               {"{{version}}, Python {{python}}": "count by (version, python) (stream_build_info{SEL})",
                "{{implementation}} {{version}}": "count by (implementation, version) (python_info{SEL})"},
               "bargauge", 12, NEUTRAL),
@@ -269,16 +269,16 @@ PROCESSES = Row(
 )  # fmt: skip
 
 VIEW = Row(
-    "Are answers fresh? (serve)",
+    "Are responses fresh? (serve)",
     [
-        Panel("Age of answers", "Everything committed this long ago is covered.", "s",
+        Panel("Age of responses", "Everything that was committed this long ago is covered.", "s",
               {"{{instance}} {{topic}}": "max by (instance, topic) (stream_view_age_seconds{SEL})"},
               runbook="StreamViewStale"),
         Panel("Requests", "By status.", "count:requests/s",
               {"{{status}}": rate("stream_serve_request_seconds_count", "status")}),
-        Panel("Time of requests, 99 %", "By route; a client may ask to wait for an outcome.", "s",
+        Panel("Request duration, 99 %", "By route; a client may request to wait for an outcome.", "s",
               {"{{route}}": quantile(0.99, "stream_serve_request_seconds", "route")}),
-        Panel("Readers of events", "By replica.", "none",
+        Panel("Event readers", "By replica.", "none",
               {"{{instance}}": "sum by (instance) (stream_serve_event_readers{SEL})"}),
     ],
 )  # fmt: skip
@@ -286,20 +286,20 @@ VIEW = Row(
 WHAT = Row(
     "What was counted?",
     [
-        Panel("Words", "All that were counted: the sum of all totals, from `serve`.", "short",
+        Panel("Words", "All counted words: the sum of all totals, from `serve`.", "short",
               {"words": or_unknown("max(stream_view_words{SEL})")}, "stat", 6, NEUTRAL,
-              unknown="serve does not run"),
-        Panel("Signatures", "With a total, from `serve`.", "short",
+              unknown="serve is not running"),
+        Panel("Signatures", "Signatures with a total, from `serve`.", "short",
               {"signatures": or_unknown("max(stream_view_signatures{SEL})")}, "stat", 6, NEUTRAL,
-              unknown="serve does not run"),
-        Panel("Texts, last hour", "With a committed outcome.", "short",
+              unknown="serve is not running"),
+        Panel("Texts, last hour", "Texts with a committed outcome.", "short",
               {"texts": known(last_hour("stream_records_total"))}, "stat", 6, NEUTRAL),
         Panel("Rejected, last hour", "Share of the texts that became dead letters.", "percentunit",
               {"share": known(share(last_hour("stream_dead_letters_total"),
                                     last_hour("stream_records_total")))}, "stat", 6, Levels(0.01, 0.05)),
         Panel("Words over time", "In committed results.", WORDS_S, {"words": rate("stream_words_total")},
               width=12),
-        Panel("Top signatures", "Words so far of those with the greatest totals, over all partitions, from "
+        Panel("Top signatures", "Words of the signatures with the greatest totals, over all partitions, from "
               "`serve`.", "short",
               {"{{signature}}": "topk(10, max by (signature) (stream_view_top_signature_words{SEL}))"},
               "bargauge", 12, NEUTRAL),
@@ -307,17 +307,17 @@ WHAT = Row(
 )  # fmt: skip
 
 HOW = Row(
-    "How did it go?",
+    "How large, and how fast?",
     [
-        Panel("Texts by size", "Of the values, in bytes; of large batches a sample.", "bytes",
+        Panel("Texts by size", "Size of the values in bytes; a sample of large batches.", "bytes",
               {"{{le}}": "sum by (le) (increase(stream_blob_size_bytes_bucket{SEL}[$__rate_interval]))"},
               "heatmap", 12),
-        Panel("Words a text", "On average.", "short",
+        Panel("Words per text", "On average.", "short",
               {"words": share(rate("stream_words_total"), rate("stream_results_total"))}, width=12),
-        Panel("Until it is counted", "From a text's timestamp to its committed result, of the oldest in "
+        Panel("Time until counted", "From a text's timestamp to its committed result, for the oldest text of "
               "each transaction.", "s", {"p50": quantile(0.5, "stream_latency_seconds"),
                                          "p95": quantile(0.95, "stream_latency_seconds")}, width=12),
-        Panel("Checked", "Input records that `verify --follow` has checked, and what it could not check.",
+        Panel("Audited", "Input records that `verify --follow` has checked, and unchecked ones.",
               "short", {"records": "max(stream_audit_records{SEL})",
                         "unchecked": "max(stream_audit_unchecked{SEL})"}, width=12,
               colours={"unchecked": ORANGE}),
@@ -341,7 +341,7 @@ EVENTS = (
 DASHBOARDS = (
     Dashboard(
         "anagram-stream-operations", "Anagram stream: operations",
-        "First screen: up, behind, failing, correct. A tile is green only where somebody reports that. Each "
+        "First screen: up, keeping up, failing, correct. A tile is green only if a metric confirms it. Each "
         "row below answers one question; each panel with an alert links to its runbook.",
         (FIRST_SCREEN, KEEPS_UP, EXACTLY_ONCE, REJECTED, RESTARTS, USUALLY_ZERO, KAFKA, PROCESSES, VIEW),
         EVENTS,

@@ -1,4 +1,4 @@
-"""Panels and dashboards, and their JSON. `SEL` in a query is replaced by the matchers of job and instance."""
+"""Panels and dashboards, and their JSON. `SEL` in a query is replaced with the job and instance matchers."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,19 +10,19 @@ SELECTOR = 'job=~"$job",instance=~"$instance"'
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 WIDTH, STAT_HEIGHT, HEIGHT = 24, 4, 8
 RED, GREEN, ORANGE, BLUE = "red", "green", "orange", "blue"
-UNKNOWN = -1  # what a tile shows where nothing is known: a value of its own, so that it has a colour
+UNKNOWN = -1  # the value of a tile without data: a separate value, so that it has a color
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Levels:
-    """Colours of values: fine, then a warning, then bad; `low`: small values are bad.
+    """Colors of values: fine, then a warning, then bad; `low`: small values are bad.
 
     Attributes:
-        warning, bad: the first value of that colour; with `low` the first value that is better than it.
-        fine: the colour of the rest; blue for figures that are neither good nor bad.
-        unknown: the colour where nothing is known.
+        warning, bad: the first value of that color; with `low` the first value that is better than it.
+        fine: the color of the other values; blue for values that are neither good nor bad.
+        unknown: the color without data.
     """
 
     warning: float | None = None
@@ -53,14 +53,14 @@ class Panel:
 
     Attributes:
         queries: legend -> PromQL.
-        levels: colours by value.
+        levels: colors by value.
         of: levels of single queries, by legend.
-        colours: fixed colours of single queries, by legend.
-        unknown: what a tile says where nothing is known.
-        texts: value -> what is shown instead.
+        colours: fixed colors of single queries, by legend.
+        unknown: the text of a tile without data.
+        texts: value -> text shown instead.
         line: draw a sparkline.
-        tall: a tile as high as a curve.
-        runbook: the pages of its alerts, separated by spaces.
+        tall: the tile is as high as a time series.
+        runbook: the runbooks of its alerts, separated by spaces.
     """
 
     title: str
@@ -86,7 +86,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Row:
-    """The panels that answer one question; all rows but the first are collapsed."""
+    """The panels that answer one question; all rows except the first are collapsed."""
 
     title: str
     panels: Sequence[Panel]
@@ -94,7 +94,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Annotation:
-    """Events that are marked in every curve. `at_value`: the value is the time in milliseconds."""
+    """Events that are marked in every time series. `at_value`: the value is the time in milliseconds."""
 
     name: str
     colour: str
@@ -123,29 +123,29 @@ def last_hour(metric: str, more: str = "") -> str:
 
 
 def quantile(q: float, metric: str, by: str = "") -> str:
-    """Return a quantile; nothing instead of NaN where nothing was observed."""
+    """Return a quantile; nothing instead of NaN if nothing was observed."""
     labels = f"le, {by}" if by else "le"
     inner = f"sum by ({labels}) (rate({metric}_bucket{{SEL}}[$__rate_interval]))"
     return f"histogram_quantile({q}, {inner}) >= 0"
 
 
 def share(part: str, whole: str) -> str:
-    """Return a ratio; nothing instead of NaN where the whole is 0."""
+    """Return a ratio; nothing instead of NaN if the whole is 0."""
     return f"{part} / ({whole} > 0)"
 
 
 def known(query: str) -> str:
-    """Return a query that has a value always: without one of its own, 0 if a worker reports, else -1."""
+    """Return a query that always has a value: if the query has none, 0 if a worker reports, else -1."""
     return f"({query}) or 0 * max(stream_ready{{SEL}}) or vector({UNKNOWN})"
 
 
 def or_unknown(query: str) -> str:
-    """Return a query that is -1 where it has no value."""
+    """Return a query that is -1 if it has no value."""
     return f"({query}) or vector({UNKNOWN})"
 
 
 def or_zero(query: str) -> str:
-    """Return a query that is 0 where it has no value: only for what is 0 if nobody reports it."""
+    """Return a query that is 0 if it has no value: only for metrics that mean 0 if nobody reports them."""
     return f"({query}) or vector(0)"
 
 

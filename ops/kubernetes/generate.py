@@ -21,14 +21,14 @@ RULES = FOLDER.parent / "prometheus/rules"
 DASHBOARDS = FOLDER.parent / "grafana/dashboards"
 OVERLAYS = ("dev", "prod")
 HEADER = "# Generated from {source} by ops/kubernetes/generate.py.\n"
-HASH = re.compile(r"-[2456789bcdfghkmt]{10}$")  # kustomize leaves out what could spell a word
+HASH = re.compile(r"-[2456789bcdfghkmt]{10}$")  # kustomize omits characters that could spell a word
 TABLE_BEGIN, TABLE_END = "<!-- rendered -->\n", "<!-- /rendered -->"
 
 Json = dict[str, Any]
 
 
 class Dumper(yaml.SafeDumper):
-    """Writes texts of several lines as they are, and no anchors: readers of manifests expect neither."""
+    """Writes multi-line texts as literal blocks, and no anchors, as readers of manifests expect."""
 
     def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - the signature of PyYAML
         return True
@@ -70,7 +70,7 @@ def _yaml(source: str, objects: Iterator[Json]) -> str:
 
 
 def render(folder: Path) -> list[Json]:
-    """Return the objects that kustomize makes of a folder."""
+    """Return the objects that kustomize renders from a folder."""
     done = subprocess.run(
         ["kubectl", "kustomize", str(folder)],  # noqa: S607 - the one on the PATH
         capture_output=True, text=True, check=False,
@@ -100,14 +100,14 @@ def table() -> str:
 
 
 def readme(text: str) -> str:
-    """Return the text of README.md with the present table."""
+    """Return the text of README.md with the current table."""
     before, _, rest = text.partition(TABLE_BEGIN)
     _, _, after = rest.partition(TABLE_END)
     return before + TABLE_BEGIN + table() + TABLE_END + after
 
 
 def generated() -> dict[Path, str]:
-    """Return what each generated manifest must hold."""
+    """Return the content of each generated manifest, by path."""
     components = FOLDER / "components"
     return {
         components / "monitoring/prometheus-rules.yaml": _yaml("ops/prometheus/rules", prometheus_rules()),
@@ -118,7 +118,7 @@ def generated() -> dict[Path, str]:
 def main(arguments: list[str]) -> int:
     page = FOLDER / "README.md"
     stale = 0
-    # The manifests first: the table is made of them.
+    # The manifests first: the table is generated from them.
     for make in (generated, lambda: {page: readme(page.read_text(encoding="utf-8"))}):
         for path, text in make().items():
             if "--check" not in arguments:

@@ -1,4 +1,4 @@
-"""Builds the image with its labels, on a base that is pinned by digest where a registry answers.
+"""Builds the image with its labels, on a base that is pinned by digest if a registry responds.
 
 python ops/release/build_image.py --tag anagram-stream:local [-- options of `docker build`]
 """
@@ -17,7 +17,7 @@ REGISTRY_S_MAX = 120
 
 
 def output_of(*command: str, timeout_s: float = 30) -> str:
-    """Return what a command prints; empty if it fails or hangs."""
+    """Return the output of a command; empty if it fails or hangs."""
     try:
         done = subprocess.run(
             command, cwd=ROOT, capture_output=True, text=True, timeout=timeout_s, check=False
@@ -35,7 +35,7 @@ def default_of(argument: str) -> str:
 
 
 def version() -> str:
-    """Return the version without importing the package, whose dependencies need not be installed."""
+    """Return the version without importing the package, whose dependencies may not be installed."""
     text = (ROOT / "stream/__init__.py").read_text(encoding="utf-8")
     match = re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)
     assert match
@@ -43,7 +43,7 @@ def version() -> str:
 
 
 def revision() -> str:
-    """Return the commit, with `-dirty` where the checkout differs from it."""
+    """Return the commit, with `-dirty` if the checkout differs from it."""
     commit = output_of("git", "rev-parse", "HEAD")
     if not commit:
         return "unknown"
@@ -51,9 +51,9 @@ def revision() -> str:
 
 
 def digest_of(image: str) -> str:
-    """Return `sha256:…` of an image as its registry names it; empty if no registry answers.
+    """Return the digest `sha256:…` of an image from its registry; empty if no registry responds.
 
-    `docker pull` works with every version of Docker, unlike `buildx imagetools`; the build needs the base.
+    `docker pull` works with every version of Docker, unlike `buildx imagetools`; and a build needs the base.
     """
     output_of("docker", "pull", "--quiet", image, timeout_s=REGISTRY_S_MAX)
     digests = output_of("docker", "image", "inspect", "--format", "{{json .RepoDigests}}", image)
@@ -79,12 +79,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--tag", default="anagram-stream:local")
     parser.add_argument("--buildx", action="store_true", help="use `docker buildx build`, for attestations")
-    parser.add_argument("--print", action="store_true", help="print the command and do not run it")
+    parser.add_argument("--print", action="store_true", help="print the command instead of running it")
     parser.add_argument("options", nargs="*", help="passed on to `docker build`")
     chosen = parser.parse_args()
     base = default_of("BASE")
     digest = digest_of(base)
-    pinned = f"base {base}@{digest}" if digest else f"no registry answers: base {base}, by its tag"
+    pinned = f"base {base}@{digest}" if digest else f"no registry responds: base {base} by tag, not pinned"
     sys.stderr.write(f"{pinned}\n")
     command = build_command(chosen.tag, base, digest, chosen.options, buildx=chosen.buildx)
     if chosen.print:

@@ -2,8 +2,8 @@
 
     python ops/release/image_report.py anagram-stream:local
 
-Seconds are from `docker run`, the median of several runs. Without --bootstrap-servers the worker has no
-Kafka: then `/healthz/live` answers 503 with the reason, and the time is that of this answer.
+Times are measured from `docker run`, as the median of several runs. Without --bootstrap-servers the worker
+has no Kafka: then `/healthz/live` returns 503 with the reason, and the time until that response is measured.
 """
 
 import argparse
@@ -24,10 +24,10 @@ BASE_NAME = "org.opencontainers.image.base.name"
 
 @dataclass(frozen=True)
 class Report:
-    """What is measured of an image.
+    """Measurements of an image.
 
     Attributes:
-        live_status: HTTP status of the first answer.
+        live_status: HTTP status of the first response.
     """
 
     image: str
@@ -59,7 +59,7 @@ def version_s(image: str) -> float:
 
 
 def first_answer(url: str, until: float) -> int:
-    """Return the HTTP status of the first answer; an error status is an answer, too."""
+    """Return the HTTP status of the first response, which may be an error status."""
     while time.monotonic() < until:
         try:
             with urlopen(url, timeout=1) as response:  # noqa: S310 - an address of this machine
@@ -68,7 +68,7 @@ def first_answer(url: str, until: float) -> int:
             return error.code
         except OSError:
             time.sleep(POLL_S)
-    raise TimeoutError(f"no answer at {url} within {START_S_MAX} s")
+    raise TimeoutError(f"no response from {url} within {START_S_MAX} s")
 
 
 def live_s(image: str, options: list[str]) -> tuple[float, int]:
@@ -102,8 +102,8 @@ def show(report: Report) -> str:
     live = HTTPStatus(report.live_status)
     return (
         f"{report.image}: {report.image_mb:.0f} MB, {report.added_mb:.0f} MB of it on top of {report.base}\n"
-        f"from `docker run` until `anagram-stream --version` ended: {report.version_s} s\n"
-        f"from `docker run` until a worker's /healthz/live answered {live} {live.phrase}: {report.live_s} s\n"
+        f"from `docker run` to the end of `anagram-stream --version`: {report.version_s} s\n"
+        f"from `docker run` to the response {live} {live.phrase} of /healthz/live: {report.live_s} s\n"
     )
 
 
@@ -111,8 +111,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("image", nargs="?", default="anagram-stream:local")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--network", help="Docker network in which --bootstrap-servers is known")
-    parser.add_argument("--bootstrap-servers", help="Kafka, as the container reaches it")
+    parser.add_argument("--network", help="Docker network in which --bootstrap-servers is reachable")
+    parser.add_argument("--bootstrap-servers", help="Kafka brokers, as seen from the container")
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
     options = ["--network", chosen.network] if chosen.network else []

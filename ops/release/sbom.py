@@ -2,9 +2,9 @@
 
     hatch run release:sbom dist/anagram_stream-0.1.0-py3-none-any.whl --extra serve --output sbom-image.json
 
-It describes an installed environment, not a list of requirements: the wheel is installed as the image
-installs it. The image's Debian packages are not in it; the attestation of `docker buildx build --sbom=true`
-has them.
+The SBOM describes an installed environment, not a list of requirements: the wheel is installed as the image
+installs it. It does not include the image's Debian packages; the attestation of `docker buildx build
+--sbom=true` does.
 """
 
 import argparse
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def install(wheel: Path, extras: list[str], folder: Path) -> Path:
-    """Install a wheel and nothing else, not even pip; return the interpreter."""
+    """Install a wheel and nothing else, not even pip, in a new environment; return its interpreter."""
     venv.create(folder, with_pip=False)
     python = folder / "bin/python"
     wanted = f"{wheel}[{','.join(extras)}]" if extras else str(wheel)
@@ -30,7 +30,7 @@ def install(wheel: Path, extras: list[str], folder: Path) -> Path:
 
 
 def describe(python: Path, output: Path) -> None:
-    """Describe an environment, without times and random numbers; it fails where the schema does not hold."""
+    """Describe an environment, without times and random numbers; fail if the result violates the schema."""
     command = [sys.executable, "-m", "cyclonedx_py", "environment", str(python)]
     root = ["--pyproject", str(ROOT / "pyproject.toml"), "--mc-type", "application"]
     options = ["--spec-version", "1.6", "--output-reproducible", "--short-PURLs", "--validate"]

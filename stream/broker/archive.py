@@ -1,6 +1,6 @@
 """Java's archive of loaded classes (class-data sharing), which halves the start time of the broker.
 
-The first broker that shuts down cleanly records the archive, which prolongs that shutdown by about 3 s. Later
+The first broker that shuts down cleanly records the archive, which delays that shutdown by about 3 s. Later
 brokers map it into memory. It contains only classes from the jars. Java checks that java and the jars are
 unchanged and ignores the archive otherwise. Failures here are not errors: the broker starts without it.
 """

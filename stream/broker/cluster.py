@@ -24,31 +24,31 @@ _PORT_MAX = 65_535
 class EmbeddedCluster:
     """A Kafka cluster that lives as long as this object and never outlives this process.
 
-    Each node is broker and controller. Topics, also those of Kafka itself, have three replicas and
-    `min.insync.replicas=2`, so that one node may fail. Groups have the settings of the configuration that
-    comes with Kafka; only the lower bounds of their sessions and heartbeats are lowered. A cluster of one
-    node is an `EmbeddedBroker` with its folder and settings.
+    Each node is a broker and a controller. Topics, including Kafka's internal ones, have three replicas and
+    `min.insync.replicas=2`, so that one node may fail. Groups have the settings of Kafka's own configuration
+    file, except for lower minimums of their sessions and heartbeats. A cluster of one node is an
+    `EmbeddedBroker` with its folder and settings.
 
-    Each node can be stopped, killed and started by itself: `cluster.brokers[0].kill()`. It starts only
-    if most nodes run; `start` starts all nodes that do not run.
+    Each node can be stopped, killed and started individually: `cluster.brokers[0].kill()`. It starts only
+    if most nodes run; `start` starts all nodes that are not running.
 
     Attributes:
         nodes: number of nodes: 1, 3, 5 or 7.
-        port: the port of the first node, the others have the following ones; 0 takes any free ports.
+        port: the port of the first node, followed by those of the others; 0 means any free ports.
         data_dir: the folder for the data, with a folder `node-1`, … for each; by default a temporary one.
-        kafka: the version of Kafka; those with a list in `stream/broker/jars/`.
+        kafka: the version of Kafka, one of those with a list in `stream/broker/jars/`.
         java: a java binary or the home of a JRE (the setting STREAM_JAVA).
         properties: Kafka properties of each node that override the defaults.
         listeners: additional listeners, name to security protocol, each on a free port; see `address`.
         advertised: name of an additional listener to the ports that are advertised to clients (of proxies),
             one for each node.
-        heap_mib: heap size of the JVM of each node. With 384 MiB a node takes about 200 MiB of memory when it
-            has started and 300 MiB under load.
+        heap_mib: heap size of the JVM of each node. With 384 MiB a node takes about 200 MiB of memory after
+            the start and 300 MiB under load.
         start_timeout_s: time limit of a start, without downloads.
         brokers: the nodes; the first has `node.id` 1.
 
     Raises:
-        Misconfigured: the number of nodes is not possible; or a reason of `EmbeddedBroker`.
+        Misconfigured: the number of nodes is not supported, or as for `EmbeddedBroker`.
     """
 
     nodes: int = 3
@@ -74,7 +74,7 @@ class EmbeddedCluster:
         for name, ports in self.advertised.items():
             if len(ports) != self.nodes:
                 raise Misconfigured(
-                    f"{len(ports)} ports are advertised for {name}, but the cluster has {self.nodes} nodes",
+                    f"the number of ports advertised for {name} is {len(ports)}, not {self.nodes}",
                     "give one port for each node",
                 )
         self._scratch: TemporaryFolder | None = None
@@ -92,18 +92,18 @@ class EmbeddedCluster:
         return ",".join(broker.address(listener) for broker in self.brokers)
 
     def start(self) -> Self:
-        """Start all nodes that do not run, at the same time, and return when each of them answers.
+        """Start all nodes that are not running, in parallel; return when all of them accept connections.
 
         Raises:
             Misconfigured: java, a port, the folder or a property is wrong.
             Refused: a download failed, the folder is in use or has the data of another number of nodes, or
-                a node did not start for a cause that its log names.
-            Fatal: a node did not start for another cause.
+                a node did not start and its log names the cause.
+            Fatal: a node did not start for an unknown cause.
         """
         if self._claim is not None:
             self._claim()
         missing = [broker for broker in self.brokers if broker.pid is None]
-        runtime.prepare(self.java, self.kafka)  # downloads what is missing once, not once for each node
+        runtime.prepare(self.java, self.kafka)  # downloads what is missing once, not once per node
         try:
             with ThreadPoolExecutor(len(self.brokers)) as pool:
                 starts = list(pool.map(EmbeddedBroker.launch, missing))
@@ -115,10 +115,10 @@ class EmbeddedCluster:
         return self
 
     def close(self) -> None:
-        """End all nodes for good, and delete a temporary folder.
+        """Stop all nodes permanently, and delete a temporary folder.
 
         The nodes of a cluster are killed, because the last ones would wait for a majority of controllers.
-        Only a first node that records the archive of loaded classes is stopped in order before.
+        Before that, the first node is stopped cleanly if it records the archive of loaded classes.
         """
         if self._scratch is not None and self.brokers[0].records_archive:
             self.brokers[0].stop()
@@ -166,7 +166,7 @@ class EmbeddedCluster:
         avoid = frozenset(port for each in self.advertised.values() for port in each)
         while len(ports) < self.nodes * (
             len(self.listeners) + 2
-        ):  # ends: free_port returns new ones, or raises
+        ):  # terminates: free_port returns new ones, or raises
             ports.append(tcp.free_port(avoid=avoid | set(ports)))
         members = [tuple(ports[index :: self.nodes]) for index in range(self.nodes)]
         controllers = tuple(each[-1] for each in members)

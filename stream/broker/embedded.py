@@ -30,8 +30,8 @@ class NodeSetup:
     """What a cluster of several nodes sets for one of its brokers.
 
     Attributes:
-        node: its id, and the quorum.
-        ports: of its listeners, that for clients first, and of its controller.
+        node: the id of the node, and the quorum.
+        ports: the ports of its listeners, that for clients first, and of its controller.
         cluster_id: returns the id of the cluster.
         scratch: the temporary folder of the cluster, which exists as long as one of its brokers.
     """
@@ -46,24 +46,24 @@ class NodeSetup:
 class EmbeddedBroker:
     """A Kafka broker that lives as long as this object and never outlives this process.
 
-    Ports and data stay the same over every stop, kill and start. `close`, or leaving the `with` block, ends
-    the broker for good and deletes its data unless a `data_dir` was given.
+    Ports and data stay the same across stops, kills and starts. `close`, or leaving the `with` block, stops
+    the broker permanently and deletes its data unless a `data_dir` was given.
 
     Attributes:
-        port: the port of the broker; 0 takes any free port.
+        port: the port of the broker; 0 means any free port.
         data_dir: the folder for its data; by default a temporary folder.
-        kafka: the version of Kafka; those with a list in `stream/broker/jars/`.
+        kafka: the version of Kafka, one of those with a list in `stream/broker/jars/`.
         java: a java binary or the home of a JRE (the setting STREAM_JAVA).
         properties: Kafka properties that override the defaults of this module.
         listeners: additional listeners, name to security protocol, each on a free port; see `address`.
         advertised: name of an additional listener to the port that is advertised to clients (of a proxy).
         heap_mib: heap size of the JVM.
         start_timeout_s: time limit of a start, without downloads.
-        setup: set by an `EmbeddedCluster`; None: it is the only node.
-        records_archive: its next `stop` writes the archive of loaded classes.
+        setup: set by an `EmbeddedCluster`; None for a single node.
+        records_archive: whether its next `stop` writes the archive of loaded classes.
 
     Raises:
-        Misconfigured: the system is Windows, the port is taken, the version of Kafka is not known, or a
+        Misconfigured: the system is Windows, the port is taken, the version of Kafka is unknown, or a
             property must not be set.
     """
 
@@ -106,7 +106,7 @@ class EmbeddedBroker:
         weakref.finalize(self, self._running.release)
         nodes = len(self.setup.node.controller_ports) if self.setup else 1
         self._storage = Storage(folder, self.kafka, nodes)
-        self._settings(self._storage.log_dir)  # a forbidden property is refused here, before any download
+        self._settings(self._storage.log_dir)  # refuses a forbidden property before any download
 
     @property
     def bootstrap_servers(self) -> str:
@@ -138,13 +138,13 @@ class EmbeddedBroker:
         return "\n".join(part for part in parts if part)
 
     def start(self) -> Self:
-        """Download what is missing, format a new folder, start the broker, and return when it answers.
+        """Download what is missing, format a new folder, start the broker; return when it accepts clients.
 
         Raises:
             Misconfigured: java, a port, the folder or a property is wrong.
-            Refused: a download failed, the folder is in use, or the broker did not start for a cause that
-                its log names.
-            Fatal: the broker did not start for another cause.
+            Refused: a download failed, the folder is in use, or the broker did not start and its log names
+                the cause.
+            Fatal: the broker did not start for an unknown cause.
         """
         try:
             await_start([self.launch()], self.start_timeout_s)
@@ -156,10 +156,10 @@ class EmbeddedBroker:
     def launch(self) -> Start:
         """Do what `start` does, but return at once; `await_start` waits for the broker."""
         assert self.pid is None, "the broker is already running"
-        self.kill()  # remainders of the last run after a crash
+        self.kill()  # leftovers of a run that crashed
         kafka_runtime = runtime.prepare(self.java, self.kafka)
         self._archive = archive.path(kafka_runtime, cache_dir())
-        # Of a cluster one node is enough, and two would record at the same time.
+        # One node of a cluster is enough, and two would record at the same time.
         is_first = self.setup is None or self.setup.node.node_id == 1
         self.records_archive = is_first and not self._archive.exists()
         jvm = Jvm(kafka_runtime, self._archive)
@@ -174,12 +174,12 @@ class EmbeddedBroker:
             os.close(lock)  # the guard keeps its own copy
 
     def stop(self) -> None:
-        """Shut the broker down cleanly; its data stay for the next start.
+        """Shut the broker down cleanly; its data is kept for the next start.
 
         Do not call it while transactions are being committed. During the clean shutdown of a single node,
-        partitions have no leader while Kafka still ends transactions; it takes them for deleted and skips
-        their markers for good ("Couldn't find leader endpoint" in its log). Those transactions stay pending
-        after the next start. `kill` is safe: written data are in the page cache, which outlives the process.
+        partitions have no leader while Kafka still ends transactions; Kafka considers them deleted and never
+        writes their markers ("Couldn't find leader endpoint" in its log). Those transactions stay pending
+        after the next start. `kill` is safe: written data is in the page cache, which outlives the process.
         """
         process, self._running.process = self._running.process, None
         if process is not None:
@@ -188,13 +188,13 @@ class EmbeddedBroker:
                 archive.keep(self._storage.recorded, self._archive)
 
     def kill(self) -> None:
-        """End the broker with SIGKILL, like a crash; its data stay for the next start."""
+        """Kill the broker with SIGKILL, like a crash; its data is kept for the next start."""
         process, self._running.process = self._running.process, None
         if process is not None:
             process.kill()
 
     def close(self) -> None:
-        """End the broker for good and delete a temporary folder. A given folder is not risked with `stop`."""
+        """Stop the broker permanently and delete a temporary folder; kill it if it has a given folder."""
         if self._scratch is None or self.setup is not None:
             self.kill()
             return
@@ -230,7 +230,7 @@ class EmbeddedBroker:
 
 
 class _Running:
-    """The process, which ends with the broker object, by `close`, garbage collection or exit."""
+    """The process, which ends with the broker object: on `close`, garbage collection or exit."""
 
     def __init__(self, *, is_member: bool) -> None:
         self.process: GuardedProcess | None = None
@@ -250,6 +250,6 @@ class _Running:
 def _choose_ports(port: int, listeners: int, avoid: Iterable[int]) -> list[int]:
     """Return a port for each listener, `port` first if it is given, and one for the controller."""
     ports = [port] if port else []
-    while len(ports) < listeners + 1:  # ends: free_port returns a new port each time, or raises
+    while len(ports) < listeners + 1:  # terminates: free_port returns a new port, or raises
         ports.append(tcp.free_port(avoid=frozenset({*ports, *avoid})))
     return ports

@@ -12,7 +12,7 @@ _LAST_LINES = 8
 _LINE_CHARS_MAX = 300
 _NOISE = re.compile(
     r"WARNING: |\s*at [\w.$/<>]+\(|\s*\.\.\. \d+ more|\s*$"
-)  # warnings of Java about itself, and stack traces
+)  # Java's warnings about itself, and stack traces
 _ROUTINE = re.compile(r"^\S+ (WARN|INFO|DEBUG) ")
 
 
@@ -59,13 +59,13 @@ _CAUSES = tuple(
         (
             "UnsupportedClassVersionError|Unrecognized VM option|Could not create the Java Virtual Machine",
             "this Java cannot run Kafka",
-            "set STREAM_JAVA to a Java of version 17 or later",
+            "set STREAM_JAVA to Java 17 or later",
             True,
         ),
         (
             "AccessDenied|Permission denied|Read-only file system",
             "its data folder cannot be written",
-            "choose a data_dir that this user may write",
+            "choose a data_dir that this user can write to",
             True,
         ),
         (
@@ -107,7 +107,7 @@ def not_started(what: str, log: str) -> Fatal:
 
 
 def _excerpt(log: str) -> str:
-    """Return unusual lines, which a hundred lines of clean shutdown may follow, and then the last lines."""
+    """Return the unusual lines, then the last ones: a hundred lines of clean shutdown may be in between."""
     lines = [line for line in log.splitlines() if not _NOISE.match(line)]
     unusual = [line for line in dict.fromkeys(lines) if not _ROUTINE.match(line)][:_UNUSUAL_LINES_MAX]
     last = [line for line in lines[-_LAST_LINES:] if line not in unusual]

@@ -53,7 +53,7 @@ def _bars(downloads: Sequence[Download], console: Console) -> Iterator[list[Adva
 @contextmanager
 def _lines(downloads: Sequence[Download], console: Console) -> Iterator[list[Advance]]:
     named = " and ".join(f"{download.name} ({download.size_bytes / _MB:.0f} MB)" for download in downloads)
-    print_line(f"downloading {named}, once", console)
+    print_line(f"downloading {named} for the first run", console)
     started = monotonic()
     yield [lambda _received: None for _ in downloads]
     print_line(f"downloaded in {monotonic() - started:.0f} s", console)

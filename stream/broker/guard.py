@@ -2,7 +2,7 @@
 
 The guard is a process between the two. It starts the broker and holds the read end of a pipe; only the parent
 holds the write end. However the parent ends, even by SIGKILL, the kernel closes that end; the guard reads the
-end of file and stops the broker. Simpler means do not suffice:
+end of file and stops the broker. Simpler mechanisms are not enough:
 
 - `PR_SET_PDEATHSIG` set by the parent itself fires when the *thread* that started the broker ends, needs code
   between fork and exec (unsafe with threads), works on Linux only, and kills without a clean shutdown;
@@ -11,7 +11,7 @@ end of file and stops the broker. Simpler means do not suffice:
 The guard leads its own session, so that Ctrl-C in the terminal reaches only the parent, which then stops the
 broker cleanly. If the guard itself is killed, `PR_SET_PDEATHSIG` ends the broker on Linux; that is safe here
 because the guard has one thread. A parent that forked (without exec) leaves copies of the write end behind;
-so the guard also checks that its parent process id is unchanged.
+therefore, the guard also checks that its parent process id is unchanged.
 
 It imports only the standard library, and little of it: it starts in about 30 ms.
 
@@ -89,7 +89,7 @@ def _watch(broker: subprocess.Popen[bytes], parent_pid: int, stop_timeout_s: flo
     """Wait until the broker ends and carry out the parent's requests; return whether the parent has ended."""
     kill_at: float | None = None
     watched, orphaned = [0, woken], False
-    while broker.poll() is None:  # ends: the broker ends, by SIGKILL at `kill_at` at the latest
+    while broker.poll() is None:  # terminates: the broker is killed at `kill_at` at the latest
         readable, _, _ = select.select(watched, [], [], _CHECK_PARENT_S)
         request = os.read(0, 1) if 0 in readable else b"-"
         if not request or os.getppid() != parent_pid:

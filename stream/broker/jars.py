@@ -19,14 +19,14 @@ LISTS = Path(__file__).with_name("jars")
 _CONNECTIONS = 4
 _TIMEOUT_S = 60
 _NETWORK_HINT = (
-    "connect to the network (Maven Central, directly or by HTTPS_PROXY) and start again, "
+    "connect to the network (Maven Central, directly or through HTTPS_PROXY) and start again, "
     "or set STREAM_BOOTSTRAP_SERVERS to a broker that is already running"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Jar:
-    """A line of a list.
+    """A line of a list of jars.
 
     Attributes:
         coordinate: Maven coordinate, `group:artifact:version`.
@@ -46,7 +46,7 @@ class Jar:
 
 
 def versions() -> list[str]:
-    """Return the versions of Kafka that can run, the oldest first."""
+    """Return the supported versions of Kafka, oldest first."""
     stems = (path.stem.removeprefix("kafka-") for path in LISTS.glob("kafka-*.txt"))
     return sorted(stems, key=lambda version: [int(part) for part in version.split(".")])
 
@@ -61,7 +61,7 @@ def listed(version: str = KAFKA_VERSION) -> tuple[Jar, ...]:
         text = (LISTS / f"kafka-{version}.txt").read_text("ascii")
     except FileNotFoundError:
         raise Misconfigured(
-            f"the embedded broker cannot be Kafka {version}", f"choose one of {', '.join(versions())}"
+            f"the embedded broker does not support Kafka {version}", f"choose one of {', '.join(versions())}"
         ) from None
     lines = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
     return tuple(Jar(coordinate, int(size), sha256) for coordinate, size, sha256 in lines)
@@ -82,18 +82,19 @@ def check(jars: Sequence[Jar], jar_folder: Path, hint: str) -> None:
         digest = _digest(jar_folder / jar.filename, jar)
         if digest != jar.sha256:
             raise Refused(
-                f"{jar_folder / jar.filename} is not the expected jar: {digest} instead of {jar.sha256}", hint
+                f"{jar_folder / jar.filename} is not the expected jar: found {digest}, expected {jar.sha256}",
+                hint,
             )
 
 
 def _digest(path: Path, jar: Jar) -> str:
     try:
         if path.stat().st_size != jar.size_bytes:
-            return f"{path.stat().st_size} bytes instead of {jar.size_bytes}"
+            return f"{path.stat().st_size} of {jar.size_bytes} bytes"
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
-        return "no such file"
+        return "no file"
 
 
 def fetch(jars: Sequence[Jar], target: Path, advance: Advance) -> None:
@@ -114,9 +115,9 @@ def fetch(jars: Sequence[Jar], target: Path, advance: Advance) -> None:
 
 
 def _download(jars: Sequence[Jar], repository: Path, advance: Advance) -> list[Path]:
-    """Download each coordinate separately: it takes a quarter of the time of resolving the tree of POMs."""
+    """Download each coordinate separately: to resolve the tree of POMs would take four times as long."""
     try:
-        from jgo.constants import MAVEN_CENTRAL_URL  # noqa: PLC0415 - needed by the first run only
+        from jgo.constants import MAVEN_CENTRAL_URL  # noqa: PLC0415 - only the first run needs it
         from jgo.maven import MavenContext, PythonResolver  # noqa: PLC0415 - the same
     except ImportError as error:
         raise Refused(

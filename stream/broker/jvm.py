@@ -7,8 +7,8 @@ from pathlib import Path
 from stream.broker.runtime import Runtime
 from stream.broker.storage import Storage
 
-# For a broker that lives for minutes and shares two cores with its clients. The second compiler doubles the
-# CPU time of the first half minute and saves at most a sixth later. G1 takes 50 % more memory.
+# For a broker that runs for minutes and shares two cores with its clients. The second compiler doubles the
+# CPU time of the first half minute and later saves at most a sixth. G1 takes 50 % more memory.
 _FLAGS = (
     "-XX:TieredStopAtLevel=1",
     "-XX:+UseSerialGC",
@@ -26,7 +26,7 @@ class Jvm:
     """Builds command lines for one java and class path.
 
     Attributes:
-        archive: the archive of loaded classes; need not exist yet.
+        archive: the archive of loaded classes; it need not exist yet.
     """
 
     runtime: Runtime

@@ -17,7 +17,7 @@ _POLL_INTERVAL_S = 0.2
 
 
 def try_lock(path: Path) -> int | None:
-    """Return an open, locked descriptor, or None if the lock is taken.
+    """Return an open, locked descriptor, or None if another process holds the lock.
 
     The lock belongs to the open file: a child that inherits the descriptor keeps the lock.
     """
@@ -43,11 +43,11 @@ def locked(path: Path, when_waiting: Callable[[], None]) -> Iterator[None]:
     deadline = monotonic() + _WAIT_S_MAX
     if (descriptor := try_lock(path)) is None:
         when_waiting()
-    while descriptor is None:  # ends: the lock is taken, or the deadline passes
+    while descriptor is None:  # terminates: the lock is acquired, or the deadline passes
         if monotonic() >= deadline:
             raise Refused(
                 f"{path} has been locked for {_WAIT_S_MAX:.0f} s",
-                f"end the process that holds it: `fuser {path}` shows its id",
+                f"stop the process that holds the lock: `fuser {path}` shows its id",
             )
         sleep(_POLL_INTERVAL_S)
         descriptor = try_lock(path)

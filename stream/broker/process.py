@@ -10,12 +10,12 @@ from pathlib import Path
 from stream.broker import guard
 from stream.errors import Fatal
 
-_STOP_TIMEOUT_S = 20.0  # a clean shutdown takes 1 to 2 s; after this time the guard kills
+_STOP_TIMEOUT_S = 20.0  # a clean shutdown takes 1 to 2 s; then the guard kills the child
 _MARGIN_S = 10.0
 
 
 class GuardedProcess:
-    """A child process that ends with this process at the latest.
+    """A child process that never outlives this process.
 
     Attributes:
         pid: process id of the child, not of the guard.
@@ -60,7 +60,7 @@ class GuardedProcess:
                 env=env,
             )
         assert self._guard.stdout is not None
-        line = self._guard.stdout.readline()  # ends: the guard writes a line, or ends and closes the pipe
+        line = self._guard.stdout.readline()  # terminates: the guard writes a line, or exits
         if not line:
             self._guard.wait()
             self.close()

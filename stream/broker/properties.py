@@ -20,7 +20,7 @@ _DEFAULTS: Mapping[str, str] = {
     "controller.listener.names": CONTROLLER_LISTENER,
     "inter.broker.listener.name": CLIENT_LISTENER,
     "auto.create.topics.enable": "false",  # topics are created explicitly, with their partitions
-    # Kafka's default of 50 partitions each delays the first group and transaction by seconds.
+    # Kafka's default of 50 partitions each would delay the first group and transaction by seconds.
     "offsets.topic.num.partitions": "8",
     "transaction.state.log.num.partitions": "8",
     "share.coordinator.state.topic.num.partitions": "8",
@@ -40,11 +40,11 @@ _REPLICATION = (
     "share.coordinator.state.topic.replication.factor",
 )
 _IN_SYNC_MIN = ("transaction.state.log.min.isr", "share.coordinator.state.topic.min.isr")
-# Only where one node is everything; several nodes have Kafka's defaults, as those of users have.
+# Only for a single node; several nodes have Kafka's defaults, as in the clusters of users.
 _ONE_NODE: Mapping[str, str] = {
     "node.id": "1",
     **dict.fromkeys((*_REPLICATION, *_IN_SYNC_MIN), "1"),
-    # Longer than this node is fenced after a kill: a transaction that the coordinator ends in that time never
+    # Longer than a node is fenced after a kill: a transaction that the coordinator ends in that time never
     # gets its markers ("Couldn't find leader endpoint" in the log), and its offsets stay pending forever.
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "12000",
     # After a kill the controller accepts the broker again only when its last session has expired; the broker
@@ -86,7 +86,7 @@ class ClusterNode:
 
     Attributes:
         node_id: 1 for the first node.
-        controller_ports: of all nodes, in the order of their ids.
+        controller_ports: the controller ports of all nodes, in the order of their ids.
     """
 
     node_id: int
@@ -112,19 +112,19 @@ def broker_properties(
     overrides: Mapping[str, str],
     member: ClusterNode | None = None,
 ) -> dict[str, str]:
-    """Return all properties of the broker: the defaults, then `overrides`. No `member`: it is the only node.
+    """Return all properties of the broker: the defaults, then `overrides`. A single node has no `member`.
 
     Raises:
-        Misconfigured: `overrides` has a property that this package sets itself, or the folder has a comma.
+        Misconfigured: `overrides` sets a property of this package, or the folder contains a comma.
     """
     taken = sorted(set(overrides) & {*_FIXED, *(_FIXED_IN_CLUSTER if member else ())})
     if taken:
         raise Misconfigured(
-            f"the embedded broker sets {', '.join(taken)} itself", "remove it; data_dir sets the folder"
+            f"the embedded broker sets {', '.join(taken)} itself", "do not set it; data_dir sets the folder"
         )
     if "," in str(log_dir):
         raise Misconfigured(
-            f"the folder {log_dir} has a comma, which separates folders for Kafka",
+            f"the folder {log_dir} contains a comma, which separates folders for Kafka",
             "choose a data_dir without a comma",
         )
     node_id = overrides.get("node.id", _ONE_NODE["node.id"])

@@ -1,4 +1,4 @@
-"""Provides the java and Kafka's jars that the broker runs on; downloads them if they are missing."""
+"""Provides the java and the Kafka jars that the broker runs on; downloads them if they are missing."""
 
 import shutil
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Runtime:
     Attributes:
         java: path of the binary.
         kafka: the version of Kafka.
-        jars: in the order of the class path; each was checked against its list.
+        jars: the jars in class path order, each checked against its list.
     """
 
     java: Path
@@ -28,10 +28,10 @@ class Runtime:
 
 
 def prepare(java: Path | None = None, kafka: str = jars.KAFKA_VERSION) -> Runtime:
-    """Return the runtime; download what is missing, once even if two processes start at the same time.
+    """Return the runtime; download what is missing, only once even if two processes start at the same time.
 
     Raises:
-        Misconfigured: the given java cannot run the broker, or this version of Kafka is not known.
+        Misconfigured: the given java cannot run the broker, or this version of Kafka is unknown.
         Refused: a download failed, or a jar differs from its list.
     """
     installed, listed = jre.installed(java), jars.listed(kafka)
@@ -53,7 +53,7 @@ def _missing(installed: Path | None, cache: Path, folder: Path) -> list[str]:
 
 
 def _report_waiting() -> None:
-    print_line("waiting for another process that downloads Kafka")
+    print_line("waiting for another process to download Kafka")
 
 
 def _fetch(installed: Path | None, cache: Path, folder: Path, listed: tuple[jars.Jar, ...]) -> None:

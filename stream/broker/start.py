@@ -17,10 +17,10 @@ _LOG_LINES_MAX = 10_000  # read from the log of a failed start
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A start that is under way.
+    """A start that is in progress.
 
     Attributes:
-        logged_bytes: size of the log before it.
+        logged_bytes: size of the log in bytes before the start.
     """
 
     process: GuardedProcess
@@ -32,12 +32,12 @@ class Start:
         """Return whether the broker has logged its start and accepts connections.
 
         Raises:
-            StreamError: the broker ended.
+            StreamError: the broker exited.
         """
         if _STARTED in tail(self.storage.log, _LOG_LINES_MAX, self.logged_bytes) and tcp.answers(self.port):
             return True
         if (status := self.process.poll()) is not None:
-            raise self.failure(f"the broker ended with status {status} instead of starting")
+            raise self.failure(f"the broker exited with status {status} instead of starting")
         return False
 
     def failure(self, what: str) -> Fatal:
@@ -50,7 +50,7 @@ def await_start(starts: Sequence[Start], timeout_s: float) -> None:
     """Wait until all these brokers have started.
 
     Raises:
-        StreamError: one of them ended, or the time limit is exceeded.
+        StreamError: one of them exited, or the time limit is exceeded.
     """
     deadline = monotonic() + timeout_s
     while starts := [start for start in starts if not start.is_complete()]:

@@ -44,7 +44,7 @@ class Storage:
         log: the log of the broker.
         console: the output of its JVM.
         recorded: the recorded archive of loaded classes.
-        tmp: temporary files of the JVM; its native libraries would stay in /tmp after a kill.
+        tmp: temporary files of the JVM, because its native libraries would stay in /tmp after a kill.
     """
 
     def __init__(self, folder: Path, kafka: str, nodes: int = 1) -> None:
@@ -76,7 +76,7 @@ class Storage:
         except OSError as error:
             raise Misconfigured(
                 f"the broker's data_dir cannot be written: {error}",
-                "choose a data_dir that this user may write",
+                "choose a data_dir that this user can write to",
             ) from error
         if descriptor is None:
             raise Refused(
@@ -100,7 +100,7 @@ class Storage:
             cluster: the id of the cluster; by default a new one.
 
         Raises:
-            Refused: the folder was formatted by another Kafka version or node, or for another cluster size.
+            Refused: the folder was formatted for another Kafka version, node or cluster size.
             StreamError: Kafka could not format the folder.
         """
         mark: dict[str, object] = {"kafka": self._kafka, "node.id": node_id}
@@ -126,7 +126,7 @@ class Storage:
         return self.log.stat().st_size if self.log.exists() else 0
 
     def _check_cluster(self) -> None:
-        """Refuse the folder of a cluster, and that of one of its nodes."""
+        """Refuse the folder of a cluster, or of one of its nodes."""
         for folder in (self.folder, self.folder.parent if self.folder.name.startswith("node-") else None):
             if folder and (folder / CLUSTER_MARK).exists():
                 claim_cluster(folder, self._kafka, self._nodes)
@@ -137,7 +137,7 @@ class Storage:
         except (FileNotFoundError, ValueError):
             raise Refused(
                 f"{self.folder} has Kafka data that this package did not format",
-                "choose another data_dir, or set STREAM_BOOTSTRAP_SERVERS to the broker of these data",
+                "choose another data_dir, or set STREAM_BOOTSTRAP_SERVERS to the broker of this data",
             ) from None
         if formatted_as != mark:
             raise Refused(
@@ -196,7 +196,8 @@ def claim_cluster(folder: Path, kafka: str, nodes: int) -> str:
             marked = json.loads(mark.read_text("utf-8"))
     except OSError as error:
         raise Misconfigured(
-            f"the cluster's data_dir cannot be written: {error}", "choose a data_dir that this user may write"
+            f"the cluster's data_dir cannot be written: {error}",
+            "choose a data_dir that this user can write to",
         ) from error
     if (marked["kafka"], marked["nodes"]) != (kafka, nodes):
         has = f"the data of {marked['nodes']} nodes with Kafka {marked['kafka']}"
@@ -207,8 +208,8 @@ def claim_cluster(folder: Path, kafka: str, nodes: int) -> str:
 
 def _another_size(folder: Path, has: str, kafka: str, nodes: int, options: str) -> Refused:
     return Refused(
-        f"{folder} has {has}; a start with {nodes} {'node' if nodes == 1 else 'nodes'} and Kafka {kafka} is "
-        "refused, and the data are unchanged",
+        f"{folder} has {has}; the broker does not start with {nodes} {'node' if nodes == 1 else 'nodes'} and "
+        f"Kafka {kafka}, and the data is unchanged",
         f"start the broker with {options}, choose another data_dir, or delete the data: rm -r '{folder}'",
     )
 
@@ -216,5 +217,5 @@ def _another_size(folder: Path, has: str, kafka: str, nodes: int, options: str) 
 def cluster_id() -> str:
     """Return a new cluster id: 16 bytes in URL-safe base64, without a leading `-` (which marks an option)."""
     while (text := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
-        pass  # ends: 1 of 64 ids starts with `-`
+        pass  # terminates: 1 of 64 ids starts with `-`
     return text

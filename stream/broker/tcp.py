@@ -7,8 +7,8 @@ from stream.broker.properties import ADDRESS
 from stream.errors import Fatal, Misconfigured
 
 # Below the ephemeral ports (Linux from 32768, macOS from 49152). The system uses ephemeral ports for outgoing
-# connections, so the broker could lose such a port over a restart. A client that connects to such a port
-# while nothing listens can even be connected to itself, and then holds the port.
+# connections, so the broker could lose such a port during a restart. A client that connects to such a
+# port while nothing listens can even connect to itself, and then occupies the port.
 _PORTS = range(20_000, 32_000)
 _TRIES_MAX = 200
 _CONNECT_TIMEOUT_S = 1.0
@@ -21,7 +21,7 @@ def free_port(avoid: frozenset[int] = frozenset()) -> int:
         Fatal: no free port was found.
     """
     for _ in range(_TRIES_MAX):
-        port = random.choice(_PORTS)  # noqa: S311 - two processes rarely choose the same
+        port = random.choice(_PORTS)  # noqa: S311 - two processes rarely choose the same port
         if port not in avoid and _is_free(port):
             return port
     raise Fatal(f"no free port after {_TRIES_MAX} attempts in {_PORTS.start}-{_PORTS.stop - 1}")

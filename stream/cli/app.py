@@ -1,5 +1,7 @@
-"""What the commands share: the consoles, the settings, the printing of errors."""
+"""What the commands share: the consoles, the settings and error output."""
 
+import inspect
+import re
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -7,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+import typer
 from rich.console import Console
 
 from stream.config import Settings, ignored_variables, load_settings
@@ -24,8 +27,15 @@ def examples(*lines: str) -> str:
     return "[bold]Examples[/bold]\n\n" + "\n\n".join(f"[cyan]{line}[/cyan]" for line in lines)
 
 
-def settings(**overrides: Any) -> Settings:  # noqa: ANN401 - as wide as the settings are
-    """Return the settings, and configure logging as they say: Kafka clients log lines of their own."""
+def unwrap_help(*apps: typer.Typer) -> None:
+    """Join the lines of each paragraph of the help texts: typer does so only for the first one."""
+    for command in (command for each in apps for command in each.registered_commands):
+        text = inspect.getdoc(command.callback) or ""
+        command.help = re.sub(r"(?<!\n)\n(?!\n)", " ", text)
+
+
+def settings(**overrides: Any) -> Settings:  # noqa: ANN401 - as the settings
+    """Return the settings, and configure logging accordingly: Kafka clients write log lines, too."""
     chosen = load_settings(**overrides)
     configure_logs(chosen.log_format, debug="debug" in chosen.client_config, in_colour=_has_colors())
     _have_temporary_folder(chosen.state_dir)
@@ -33,29 +43,29 @@ def settings(**overrides: Any) -> Settings:  # noqa: ANN401 - as wide as the set
 
 
 def _has_colors() -> bool:
-    """Return whether log lines may have colors: rich knows NO_COLOR and terminals without colors."""
+    """Return whether log lines may have colors: rich handles NO_COLOR and terminals without colors."""
     return err.color_system is not None and not err.no_color
 
 
 def _have_temporary_folder(state_dir: Path) -> None:
-    """Use the state folder for temporary files where no other folder is writable, as on a read-only root."""
+    """Use the state folder for temporary files if no other folder is writable (a read-only root)."""
     try:
         tempfile.gettempdir()
     except FileNotFoundError:
-        with suppress(OSError):  # reported where the state folder is needed
+        with suppress(OSError):  # the command that needs the state folder reports it
             state_dir.mkdir(parents=True, exist_ok=True)
             tempfile.tempdir = str(state_dir)
 
 
 def report_service_links() -> None:
-    """Log once which variables of Kubernetes are ignored; a line for every command."""
+    """Log which variables of Kubernetes are ignored, in one line per command."""
     if names := ignored_variables():
         with suppress(Misconfigured):  # the command reports it
             configure_logs(load_settings().log_format, in_colour=_has_colors())
             structlog.get_logger().info(
                 "Kubernetes service links ignored",
                 variables=names,
-                fix="set enableServiceLinks: false in the pod, if they are not wanted",
+                fix="to get rid of them, set enableServiceLinks: false in the pod",
             )
 
 
@@ -69,9 +79,9 @@ def say(sentence: str) -> None:
 
 
 def watch_cluster(chosen: Settings, *topics: str, say: Callable[[str], None] = say) -> ClusterWatch:
-    """Say on standard error, until the command ends, that the broker is unavailable, and that it is back.
+    """Report on standard error, until the command exits, when the broker is unavailable and when it is back.
 
-    With `topics` the watch also notices that another cluster answers, or that a topic was created again.
+    With `topics`, the watch also detects that another cluster responds, or that a topic was created again.
     """
     return ClusterWatch(chosen, topics, say)
 
@@ -82,9 +92,9 @@ def quantity(number: int, noun: str) -> str:
 
 
 def watch_reading(chosen: Settings, topic: str, *, follow: bool) -> ClusterWatch:
-    """Watch the cluster while a command reads a topic, and with `follow` whether the topic is the same."""
+    """Watch the cluster while a command reads a topic; with `follow`, also detect a replaced topic."""
     if follow and err.is_terminal:
-        err.print("following the topic; Ctrl-C stops")  # there may be no output for a while
+        err.print("following the topic; press Ctrl-C to stop")  # there may be no output for a while
     return watch_cluster(chosen, *([topic] if follow else []))
 
 
@@ -93,7 +103,7 @@ def warn(sentence: str) -> None:
 
 
 def report_error(error: StreamError) -> None:
-    """Print what is wrong and what fixes it."""
+    """Print what happened and how to fix it."""
     err.print(f"[bold red]error:[/bold red] {_plain(str(error))}")
     hint = getattr(error, "hint", "")
     if hint:

@@ -49,40 +49,40 @@ class Measure(StrEnum):
     RECOVERY = "recovery"
 
 
-Only = Annotated[list[Measure] | None, typer.Option(help="Measure only this. Repeatable.")]
+Only = Annotated[list[Measure] | None, typer.Option(help="Only measure this. Repeatable.")]
 Duration = Annotated[float, typer.Option(min=1, help="Duration of each backlog and each rate, in seconds.")]
-Words = Annotated[int, typer.Option(min=0, help="Words of each backlog; 0: as many as the duration needs.")]
+Words = Annotated[int, typer.Option(min=0, help="Words in each backlog; 0: enough for the duration.")]
 Rates = Annotated[
-    str, typer.Option(help="Rates of the open loop, in blobs/s; 50% is half the measured throughput.")
+    str, typer.Option(help="Rates for measuring latency, in blobs/s; 50% is half the measured throughput.")
 ]
-Delays = Annotated[str, typer.Option(help="Delays of what the broker sends to the workers, in ms.")]
-BlobWords = Annotated[str, typer.Option(help="Sizes of blobs for the throughput, in words.")]
+Delays = Annotated[str, typer.Option(help="Delays of the broker's responses to the workers, in ms.")]
+BlobWords = Annotated[str, typer.Option(help="Blob sizes for measuring throughput, in words.")]
 LiveWords = Annotated[
-    int, typer.Option(min=1, max=BLOB_WORDS_MAX, help="Size of a blob of the open loop, in words.")
+    int, typer.Option(min=1, max=BLOB_WORDS_MAX, help="Blob size for measuring latency, in words.")
 ]
 Vocabulary = Annotated[
-    int, typer.Option(min=0, help="Number of dictionary words that occur, by Zipf's law; 0: all.")
+    int, typer.Option(min=0, help="Number of dictionary words in the texts, by Zipf's law; 0: all.")
 ]
-Partitions = Annotated[int, typer.Option(min=1, max=1_000, help="Partitions of the topics that are created.")]
-Workers = Annotated[int, typer.Option(min=1, max=64, help="Number of workers that are started.")]
-WorkerArgs = Annotated[str, typer.Option(help="Arguments of each `worker`, such as '--processes 2'.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of the texts.")]
+Partitions = Annotated[int, typer.Option(min=1, max=1_000, help="Partitions of the topics.")]
+Workers = Annotated[int, typer.Option(min=1, max=64, help="Number of workers to start.")]
+WorkerArgs = Annotated[str, typer.Option(help="Arguments for each `worker`, such as '--processes 2'.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed for the texts.")]
 Attach = Annotated[
     bool,
     typer.Option(
-        "--attach", help="Only measure latency, on the topics of the settings, whose workers run already."
+        "--attach", help="Only measure latency, with the topics of the settings and workers that already run."
     ),
 ]
 Scale = Annotated[
     bool,
     typer.Option(
         "--scale",
-        help="Only measure the cost per word, for several sizes of blobs, partitions and dictionaries.",
+        help="Only measure the cost per word, for several blob sizes, partition counts and dictionaries.",
     ),
 ]
 Short = Annotated[bool, typer.Option("--short", help="Use small defaults; takes less than a minute.")]
-Plot = Annotated[Path | None, typer.Option(help="Also draw the figures into this PNG file.")]
-OutputFormat = Annotated[Format, typer.Option("--format", help="Format of the output.")]
+Plot = Annotated[Path | None, typer.Option(help="Also plot the figures to this PNG file.")]
+OutputFormat = Annotated[Format, typer.Option("--format", help="Output format.")]
 
 
 def bench(  # noqa: PLR0913 - a command's options
@@ -105,10 +105,10 @@ def bench(  # noqa: PLR0913 - a command's options
     plot: Plot = None,
     output_format: OutputFormat = Format.TABLE,
 ) -> None:
-    """Measure throughput, latency, processor time, memory and recovery of workers, and check their output.
+    """Measure throughput, latency, CPU time, memory and recovery of workers, and check their output.
 
-    Starts Apache Kafka, unless STREAM_BOOTSTRAP_SERVERS is set, and workers with the settings, on its own
-    topics, which are deleted at the end. Exit status 1 if the output was wrong.
+    Starts Apache Kafka unless STREAM_BOOTSTRAP_SERVERS is set. Starts workers with these settings on its own
+    topics, and deletes the topics at the end. Exit status 1 if the output of the workers was wrong.
     """
     chosen = set(only or Measure)
     options = LoadTestOptions(
@@ -132,13 +132,13 @@ def bench(  # noqa: PLR0913 - a command's options
     modes = (("--attach", attach), ("--scale", scale), ("--only", only))
     chosen_modes = [name for name, is_chosen in modes if is_chosen]
     if len(chosen_modes) > 1:
-        raise Misconfigured(f"{' and '.join(chosen_modes)} exclude each other")
+        raise Misconfigured(f"{' and '.join(chosen_modes)} cannot be combined")
     mode = chosen_modes[0] if chosen_modes else ""
     _run(_shortened(options) if short else options, mode, plot, output_format, short=short)
 
 
 def _shortened(options: LoadTestOptions) -> LoadTestOptions:
-    """Replace the defaults by small values."""
+    """Replace the defaults with small values."""
     small = options
     if options.duration_s == DURATION_S:
         small = replace(small, duration_s=SHORT_S, warmup_s=SHORT_WARMUP_S)
@@ -161,7 +161,7 @@ def _run(
     draw = None if plot is None else _make_draw(plot)
     options.check_rates(attached=mode == "--attach")
     load_test_class = _load_test_class()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: stops what was started
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: stops all processes
     folder = Path(tempfile.mkdtemp(prefix="anagram-stream-bench-"))
     try:
         with_network = options.delay and mode in ("", "--only")
@@ -182,7 +182,7 @@ def _run(
         show_report(report)
     if draw is not None:
         draw(report)
-        err.print(f"drawn: {plot}", markup=False)
+        err.print(f"plot written to {plot}", markup=False)
     if not report.holds:
         raise typer.Exit(1)
 
@@ -191,18 +191,18 @@ def _run(
 def _broker(
     *, short: bool, attached: bool, with_network: bool, is_asked: bool
 ) -> Iterator[tuple[Settings, "SlowNetwork | None"]]:
-    """Yield settings for their broker or an embedded one, and a network in front of the latter.
+    """Yield settings for the configured broker, or for an embedded one with a slow network in front of it.
 
     Raises:
-        Misconfigured: the network is asked for, and the broker is not an embedded one.
+        Misconfigured: the slow network is requested, but the broker is not embedded.
     """
     chosen = settings()
     if "bootstrap_servers" in chosen.model_fields_set or attached:
         if with_network:
-            why = "delays need a broker that bench itself starts"
+            why = "delays need a broker that bench starts"
             if is_asked:
                 raise Misconfigured(f"--only delay: {why}", "unset STREAM_BOOTSTRAP_SERVERS")
-            err.print(f"not measured: latency in a slow network; {why}")
+            err.print(f"latency in a slow network is not measured: {why}")
         yield chosen, None
         return
     from stream.broker.embedded import EmbeddedBroker  # noqa: PLC0415 - slow to import
@@ -243,7 +243,7 @@ def _make_draw(path: Path) -> "Callable[[Report], None]":
         Misconfigured: matplotlib is not installed, or the file cannot be written.
     """
     if not path.parent.is_dir() or path.is_dir():
-        raise Misconfigured(f"--plot: cannot write {path}", "name a file in an existing folder")
+        raise Misconfigured(f"--plot: cannot write {path}", "give a file in an existing folder")
     try:
         from stream.tools.load_test.plot import draw  # noqa: PLC0415 - an optional dependency
     except ModuleNotFoundError as error:

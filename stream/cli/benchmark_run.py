@@ -51,7 +51,7 @@ def run_benchmark(
     draw = None if options.plot is None else _make_draw(options.plot)
     conditions = Conditions(options.iterations, options.faults, seed)
     limits = Limits(options.timeout_s, memory_mib=options.memory_mib)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: ends what was started
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: stops all processes
     with ProgressBar(len(orchestrators) * len(cases) * options.iterations) as progress:
         comparison = compare(orchestrators, cases, conditions, limits, progress.update)
     if output_format is Format.JSON:
@@ -60,13 +60,13 @@ def run_benchmark(
         (show_comparison if compared else show_benchmark)(comparison, tables(), detailed=detailed)
     if draw is not None and comparison.measured:
         draw(comparison)
-        err.print(f"drawn: {options.plot}", markup=False)
+        err.print(f"plot written to {options.plot}", markup=False)
     if _has_failed(comparison):
         raise typer.Exit(1)
 
 
 def _has_failed(comparison: Comparison) -> bool:
-    """Whether something failed; with injected faults, failed runs are a measurement and no failure."""
+    """Whether something failed; with injected faults, failed runs are a result, not a failure."""
     failed = any(row.problems for row in comparison.measured)
     return bool(comparison.unusable) or (failed and not comparison.has_faults)
 
@@ -78,7 +78,7 @@ def _make_draw(path: Path) -> Callable[[Comparison], None]:
         Misconfigured: matplotlib is not installed, or the file cannot be written.
     """
     if not path.parent.is_dir() or path.is_dir():
-        raise Misconfigured(f"--plot: cannot write {path}", "name a file in an existing folder")
+        raise Misconfigured(f"--plot: cannot write {path}", "give a file in an existing folder")
     try:
         from stream.exercise.benchmark.plot import draw  # noqa: PLC0415 - an optional dependency
     except ModuleNotFoundError as error:

@@ -8,6 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.table import Table
 from rich.text import Text
 
+from stream.cli.app import quantity
 from stream.cli.shown import PIPE_WIDTH, Shown, bar
 from stream.exercise.benchmark.figures import METRICS, Metric, best_of, formatted, significant
 from stream.exercise.benchmark.measure import Comparison, Measured
@@ -38,7 +39,7 @@ class ProgressBar(Shown):
         self._runs_over: dict[tuple[str, str], int] = {}
 
     def update(self, orchestrator: str, case: str, runs_over: int) -> None:
-        """Take the number of runs of a case that are over."""
+        """Set the number of completed runs of a case."""
         self._runs_over[orchestrator, case] = runs_over
         self._progress.update(
             self._task, completed=sum(self._runs_over.values()), description=f"{orchestrator} on {case}"
@@ -86,7 +87,7 @@ def show_benchmark(comparison: Comparison, to: Console, *, detailed: bool) -> No
         to.print(
             Text.assemble(
                 (rows[0][1].orchestrator, "bold"),
-                f": {_faults(comparison)}, {conditions.iterations} runs per case",
+                f": {_faults(comparison)}, {quantity(conditions.iterations, 'run')} per case",
             )
         )
         _print_metrics("case", rows, to, {}, coloured=False)
@@ -99,8 +100,8 @@ def show_benchmark(comparison: Comparison, to: Console, *, detailed: bool) -> No
 
 
 def _heading(name: str, first: Measured, comparison: Comparison) -> Text:
-    runs = comparison.conditions.iterations
-    return Text.assemble((name, "bold"), f": {first.words:,} words, {runs} runs each, {_faults(comparison)}")
+    words, runs = quantity(first.words, "word"), quantity(comparison.conditions.iterations, "run")
+    return Text.assemble((name, "bold"), f": {words}, {runs} each, {_faults(comparison)}")
 
 
 def _faults(comparison: Comparison) -> str:

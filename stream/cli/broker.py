@@ -21,14 +21,12 @@ if TYPE_CHECKING:
 def broker(
     port: Annotated[
         int,
-        typer.Option(
-            help="Port on this machine; further nodes have the following ones. 0 takes any free ports."
-        ),
+        typer.Option(help="Port on this machine; further nodes use the next ports. 0: any free ports."),
     ] = 9092,
     nodes: Annotated[
         int,
         typer.Option(
-            help="Nodes of the cluster: 1, 3, 5 or 7. From 3 on, each topic has three replicas and "
+            help="Number of nodes: 1, 3, 5 or 7. With 3 or more, each topic has three replicas and "
             "min.insync.replicas=2, and groups have Kafka's default settings."
         ),
     ] = 1,
@@ -53,29 +51,29 @@ def broker(
             out.print(line)
         what = f"Kafka {kafka} runs at" if nodes == 1 else f"{nodes} nodes of Kafka {kafka} run at"
         servers = cluster.bootstrap_servers
-        out.print(f"{what} {servers}; Ctrl-C stops {'it' if nodes == 1 else 'them'}. In other terminals:\n")
+        out.print(f"{what} {servers}; press Ctrl-C to stop. In other terminals, run:\n")
         out.print(f"  export STREAM_BOOTSTRAP_SERVERS={servers}\n", soft_wrap=True)
         if data is None:
-            out.print("Its data are temporary and are deleted when it stops; --data FOLDER keeps them.")
+            out.print("The data is deleted when the broker stops; to keep it, use --data FOLDER.")
         out.file.flush()
         ended: set[int] = set()
         while not stopped.wait(0.5):
             _report_ended(cluster, ended)
     if data is None:
-        out.print("The broker has stopped, and its data are deleted: what starts next is another cluster.")
+        out.print("The broker stopped, and its data was deleted. The next broker is a new cluster.")
 
 
 def _report_ended(cluster: "EmbeddedCluster", ended: set[int]) -> None:
-    """Print which nodes ended, and add them to `ended`; the others continue while they are a majority.
+    """Report nodes that stopped, and add them to `ended`; the others continue while they are a majority.
 
     Raises:
-        Fatal: the broker ended, or most nodes did.
+        Fatal: the broker stopped, or most nodes did.
     """
     for node, running in enumerate(cluster.brokers, start=1):
         if running.pid is None and node not in ended:
             ended.add(node)
             which = "the broker" if cluster.nodes == 1 else f"node {node} of the cluster"
-            report = f"{which} ended unexpectedly; the end of its log:\n{running.log_tail()}"
+            report = f"{which} stopped unexpectedly; the last lines of its log:\n{running.log_tail()}"
             if 2 * len(ended) > cluster.nodes:
                 raise Fatal(report)
-            say(f"{report}\n{which} ended; the others continue")
+            say(f"{report}\n{which} stopped; the others continue")

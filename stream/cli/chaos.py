@@ -1,4 +1,4 @@
-"""`chaos`: faults on a real Kafka, and the score."""
+"""`chaos`: injects faults into a real Kafka and shows the score."""
 
 import secrets
 import shutil
@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.table import Table
 
 from stream.cli.app import err, out, quantity
+from stream.cli.chaos_requests import describe_requests
 from stream.cli.listing import Format
 from stream.cli.shown import Shown
 from stream.config import load_settings
@@ -32,23 +33,23 @@ if TYPE_CHECKING:
 SEEDS = 1_000_000
 PER_BLOB, BATCH = 50, 10_000
 PLAN_HELP = (
-    "`drawn`: faults of all classes, from the seed. `kafka`: the faults of Kafka's own transactions test, "
-    "its 100,000 records, 750 per transaction; each worker is bounced three times, the broker is killed."
+    "`drawn`: faults of all classes, drawn from the seed. `kafka`: as in Kafka's own transactions test, with "
+    "100,000 records, 750 per transaction: each worker is restarted three times, and the broker is killed."
 )
-PROCESSES_HELP = "Processes of each worker. With several, faults also kill one of them, or the supervisor."
-SEED_HELP = "Seed of faults, texts and pace. By default a random one, which is printed."
+PROCESSES_HELP = "Processes of each worker. With several, faults also kill one, or the supervisor."
+SEED_HELP = "Seed for faults, texts and pace. By default a random seed, which is printed."
 ACCIDENT_HELP = (
-    "Let this happen to the offsets, a topic or a log, once, after half of the faults. The workers must "
-    "refuse to go on, or be exact; after a refusal the campaign runs the command that the refusal names."
+    f"Cause an accident once, after half of the faults: {', '.join(Accident)}. The workers must refuse to "
+    "continue, or stay exact. After a refusal, the campaign runs the command that the refusal names."
 )
-STATIC_HELP = "Static or dynamic members. The default is static with `classic`, otherwise dynamic."
+STATIC_HELP = "Static or dynamic group members. By default static with `classic`, otherwise dynamic."
 NODES_HELP = (
-    "Nodes of the Kafka cluster: 1, 3, 5 or 7, with three replicas. With several nodes, every second fault "
-    "is one of the cluster: a broker is killed by its role, stopped or frozen, all are restarted one after "
-    "the other, leaders move, min.isr is lost, two brokers or all in-sync replicas are down. Beside the "
-    "workers run probes, bare transactions, so that the share of Kafka in a stall can be seen."
+    "Number of Kafka nodes: 1, 3, 5 or 7, with three replicas. With several nodes, every second fault "
+    "affects the cluster: a broker with a certain role is killed, stopped or frozen; all brokers are "
+    "restarted one by one; leaders move; too few replicas are in sync; two brokers or all in-sync replicas "
+    "go down. Probes, which are bare transactions, run beside the workers and show Kafka's share of a stall."
 )
-NODES_HINT = "leave out --nodes; with several nodes, an unclean election truncates the input only"
+NODES_HINT = "omit --nodes: with several nodes, an unclean election truncates only the input"
 KAFKA_BLOBS, KAFKA_WORDS, KAFKA_BATCH = 100_000, 5, 750
 
 
@@ -65,18 +66,18 @@ class GroupProtocol(StrEnum):
 
 
 PlanOption = Annotated[Plan, typer.Option(help=PLAN_HELP)]
-Words = Annotated[int, typer.Option(min=1_000, help="Words of the input.")]
-Faults = Annotated[int, typer.Option(min=0, help="Number of faults, over all classes.")]
-Duration = Annotated[float, typer.Option(min=0, help="Minimum time of all faults together, in seconds.")]
+Words = Annotated[int, typer.Option(min=1_000, help="Number of words in the input.")]
+Faults = Annotated[int, typer.Option(min=0, help="Number of faults of all classes.")]
+Duration = Annotated[float, typer.Option(min=0, help="Minimum duration of all faults together, in seconds.")]
 Protocol = Annotated[GroupProtocol, typer.Option(help="Group protocol of the workers.")]
 Static = Annotated[bool | None, typer.Option("--static/--dynamic", help=STATIC_HELP)]
 Seed = Annotated[int | None, typer.Option(min=0, help=SEED_HELP)]
 Workers = Annotated[int, typer.Option(min=1, max=16, help="Number of workers.")]
 Processes = Annotated[int, typer.Option(min=1, max=16, help=PROCESSES_HELP)]
 Partitions = Annotated[int, typer.Option(min=1, max=64, help="Partitions of the input topic.")]
-AccidentOption = Annotated[Accident | None, typer.Option(help=ACCIDENT_HELP)]
+AccidentOption = Annotated[Accident | None, typer.Option(metavar="ACCIDENT", help=ACCIDENT_HELP)]
 Nodes = Annotated[int, typer.Option(min=1, max=7, help=NODES_HELP)]
-OutputFormat = Annotated[Format, typer.Option("--format", help="Format of the output.")]
+OutputFormat = Annotated[Format, typer.Option("--format", help="Output format.")]
 
 
 def chaos(  # noqa: PLR0913 - a command's options
@@ -97,15 +98,15 @@ def chaos(  # noqa: PLR0913 - a command's options
 ) -> None:
     """Inject faults into a real Kafka and its workers under load, then check that counts are exact.
 
-    Starts its own Apache Kafka and workers, kills, pauses, replaces and disconnects them while a reader
+    Starts its own Apache Kafka and workers, and kills, pauses, replaces and disconnects them while a reader
     reads the results. Then a second reader and `verify` check that nothing was lost or counted twice.
-    Exit status 1 if a promise was broken.
+    Exit status 1 if a guarantee was broken.
     """
     from stream.tools.chaos.options import CampaignOptions  # noqa: PLC0415 - slow to import
     from stream.tools.chaos.plan import bounces, draw  # noqa: PLC0415
     from stream.tools.chaos.producer import InputSize  # noqa: PLC0415
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: stops what was started
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: stops all processes
     is_static = protocol is GroupProtocol.CLASSIC if static is None else static
     chosen_seed = secrets.randbelow(SEEDS) if seed is None else seed
     if plan is Plan.DRAWN:
@@ -132,15 +133,15 @@ def chaos(  # noqa: PLR0913 - a command's options
 
 
 def _run(options: "CampaignOptions", output_format: Format) -> None:
-    """Run the campaign, print the score, and exit with status 1 if a promise was broken.
+    """Run the campaign, print the score, and exit with status 1 if a guarantee was broken.
 
     Raises:
-        Misconfigured: the accident cannot be made on several nodes.
+        Misconfigured: the accident is not possible on several nodes.
     """
     from stream.tools.chaos.campaign import Campaign  # noqa: PLC0415 - slow to import
 
     if options.accident is not None and not options.accident.is_possible(options.nodes):
-        raise Misconfigured(f"--accident {options.accident} is for one node", NODES_HINT)
+        raise Misconfigured(f"--accident {options.accident} needs a cluster of one node", NODES_HINT)
     folder = Path(tempfile.mkdtemp(prefix="anagram-stream-chaos-"))
     with _LiveScore() as live_score:
         score = Campaign(options, folder, live_score.show).run()
@@ -161,7 +162,7 @@ class _LiveScore(Shown):
 
     def __init__(self) -> None:
         self._score: Score | None = None
-        self._live = Live(get_renderable=self._draw, console=err, refresh_per_second=4)
+        self._live = Live(get_renderable=self._draw, console=err, refresh_per_second=4, transient=True)
         super().__init__(self._live, on=err.is_terminal)
 
     def _draw(self) -> RenderableType:
@@ -203,21 +204,21 @@ def _facts(score: "Score") -> RenderableType:
     facts = Table(box=None, padding=(0, 2), show_header=False)
     facts.add_column(style="cyan")
     facts.add_column()
-    aborted = ", ".join(f"{n} {outcome}" for outcome, n in sorted(score.aborts.items())) or "none"
+    aborted = ", ".join(f"{n} {outcome}" for outcome, n in sorted(score.aborts.items())) or "none aborted"
     facts.add_row("transactions", f"at least {score.commits:,} committed; {aborted}")
     if score.wire:
-        facts.add_row("faulty requests", ", ".join(f"{n} {what}" for what, n in sorted(score.wire.items())))
+        facts.add_row("faulty requests", "\n".join(describe_requests(score.wire)))
     if score.nodes > 1:
         facts.add_row(
             "probes", f"{score.probe_commits:,} committed; {quantity(score.probe_hangs, 'hung call')}"
         )
     for crash in score.crashes:
-        facts.add_row("crash of a worker", _escaped(crash))
+        facts.add_row("worker crash", _escaped(crash))
     for number, hang in enumerate(score.hangs):
         title = "" if number else f"restarts after a hang: {len(score.hangs)}"
-        facts.add_row(title, _escaped(f"{hang.worker}: {hang.what}, at {hang.where}"))
+        facts.add_row(title, _escaped(f"{hang.worker}: {hang.what} at {hang.where}"))
     for torn in score.torn_by_kafka:
-        facts.add_row("Kafka tore", _escaped(torn))
+        facts.add_row("torn by Kafka", _escaped(torn))
     if score.input_duplicates:
         facts.add_row(
             "input", f"{quantity(score.input_duplicates, 'record')} sent twice by the campaign itself"
@@ -226,12 +227,13 @@ def _facts(score: "Score") -> RenderableType:
         facts.add_row(
             "records restored",
             f"at most {score.restored_max(same=True)} by the last owner of the partition "
-            f"({score.restores(same=True)} times; a transaction has up to {score.transaction_records_max}), "
-            f"at most {score.restored_max(same=False):,} by another one ({score.restores(same=False)} times)",
+            f"({quantity(score.restores(same=True), 'restore')}; a transaction has up to "
+            f"{score.transaction_records_max}), at most {score.restored_max(same=False):,} by another worker "
+            f"({quantity(score.restores(same=False), 'restore')})",
         )
     if score.exits:
         facts.add_row(
-            "workers ended",
+            "workers exited",
             ", ".join(f"{n} with status {status}" for status, n in sorted(score.exits.items())),
         )
     if score.accident is not None and score.seconds:  # judged
@@ -250,11 +252,11 @@ def _add_accident(facts: Table, report: "AccidentReport", score: "Score") -> Non
         facts.add_row("fix", _escaped(first.fix))
         facts.add_row("`offsets show`", f"refuses {quantity(report.shown, 'partition')}")
     for command in report.commands:
-        facts.add_row("went on with", command)
+        facts.add_row("continued with", command)
     if report.is_final:
         facts.add_row(
             "afterwards",
-            f"refused again {report.refused_again} times of 2 (with state folders and without); "
+            f"refused again in {report.refused_again} of 2 starts (with and without state folders); "
             f"{report.records_after} records or offsets changed",
         )
     else:
@@ -272,12 +274,12 @@ def _verdict(score: "Score") -> str:
     )
     sentences = "".join(f"\n[red]![/red] {_escaped(sentence)}" for sentence in score.differences)
     missed = f" ({score.missed.total()} more had no effect)" if score.missed else ""
-    words = f"{score.words:,} words, {score.faults.total()} faults{missed}, {score.seconds:.0f} s"
+    words = f"{score.words:,} words, {quantity(score.faults.total(), 'fault')}{missed}, {score.seconds:.0f} s"
     report = score.accident
     if score.holds and report is not None and report.is_final:
         return f"[bold green]refused for good[/bold green]: {words}; the outputs were not audited"
     if report is not None and report.outcome(is_exact=score.holds) is Outcome.SILENT:
-        return f"[bold red]the accident was silent[/bold red]: {words}; {figures}{sentences}"
+        return f"[bold red]accident not detected[/bold red]: {words}; {figures}{sentences}"
     if score.holds:
         return f"[bold green]exactly once[/bold green]: {words}; {figures}"
     return f"[bold red]broken[/bold red]: {words}; {figures}{sentences}"

@@ -18,7 +18,7 @@ from stream.cli.benchmark import (
 )
 from stream.cli.listing import Format
 
-FOLDER_HELP = "Folder of Python files; each class TaskOrchestrator in them is measured, and the baseline."
+FOLDER_HELP = "Folder of Python files. Measures each class TaskOrchestrator in them, and the baseline."
 
 
 def compare_benchmarks(  # noqa: PLR0913 - a command's options
@@ -34,10 +34,10 @@ def compare_benchmarks(  # noqa: PLR0913 - a command's options
     output_format: OutputFormat = Format.TABLE,
     plot: Plot = None,
 ) -> None:
-    """Measure all orchestrators of a folder on the same cases and seeds; mark the best values green.
+    """Measure all orchestrators in a folder on the same cases and seeds, and highlight the best values.
 
-    Each orchestrator runs in a process of its own. A crash, timeout, memory overrun or `sys.exit` fails only
-    that orchestrator. Exit status 1 if a file could not be measured, or a run failed without faults.
+    Each orchestrator runs in its own process. A crash, timeout, memory overrun or `sys.exit` fails only that
+    orchestrator. Exit status 1 if a file could not be measured, or if a run failed without injected faults.
     """
     from stream.cli.benchmark_run import BenchmarkOptions, run_benchmark  # noqa: PLC0415
     from stream.exercise.benchmark.measure import orchestrators_in  # noqa: PLC0415 - slow to import

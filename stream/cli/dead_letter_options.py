@@ -14,23 +14,27 @@ from stream.tools.dead_letters.selection import Selection
 _FILTERS = "Filters"
 
 
-def _option(help_text: str) -> Any:  # noqa: ANN401 - as typer has it
-    return typer.Option(help=help_text, show_default=False, rich_help_panel=_FILTERS)
+def _option(help_text: str, metavar: str | None = None) -> Any:  # noqa: ANN401 - as in typer
+    return typer.Option(help=help_text, metavar=metavar, show_default=False, rich_help_panel=_FILTERS)
 
 
 def _selection(  # noqa: PLR0913, PLR0917 - one for each option
-    reason: Annotated[list[Reason] | None, _option("Only with this reason. Repeatable.")] = None,
-    stage: Annotated[list[str] | None, _option("Only of this stage. Repeatable.")] = None,
+    reason: Annotated[
+        list[Reason] | None,
+        _option(f"Only dead letters with this reason: {', '.join(Reason)}. Repeatable.", metavar="REASON"),
+    ] = None,
+    stage: Annotated[list[str] | None, _option("Only dead letters from this stage. Repeatable.")] = None,
     fingerprint: Annotated[
-        list[str] | None, _option("Only with this fingerprint, as `summary` shows it. Repeatable.")
+        list[str] | None, _option("Only dead letters with this fingerprint (see `summary`). Repeatable.")
     ] = None,
     partition: Annotated[
-        list[int] | None, _option("Only of this partition of the dead-letter topic. Repeatable.")
+        list[int] | None, _option("Only this partition of the dead-letter topic. Repeatable.")
     ] = None,
-    since: Annotated[str | None, _option(f"Only rejected at this time or later: {HELP}.")] = None,
-    until: Annotated[str | None, _option("Only rejected before this time.")] = None,
+    since: Annotated[str | None, _option(f"Only dead letters since this time: {HELP}.")] = None,
+    until: Annotated[str | None, _option("Only dead letters before this time.")] = None,
     header: Annotated[
-        list[str] | None, _option("Only with this header, NAME=VALUE. Repeatable: all must match.")
+        list[str] | None,
+        _option("Only dead letters with this header: NAME=VALUE. Repeatable; all must match."),
     ] = None,
 ) -> Selection:
     """Return the filters.
@@ -68,5 +72,5 @@ def with_filters(command: Callable[..., None]) -> Callable[..., None]:
 def _header(text: str) -> tuple[str, bytes]:
     name, equals, value = text.partition("=")
     if not (name and equals):
-        raise Misconfigured(f"--header {text}: no NAME=VALUE", "for example: --header source=crawler")
+        raise Misconfigured(f"--header: '{text}' is not NAME=VALUE", "for example: --header source=crawler")
     return name, value.encode(errors="surrogateescape")

@@ -33,8 +33,8 @@ from stream.tools.dead_letters.selection import Selection
 from stream.tools.dead_letters.sending import REPLAYS_MAX, ReplayLimits
 from stream.worker.startup import retry_while_unreachable
 
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and send nothing.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before dead letters are sent.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, but send nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Send without asking for confirmation.")]
 Max = Annotated[
     int | None, typer.Option("--max", min=1, help="Send at most N dead letters.", show_default=False)
 ]
@@ -47,7 +47,7 @@ Rate = Annotated[
 ReplaysMax = Annotated[
     int,
     typer.Option(
-        min=1, help="Leave out a dead letter whose record was replayed N times: something else is wrong."
+        min=1, help="Leave out records that were already replayed N times: a replay does not fix them."
     ),
 ]
 
@@ -64,12 +64,12 @@ def replay(  # noqa: PLR0913, PLR0917 - one for each option
 ) -> None:
     """Send the records of dead letters to the input topic again, each exactly once.
 
-    Without filters all dead letters of this group are sent that were not replayed yet. The others stay
-    replayable. One transaction sends the records and lists them as sent, so a replay that was killed
-    continues where it stopped.
+    Without filters, sends all dead letters of this group that have not been replayed. With filters, the
+    others can be replayed later. The same transaction sends records and marks them as replayed, so a replay
+    that was killed continues where it stopped.
 
-    Key, value, timestamp and headers are those of the original record, on the same partition; the header
-    `dead-letter.replays` counts. Exit status 1 if a selected dead letter was left out.
+    Each record keeps its original key, value, timestamp, headers and partition; the header
+    `dead-letter.replays` counts the replays. Exit status 1 if a selected dead letter was left out.
     """
     limits = _limits(letters_max, rate, replays_max)
     chosen, topics = _connect()
@@ -81,11 +81,11 @@ def replay(  # noqa: PLR0913, PLR0917 - one for each option
 def export(
     selection: Selection,
 ) -> None:
-    """Write the dead letters that were not replayed to standard output, for repair by hand.
+    """Write dead letters that have not been replayed to standard output, for manual repair.
 
     Each line is a JSON object; `import` sends the lines to the input topic. Key, value and headers are text,
     or base64 in a field that ends in `_base64` if they are not UTF-8. A line has the field `left_out` if the
-    original is not complete.
+    original record is incomplete.
     """
     chosen, topics = _connect()
     number = incomplete = 0
@@ -98,7 +98,7 @@ def export(
 
 
 def import_(  # noqa: PLR0913, PLR0917 - one for each option
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="What `export` wrote; `-` is standard input.")],
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="File from `export`; `-` is standard input.")],
     dry_run: DryRun = False,
     yes: Yes = False,
     letters_max: Max = None,
@@ -108,8 +108,8 @@ def import_(  # noqa: PLR0913, PLR0917 - one for each option
 ) -> None:
     """Send the records of exported dead letters to the input topic, each exactly once.
 
-    A dead letter that was replayed or imported before is not sent again. Nothing is sent if a line is wrong.
-    Exit status 1 if a line was left out.
+    A dead letter that was already replayed or imported is not sent again. If a line is invalid, nothing is
+    sent. Exit status 1 if a line was left out.
     """
     limits = _limits(letters_max, rate, replays_max)
     chosen, topics = _connect()
@@ -156,13 +156,13 @@ def _is_confirmed(planned: int, chosen: Settings) -> bool:
     """Ask whether to send; return False if there is nothing to send.
 
     Raises:
-        Refused: nobody can be asked.
+        Refused: there is no terminal to ask on.
         Fatal: the answer is no.
     """
     if not planned:
         return False
     if not (sys.stdin.isatty() and err.is_terminal):
-        raise Refused("nothing was sent", "run the command again with --yes")
+        raise Refused("no terminal to ask on; nothing was sent", "run the command again with --yes")
     question = f"Send {quantity(planned, 'dead letter')} to {chosen.input_topic}?"
     if not typer.confirm(question, err=True):
         raise Fatal("nothing was sent")
@@ -179,7 +179,7 @@ def _print_plan(tally: Tally, output_format: Format, *, dry_run: bool) -> None:
         rows.add(str(number), reason)
     rows.flush()
     if tally.replayed:
-        err.print(f"{quantity(tally.replayed, 'dead letter')} replayed before")
+        err.print(f"{quantity(tally.replayed, 'dead letter')} already replayed")
     _name_left_out(tally)
     if not tally.selected:
         err.print("nothing to send")
@@ -198,9 +198,9 @@ def _report(sent: Counter[str], tally: Tally, output_format: Format) -> None:
 
 def _name_left_out(tally: Tally) -> None:
     if tally.others and not tally.selected:
-        err.print(f"{quantity(tally.others, 'dead letter')} of other groups or input topics")
+        err.print(f"{quantity(tally.others, 'dead letter')} from other groups or input topics")
     for why, number in tally.left_out.items():
-        example = f"(such as {tally.examples[why]})"
+        example = f"(for example {tally.examples[why]})"
         err.print(f"[yellow]left out:[/yellow] {number:,} {escape(example)}: {escape(why.value)}")
 
 
@@ -232,5 +232,5 @@ def _readable(path: Path) -> Iterator[Path]:
             copy.flush()
         except OSError as error:
             why = f"{path} cannot be read: {error.strerror}"
-            raise Misconfigured(why, "give the file of an export") from error
+            raise Misconfigured(why, "give a file from: anagram-stream dead-letters export") from error
         yield path if path.is_file() else Path(copy.name)

@@ -1,4 +1,4 @@
-"""`dead-letters summary`: how many there are of each kind."""
+"""`dead-letters summary`: the number of dead letters of each kind."""
 
 import json
 import sys
@@ -38,13 +38,13 @@ _COLUMNS = (
 def summary(
     selection: Selection,
     watch: Annotated[
-        bool, typer.Option("--watch", "-w", help="Keep counting, and show changes until Ctrl-C.")
+        bool, typer.Option("--watch", "-w", help="Keep counting and refresh until Ctrl-C.")
     ] = False,
     output_format: JsonOption = Format.TABLE,
 ) -> None:
     """Count the dead letters by reason, stage and fingerprint, the most frequent first.
 
-    Dead letters whose error differs only in numbers have the same fingerprint. Times are in UTC.
+    Dead letters whose errors differ only in numbers have the same fingerprint. Times are in UTC.
     """
     chosen = settings()
     topic = chosen.dead_letter_topic
@@ -72,7 +72,7 @@ def summary(
 
 
 class _View:
-    """Shows the counts while they change: on a terminal in place, otherwise again and again."""
+    """Shows the counts as they change: redrawn in place on a terminal, otherwise printed repeatedly."""
 
     def __init__(self, counted: Summary, output_format: Format) -> None:
         self._counted = counted

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from rich.text import Text
 
-from stream.cli.app import out
+from stream.cli.app import out, quantity
 from stream.core.text import printable
 from stream.tools.dead_letters.stored import StoredDeadLetter
 
@@ -16,7 +16,7 @@ _DUMP_LINE_BYTES = 16
 
 
 def print_dead_letter(letter: StoredDeadLetter) -> None:
-    """Print all parts of a dead letter; a long value is shortened."""
+    """Print all parts of a dead letter; a long value is truncated."""
     record = letter.record
     _print_field("position", f"{letter.position} in {record.topic}")
     _print_field("timestamp", _timestamp(record.timestamp_ms))
@@ -33,16 +33,16 @@ def print_dead_letter(letter: StoredDeadLetter) -> None:
         return
     text = _as_text(record.value)
     unreadable = "" if text is not None else ", not readable as text"
-    _print_field("value", f"{len(record.value):,} bytes{unreadable}")
+    _print_field("value", f"{quantity(len(record.value), 'byte')}{unreadable}")
     lines = _hex_dump(record.value) if text is None else text[:_TEXT_CHARS_MAX].splitlines()
     for line in lines:
         _write(f"  {line}")
     if len(text or "") > _TEXT_CHARS_MAX or (text is None and len(record.value) > _DUMP_BYTES_MAX):
-        _write("  … shortened; --raw writes all of it")
+        _write("  … truncated; --raw writes the whole value")
 
 
 def _timestamp(timestamp_ms: int) -> str:
-    """Return a timestamp as a date, or raw: Kafka stores any number of 64 bits; -1 is none."""
+    """Format a timestamp. Kafka stores any 64-bit number; -1 means no timestamp."""
     if timestamp_ms == -1:
         return "none"
     try:

@@ -1,4 +1,4 @@
-"""`dead-letters`: the rejected records and the reasons. Its commands, of which `list` and `show` are here."""
+"""`dead-letters`: shows rejected records and replays them. Implements `list` and `show`."""
 
 import json
 import sys
@@ -25,7 +25,7 @@ from stream.tools.dead_letters.stored import (
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Show rejected records and the reasons, and send them to the input topic again.",
+    help="Show rejected records and why they were rejected; send them to the input topic again.",
     rich_markup_mode="rich",
 )
 
@@ -62,12 +62,12 @@ def list_(
         bool, typer.Option("--follow", "-f", help="Keep listing new dead letters until Ctrl-C.")
     ] = False,
 ) -> None:
-    """List the dead letters in the order of each partition, and count them by reason.
+    """List dead letters, ordered within each partition, and count them by reason.
 
-    `show` takes the position of a dead letter. The input is the position of the rejected record. Of a value,
-    the first characters are shown; control characters are escaped.
+    The position identifies a dead letter for `show`. The input is the position of the rejected record. Only
+    the beginning of a value is shown, with control characters escaped.
 
-    A narrow terminal omits columns. A pipe gets all columns, separated by tabs.
+    A narrow terminal omits columns. A pipe receives all columns, separated by tabs.
     """
     _list(selection, output_format, limit, follow=follow)
 
@@ -118,7 +118,7 @@ def show(
         ),
     ],
     of_input: Annotated[
-        bool, typer.Option("--input", help="The position is that of the input record.")
+        bool, typer.Option("--input", help="Find the dead letter by the position of its input record.")
     ] = False,
     raw: Annotated[bool, typer.Option("--raw", help="Write only the value, byte for byte.")] = False,
     output_format: JsonOption = Format.TABLE,
@@ -132,7 +132,7 @@ def show(
         if older:
             others = ", ".join(each.position for each in older)
             err.print(
-                f"the record has {len(older) + 1} dead letters; this is the newest, the others: {others}"
+                f"the record has {len(older) + 1} dead letters; this is the newest. The others: {others}"
             )
     else:
         letter = dead_letter_at(chosen, partition, offset)

@@ -41,17 +41,17 @@ from stream.worker.startup import retry_while_unreachable
 def demo(
     file: Annotated[
         list[Path] | None,
-        typer.Option(help="Your own text, one blob per line; `-` is standard input. Repeatable."),
+        typer.Option(help="File with your own text, one blob per line; `-` is standard input. Repeatable."),
     ] = None,
-    rounds: Annotated[int, typer.Option(min=0, help="Number of times that the sample blobs are sent.")] = 100,
+    rounds: Annotated[int, typer.Option(min=0, help="Number of times to send the sample blobs.")] = 100,
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep the broker and the worker running until Ctrl-C.")
     ] = False,
 ) -> None:
     """Send text through Kafka, show the counts live, and verify that each blob was counted exactly once.
 
-    Starts Apache Kafka unless STREAM_BOOTSTRAP_SERVERS is set. On that cluster it uses its own topics and
-    deletes them at the end.
+    Starts Apache Kafka unless STREAM_BOOTSTRAP_SERVERS is set. On an existing cluster, it uses its own topics
+    and deletes them at the end.
     """
     signal.signal(
         signal.SIGTERM, signal.default_int_handler
@@ -90,7 +90,7 @@ def _cluster(folder: Path, *, keep: bool) -> Iterator[Settings]:
     began = time.monotonic()
     with EmbeddedBroker(java=chosen.java) as broker:
         settings = load_settings(bootstrap_servers=broker.bootstrap_servers, state_dir=folder / "state")
-        err.print(f"Kafka runs at {broker.bootstrap_servers} after {time.monotonic() - began:.1f} s")
+        err.print(f"Kafka runs at {broker.bootstrap_servers}, started in {time.monotonic() - began:.1f} s")
         _create_topics(settings)
         yield settings
 
@@ -106,7 +106,7 @@ def _run(settings: Settings, folder: Path, files: list[Path], rounds: int, *, ke
     to_send = [(blob.key or blob.origin, blob.text) for blob in own]
     to_send += [(f"{blob.origin} #{n}", blob.text) for n in range(1, rounds + 1) for blob in samples]
     if not to_send:
-        raise Fatal("there is nothing to send; give --rounds 1 or more, or --file")
+        raise Fatal("nothing to send; give --rounds 1 or more, or --file")
     index = load_index(settings.dictionary)
     worker = WorkerProcess(child_environment(settings), folder / "worker.log")
     worker.start()
@@ -121,7 +121,7 @@ def _run(settings: Settings, folder: Path, files: list[Path], rounds: int, *, ke
             watched = _watch(settings, worker, feeder, follower, view, len(to_send))
         follower.close()
         if not keep:
-            worker.stop()  # drained: the verdict sees all outputs of the worker
+            worker.stop()  # drains, so that the verdict covers all outputs of the worker
         verdict = verify(settings, index)
         _report(verdict, watched, feeder)
         if keep:
@@ -156,7 +156,9 @@ def _watch(  # noqa: PLR0913, PLR0917 - what is watched
         if feeder.failed:
             raise Fatal(f"a blob could not be sent: {feeder.failed}")
         if time.monotonic() - watched.last > SILENT_S_MAX:
-            raise Fatal(f"no commit for {SILENT_S_MAX:.0f} s; {watched.done} of {blobs} blobs are done")
+            raise Fatal(
+                f"no commit for {SILENT_S_MAX:.0f} s; {watched.done} of {blobs} blobs have an outcome"
+            )
     view.tick(watched.done, feeder.sent, watched.totals)
     feeder.join()
     return watched
@@ -185,7 +187,7 @@ def _report(verdict: Verdict, watched: OutputsSeen, feeder: Feeder) -> None:
     )
     out.print(
         f"  {verdict.words:,} words in {seconds:.1f} s: {verdict.words / max(seconds, 0.001):,.0f} words/s "
-        f"({len(feeder.sent_at) / max(seconds, 0.001):,.0f} blobs/s); from produce to read: "
+        f"({len(feeder.sent_at) / max(seconds, 0.001):,.0f} blobs/s); latency from produce to read: "
         f"p50 {centiles[49] * 1000:.0f} ms, p99 {centiles[98] * 1000:.0f} ms"
     )
 
@@ -232,7 +234,7 @@ def _wait(settings: Settings, worker: WorkerProcess, url: str) -> None:
     out.print("  anagram-stream results --follow")
     out.print("  anagram-stream totals --top 10")
     if url:
-        out.print(f"\nThe page: [bold]{url}[/bold]")
+        out.print(f"\nWeb page: [bold]{url}[/bold]")
     with contextlib.suppress(KeyboardInterrupt):
         while True:
             worker.check()

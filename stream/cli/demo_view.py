@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from stream.cli.app import out
+from stream.cli.app import out, quantity
 
 RESULTS_SHOWN = 8
 TOTALS_SHOWN = 8
@@ -65,7 +65,8 @@ class PlainView:
     def result(self, result: Mapping[str, Any]) -> None:
         if result["blob_id"] in self._shown:
             out.print(
-                f"{result['blob_id']}  {result['words']} words: {shortened(result['anagram_counts'])}",
+                f"{result['blob_id']}  {quantity(result['words'], 'word')}: "
+                f"{shortened(result['anagram_counts'])}",
                 markup=False,
             )
 

@@ -24,8 +24,8 @@ def doctor(
 ) -> None:
     """Check everything that a worker with these settings needs, and show how to fix each failure.
 
-    The checks change nothing and produce no record, except that the brokers remember the transactional id
-    `<group>-doctor` for a while. Exit status: 1 if a check failed, otherwise 0, even with warnings.
+    The checks change nothing and produce no records. Only the transactional id `<group>-doctor` stays
+    registered with the brokers for a while. Exit status 1 if a check failed, 0 otherwise, even with warnings.
     """
     chosen = settings()
     watch_cluster(chosen)

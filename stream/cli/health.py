@@ -7,10 +7,11 @@ from stream.tools.health_check import check_health
 
 
 def health() -> None:
-    """Report whether the worker that runs on this machine or in this container is live.
+    """Check whether the worker on this machine or in this container is live.
 
-    Exit status 0 if it is, or if no worker runs here; 1 if it is not, or does not answer. It asks
-    STREAM_HTTP_PORT, or the port that the worker listens on if that is 0. Other commands have no probes.
+    Exit status 0 if the worker is live or no worker runs here, 1 if it is not live or does not respond. The
+    check uses STREAM_HTTP_PORT or, if that is 0, the port on which the worker listens. Other commands have no
+    probes.
 
     `python -m stream.tools.health_check` does the same and starts faster.
     """

@@ -1,4 +1,4 @@
-"""Reads single keys from a terminal while something else is shown."""
+"""Reads single key presses from a terminal that shows something else."""
 
 import os
 import select
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def keys() -> Iterator["Keys"]:
-    """Deliver keys as they are pressed; Ctrl-C stays a signal. Without a terminal there are none."""
+    """Yield the keys that are pressed; Ctrl-C remains a signal. Without a terminal, no key arrives."""
     if not sys.stdin.isatty():
         yield Keys(None)
         return
@@ -25,13 +25,13 @@ def keys() -> Iterator["Keys"]:
 
 
 class Keys:
-    """The keys of a terminal."""
+    """The key presses on a terminal."""
 
     def __init__(self, terminal: int | None) -> None:
         self._terminal = terminal
 
     def wait(self, seconds: float) -> str:
-        """Return the next key; after `seconds` without one, an empty string."""
+        """Return the next key, or an empty string if none is pressed within `seconds`."""
         waiting = [] if self._terminal is None else [self._terminal]
         ready, _, _ = select.select(waiting, [], [], seconds)
         if not ready or self._terminal is None:

@@ -32,16 +32,14 @@ UNKNOWN_SAID_S = 8.0
 
 def lag(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Refresh until Ctrl-C.")] = False,
-    interval: Annotated[
-        float, typer.Option(min=0.2, help="Seconds between two refreshes with --follow.")
-    ] = 2.0,
+    interval: Annotated[float, typer.Option(min=0.2, help="Seconds between refreshes with --follow.")] = 2.0,
     output_format: JsonLinesOption = Format.TABLE,
 ) -> None:
     """Show the committed offset of the group, the end of the log and the lag, by partition.
 
     The log end offset is the last stable offset: a consumer of committed records can read up to it. The lag
-    is in offsets. It is 0 if no record is left, even if transaction markers and aborted records follow. The
-    age is that of the oldest record that is left.
+    is in offsets. It is 0 if all records are processed, even if transaction markers or aborted records
+    follow. The age is that of the oldest unprocessed record.
     """
     chosen = settings()
     group_reader = GroupReader(chosen)
@@ -55,7 +53,7 @@ def lag(
 
 
 def _follow(chosen: Settings, group_reader: GroupReader, interval: float, output_format: Format) -> None:
-    """Print the lag again and again; an unavailable broker is waited for."""
+    """Print the lag repeatedly; wait while the broker is unavailable."""
     watch = watch_cluster(chosen, chosen.input_topic)
     failing_since = None
     while True:
@@ -66,7 +64,7 @@ def _follow(chosen: Settings, group_reader: GroupReader, interval: float, output
         except Retriable as why:
             failing_since = failing_since or time.monotonic()
             if time.monotonic() - failing_since >= UNKNOWN_SAID_S and not watch.is_waiting:
-                say(f"the lag is unknown at the moment: {why}")  # the coordinator alone is unavailable
+                say(f"the lag is currently unknown: {why}")  # only the coordinator is unavailable
                 failing_since = None
         else:
             failing_since = None

@@ -28,8 +28,10 @@ class Format(StrEnum):
     JSON = "json"
 
 
-JsonOption = Annotated[Format, typer.Option("--format", help="`json` prints one object.")]
-JsonLinesOption = Annotated[Format, typer.Option("--format", help="`json` prints one object per line.")]
+JsonOption = Annotated[Format, typer.Option("--format", help="Output format; `json` prints one object.")]
+JsonLinesOption = Annotated[
+    Format, typer.Option("--format", help="Output format; `json` prints one object per line.")
+]
 
 
 def cut(text: str, width: int) -> str:
@@ -159,7 +161,7 @@ def write_line(line: str | bytes) -> None:
 
 @contextmanager
 def quiet_pipe() -> Iterator[None]:
-    """Exit silently if the reader of the pipe has ended: `anagram-stream results | head`."""
+    """Exit silently if the reader of the pipe has exited: `anagram-stream results | head`."""
     try:
         yield
         sys.stdout.flush()

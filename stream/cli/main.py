@@ -1,4 +1,4 @@
-"""The command line: runs a command and turns errors into one clear message and an exit status."""
+"""The command line: runs a command and turns an error into a clear message and an exit status."""
 
 import sys
 from contextlib import suppress
@@ -34,7 +34,7 @@ from stream.cli import (
     worker,
 )
 from stream.cli import settings as settings_command
-from stream.cli.app import examples, exit_code, report_error, report_service_links
+from stream.cli.app import examples, exit_code, report_error, report_service_links, unwrap_help
 from stream.cli.terminal import discard_output, prepare_standard_files, write_failure
 from stream.errors import StreamError
 
@@ -43,7 +43,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    help="Counts anagrams of text blobs on Kafka, exactly once.",
+    help="Count the anagrams in text blobs on Kafka, exactly once.",
 )
 app.command(
     epilog=examples(
@@ -120,7 +120,7 @@ app.command(
     epilog=examples(
         "anagram-stream settings",
         "anagram-stream settings --current",
-        "anagram-stream settings --write README.md",
+        "anagram-stream settings --write",
     )
 )(settings_command.settings)
 
@@ -200,6 +200,9 @@ app.command(
 )(pipeline.pipeline)
 
 
+unwrap_help(app, topics.app, dead_letters.app, offsets.app)
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(__version__)
@@ -223,7 +226,7 @@ def main() -> None:
         try:
             app()
         finally:
-            sys.stdout.flush()  # here and not at the end of the process, which would print a traceback
+            sys.stdout.flush()  # here: a failure at interpreter exit would print a traceback
     except StreamError as error:
         report_error(error)
         sys.exit(exit_code(error))

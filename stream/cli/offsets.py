@@ -1,4 +1,4 @@
-"""`offsets show`, `offsets resume` and `offsets skip`: whether a group can go on, and where."""
+"""`offsets show`, `offsets resume` and `offsets skip`: whether a group can continue, and where."""
 
 import sys
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from stream.errors import Fatal, Misconfigured, Refused
 from stream.tools.offsets.operation import OffsetsOperation, PartitionState, Plan
 from stream.tools.offsets.plan import LastOutcome, Move, plan_resume, plan_skip, refusal_of
 
-METADATA_CHARS_MAX = 60  # of a stranger's metadata in the table
+METADATA_CHARS_MAX = 60  # of another client's metadata, in the table
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -41,16 +41,16 @@ _MOVES = (
     Column("lost", least=20, flexible=True),
 )
 AcceptLoss = Annotated[
-    bool, typer.Option("--accept-loss", help="Go on although results or dead letters are lost.")
+    bool, typer.Option("--accept-loss", help="Continue even if results or dead letters are lost.")
 ]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before the offsets are changed.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Change the offsets without asking for confirmation.")]
 
 
 @app.command(epilog=examples("anagram-stream offsets show", "anagram-stream offsets show --format json"))
 def show(output_format: JsonOption = Format.TABLE) -> None:
-    """Show for each partition the committed offset, who wrote it, what totals cover, and whether they agree.
+    """Show the committed offset of each partition, who wrote it, and whether it agrees with the totals.
 
-    A worker refuses a partition for the same reasons. Exit status: 1 if a partition is refused.
+    A worker refuses a partition for the same reasons. Exit status 1 if a partition is refused.
     """
     chosen = settings()
     watch_cluster(chosen)
@@ -79,15 +79,15 @@ def show(output_format: JsonOption = Format.TABLE) -> None:
 )
 def resume(
     partition: Annotated[
-        list[int] | None, typer.Option(min=0, help="Only these partitions; give it several times.")
+        list[int] | None, typer.Option(min=0, help="Only this partition. Repeatable.")
     ] = None,
     accept_loss: AcceptLoss = False,
     yes: Yes = False,
 ) -> None:
-    """Commit the exact offset to go on from, where a worker refuses a partition.
+    """Commit the exact offset to continue from, for each partition that a worker refuses.
 
-    It is the offset that the totals cover. Nothing is counted twice, and nothing is left out. Partitions that
-    a worker accepts are left alone. The group must have no members.
+    This is the offset that the totals cover, so nothing is counted twice or left out. Partitions that a
+    worker accepts do not change. The group must have no members.
     """
     chosen = settings()
     watch_cluster(chosen)
@@ -108,18 +108,18 @@ def resume(
     )
 )
 def skip(
-    partition: Annotated[int, typer.Option(min=0, help="The partition of the input topic.")],
-    to: Annotated[str, typer.Option(metavar="OFFSET|end", help="The first offset that is counted again.")],
+    partition: Annotated[int, typer.Option(min=0, help="Partition of the input topic.")],
+    to: Annotated[str, typer.Option(metavar="OFFSET|end", help="First offset to count again.")],
     accept_loss: AcceptLoss = False,
     yes: Yes = False,
 ) -> None:
-    """Leave input out deliberately: the input from where the totals end to before an offset.
+    """Skip input deliberately: everything from the end of the totals up to, but not including, an offset.
 
     The skipped range is recorded in the dead-letter topic, and `anagram-stream verify` reports it as skipped.
     The group must have no members.
     """
     if to != "end" and not to.isdecimal():
-        raise Misconfigured(f"--to {to}: neither an offset nor `end`")
+        raise Misconfigured(f"--to: '{to}' is neither an offset nor `end`")
     target = None if to == "end" else int(to)
     chosen = settings()
     watch_cluster(chosen)
@@ -128,7 +128,7 @@ def skip(
         nonlocal target
         _check_partitions([partition], states)
         state = states[partition]
-        if target is None:  # planned again before it is written, with an end that may have grown meanwhile
+        if target is None:  # planned again before the write; the end may have grown
             target = state.facts.end
         return [plan_skip(state.facts, state.outcomes, target, accept_loss=accept_loss)]
 
@@ -145,7 +145,7 @@ def _change(chosen: Settings, plan: Plan, *, yes: bool) -> None:
     operation.check_unused()
     moves = plan(operation.read())
     if not moves:
-        out.print("nothing to do: a worker resumes these partitions as they are")
+        out.print("nothing to do: a worker accepts these partitions as they are")
         return
     rows = Rows(_MOVES)
     for move in moves:
@@ -155,8 +155,8 @@ def _change(chosen: Settings, plan: Plan, *, yes: bool) -> None:
     rows.flush()
     if not yes:
         if not sys.stdin.isatty():
-            raise Refused("nothing was changed", "run the command again with --yes")
-        if not typer.confirm(f"Commit these offsets of the group {chosen.group_id}?", err=True):
+            raise Refused("no terminal to ask on; nothing was changed", "run the command again with --yes")
+        if not typer.confirm(f"Commit these offsets for group {chosen.group_id}?", err=True):
             raise Fatal("nothing was changed")
     operation.write(moves, plan)
     err.print(f"committed the offsets of {quantity(len(moves), 'partition')}; start the workers again")
@@ -180,7 +180,7 @@ def _author(state: PartitionState) -> str:
     if facts.is_of_earlier_version:
         return "an earlier version"
     metadata = facts.committed.metadata
-    return f"somebody else: {metadata[:METADATA_CHARS_MAX]}" if metadata else "somebody else"
+    return f"another client: {metadata[:METADATA_CHARS_MAX]}" if metadata else "another client"
 
 
 def _outcome(last: LastOutcome) -> str:

@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from stream.exercise.trials import Trials
 
 CASES_HELP = (
-    "small, medium, large, edge or all (without edge); several separated by commas. By default small."
+    "Test cases, separated by commas: small, medium, large, edge, or all (except edge). By default small."
 )
 FILE_HELP = "File with your own text; `-` is standard input. Repeatable."
 FAULTS_HELP = "Injected failures and delays: none, original, or a JSON file."
-SEED_HELP = "Seed for the faults; the same seed gives the same faults. By default that of the plan, or 0."
-SCALE_HELP = "Factor for the delays of the faults. By default that of the plan, or 1."
+SEED_HELP = "Seed for the faults. By default the seed in the faults file, or 0."
+SCALE_HELP = "Factor for the injected delays. By default the factor in the faults file, or 1."
 RUNS_HELP = (
-    "Run each case N times, each time with the next seed, and show how many runs succeed and how long they "
-    "take, together with the naive pipeline on `small`."
+    "Run each case N times, each time with the next seed; show how many runs succeed and how long they take. "
+    "The naive pipeline runs on `small` for comparison."
 )
 
 
@@ -46,7 +46,7 @@ def pipeline(  # noqa: PLR0913 - the options of a command
     runs: Annotated[int, typer.Option(min=0, max=1_000_000, help=RUNS_HELP)] = 0,
     output_format: JsonOption = Format.TABLE,
 ) -> None:
-    """Count anagrams in this process, without Kafka, and compare the counts with the expected ones.
+    """Count anagrams in this process, without Kafka, and compare the result with the expected counts.
 
     Runs the test cases, or your own text from --file, --text or a pipe. Exit status 1 if a run failed.
     """
@@ -57,7 +57,8 @@ def pipeline(  # noqa: PLR0913 - the options of a command
         plan = plan.with_options(seed, scale)
     if test_case is not None and (file or text is not None):
         raise Misconfigured(
-            "--test-case excludes --file and --text", "omit --test-case, or omit --file and --text"
+            "--test-case cannot be combined with --file or --text",
+            "omit --test-case, or omit --file and --text",
         )
     cases = "small" if test_case is None else test_case
     if runs:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from stream.cli.app import out
+from stream.cli.app import out, quantity
 from stream.cli.listing import Column, Rows, cut_list
 from stream.exercise.faults import FaultPlan, Faults
 from stream.exercise.runs import TextRun
@@ -75,7 +75,7 @@ def _print_own(run: TextRun, *, with_name: bool) -> None:
         rows.add(word, str(n))
     rows.flush()
     if sys.stdout.isatty():
-        out.print(f"{len(run.counts):,} dictionary words in {run.runtime_ms:.1f} ms")
+        out.print(f"{quantity(len(run.counts), 'dictionary word')} in {run.runtime_ms:.1f} ms")
 
 
 def results_json(runs: Sequence[TextRun], stages: Stages) -> dict[str, object]:
@@ -89,7 +89,7 @@ def results_json(runs: Sequence[TextRun], stages: Stages) -> dict[str, object]:
 
 
 def print_trials(results: Sequence[Trials], plan: FaultPlan | None) -> None:
-    """Print how many runs of each case succeeded, and how long these took."""
+    """Print how many runs of each case succeeded, and how long they took."""
     rows = Rows(_TRIALS)
     for trials in results:
         rows.add(
@@ -105,7 +105,7 @@ def print_trials(results: Sequence[Trials], plan: FaultPlan | None) -> None:
         return
     for trials in results:
         for problem, n in trials.failures.most_common(FAILURES_SHOWN_MAX):
-            out.print(f"{trials.pipeline}, {trials.case}: {n:,} times {problem}", markup=False)
+            out.print(f"{trials.pipeline}, {trials.case}: {problem}, {quantity(n, 'time')}", markup=False)
     if plan is not None:
         out.print(_describe(plan), markup=False)
 
@@ -131,7 +131,7 @@ def _ms(runtime_ms: float | None) -> str:
 
 
 def _describe(plan: FaultPlan) -> str:
-    return f"injected faults: seed {plan.seed}, delays x {plan.scale:g}"
+    return f"injected faults: seed {plan.seed}, delays multiplied by {plan.scale:g}"
 
 
 def _faults_json(faults: Faults | None) -> dict[str, object] | None:

@@ -23,7 +23,7 @@ from stream.tools.kafka.committed import reachable_admin
 from stream.tools.kafka.sender import RAISE_LIMIT, Sender
 from stream.worker.startup import unreachable
 
-_NAMED_MAX = 10  # undelivered blobs, or files that are not text, that are named one by one
+_NAMED_MAX = 10  # undelivered blobs, or files that are not text, that are listed
 _SHOW_S = 0.1  # between two updates of the progress bar
 _STOP_S_MAX = 10.0  # time limit for queued records after Ctrl-C
 _SPEED_SHOWN_PER_S = 10.0  # a lower speed is not shown
@@ -41,7 +41,7 @@ _Json = Annotated[
     bool | None,
     typer.Option(
         "--json/--no-json",
-        help="Send JSON envelopes with their content-type, or plain text; by default as STREAM_INPUT_FORMAT.",
+        help="Send JSON envelopes with a content-type header, or plain text. By default STREAM_INPUT_FORMAT.",
         show_default=False,
     ),
 ]
@@ -55,7 +55,7 @@ def produce(  # noqa: PLR0913, PLR0917 - one for each option
     key: Annotated[
         bool,
         typer.Option(
-            "--key/--no-key", help="Give each record a key, which is the id of the blob in its result."
+            "--key/--no-key", help="Give each record a key, which becomes the blob id in its result."
         ),
     ] = True,
     id_prefix: Annotated[
@@ -71,13 +71,13 @@ def produce(  # noqa: PLR0913, PLR0917 - one for each option
 
     Each line is a blob; blank lines are skipped. With --whole, each file is a blob, even an empty file.
 
-    The key of a line is `file name:line number`, that of a whole file its name.
+    The key of a line is `file name:line number`; the key of a whole file is its name.
 
     In a folder, names are paths relative to the folder: `sub/a.txt:1`.
 
     Blobs from standard input have keys only with --id-prefix: the prefix and the line number.
 
-    Texts are sent unchanged; the worker rejects a text that is not UTF-8 as a dead letter.
+    Texts are sent unchanged. A text that is not UTF-8 becomes a dead letter.
     """
     if rate is not None and not rate > 0:
         raise Misconfigured("--rate must be above 0", "give a rate above 0, or omit --rate")
@@ -89,7 +89,7 @@ def produce(  # noqa: PLR0913, PLR0917 - one for each option
     splitting = BlobSplitting(whole, sender.record_bytes_max, key, id_prefix)
     is_typed = sys.stdin.isatty() and any(source.path is None for source in sources)
     if is_typed:
-        err.print("reading standard input; Ctrl-D ends the input")
+        err.print("reading standard input; press Ctrl-D to end it")
     delivery = _Delivery(sender, sum(source.size_bytes for source in sources), silent=is_typed)
     as_json = chosen.input_format == "json" if json is None else json
     try:
@@ -101,7 +101,7 @@ def produce(  # noqa: PLR0913, PLR0917 - one for each option
 
 def _check_prefix(prefix: str, *, keyed: bool) -> None:
     if prefix and not keyed:
-        raise Misconfigured("--id-prefix and --no-key exclude each other", "omit one of them")
+        raise Misconfigured("--id-prefix and --no-key cannot be combined", "omit one of them")
     if prefix != prefix.encode(errors="ignore").decode():  # the shell passed other bytes
         raise Misconfigured("--id-prefix is not UTF-8", "give a prefix in UTF-8")
 
@@ -138,7 +138,7 @@ class _Delivery:
         self._summarize(began)
         if self._undelivered:
             total = self._undelivered + self._sender.delivered
-            raise Refused(f"{self._undelivered:,} of {total:,} blobs not delivered", self._hint)
+            raise Refused(f"{self._undelivered:,} of {quantity(total, 'blob')} not delivered", self._hint)
 
     def _send_all(self, blobs: Iterator[Blob], rate: float | None, *, as_json: bool) -> None:
         began = monotonic()
@@ -148,7 +148,7 @@ class _Delivery:
                     self._sender.wait_until(began + number / rate)
                 self._send(blob, as_json=as_json)
                 self._show_progress()
-            while not self._sender.flush():  # ends: each record has a time limit
+            while not self._sender.flush():  # terminates: each record has a time limit
                 self._show_progress()
         except KeyboardInterrupt:
             deadline = monotonic() + _STOP_S_MAX
@@ -207,7 +207,7 @@ class _Delivery:
 
 
 def _find_sources(paths: Sequence[Path]) -> list[BlobSource]:
-    """Return the files to send; warn of those that are not text.
+    """Return the files to send; warn about those that are not text.
 
     Raises:
         Misconfigured: a path is missing or not readable, or a folder has no files.
@@ -216,11 +216,13 @@ def _find_sources(paths: Sequence[Path]) -> list[BlobSource]:
     names = list(not_text(sources))
     for name in names[:_NAMED_MAX]:
         err.print(
-            f"[yellow]warning:[/yellow] {escape(printable(name))} is not text in UTF-8: a blob that cannot "
+            f"[yellow]warning:[/yellow] {escape(printable(name))} is not UTF-8 text: a blob that cannot "
             "be decoded becomes a dead letter"
         )
     if len(names) > _NAMED_MAX:
-        err.print(f"[yellow]warning:[/yellow] {len(names) - _NAMED_MAX:,} more files are not text in UTF-8")
+        more = len(names) - _NAMED_MAX
+        files = "1 more file is" if more == 1 else f"{more:,} more files are"
+        err.print(f"[yellow]warning:[/yellow] {files} not UTF-8 text")
     return sources
 
 
@@ -242,5 +244,5 @@ def _open_sender(chosen: Settings) -> Sender:
     try:
         facts = topics.describe(admin, chosen).get("input")
     except (Refused, Retriable):
-        facts = None  # the right to write does not include reading the configuration of a topic
+        facts = None  # a client that may write may lack the right to read the configuration
     return Sender(chosen, facts.record_bytes_max if facts else None)

@@ -1,4 +1,4 @@
-"""`rebuild` and `diff`: totals as of a moment, and how two sets of totals differ."""
+"""`rebuild` and `diff`: totals as of a point in time, and how two sets of totals differ."""
 
 import sys
 import tempfile
@@ -31,7 +31,7 @@ from stream.tools.rebuild.partition import Rebuilt
 from stream.tools.rebuild.rebuild import Rebuilding
 
 TOP = 20
-SPEED_WORDS = 100_000  # of fewer words, the start of the processes takes most of the time
+SPEED_WORDS = 100_000  # with fewer, most of the time is process startup
 LIVE, NOW = "live", "now"
 _COLUMNS = (
     Column("signature", least=12, flexible=True),
@@ -49,19 +49,19 @@ def rebuild(
         str,
         typer.Option(
             "--at",
-            help=f"`now` for the group's committed offsets; {HELP}; or PARTITION:OFFSET,… for each "
-            "partition. A time means before the first record of this time or later.",
+            help=f"`now` (the group's committed offsets); {HELP}; or PARTITION:OFFSET,… for each "
+            "partition. A time selects the input before the first record at or after it.",
         ),
     ] = NOW,
     processes: Annotated[
         int | None,
-        typer.Option(min=1, help="Number of processes; by default the usable cores.", show_default=False),
+        typer.Option(min=1, help="Number of processes; by default one per core.", show_default=False),
     ] = None,
 ) -> None:
-    """Compute the totals as of a moment from the input, into stores beside those of the workers.
+    """Compute the totals as of a point in time from the input, in new stores.
 
-    Workers may run meanwhile; nothing is written to Kafka. Where retention deleted the beginning of the
-    input, the totals of the count topic are the base, and what came after the moment is subtracted.
+    Workers may run at the same time; nothing is written to Kafka. If retention deleted the beginning of the
+    input, the command starts from the totals in the count topic and subtracts later input.
     `anagram-stream diff` compares the folder with the live totals.
     """
     chosen = settings()
@@ -72,25 +72,25 @@ def rebuild(
     records, words = sum(each.records for each in rebuilt), sum(each.words for each in rebuilt)
     speed = f", {words / seconds:,.0f} words per second" if words >= SPEED_WORDS else ""
     err.print(
-        f"{quantity(len(rebuilt), 'partition')} rebuilt in {into}: {quantity(records, 'record')}, {words:,} "
-        f"words, in {seconds:.1f} s{speed}"
+        f"{quantity(len(rebuilt), 'partition')} rebuilt in {into}: {quantity(records, 'record')}, "
+        f"{quantity(words, 'word')}, in {seconds:.1f} s{speed}"
     )
 
 
 def diff(
     left: Annotated[
-        str, typer.Argument(metavar="A", help="A folder of stores, `live`, or a moment as for rebuild --at.")
+        str, typer.Argument(metavar="A", help="A folder of stores, `live`, or a time as for rebuild --at.")
     ],
-    right: Annotated[str, typer.Argument(metavar="B", help="The same.")],
+    right: Annotated[str, typer.Argument(metavar="B", help="As for A.")],
     top: Annotated[
-        int, typer.Option("--top", "-n", min=0, help="Show the N largest differences, 0 for all.")
+        int, typer.Option("--top", "-n", min=0, help="Show the N largest differences; 0: all.")
     ] = TOP,
     output_format: JsonOption = Format.TABLE,
 ) -> None:
     """Compare two sets of totals, the largest difference first.
 
-    `live` is the count topic. A folder is that of `rebuild` or a STREAM_STATE_DIR. For a moment the totals
-    are rebuilt in a temporary folder. Exit status 1 if they differ.
+    `live` is the count topic. A folder is one from `rebuild` or a STREAM_STATE_DIR. For a time, the totals
+    are rebuilt in a temporary folder. Exit status 1 if the totals differ.
     """
     chosen = settings()
     if LIVE in {left, right} or not all(Path(each).is_dir() for each in (left, right)):
@@ -104,10 +104,10 @@ def diff(
 
 
 def parse_moment(text: str) -> Moment:
-    """Read a moment.
+    """Parse a moment.
 
     Raises:
-        Misconfigured: it is none.
+        Misconfigured: the text is not a moment.
     """
     if text == NOW:
         return Moment(text)
@@ -120,7 +120,7 @@ def read_totals_of(chosen: Settings, name: str) -> TotalsOf:
     """Return the totals of the count topic, a folder, or a moment.
 
     Raises:
-        Misconfigured: there is no such folder, and it is no moment.
+        Misconfigured: the name is neither an existing folder nor a moment.
         StreamError: they cannot be read.
     """
     if name == LIVE:
@@ -136,8 +136,8 @@ def read_totals_of(chosen: Settings, name: str) -> TotalsOf:
         moment = parse_moment(name)
     except Misconfigured as why:
         raise Misconfigured(
-            f"{name} is neither a folder nor `live` nor a moment",
-            "name a folder that exists, `live`, `now`, a time, or PARTITION:OFFSET,…",
+            f"'{name}' is not a folder, `live`, or a time",
+            "give an existing folder, `live`, `now`, a time, or PARTITION:OFFSET,…",
         ) from why
     with tempfile.TemporaryDirectory(prefix="anagram-stream-diff-") as folder:
         into = Path(folder) / "stores"
@@ -173,12 +173,14 @@ def print_differences(
         rows.add(each.signature, str(each.left), str(each.right), f"{each.difference:+d}")
     rows.flush()
     _warn_of_coverage(left, right)
-    words = f"{left.totals.total():,} and {right.totals.total():,} words"
-    signatures = f"{len(left.totals):,} and {len(right.totals):,} signatures"
     if unequal:
-        out.print(f"[red]{quantity(len(unequal), 'signature')} differ[/red]: {words}, {signatures}")
+        verb = "differs" if len(unequal) == 1 else "differ"
+        words = f"{left.totals.total():,} and {right.totals.total():,} words"
+        signatures = f"{len(left.totals):,} and {len(right.totals):,} signatures"
+        out.print(f"[red]{quantity(len(unequal), 'signature')} {verb}[/red]: {words}, {signatures}")
     else:
-        out.print(f"[green]no difference[/green]: {words}, {signatures}")
+        words, signatures = quantity(left.totals.total(), "word"), quantity(len(left.totals), "signature")
+        out.print(f"[green]no differences[/green]: {words}, {signatures}")
 
 
 def _side(side: TotalsOf) -> dict[str, object]:
@@ -197,13 +199,13 @@ def _warn_of_coverage(left: TotalsOf, right: TotalsOf) -> None:
     )
     if partitions:
         first = partitions[0]
-        more = f", and {len(partitions) - 1} more partitions" if len(partitions) > 1 else ""
+        more = f", and {quantity(len(partitions) - 1, 'more partition')}" if len(partitions) > 1 else ""
         warn(
-            f"the two cover different input: partition {first} before {left.covers.get(first, 0)} and before "
-            f"{right.covers.get(first, 0)}{more}"
+            f"the two sides cover different input: partition {first} before {left.covers.get(first, 0)} and "
+            f"before {right.covers.get(first, 0)}{more}"
         )
     if left.digest and right.digest and left.digest != right.digest:
-        warn("the two were counted with different dictionaries")
+        warn("the two sides were counted with different dictionaries")
 
 
 def _rebuild(chosen: Settings, moment: Moment, into: Path, processes: int | None) -> list[Rebuilt]:

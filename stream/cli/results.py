@@ -25,18 +25,18 @@ def results(
         bool, typer.Option("--follow", "-f", help="Keep showing new results until Ctrl-C.")
     ] = False,
     output_format: Annotated[
-        Format, typer.Option("--format", help="`json` prints each result on a line, as it is in the topic.")
+        Format, typer.Option("--format", help="Output format; `json` prints each result as in the topic.")
     ] = Format.TABLE,
     limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="Stop after N results.")] = None,
     from_end: Annotated[
         bool, typer.Option("--from-end", help="With --follow: show only new results.")
     ] = False,
 ) -> None:
-    """Show committed results in the order of each partition.
+    """Show committed results, ordered within each partition.
 
     The position is `partition:offset` in the result topic.
 
-    The table fits the terminal. A pipe gets all values in full, separated by tabs.
+    The table fits the terminal. A pipe receives all values in full, separated by tabs.
     """
     if from_end and not follow:
         raise Misconfigured("--from-end needs --follow", "add --follow, or omit --from-end")

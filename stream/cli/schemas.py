@@ -21,15 +21,15 @@ def schemas(
     ] = False,
     folder: Annotated[Path, typer.Option("--dir", help="Folder of the files.")] = Path("schemas"),
 ) -> None:
-    """Print the contracts as one object from file name to document.
+    """Print the contracts: JSON Schemas of all records, AsyncAPI of the topics, and OpenAPI of `serve`.
 
-    JSON Schemas of all records, AsyncAPI of the topics, and OpenAPI of `serve`.
+    The output is one JSON object that maps each file name to its document.
     """
     if write and check:
-        raise Misconfigured("--write and --check exclude each other")
+        raise Misconfigured("--write and --check cannot be combined")
     expected = {name: render(document) for name, document in documents().items()}
     if OPENAPI not in expected:
-        warn(f"{OPENAPI} is left out: it needs pip install 'anagram-stream[serve]'")
+        warn(f"{OPENAPI} is omitted; to include it, run: pip install 'anagram-stream[serve]'")
     if check:
         _check(expected, folder)
     elif write:
@@ -57,7 +57,7 @@ def _check(expected: dict[str, str], folder: Path) -> None:
     if wrong:
         raise Refused(f"outdated documents in {folder}: {', '.join(wrong)}", "anagram-stream schemas --write")
     if extra:
-        raise Refused(f"{folder} has documents of nothing: {', '.join(extra)}", "delete these files")
+        raise Refused(f"unexpected documents in {folder}: {', '.join(extra)}", "delete these files")
     out.print(f"{len(expected)} documents in {folder} are up to date")
 
 

@@ -1,4 +1,4 @@
-"""`serve`: totals and outcomes over HTTP, and a page to look at."""
+"""`serve`: totals and outcomes over HTTP and on a web page."""
 
 import socket
 from importlib.util import find_spec
@@ -34,12 +34,13 @@ def serve(
     ] = None,
     worker: Annotated[
         list[str] | None,
-        typer.Option(help="URL of a worker's probes, to show whether it is ready. Repeatable."),
+        typer.Option(help="URL of a worker's probes; shows whether it is ready. Repeatable."),
     ] = None,
 ) -> None:
-    """Answer questions about totals and outcomes over HTTP, and show them on a page, until Ctrl-C.
+    """Serve totals and outcomes over HTTP and on a web page, until Ctrl-C.
 
-    It reads the topics into a view in the state folder, and needs no write access. Any number may run.
+    Reads the topics into a view in the state folder. Needs write access to Kafka only if STREAM_SERVE_SUBMIT
+    is true. Several instances can run at the same time.
     """
     given: dict[str, Any] = {"serve_host": host, "serve_port": port}
     chosen = settings(**{name: value for name, value in given.items() if value is not None})
@@ -52,7 +53,7 @@ def serve(
     url = _url(listener)
     if chosen.serve_host in _PUBLIC and chosen.serve_token is None:
         allowed = "read the results and submit texts" if chosen.serve_submit else "read the results"
-        warn(f"everyone who reaches this address may {allowed}; set STREAM_SERVE_TOKEN to demand a token")
+        warn(f"anyone who reaches this address can {allowed}; set STREAM_SERVE_TOKEN to require a token")
     watch = watch_cluster(chosen, chosen.count_topic, chosen.result_topic, chosen.dead_letter_topic)
     log = structlog.get_logger()
     follower = retry_while_unreachable(
@@ -62,7 +63,7 @@ def serve(
     def on_ready() -> None:
         log.info("serving", url=url, submit=chosen.serve_submit)
         if err.is_terminal:
-            say(f"serving at {url}; Ctrl-C stops")
+            say(f"serving at {url}; press Ctrl-C to stop")
 
     with watch.explained():
         Serving(chosen, index, follower, listener, worker or [], watch, on_ready).run()
@@ -84,7 +85,7 @@ def _listener(chosen: Settings) -> socket.socket:
     except OSError as error:
         hint = listening_hint(error).replace("STREAM_HTTP_", "STREAM_SERVE_")
         raise Misconfigured(f"cannot listen on {host}:{port}: {error.strerror}", hint) from error
-    # Connections inherit it. Otherwise the body of an answer waits 40 ms, until the client confirms its head.
+    # Connections inherit it. Otherwise the body of a response waits 40 ms for the acknowledgment of its head.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 

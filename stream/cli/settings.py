@@ -1,4 +1,4 @@
-"""`settings`: all settings with their defaults, their current values, and the table in the README."""
+"""`settings`: all settings with their defaults, their current values, and their table in the documentation."""
 
 import sys
 from pathlib import Path
@@ -20,10 +20,10 @@ _COLUMNS = (Column("variable"), Column("value", least=20, flexible=True), Column
 def settings(
     file: Annotated[
         Path, typer.Argument(help=f"Markdown file with {_BEGIN} and {_END}, for --write and --check.")
-    ] = Path("README.md"),
+    ] = Path("docs/reference/settings.md"),
     current: Annotated[
         bool,
-        typer.Option("--current", help="Show the current values; of secrets only the path of their file."),
+        typer.Option("--current", help="Show the current values. Secrets are not shown."),
     ] = False,
     write: Annotated[bool, typer.Option("--write", help="Write the table into the file.")] = False,
     check: Annotated[
@@ -33,7 +33,7 @@ def settings(
 ) -> None:
     """Print all settings as a Markdown table. Settings are read from the environment and from `.env`."""
     if current + write + check > 1:
-        raise Misconfigured("--current, --write and --check exclude each other")
+        raise Misconfigured("--current, --write and --check cannot be combined")
     if write or check:
         _compare(file, write=write)
         return
@@ -47,7 +47,7 @@ def settings(
 def _show_current() -> None:
     chosen = chosen_settings()
     rows = Rows(_COLUMNS)
-    for name in type(chosen).model_fields:  # never the content of KAFKA_CONFIG, which has secrets
+    for name in type(chosen).model_fields:  # never the content of KAFKA_CONFIG, which may contain secrets
         value = getattr(chosen, name)
         shown = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
         rows.add(PREFIX + name.upper(), shown, "set" if name in chosen.model_fields_set else "default")

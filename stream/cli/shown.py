@@ -1,4 +1,4 @@
-"""What several views share: displays on a terminal, and where tables are printed."""
+"""What several views share: displays on a terminal, and the console for tables."""
 
 from types import TracebackType
 from typing import Protocol, Self

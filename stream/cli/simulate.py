@@ -1,4 +1,4 @@
-"""`simulate`: seeded storms of faults on a fake broker, by the thousand."""
+"""`simulate`: runs the worker on a fake broker under thousands of seeded fault sequences."""
 
 import signal
 from typing import Annotated, Any
@@ -7,7 +7,7 @@ import orjson
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from stream.cli.app import err, out
+from stream.cli.app import err, out, quantity
 from stream.cli.listing import Format
 
 HOUR_S = 3600
@@ -22,10 +22,10 @@ def simulate(
     processes: Annotated[int, typer.Option(min=0, help="Number of processes; 0: one per core.")] = 0,
     output_format: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
 ) -> None:
-    """Run the real worker on a fake Kafka in storms of faults, one per seed, without a broker.
+    """Run the real worker under random faults on a fake Kafka, without a broker; one run per seed.
 
-    The loop, the restore and the retries of the worker are the real ones; time is virtual. A seed is a
-    complete replay. Exit status 1 if a promise was broken.
+    The loop, the restore and the retries of the worker are the real code; time is virtual. The same seed
+    always gives the same run. Exit status 1 if a guarantee was broken.
     """
     from stream.tools.simulation.seeds import Outcome, cores, run_seed, run_seeds  # noqa: PLC0415 - slow to load
 
@@ -37,7 +37,7 @@ def simulate(
             raise typer.Exit(1)
         out.print(f"seed {seed} passed, {simulation.seconds:.0f} simulated seconds", markup=False)
         return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the child processes end, too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: also stops the child processes
     columns = (TextColumn("seeds"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task("", total=seeds)
@@ -63,12 +63,14 @@ def simulate(
 def _show(figures: dict[str, Any], failed: dict[int, str]) -> None:
     happened = figures["happened"]
     calls = {name: n for name, n in happened.items() if name.startswith(("before ", "after "))}
-    rest = ", ".join(f"{n:,} {name}" for name, n in happened.items() if name not in calls)
-    out.print(f"{figures['seeds']:,} seeds, {figures['simulated_hours']:,} simulated hours", markup=False)
-    out.print(f"happened: {rest}", markup=False)
-    out.print(f"faults at {len(calls)} moments of calls: {sum(calls.values()):,}", markup=False)
+    rest = ", ".join(f"{name} {n:,}" for name, n in happened.items() if name not in calls)
+    seeds = quantity(figures["seeds"], "seed")
+    out.print(f"{seeds}, {figures['simulated_hours']:,} simulated hours", markup=False)
+    out.print(f"events: {rest}", markup=False)
+    faults, points = quantity(sum(calls.values()), "fault"), quantity(len(calls), "point")
+    out.print(f"{faults} at {points} before or after a call", markup=False)
     for seed, broken in sorted(failed.items()):
         out.print(f"seed {seed} failed: {broken}", style="red", markup=False)
-        out.print(f"replay it with: anagram-stream simulate --seed {seed}", markup=False)
+        out.print(f"to replay it, run: anagram-stream simulate --seed {seed}", markup=False)
     if not failed:
-        out.print(f"[green]All {figures['seeds']:,} seeds passed.[/green]")
+        out.print(f"[green]{'The seed' if figures['seeds'] == 1 else f'All {seeds}'} passed.[/green]")

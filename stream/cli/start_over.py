@@ -1,4 +1,4 @@
-"""`start-over`: count the whole input again under new names, beside the workers that run."""
+"""`start-over`: counts all input again under new names, while the existing workers continue."""
 
 import sys
 import tempfile
@@ -30,35 +30,37 @@ from stream.worker.startup import retry_while_unreachable
 
 PROGRESS_S = 1.0
 TOP = 10
-_NAMES = (Column("setting", least=12), Column("now", flexible=True), Column("then", flexible=True))
+_NAMES = (Column("setting", least=12), Column("old", flexible=True), Column("new", flexible=True))
 
 
 def start_over(
     suffix: Annotated[
-        str, typer.Option("--suffix", help="Of the new group and topics, such as `v2`.", show_default=False)
+        str, typer.Option("--suffix", help="Suffix of the new names, such as `v2`.", show_default=False)
     ],
     dictionary: Annotated[
-        Path | None, typer.Option(help="Count with this word list.", show_default=False)
+        Path | None, typer.Option(help="Word list; by default the current one.", show_default=False)
     ] = None,
     processes: Annotated[
         int | None,
-        typer.Option(min=1, help="Processes of the worker; by default the usable cores.", show_default=False),
+        typer.Option(min=1, help="Processes of the worker; by default one per core.", show_default=False),
     ] = None,
     accept_loss: Annotated[
         bool,
-        typer.Option("--accept-loss", help="Go on although retention deleted the beginning of the input."),
+        typer.Option("--accept-loss", help="Continue even if retention deleted the beginning of the input."),
     ] = False,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Keep the worker running at the end, until Ctrl-C.")
+        bool, typer.Option("--keep", help="Keep the worker running afterwards, until Ctrl-C.")
     ] = False,
 ) -> None:
-    """Count the whole input again under new names, for another dictionary or other limits.
+    """Count all input again under new names, with another dictionary or other limits.
 
-    Creates a group and topics with the suffix, counts from the first input with a worker of its own until it
-    keeps up, verifies both sides, compares their totals, and prints what readers and workers must switch.
+    Creates a group and topics with the suffix, and starts a worker that counts from the beginning of the
+    input. When the worker has caught up, verifies both groups, compares their totals, and prints the settings
+    to switch.
 
-    The old group and topics stay as they are, and their workers may run. A command that was ended
-    continues where it stopped. If workers of the new group run already, it starts none.
+    The old group and topics do not change, and their workers may run at the same time. If the command is
+    interrupted, run it again: it continues where it stopped. If workers of the new group already run, it
+    starts none.
     """
     chosen = settings()
     successor = successor_of(chosen, suffix, dictionary)
@@ -100,7 +102,7 @@ def _count(successor: Settings, worker: WorkerProcess) -> None:
     """Count until the successor keeps up with the input.
 
     Raises:
-        Fatal: the worker ended.
+        Fatal: the worker stopped.
     """
     reader, catch_up = GroupReader(successor), CatchUp()
     columns = (TextColumn("input offsets"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -109,12 +111,11 @@ def _count(successor: Settings, worker: WorkerProcess) -> None:
         while True:
             try:
                 group, lags = reader.read()
-            except Retriable:  # `watch_cluster` says it
+            except Retriable:  # `watch_cluster` reports it
                 time.sleep(PROGRESS_S)
                 continue
-            if (
-                not group.members and not worker.is_running
-            ):  # a member of an earlier run leaves by its session
+            # A member of an earlier run leaves when its session times out.
+            if not group.members and not worker.is_running:
                 _check(worker)
                 worker.start()
             _check(worker)
@@ -138,7 +139,7 @@ def _compare(chosen: Settings, successor: Settings) -> bool:
     """Verify both sides and print how their totals differ; return whether the successor is exact."""
     try:
         _verify(chosen)
-    except StreamError as why:  # perhaps this is why it starts over
+    except StreamError as why:  # this may be the reason to start over
         err.print(f"{chosen.group_id}: [yellow]not verified[/yellow]: {escape(str(why))}")
     is_exact = _verify(successor)
     left, right = (read_totals_of(side, LIVE) for side in (chosen, successor))
@@ -154,7 +155,7 @@ def _verify(side: Settings) -> bool:
         auditor.run_round((), lambda step: shown.update(task, completed=step.done, total=step.total))
     verdict = auditor.verdict
     color, word = (
-        ("green", "exactly once") if verdict.holds else ("red", f"{verdict.different:,} differences")
+        ("green", "exactly once") if verdict.holds else ("red", quantity(verdict.different, "difference"))
     )
     err.print(f"{side.group_id}: [{color}]{word}[/{color}], {quantity(verdict.checked, 'record')} checked")
     for sentence in verdict.differences:
@@ -168,14 +169,14 @@ def _print_switch(chosen: Settings, successor: Settings) -> None:
     for name, old, new in switched_variables(chosen, successor):
         rows.add(name, old, new)
     rows.flush()
-    out.print("1. Start workers with the new settings; they go on where this command stopped.")
-    out.print(f"2. Let readers read {successor.result_topic} and {successor.count_topic}.")
-    out.print(f"3. Stop the workers of {chosen.group_id}; its topics and group stay until you delete them.")
+    out.print("1. Start workers with the new settings; they continue where this command stopped.")
+    out.print(f"2. Switch readers to {successor.result_topic} and {successor.count_topic}.")
+    out.print(f"3. Stop the workers of {chosen.group_id}. Its group and topics remain until you delete them.")
     sys.stdout.flush()
 
 
 def _keep(worker: WorkerProcess) -> None:
-    err.print("the worker keeps running; Ctrl-C stops it")
+    err.print("the worker keeps running; press Ctrl-C to stop it")
     try:
         while True:
             _check(worker)

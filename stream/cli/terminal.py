@@ -1,4 +1,4 @@
-"""What standard input, output and error of a command can be: closed, full, or without UTF-8."""
+"""Handles standard input, output and error that are closed, on a full disk, or not UTF-8."""
 
 import codecs
 import errno
@@ -21,7 +21,7 @@ _HANDLER = "ascii-marks"
 
 
 class _Lossy:
-    """A text stream that drops what cannot be written: a log reader that has ended does not stop a worker."""
+    """A text stream that drops what it cannot write: a log reader that exits does not stop a worker."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -40,9 +40,9 @@ class _Lossy:
 
 
 def prepare_standard_files() -> None:
-    """Let each text be written whatever the encoding is, and replace closed files by the null device.
+    """Make every text writable in any encoding, and replace closed files with the null device.
 
-    What cannot be written to standard error is dropped.
+    Text that cannot be written to standard error is dropped.
     """
     for number in range(3):
         try:
@@ -61,23 +61,23 @@ def prepare_standard_files() -> None:
 
 
 def write_failure(error: OSError) -> Fatal | None:
-    """Return the error for an output that cannot be written, such as a full disk; None if it is another."""
+    """Return the error for output that cannot be written, as on a full disk; None for another error."""
     if error.errno not in _CANNOT_WRITE:
         return None
     return Refused(
-        f"cannot write {error.filename or 'the output'}: {error.strerror}; what was written is not complete",
-        "free some space, or write to another file",
+        f"cannot write {error.filename or 'the output'}: {error.strerror}; the output is incomplete",
+        "free disk space, or write to another file",
     )
 
 
 def discard_output() -> None:
-    """Direct the rest of standard output to the null device, so that the end of the process is silent."""
+    """Redirect the rest of standard output to the null device, so that the process exits silently."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _as_ascii(error: UnicodeError) -> tuple[str, int]:
-    """Replace what an encoding lacks: marks by ASCII, other characters by their escape sequence."""
+    """Replace characters that the encoding lacks: marks with ASCII, others with their escape sequence."""
     assert isinstance(error, UnicodeEncodeError)
     missing = error.object[error.start : error.end]
     return "".join(_ASCII.get(char) or ascii(char)[1:-1] for char in missing), error.end
@@ -85,7 +85,7 @@ def _as_ascii(error: UnicodeError) -> tuple[str, int]:
 
 @contextmanager
 def terminated_as_interrupted() -> Iterator[None]:
-    """Treat SIGTERM like Ctrl-C, so that a command ends in order."""
+    """Treat SIGTERM like Ctrl-C, so that a command shuts down cleanly."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

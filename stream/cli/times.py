@@ -1,4 +1,4 @@
-"""Times that a user gives: a date, or how long ago."""
+"""Parses and formats times. A user gives a date, a time, or an age."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -9,14 +9,14 @@ from stream.errors import Misconfigured
 _AGO = re.compile(r"(\d{1,9})\s*([smhd])")
 _UNIT_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-HELP = "a date or time in ISO 8601 (UTC if it has no zone), or how long ago: 90s, 15m, 2h, 7d"
+HELP = "an ISO 8601 date or time (UTC if it has no time zone), or an age such as 90s, 15m, 2h or 7d"
 
 
 def parse_time(text: str, option: str) -> int:
     """Return the time in ms since 1970.
 
     Raises:
-        Misconfigured: it is neither a time nor a duration.
+        Misconfigured: the text is neither a time nor an age.
     """
     if ago := _AGO.fullmatch(text.strip()):
         return int((time() - int(ago[1]) * _UNIT_S[ago[2]]) * 1000)
@@ -24,7 +24,7 @@ def parse_time(text: str, option: str) -> int:
         moment = datetime.fromisoformat(text.strip())
     except ValueError as error:
         raise Misconfigured(
-            f"{option} {text}: not a time", f"give {HELP}, for example: {option} 2026-01-31T18:00"
+            f"{option}: '{text}' is not a time", f"give {HELP}, for example: {option} 2026-01-31T18:00"
         ) from error
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
@@ -32,7 +32,7 @@ def parse_time(text: str, option: str) -> int:
 
 
 def shown_time(time_ms: int) -> str:
-    """Return a time of seconds in UTC, or the number: Kafka stores any number of 64 bits; -1 is none."""
+    """Format a time in UTC, to the second. Kafka stores any 64-bit number; -1 means no time."""
     if time_ms == -1:
         return "none"
     try:

@@ -1,4 +1,4 @@
-"""`top`: what happens now, in a terminal."""
+"""`top`: a live view in the terminal."""
 
 import tempfile
 import time
@@ -34,14 +34,14 @@ _PRINTED_LINES = 40
 def top(
     worker: Annotated[
         list[str] | None,
-        typer.Option(help="URL of a worker's metrics, to show in which phases its time goes. Repeatable."),
+        typer.Option(help="URL of a worker's metrics; shows the share of time of each phase. Repeatable."),
     ] = None,
-    interval: Annotated[float, typer.Option(min=0.2, help="Seconds between two refreshes.")] = 1.0,
-    once: Annotated[bool, typer.Option("--once", help="Print one picture and end, as in a pipe.")] = False,
+    interval: Annotated[float, typer.Option(min=0.2, help="Seconds between refreshes.")] = 1.0,
+    once: Annotated[bool, typer.Option("--once", help="Print one snapshot and exit, as in a pipe.")] = False,
 ) -> None:
-    """Show partitions, lag, rates, dead letters and the greatest totals as they change, until q or Ctrl-C.
+    """Show partitions, lag, rates, dead letters and the greatest totals live, until q or Ctrl-C.
 
-    It reads the topics and changes nothing.
+    Reads the topics and changes nothing.
     """
     chosen = settings()
     index = load_index(chosen.dictionary)
@@ -67,7 +67,7 @@ def top(
 
 
 class _Picture:
-    """What is shown, and the rates since the last time."""
+    """Renders what is shown, with the rates since the last refresh."""
 
     def __init__(
         self,
@@ -86,11 +86,11 @@ class _Picture:
 
     @property
     def is_known(self) -> bool:
-        """Whether the group was asked for its lag."""
+        """Whether the lag of the group has been read."""
         return self._group.seen is not NOT_ASKED
 
     def take(self, width: int, height: int) -> RenderableType:
-        """Return a renderable of the present state."""
+        """Return a renderable of the current state."""
         view = self._view
         outcomes = view.results + view.dead_letters.total()
         self._rates.add(time.monotonic(), view.totals.words, outcomes, read_phases(self._workers))
@@ -108,15 +108,15 @@ def _show(picture: _Picture, follower: Follower, watch: ClusterWatch, interval: 
 
 
 def _print_once(picture: _Picture, follower: Follower, watch: ClusterWatch, interval: float) -> None:
-    """Print one picture once everything that is committed has been read."""
+    """Print one snapshot after everything committed has been read."""
     deadline = time.monotonic() + _CURRENT_S_MAX
     while follower.view.freshness(*follower.topics).age_s is None or not picture.is_known:
         watch.check()
         follower.check()
         if time.monotonic() >= deadline:
             raise Refused(
-                f"the topics were not read to their end within {_CURRENT_S_MAX:.0f} s",
-                "run the command again, or see: anagram-stream lag",
+                f"the topics could not be read to their ends within {_CURRENT_S_MAX:.0f} s",
+                "run the command again, or check the lag: anagram-stream lag",
             )
         time.sleep(_STEP_S)
     console = tables()

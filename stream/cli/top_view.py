@@ -1,4 +1,4 @@
-"""What `top` shows: one picture of a given width and height."""
+"""Renders the view of `top` for a given width and height."""
 
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from stream.cli.app import quantity
 from stream.cli.listing import cut_list
 from stream.config import Settings
 from stream.core.text import printable
@@ -23,7 +24,7 @@ _MINUTE_S = 60
 
 
 class Rates:
-    """Rates of words and blobs between the pictures, and the share of each phase of a batch."""
+    """Rates of words and blobs between refreshes, and the share of each phase of a batch."""
 
     def __init__(self) -> None:
         self.words: deque[float] = deque(maxlen=_SPARK_CELLS)
@@ -32,7 +33,7 @@ class Rates:
         self._before: tuple[float, int, int, Mapping[str, float]] | None = None
 
     def add(self, now_s: float, words: int, outcomes: int, phases: Mapping[str, float]) -> None:
-        """Take the present numbers; `phases` are in seconds."""
+        """Add the current numbers; `phases` are in seconds."""
         if self._before is not None:
             before_s, before_words, before_outcomes, before_phases = self._before
             seconds = max(now_s - before_s, 0.001)
@@ -60,7 +61,7 @@ def render(  # noqa: PLR0913, PLR0917 - what is shown, and on how much space
     width: int,
     height: int,
 ) -> RenderableType:
-    """Return the picture; on a low terminal the tables have fewer rows."""
+    """Return the view; on a short terminal the tables have fewer rows."""
     rows = max(_LEAST_ROWS, height - _OTHER_ROWS)
     shown_lags = min(len(seen.lags), max(_LEAST_ROWS, rows // 2))
     parts: list[RenderableType] = [
@@ -79,7 +80,8 @@ def render(  # noqa: PLR0913, PLR0917 - what is shown, and on how much space
 
 def _headline(chosen: Settings, view: View, seen: GroupSeen) -> Text:
     lag = sum(each.lag for each in seen.lags)
-    state = "unknown" if seen.group is None else f"{seen.group.state}, {_members(len(seen.group.members))}"
+    group = seen.group
+    state = "unknown" if group is None else f"{group.state}, {quantity(len(group.members), 'member')}"
     age_s = view.freshness(chosen.count_topic).age_s
     line = Text.assemble((chosen.group_id, "bold"), f": {state}, ")
     line.append(f"lag {lag:,}", "yellow" if lag else "green")
@@ -92,7 +94,7 @@ def _headline(chosen: Settings, view: View, seen: GroupSeen) -> Text:
 def _rate_line(rates: Rates, view: View) -> Text:
     now = rates.words[-1] if rates.words else 0.0
     line = Text.assemble((f"{now:,.0f}", "bold"), " words/s  ", (f"{rates.blobs:,.0f}", "bold"), " blobs/s  ")
-    line.append(f"{view.totals.words:,} words in all  ", "dim")
+    line.append(f"{view.totals.words:,} words in total  ", "dim")
     line.append(rates.sparkline(), "cyan")
     return line
 
@@ -107,13 +109,13 @@ def _partitions(seen: GroupSeen, rows: int) -> Table:
     for name in ("partition", "lag", "age", "end"):
         table.add_column(name, justify="right")
     table.add_column("worker", no_wrap=True)
-    lags = sorted(seen.lags, key=lambda each: (-each.lag, each.partition))  # those behind first
+    lags = sorted(seen.lags, key=lambda each: (-each.lag, each.partition))  # the greatest lag first
     for each in lags[:rows]:
         worker = Text("none", "red") if each.member is None else Text(printable(each.member.client_id))
         cells = (str(each.partition), f"{each.lag:,}", _age(each.age_s), f"{each.stable:,}", worker)
         table.add_row(*cells, style="yellow" if each.lag else "")
     if len(lags) > rows:
-        table.add_row("", "", "", "", Text(f"and {len(lags) - rows} more partitions", "dim"))
+        table.add_row("", "", "", "", Text(f"and {quantity(len(lags) - rows, 'more partition')}", "dim"))
     return table
 
 
@@ -136,10 +138,6 @@ def _dead_letters(view: View) -> RenderableType:
         return Text("no dead letters", "green")
     reasons = [Text(f"{reason} {number:,}", "red") for reason, number in view.dead_letters.most_common()]
     return Columns([Text("dead letters:", "dim"), *reasons], padding=(0, 2))
-
-
-def _members(number: int) -> str:
-    return f"{number} member" if number == 1 else f"{number} members"
 
 
 def _age(seconds: float | None) -> str:

@@ -20,7 +20,7 @@ from stream.worker.startup import retry_while_unreachable
 
 
 class AclRole(StrEnum):
-    """What ACLs are for."""
+    """Which client the ACLs are for."""
 
     WORKER = "worker"
     REPLAY = "replay"
@@ -44,15 +44,13 @@ def create(
     partitions: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Partitions of the input topic; by default its current number, or 4 if it is new."
+            min=1, help="Partitions of the input topic; by default unchanged, or 4 for a new topic."
         ),
     ] = None,
     replication: Annotated[
-        int | None, typer.Option(min=1, help="Replicas of new topics; by default that of the broker.")
+        int | None, typer.Option(min=1, help="Replication factor of new topics; by default the broker's.")
     ] = None,
-    repair: Annotated[
-        bool, typer.Option("--repair", help="Also correct wrong topic configurations.")
-    ] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Also fix wrong topic configurations.")] = False,
 ) -> None:
     """Create missing topics, and add partitions to the result and count topics. Safe to run again."""
     chosen = settings()
@@ -83,7 +81,7 @@ def check() -> None:
     check_access(checked, chosen)
     table = Rows(
         (
-            Column("topic", flexible=True),
+            Column("topic", least=20, flexible=True),
             Column("partitions", right=True),
             Column("cleanup.policy"),
             Column("max.message.bytes", right=True),
@@ -119,16 +117,14 @@ def _warn(warnings: Sequence[str]) -> None:
 def acls(
     role: Annotated[
         AclRole,
-        typer.Option(
-            "--for", help="Who needs them: a worker, `dead-letters replay` and `import`, or `serve`."
-        ),
+        typer.Option("--for", help="Client: a worker, `dead-letters replay` and `import`, or `serve`."),
     ] = AclRole.WORKER,
-    principal: Annotated[str, typer.Option(help="Principal on the broker, for --grant.")] = "User:worker",
+    principal: Annotated[str, typer.Option(help="Principal that --grant gives the ACLs to.")] = "User:worker",
     grant: Annotated[
-        bool, typer.Option("--grant", help="Create the ACLs; this needs the settings of an administrator.")
+        bool, typer.Option("--grant", help="Create the ACLs; needs the settings of an administrator.")
     ] = False,
 ) -> None:
-    """Show exactly the ACLs that a worker, a replay or `serve` needs, and with --grant create them."""
+    """Show exactly the ACLs that a worker, a replay or `serve` needs; with --grant, create them."""
     chosen = settings()
     watch_cluster(chosen)
     needs = _ACLS[role](chosen)
@@ -147,4 +143,4 @@ def acls(
     if grant:
         admin = admin_client(chosen)
         retry_while_unreachable(chosen, lambda: grant_acls(admin, needs, principal))
-        err.print(f"granted to {escape(principal)}")
+        err.print(f"granted the ACLs to {escape(principal)}")

@@ -44,21 +44,21 @@ def totals(
             "--top",
             "-n",
             min=0,
-            help=f"Show the N greatest totals, 0 for all; by default {_TOP}.",
+            help=f"Show the N greatest totals; 0: all. By default {_TOP}.",
             show_default=False,
         ),
     ] = None,
     output_format: JsonLinesOption = Format.TABLE,
 ) -> None:
-    """Show how many words of each signature were counted so far, the greatest total first.
+    """Show how many words of each signature have been counted, the greatest total first.
 
-    Given words are shown in their order, unless --top sorts them.
+    Words are shown in the order in which you give them, unless --top sorts them.
 
     A total is the sum of the latest values of all partitions in the count topic.
     """
     asked = [word for given in words or () for word in words_of(given)]
     if words and not asked:
-        raise Misconfigured(f"no word in {' '.join(words)}", "a word consists of a-z, A-Z and 0-9")
+        raise Misconfigured(f"no words in '{' '.join(words)}'", "give words that consist of a-z, A-Z and 0-9")
     chosen = settings()
     watch_cluster(chosen)
     anagrams = load_index(chosen.dictionary).anagrams

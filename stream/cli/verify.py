@@ -33,12 +33,12 @@ ROUNDS_FAILED_MAX = 10  # in a row: a transaction may stay open for a while
 def verify(
     state_dir: Annotated[
         list[Path] | None,
-        typer.Option(help="Also check the stores below this folder (STREAM_STATE_DIR). Repeatable."),
+        typer.Option(help="Also check the stores under this folder (a STREAM_STATE_DIR). Repeatable."),
     ] = None,
     follow: Annotated[
         bool, typer.Option("--follow", help="Repeat the audit until SIGTERM or Ctrl-C, and export metrics.")
     ] = False,
-    interval: Annotated[float, typer.Option(min=1, help="Seconds between two audits with --follow.")] = 30.0,
+    interval: Annotated[float, typer.Option(min=1, help="Seconds between audits with --follow.")] = 30.0,
     differences: Annotated[
         int, typer.Option(min=0, help="Print at most N lines about differences.")
     ] = DIFFERENCES_MAX,
@@ -144,7 +144,7 @@ def _print(verdict: Verdict, group_id: str) -> None:
 
 
 def _no_difference(kind: str, verdict: Verdict) -> str:
-    """Return what to say of a kind without differences: totals and stores may not have been compared."""
+    """Return the text for a kind without differences: totals and stores may not have been compared."""
     reports = verdict.partitions.values()
     if kind == "totals":
         compared = [each.totals for each in reports if each.totals is not None]
@@ -188,8 +188,8 @@ def _verdict_line(verdict: Verdict, group_id: str) -> str:
     if not verdict.holds:
         verdict_line = f"[bold red]{quantity(verdict.different, 'difference')}[/bold red], {checked}"
     elif not verdict.is_counted:
-        nothing = "[yellow]nothing was counted yet[/yellow]"
-        verdict_line = f"{nothing}: the group {escape(group_id)} has no committed offset"
+        nothing = "[yellow]nothing has been counted yet[/yellow]"
+        verdict_line = f"{nothing}: group {escape(group_id)} has no committed offsets"
     else:
         verdict_line = f"[green]exactly once[/green]: {checked}, no differences"
     others = {

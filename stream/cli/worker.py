@@ -13,15 +13,15 @@ from stream.supervisor.supervisor import supervise
 from stream.worker.wiring import run_worker
 
 PROCESSES_HELP = (
-    "Number of processes that share the partitions, or auto: one per usable core, at most one per "
-    "input partition, and no more than a memory limit of the container holds. By default STREAM_PROCESSES."
+    "Number of processes that share the partitions, or auto: one per usable core, at most one per input "
+    "partition, and only as many as fit into the container's memory limit. By default STREAM_PROCESSES."
 )
 
 
 def worker(
     processes: Annotated[str | None, typer.Option(metavar="N|auto", help=PROCESSES_HELP)] = None,
 ) -> None:
-    """Count anagrams exactly once until SIGTERM or Ctrl-C; a second signal ends the worker immediately."""
+    """Count anagrams exactly once until SIGTERM or Ctrl-C. A second signal stops the worker immediately."""
     given: dict[str, Any] = {} if processes is None else {"processes": processes}
     chosen = settings(**given)
     wanted = _fitting_processes() if chosen.processes == "auto" else chosen.processes
@@ -38,8 +38,8 @@ def worker(
 
 
 def _fitting_processes() -> int:
-    """Return one process per usable core, but not more than the memory limit of the container holds."""
+    """Return the number of usable cores, or of the processes that fit into the memory limit if fewer."""
     cores, in_memory = usable_cores(), processes_in_memory()
     if in_memory < cores:
-        structlog.get_logger().warning("memory limit holds fewer processes", cores=cores, processes=in_memory)
+        structlog.get_logger().warning("memory limit reduces processes", cores=cores, processes=in_memory)
     return min(cores, in_memory)

@@ -1,4 +1,4 @@
-"""A client of `anagram-stream serve`: submit texts, wait for results, ask for totals, follow outcomes.
+"""A client of `anagram-stream serve`: submit texts, wait for results, query totals, follow outcomes.
 
     from stream.client import Client
 
@@ -7,7 +7,7 @@
         print(client.result(position, timeout_s=10).anagram_counts)
         print(client.total("listen"))
 
-`AsyncClient` has the same methods as coroutines. Needs the extra `client`.
+`AsyncClient` has the same methods as coroutines. Requires the extra `client`.
 """
 
 from stream.client.asynchronous import AsyncClient

@@ -1,10 +1,10 @@
-"""What both clients share: requests, answers, and what they mean. No I/O.
+"""The part that both clients share: requests, responses, and their meaning. No I/O.
 
 ClientError
-├── Unreachable     the server does not answer, or the connection broke: the same call may succeed later
-├── NoOutcome       no result or dead letter within the time: a worker may be behind, or none runs
+├── Unreachable     the server does not respond, or the connection broke: the same call may succeed later
+├── NoOutcome       no result or dead letter in time: the workers may be behind, or none is running
 ├── TextRejected    the text has a dead letter instead of a result; carries the reason
-└── Answered        the server answered with an error
+└── Answered        the server responded with an error
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,10 +17,10 @@ import orjson
 from stream.core.records import AnagramResult
 from stream.errors import StreamError
 
-WAIT_S_MAX = 30.0  # of one request; a longer wait takes several
+WAIT_S_MAX = 30.0  # per request; a longer wait takes several requests
 REQUEST_S_MAX = 30.0
 RECONNECT_S = 0.5
-SILENCE_S_MAX = 60.0  # of the event stream, which says every 15 s that it is still there
+SILENCE_S_MAX = 60.0  # of the event stream, which sends a keepalive every 15 s
 DEFAULT_URL = "http://localhost:8000"
 
 
@@ -29,18 +29,18 @@ class ClientError(StreamError):
 
 
 class Unreachable(ClientError):
-    """The server does not answer; the same call may succeed later."""
+    """The server does not respond; the same call may succeed later."""
 
 
 class NoOutcome(ClientError):
-    """Nothing came of the text within the time; it is in the input topic and will be counted once."""
+    """The text has no outcome in time; it is in the input topic and will be counted once."""
 
 
 class Answered(ClientError):
-    """The server answered with an error.
+    """The server responded with an error.
 
     Attributes:
-        status: of HTTP.
+        status: HTTP status.
     """
 
     def __init__(self, status: int, detail: str) -> None:
@@ -61,7 +61,7 @@ class TextRejected(ClientError):
 
 
 class Position(NamedTuple):
-    """Where a text is in the input topic."""
+    """The position of a text in the input topic."""
 
     partition: int
     offset: int
@@ -75,8 +75,8 @@ class Outcome:
         result: None if the text was rejected.
         reason, message: why it was rejected; empty for a result.
         input: position of the text in the input topic.
-        event_id: resumes `follow` after this outcome, or repeats those that came in one event with it;
-            empty if it did not come from there.
+        event_id: resumes `follow` after this outcome, possibly repeating outcomes of the same event; empty
+            if the outcome did not come from `follow`.
     """
 
     blob_id: str
@@ -116,7 +116,7 @@ def headers(token: str | None) -> dict[str, str]:
 
 
 def read_answer(status: int, body: bytes) -> Mapping[str, Any]:
-    """Return the content of an answer.
+    """Return the content of a response.
 
     Raises:
         Answered: it is an error.
@@ -126,9 +126,9 @@ def read_answer(status: int, body: bytes) -> Mapping[str, Any]:
     except orjson.JSONDecodeError:
         content = None
     if not isinstance(content, dict):
-        raise Answered(status, "the answer is not an object of JSON: is it `anagram-stream serve`?")
+        raise Answered(status, "the response is not a JSON object: is the server `anagram-stream serve`?")
     if status >= 400:  # noqa: PLR2004 - errors of HTTP
-        raise Answered(status, str(content.get("detail", "an error without detail")))
+        raise Answered(status, str(content.get("detail", "an error without details")))
     return content
 
 
@@ -151,10 +151,10 @@ def read_outcome(content: Mapping[str, Any], event_id: str = "") -> Outcome:
 
 @dataclass(slots=True)
 class EventParser:
-    """Puts the lines of server-sent events together.
+    """Assembles server-sent events from lines.
 
     Attributes:
-        last_id: of the last event that had one.
+        last_id: id of the last event that had one.
     """
 
     last_id: str = ""
@@ -179,7 +179,7 @@ class EventParser:
                 self._name, self._data = "", []
 
     def _outcomes(self, several: Sequence[Mapping[str, Any]]) -> Iterator[Outcome]:
-        """The id is that of the whole event, so only its last outcome has been followed by nothing."""
+        """Yield outcomes; the id of an event resumes after all its outcomes, so only the last one gets it."""
         for each in several[:-1]:
             yield read_outcome(each, self._before)
         yield from (read_outcome(each, self.last_id) for each in several[-1:])

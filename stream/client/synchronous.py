@@ -17,7 +17,7 @@ class Client:
     """A connection to `anagram-stream serve`; a context manager."""
 
     def __init__(self, url: str = protocol.DEFAULT_URL, token: str | None = None) -> None:
-        """`token`: that of STREAM_SERVE_TOKEN, if the server demands one."""
+        """`token`: the value of STREAM_SERVE_TOKEN, if the server requires one."""
         self._http = httpx2.Client(
             base_url=url,
             headers=protocol.headers(token),
@@ -25,11 +25,11 @@ class Client:
         )
 
     def submit(self, text: str, blob_id: str | None = None) -> Position:
-        """Send a text to the input topic; return where it is. It will be counted once.
+        """Send a text to the input topic; return its position. It will be counted once.
 
         Raises:
-            Answered: the server does not accept texts, or this one.
-            Unreachable: the server does not answer. The text may be in the topic, or not.
+            Answered: the server does not accept texts, or not this one.
+            Unreachable: the server does not respond. The text may or may not be in the topic.
         """
         body = protocol.submission(text, blob_id)
         return protocol.read_position(self._request("POST", "/v1/blobs", json=body))
@@ -39,7 +39,7 @@ class Client:
 
         Raises:
             TextRejected: it has a dead letter instead.
-            NoOutcome: there is none after `timeout_s`.
+            NoOutcome: there is neither a result nor a dead letter after `timeout_s`.
         """
         return self.outcome(position, timeout_s).result_or_raise()
 
@@ -47,43 +47,43 @@ class Client:
         """Wait for the result or the dead letter of a submitted text.
 
         Raises:
-            NoOutcome: there is none after `timeout_s`.
+            NoOutcome: there is neither a result nor a dead letter after `timeout_s`.
         """
         deadline = time.monotonic() + timeout_s
         while True:
             wait_s = min(protocol.WAIT_S_MAX, max(0.0, deadline - time.monotonic()))
             try:
                 wait_ms = int(wait_s * 1000)
-                answer = self._request("GET", protocol.input_path(position), params={"wait": wait_ms})
-                return protocol.read_outcome(answer)
+                response = self._request("GET", protocol.input_path(position), params={"wait": wait_ms})
+                return protocol.read_outcome(response)
             except Answered as why:
                 if why.status != HTTPStatus.NOT_FOUND:
                     raise
                 if time.monotonic() >= deadline:
                     place = f"{position.partition}:{position.offset}"
-                    raise NoOutcome(f"nothing came of the text at {place} within {timeout_s:g} s") from why
+                    raise NoOutcome(f"no outcome of the text at {place} within {timeout_s:g} s") from why
 
     def total(self, word: str) -> int:
         """Return how often the word and its anagrams were counted.
 
         Raises:
-            Answered: it is not a single word.
+            Answered: `word` is not a single word.
         """
         return int(self._request("GET", protocol.word_path(word))["total"])
 
     def top(self, limit: int = 20) -> list[tuple[str, int]]:
-        """Return the signatures with the greatest totals, and these."""
-        answer = self._request("GET", "/v1/top", params={"limit": limit})
-        return [(each["signature"], each["total"]) for each in answer["top"]]
+        """Return the signatures with the largest totals, and these totals."""
+        response = self._request("GET", "/v1/top", params={"limit": limit})
+        return [(each["signature"], each["total"]) for each in response["top"]]
 
     def follow(self, after: str = "") -> Generator[Outcome]:
-        """Yield outcomes as they are committed, from now or from after an `event_id`, without an end.
+        """Yield outcomes as they are committed, from now on or after an `event_id`, without an end.
 
-        A broken connection is resumed where it was. To continue in a later run, pass the `event_id` of the
+        A broken connection is resumed at its position. To continue in a later run, pass the `event_id` of the
         last outcome: no outcome is missed, and those of one event may be repeated.
 
         Raises:
-            Answered: the server refuses, such as for a wrong token.
+            Answered: the server rejected the request, for example because of a wrong token.
         """
         parser = EventParser(after)
         while True:
@@ -95,10 +95,10 @@ class Client:
                     params={"events": "outcomes"},
                     headers=more,
                     timeout=httpx2.Timeout(protocol.REQUEST_S_MAX, read=protocol.SILENCE_S_MAX),
-                ) as answer:
-                    if answer.status_code != HTTPStatus.OK:
-                        protocol.read_answer(answer.status_code, answer.read())
-                    for line in answer.iter_lines():
+                ) as response:
+                    if response.status_code != HTTPStatus.OK:
+                        protocol.read_answer(response.status_code, response.read())
+                    for line in response.iter_lines():
                         yield from parser.feed([line])
             except httpx2.TransportError:
                 parser = EventParser(parser.last_id)
@@ -118,7 +118,7 @@ class Client:
 
     def _request(self, method: str, path: str, **more: Any) -> Any:  # noqa: ANN401 - JSON
         try:
-            answer = self._http.request(method, path, **more)
+            response = self._http.request(method, path, **more)
         except httpx2.TransportError as error:
-            raise Unreachable(f"{self._http.base_url} does not answer: {error}") from error
-        return protocol.read_answer(answer.status_code, answer.content)
+            raise Unreachable(f"{self._http.base_url} does not respond: {error}") from error
+        return protocol.read_answer(response.status_code, response.content)

@@ -1,4 +1,4 @@
-"""The fold of this product: blobs -> anagram counts and totals per signature. Pure."""
+"""The anagram fold: turns blobs into anagram counts and totals per signature. Pure."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -13,9 +13,9 @@ from stream.core.totals import SignatureTotals
 
 
 class AnagramFold:
-    """A `Fold`: decodes blobs, counts their words by one dictionary, encodes results.
+    """A `Fold` that decodes blobs, counts their words against one dictionary, and encodes results.
 
-    The deltas of a chunk are the ids of the signatures of its words, one per word, in no order.
+    The deltas of a chunk are signature ids, one per word that has a signature, in no particular order.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class AnagramFold:
         return self._engine.digest
 
     def process(self, records: InputRecords) -> Chunk:
-        """Count the anagrams of the words of each blob; `items` are words."""
+        """Count the anagrams of the words in each blob; `items` are words."""
         blobs = decode_blobs(records, self._input_format, self._text_bytes_max)
         decoded = records
         if blobs.rejected:
@@ -45,14 +45,14 @@ class AnagramFold:
         results, too_large = encode_results(self._encoder, decoded, blobs.ids, counted.entries, counted.words)
         if not blobs.rejected and not too_large:
             return Chunk(results, {}, sum(counted.words), counted.ids)
-        if too_large:  # their words must not be added
+        if too_large:  # their words must not be counted
             counted = self._engine.count([text for n, text in enumerate(blobs.texts) if n not in too_large])
         positions = [n for n in range(len(records)) if n not in blobs.rejected]
         rejected = blobs.rejected | {positions[n]: why for n, why in too_large.items()}
         return Chunk(results, dict(sorted(rejected.items())), sum(counted.words), counted.ids)
 
     def load(self, stored: Iterable[tuple[bytes, bytes]]) -> SignatureTotals:
-        """Return the totals that a store holds."""
+        """Load the totals from the items of a store."""
         return SignatureTotals(self._engine.signatures, stored)
 
     def validate(self, changes: Changes) -> None:

@@ -1,7 +1,7 @@
 """Decodes and encodes the records of a chunk column by column, with C functions only.
 
-It is the fast path of `codec`, which is the definition: where a chunk has any record that is not ordinary,
-its records are decoded or encoded one by one. Tests compare the two.
+This is the fast path of `codec`, which is the definition: if any record of a chunk is not ordinary, all its
+records are decoded or encoded one by one. Tests compare the two.
 """
 
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ class Blobs:
     """The decoded records of a chunk, without the rejected ones.
 
     Attributes:
-        ids: of the blobs.
-        texts: in UTF-8.
+        ids: the ids of the blobs.
+        texts: the texts in UTF-8.
         rejected: position of a record -> why it cannot be decoded.
     """
 
@@ -39,7 +39,7 @@ def decode_blobs(records: InputRecords, input_format: InputFormat, text_bytes_ma
     """Decode the records as `decode_blob` does."""
     try:
         return _decode_ordinary(records, input_format, text_bytes_max)
-    except (ValueError, TypeError, KeyError):  # there is another record
+    except (ValueError, TypeError, KeyError):  # a record is not ordinary
         pass
     blobs, rejected = list[Blob](), dict[int, Rejected]()
     for position, record in enumerate(records):
@@ -60,7 +60,7 @@ def encode_results(
     """Encode the results of the records as `ResultEncoder.encode` does.
 
     Returns:
-        The results, and position -> why a record has none.
+        The results, and a map from the position of a record to the reason why it has no result.
     """
     if records and not any(records.headers):
         results = encoder.encode_ordinary(records, ids, entries, words)
@@ -81,10 +81,10 @@ def _decode_ordinary(records: InputRecords, input_format: InputFormat, text_byte
     """Decode records without headers, each with a valid value and an id of the same kind.
 
     Raises:
-        ValueError, TypeError, KeyError: there is another record.
+        ValueError, TypeError, KeyError: a record is not ordinary.
     """
     _require(not any(records.headers))
-    values: list[bytes] = records.values  # type: ignore[assignment]  # what follows raises for a null value
+    values: list[bytes] = records.values  # type: ignore[assignment]  # the code below raises for a null value
     if input_format == "json":
         envelopes = list(map(orjson.loads, values))
         strings = list(map(_text_of, envelopes))
@@ -92,8 +92,8 @@ def _decode_ordinary(records: InputRecords, input_format: InputFormat, text_byte
         ids, texts = list(map(_id_of, envelopes)), list(map(str.encode, strings))
     else:
         joined = b"\n".join([b"", *values])
-        joined.decode()  # the separator is ASCII, so all of it is valid exactly if each value is
-        _require(b"\n\0\0" not in joined)  # perhaps the id of a schema
+        joined.decode()  # the separator is ASCII, so the whole is valid exactly if each value is
+        _require(b"\n\0\0" not in joined)  # possibly a schema id
         ids, texts = [None] * len(values), values
     _require(max(map(len, texts), default=0) <= text_bytes_max)
     if not any(ids):
@@ -104,9 +104,9 @@ def _decode_ordinary(records: InputRecords, input_format: InputFormat, text_byte
 
 
 def _ids_of(records: InputRecords) -> list[str]:
-    """Return the keys, or the locations if there is no key."""
+    """Return the keys, or the locations if no record has a key."""
     if any(records.keys):
-        return list(map(bytes.decode, records.keys))  # type: ignore[arg-type]  # raises for a record without
+        return list(map(bytes.decode, records.keys))  # type: ignore[arg-type]  # raises for a missing key
     location = f"{records.topic}-{records.partition}".replace("%", "%%") + "-%d"
     return list(map(location.__mod__, records.offsets))
 

@@ -1,4 +1,4 @@
-"""Reads CloudEvents 1.0 by the Kafka protocol binding, in both content modes. Pure.
+"""Reads CloudEvents 1.0 in both content modes of the Kafka protocol binding. Pure.
 
 binary        the value is the data, `content-type` is the type of the data, attributes are headers `ce_…`
 structured    `content-type: application/cloudevents+json`, the value is the event with its data, as JSON
@@ -36,25 +36,25 @@ class CloudEvent(BaseModel):
 
 
 def event_id(headers: Sequence[Header]) -> str:
-    """Return the id of a CloudEvent in the binary content mode; empty if the record is none."""
+    """Return the id of a CloudEvent in the binary content mode; empty for any other record."""
     return next((_text(value) for name, value in reversed(headers) if name.lower() == _ID), "")
 
 
 def without_event_id(headers: Sequence[Header]) -> Sequence[Header]:
     """Return the headers without those that `event_id` reads."""
     if all(name.lower() != _ID for name, _ in headers):
-        return headers  # the same object: that of unreadable headers has a meaning
+        return headers  # the same object: UNREADABLE_HEADERS is compared by identity
     return [header for header in headers if header[0].lower() != _ID]
 
 
 def read_structured(value: bytes) -> tuple[str, str | None, bytes]:
-    """Return the event's id, the id in its envelope if there is one, and the text in UTF-8.
+    """Return the id of the event, the id in its envelope if any, and the text in UTF-8.
 
     The data is a text if its type is `text/…`, and the envelope `{"id"?, "text"}` if its type is JSON.
 
     Raises:
-        ValidationError: it is not JSON, not a CloudEvent, or its data is no envelope.
-        UnsupportedData: the data has another type.
+        ValidationError: the value is not JSON or not a CloudEvent, or its data is not an envelope.
+        UnsupportedData: the type of the data is not supported.
     """
     event = CloudEvent.model_validate_json(value)
     media_type = event.datacontenttype.partition(";")[0].strip().lower()
@@ -62,7 +62,7 @@ def read_structured(value: bytes) -> tuple[str, str | None, bytes]:
         try:
             data = base64.b64decode(event.data_base64, validate=True)
         except binascii.Error as error:
-            raise UnsupportedData("data_base64 is not base64") from error
+            raise UnsupportedData("data_base64 is not valid base64") from error
     elif media_type in _JSON:
         data = orjson.dumps(event.data)
     elif isinstance(event.data, str):
@@ -74,7 +74,7 @@ def read_structured(value: bytes) -> tuple[str, str | None, bytes]:
         return event.id, blob.id, blob.text.encode()
     if media_type.startswith("text/"):
         return event.id, None, data
-    raise UnsupportedData(f"the data has the type {media_type}, which is neither a text nor an envelope")
+    raise UnsupportedData(f"the data has the type {media_type}, which is neither text nor an envelope")
 
 
 class UnsupportedData(ValueError):

@@ -26,7 +26,7 @@ _JSON, _TEXT = "application/json", "text/plain"
 # Names of the header, without `-` and `_`: `content-type` (CloudEvents), `contentType` (Spring).
 _CONTENT_TYPE = "contenttype"
 _ENVELOPE_TYPES = frozenset({_JSON, "text/json"})
-_UNSPECIFIC_TYPES = frozenset({"", "application/octet-stream"})  # they say nothing about the value
+_UNSPECIFIC_TYPES = frozenset({"", "application/octet-stream"})  # they do not describe the value
 _SHOWN_CHARS_MAX = 80
 _REGISTRY_BYTES = 5  # the magic byte 0 and the id of a schema, big-endian
 _PASSED_ON = ("traceparent", "tracestate")  # W3C Trace Context
@@ -52,12 +52,12 @@ def decode_blob(record: InputRecord, input_format: Literal["text", "json"], text
     The id is that of the envelope, else the key, else the id of the CloudEvent, else the location.
 
     Raises:
-        Rejected: the value is null, not UTF-8, not JSON or not an envelope, its content type says that it is
-            neither, it begins with the id of a schema, or the text has too many bytes.
+        Rejected: the value is null, not UTF-8, not JSON or not an envelope; its content type is not
+            supported; it begins with a schema id; or the text is too long.
     """
     if record.headers is UNREADABLE_HEADERS:
         raise Rejected(
-            Reason.BAD_HEADERS, "decode", "the name of a header is not UTF-8, so no header could be read"
+            Reason.BAD_HEADERS, "decode", "the name of a header is not UTF-8, so the headers cannot be read"
         )
     value = record.value
     if value is None:
@@ -80,10 +80,10 @@ def decode_blob(record: InputRecord, input_format: Literal["text", "json"], text
 
 
 class ResultEncoder:
-    """Encodes results for the partition of their input; the JSON is that of `records.AnagramResult`."""
+    """Encodes results for the partition of their input, as JSON that matches `records.AnagramResult`."""
 
     def __init__(self, topic: str, result_bytes_max: int, record_bytes_max: int) -> None:
-        """`record_bytes_max`: the size of the largest record that the topic accepts, with key and headers."""
+        """`record_bytes_max` is the size of the largest record that the topic accepts, headers included."""
         self._topic = topic
         self._result_bytes_max = result_bytes_max
         self._record_bytes_max = record_bytes_max
@@ -119,7 +119,7 @@ class ResultEncoder:
     def encode_ordinary(
         self, records: InputRecords, ids: Sequence[str], entries: Sequence[bytes], words: Sequence[int]
     ) -> OutputRecords | None:
-        """Encode the results of records without headers, of which there is at least one, column by column.
+        """Encode the results of one or more records without headers, column by column.
 
         `entries`: see `engine.TextCounts`.
 
@@ -128,7 +128,7 @@ class ResultEncoder:
         """
         source = self._source(records[0])
         ids_json = orjson.dumps(ids)[2:-2].split(b'","')
-        if any(b"\\" in quoted for quoted in ids_json):  # a quote in an id, perhaps beside a comma
+        if any(b"\\" in quoted for quoted in ids_json):  # an id contains a quote, perhaps next to a comma
             ids_json = [orjson.dumps(blob_id)[1:-1] for blob_id in ids]
         columns = zip(
             repeat(b'{"blob_id":"'), ids_json,
@@ -152,10 +152,10 @@ class ResultEncoder:
 
 
 def _form(headers: Sequence[Header]) -> str:
-    """Return the form of the value by its last content type: `_TEXT`, `_JSON` or `STRUCTURED`.
+    """Return the form of the value according to its last content type: `_TEXT`, `_JSON` or `STRUCTURED`.
 
     Raises:
-        Rejected: it says that the value is none of them. Its markup would be counted as words.
+        Rejected: the content type is not supported. Markup in the value would be counted as words.
     """
     for name, value in reversed(headers):
         if name.lower().replace("-", "").replace("_", "") != _CONTENT_TYPE:
@@ -173,14 +173,14 @@ def _form(headers: Sequence[Header]) -> str:
         raise Rejected(
             Reason.CONTENT_TYPE,
             "decode",
-            f"the header {name}: {content_type[:_SHOWN_CHARS_MAX]} says that the value is neither a text "
-            f'(text/plain), nor an envelope {{"text": ...}} ({_JSON}), nor a CloudEvent ({STRUCTURED})',
+            f"the header {name}: {content_type[:_SHOWN_CHARS_MAX]} names neither text (text/plain) "
+            f'nor an envelope {{"text": ...}} ({_JSON}) nor a CloudEvent ({STRUCTURED})',
         )
     return _TEXT
 
 
 def is_structured_event(headers: Sequence[Header]) -> bool:
-    """Whether the content type says that the value is a CloudEvent in the structured mode."""
+    """Whether the content type names a CloudEvent in the structured mode."""
     try:
         return _form(headers) == STRUCTURED
     except Rejected:
@@ -188,22 +188,22 @@ def is_structured_event(headers: Sequence[Header]) -> bool:
 
 
 def _check_no_schema_id(value: bytes) -> None:
-    """Reject what a serializer of a Schema Registry wrote; its ids are below 2^24, so two zeros come first.
+    """Reject a value from a Schema Registry serializer: ids are below 2^24, so it starts with two zeros.
 
-    The value would be counted as text, with the names of its fields, because zeros are dropped.
+    The value, field names included, would be counted as text, because zero bytes are dropped.
     """
     if len(value) >= _REGISTRY_BYTES and value[:4] != b"\0\0\xfe\xff":  # the mark of UTF-32
         schema_id = int.from_bytes(value[1:_REGISTRY_BYTES])
         raise Rejected(
             Reason.SCHEMA_REGISTRY,
             "decode",
-            f"the value begins with a zero byte and a schema id ({schema_id}), as serializers of a Schema "
-            f"Registry write it: send the text itself (StringSerializer), or JSON without the prefix",
+            f"the value begins with a zero byte and a schema id ({schema_id}), as written by Schema Registry "
+            "serializers: send plain text (StringSerializer), or JSON without the prefix",
         )
 
 
 def _cloud_event(value: bytes) -> tuple[str, str | None, bytes]:
-    """Return the id of the event, that of its envelope, and the text."""
+    """Return the id of the event, the id in its envelope, and the text."""
     try:
         own_id, blob_id, utf8 = read_structured(value)
     except UnsupportedData as error:
@@ -215,7 +215,7 @@ def _cloud_event(value: bytes) -> tuple[str, str | None, bytes]:
 
 
 def _envelope(value: bytes) -> tuple[str | None, str]:
-    """Return id and text. Only a wrong envelope is validated by the model, whose error says what is wrong."""
+    """Return id and text. Only a wrong envelope is passed to the model, whose error explains it."""
     try:
         envelope = orjson.loads(value)
     except orjson.JSONDecodeError:
@@ -241,8 +241,8 @@ def _invalid(error: ValidationError, value: bytes) -> Rejected:
     reason = Reason.BAD_JSON if first["type"] == "json_invalid" else Reason.WRONG_SHAPE
     location = ".".join(str(part) for part in first["loc"])
     detail = f"{location}: {first['msg']}" if location else first["msg"]
-    if looks_like_utf16(value):  # ASCII characters of UTF-16 are UTF-8, too
-        detail += ": it looks like UTF-16"
+    if looks_like_utf16(value):  # ASCII text in UTF-16 is valid UTF-8, too
+        detail += ": the value looks like UTF-16"
     return Rejected(reason, "decode", detail)
 
 
@@ -254,7 +254,7 @@ def _utf8(value: bytes) -> str:
 
 
 def read_text_limit(message: str) -> int | None:
-    """Return the limit that the message of `Reason.TEXT_TOO_LARGE` names; None if it names none."""
+    """Return the limit in a message of `Reason.TEXT_TOO_LARGE`; None for any other message."""
     named = _TEXT_LIMIT.fullmatch(message)
     return int(named[1]) if named else None
 

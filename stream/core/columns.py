@@ -1,4 +1,4 @@
-"""Records of one partition in columns: an object for each record would cost more than its counting."""
+"""Records of one partition in columns: creating an object per record would cost more than counting it."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,7 +11,7 @@ Record = TypeVar("Record", InputRecord, OutputRecord)
 
 
 class _Columns(Sequence[Record], Generic[Record]):
-    """A sequence of records whose first two fields are the same for all; the other fields are lists."""
+    """A sequence of records that share their first two fields; the other fields are lists."""
 
     __slots__ = ()
     topic: str
@@ -20,7 +20,7 @@ class _Columns(Sequence[Record], Generic[Record]):
 
     @classmethod
     def empty(cls, topic: str, partition: int) -> Self:
-        """Return columns without a record."""
+        """Return empty columns."""
         return cls(topic, partition, *([] for _ in fields(cls)[2:]))  # type: ignore[arg-type, call-arg]
 
     @classmethod
@@ -48,7 +48,7 @@ class _Columns(Sequence[Record], Generic[Record]):
             yield self._record(self.topic, self.partition, *columns)
 
     def take(self, number: int) -> Self:
-        """Remove the first records and return them."""
+        """Remove and return the first `number` records."""
         taken = self[:number]
         for column in self._columns():
             del column[:number]
@@ -79,7 +79,7 @@ class InputRecords(_Columns[InputRecord]):
 
 
 def by_partition(records: Iterable[InputRecord]) -> dict[int, InputRecords]:
-    """Return the columns of each partition; the records of a partition are in order."""
+    """Return the columns of each partition, with its records in the given order."""
     sorted_out = defaultdict[int, list[InputRecord]](list)
     for record in records:
         sorted_out[record.partition].append(record)
@@ -88,7 +88,7 @@ def by_partition(records: Iterable[InputRecord]) -> dict[int, InputRecords]:
 
 @dataclass(slots=True)
 class OutputRecords(_Columns[OutputRecord]):
-    """Records to produce to one topic, of one input partition, in order."""
+    """Records of one input partition that are produced to one topic, in order."""
 
     _record = OutputRecord
     topic: str
@@ -107,6 +107,6 @@ class Outputs(NamedTuple):
 
     @classmethod
     def of(cls, results: Iterable[OutputRecord], dead_letters: Sequence[OutputRecord] = ()) -> Self:
-        """Return these results, all of one topic and partition, and dead letters."""
+        """Combine results, all of one topic and partition, with dead letters."""
         columns = list(results)
         return cls(OutputRecords.of(columns) if columns else OutputRecords.empty("", 0), dead_letters)

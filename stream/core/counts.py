@@ -1,10 +1,10 @@
-"""Encodes and decodes the total of a signature, as the count topic and the store hold it."""
+"""Encodes and decodes the total of a signature in the format of the count topic and the store."""
 
 from collections.abc import Collection
 
 
 def encode_total(total: int) -> bytes:
-    """Return a total as the count topic and the store hold it: decimal ASCII.
+    """Return a total in the format of the count topic and the store: decimal ASCII.
 
     This is the definition; `SignatureTotals` encodes many totals at once.
     """
@@ -13,7 +13,7 @@ def encode_total(total: int) -> bytes:
 
 
 def check_totals(values: Collection[bytes]) -> None:
-    """Check many totals at once, as `decode_total` does one.
+    """Check many totals at once, as `decode_total` checks one.
 
     Raises:
         ValueError: a value is not a total.
@@ -24,7 +24,7 @@ def check_totals(values: Collection[bytes]) -> None:
 
 
 def decode_total(value: bytes) -> int:
-    """Read a total as `encode_total` wrote it.
+    """Decode a total that `encode_total` encoded.
 
     Raises:
         ValueError: the bytes are not a total.

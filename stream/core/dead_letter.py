@@ -1,7 +1,7 @@
 """Makes dead letters: the rejected record unchanged, plus headers that say why it was rejected.
 
-The first six headers have the names of Kafka Streams (KIP-1034). All values are plain text, so that kcat
-shows them.
+The first six headers have the names that Kafka Streams uses (KIP-1034). All values are plain text, so that
+kcat can show them.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,13 +13,13 @@ from stream.errors import Rejected
 
 MESSAGE_BYTES_MAX = 1024
 STACKTRACE_BYTES_MAX = 4096
-_DIGITS_MAX = 19  # of a number of 64 bits
+_DIGITS_MAX = 19  # of a 64-bit number
 OVERHEAD_BYTES_MAX = 64 * 1024  # the most that these headers and Kafka's framing add to a record
 DeadLetterFactory = Callable[[InputRecord, Rejected], OutputRecord]
 """Makes the dead letter of a rejected record."""
 _OURS = ("__streams.errors.", "dead-letter.")
 REPLAYS = "dead-letter.replays"
-"""Header: how often a record was replayed. An input record has it, and keeps it if it is rejected again."""
+"""Header: how often a record was replayed. The replayed record has it, and its next dead letter, too."""
 _TOPIC, _PARTITION, _GROUP = "__streams.errors.topic", "__streams.errors.partition", "dead-letter.group"
 
 
@@ -29,9 +29,9 @@ def to_dead_letter(  # noqa: PLR0913 - the record, the reason, and the values of
     """Return the dead letter of a rejected record.
 
     Key, value, timestamp and foreign headers stay the same, byte for byte; dead-letter headers of an earlier
-    rejection are replaced, except the number of replays. If the dead letter would exceed `bytes_max`, the
+    rejection are replaced, except for the number of replays. If the dead letter would exceed `bytes_max`, the
     value is null, and `dead-letter.value-bytes` contains its length: topic, partition and offset name the
-    original. If that is not enough, foreign headers and then the key are left out in the same way.
+    original. If that is not enough, foreign headers and then the key are omitted in the same way.
     """
     kept: list[Header] = [header for header in record.headers if not is_of_dead_letter(header[0])]
     replays = [header for header in record.headers if header[0] == REPLAYS and _is_number(header[1])][-1:]
@@ -52,7 +52,7 @@ def to_dead_letter(  # noqa: PLR0913 - the record, the reason, and the values of
 
 
 def is_of_dead_letter(name: str) -> bool:
-    """Whether a header of this name belongs to the dead letter, and not to its record."""
+    """Whether a header of this name belongs to the dead letter rather than to its record."""
     return name.startswith(_OURS)
 
 

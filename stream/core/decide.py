@@ -1,6 +1,7 @@
 """The readable definition of counting: the counts of one text, and how deltas change totals.
 
-The worker computes the same faster, with `engine` and `totals`; tests, audit and load test compare with it.
+The worker computes the same faster, with `engine` and `totals`. Tests, audits and load tests compare with
+this definition.
 """
 
 from collections import Counter
@@ -38,16 +39,16 @@ class Decision:
 
 
 class Decider:
-    """Counts texts by one dictionary, with a memo of signatures.
+    """Counts texts against one dictionary, with a memo of signatures.
 
-    The memo is bounded; when it is full it is cleared, which costs time and changes no result.
+    The memo is bounded; when it is full, it is cleared, which costs time but changes no result.
     """
 
     MEMO_WORDS_MAX = 1_000_000
 
     def __init__(self, index: AnagramIndex) -> None:
         self._anagrams = index.anagrams
-        self._memo: dict[str, str | None] = {}  # word -> its signature, or None outside the dictionary
+        self._memo: dict[str, str | None] = {}  # word -> its signature; None if unknown
 
     def decide(self, text: str) -> Decision:
         """Count the anagrams of the text's words."""
@@ -71,7 +72,7 @@ class Decider:
 
 
 def merge(deltas: Iterable[Mapping[Key, int]]) -> dict[Key, int]:
-    """Add deltas up: signature -> increase of its total over all of them."""
+    """Add up deltas: signature -> sum of the increases of its total."""
     merged: dict[Key, int] = {}
     for delta in deltas:
         for key, increase in delta.items():
@@ -80,5 +81,5 @@ def merge(deltas: Iterable[Mapping[Key, int]]) -> dict[Key, int]:
 
 
 def fold(totals: Mapping[Key, int], deltas: Iterable[Mapping[Key, int]]) -> dict[Key, int]:
-    """Return the new totals, only of the signatures that the deltas name."""
+    """Return the new totals of the signatures in the deltas."""
     return {key: totals.get(key, 0) + increase for key, increase in merge(deltas).items()}

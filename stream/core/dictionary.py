@@ -16,9 +16,9 @@ class AnagramIndex:
 
     Attributes:
         anagrams: signature -> its dictionary words, sorted.
-        digest: of the words; two lists with the same words have the same digest, in any order.
+        digest: the digest of the words; it does not depend on their order.
         words: number of words.
-        dropped: number of entries that have characters other than the letters a-z.
+        dropped: number of entries that contain other characters than the letters a-z.
     """
 
     anagrams: Mapping[str, tuple[str, ...]]

@@ -1,4 +1,4 @@
-"""Computes the same as `decide`, for many texts at once: tests compare the two over all of Unicode.
+"""Computes the same as `decide`, but for many texts at once; tests compare the two over all of Unicode.
 
 Words are spelled as numbers in bulk (`spelling`), looked up in tables, and counted by sorting; the JSON of a
 result is joined from pieces that are made once for each signature.
@@ -15,7 +15,7 @@ from stream.core.spelling import spell
 
 GROUP_BYTES = 1 << 18  # texts are counted in groups of about this size, which fit into the CPU's cache
 _TIMES_BITS = 32
-PIECES_MAX = 100_000  # for numbers above one; a full memo is cleared, which costs time and changes no result
+PIECES_MAX = 100_000  # memo for counts above one; it is cleared when full, which changes no result
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +23,10 @@ class TextCounts:
     """The counts of some texts.
 
     Attributes:
-        entries: per text, the inside of a JSON object: dictionary word -> number of words of the text with
-            its signature.
-        words: per text, number of words.
-        ids: the id of the signature of each word that has one, in no order.
+        entries: for each text, the members of a JSON object: dictionary word -> number of words in the text
+            that have its signature.
+        words: for each text, the number of words.
+        ids: the signature id of each word that has one, in no particular order.
     """
 
     entries: list[bytes]
@@ -40,11 +40,11 @@ class TextCounts:
 
 
 class Engine:
-    """Counts texts by one dictionary.
+    """Counts texts against one dictionary.
 
     Attributes:
-        digest: of the dictionary.
-        signatures: of the dictionary, sorted, in ASCII; an id is a position in them.
+        digest: the digest of the dictionary.
+        signatures: the sorted signatures of the dictionary, in ASCII; an id is an index into them.
     """
 
     def __init__(self, lexicon: Lexicon) -> None:
@@ -59,7 +59,7 @@ class Engine:
         self._texts_max = np.iinfo(np.int32).max >> self._bits
 
     def count(self, texts: Sequence[bytes]) -> TextCounts:
-        """Count the anagrams of the words of each text, in UTF-8."""
+        """Count the anagrams of the words in each text; texts are in UTF-8."""
         entries, words = list[bytes](), list[int]()
         ids = [np.empty(0, np.int32)]
         for group in self._groups(texts):
@@ -104,7 +104,7 @@ class Engine:
 
 
 class _Many(dict[int, bytes]):
-    """Id and number above one -> entries of a result's JSON, derived from the entries for one."""
+    """Maps an id and a count above one to JSON entries, derived from those for a count of one."""
 
     def __init__(self, ones: npt.NDArray[np.object_]) -> None:
         super().__init__()

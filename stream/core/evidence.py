@@ -1,9 +1,9 @@
 """The evidence in the metadata of a committed offset: which topics and logs the offset belongs to.
 
-Kafka keeps a committed offset apart from the logs that it refers to, and anybody may change either. So each
-transaction commits its offsets with the state of the logs at that moment, and a worker resumes from an
-offset only if the logs still agree (`resume.py`). Kafka allows 4,096 bytes of metadata
-(`offset.metadata.max.bytes`); the evidence of a partition has some 300.
+Kafka stores a committed offset separately from the logs that it refers to, and each can change without the
+other. So each transaction commits its offsets with the state of the logs at that moment, and a worker resumes
+from an offset only if the logs still match (`resume.py`). Kafka allows 4,096 bytes of metadata
+(`offset.metadata.max.bytes`); the evidence of a partition takes about 300.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,18 +18,22 @@ from stream.errors import LogsChanged
 
 FORMAT = 1
 COUNTED = "counted"  # the whole metadata that earlier versions wrote for a partition with totals
-TOPICS_CHANGED_HINT = "run `anagram-stream offsets show`: it says what is lost, and the command that goes on"
+TOPICS_DELETED_HINT = (
+    "run `anagram-stream topics create`, then `anagram-stream offsets show`: it shows what is lost and how to "
+    "continue"
+)
+TOPICS_CHANGED_HINT = "run `anagram-stream offsets show`: it shows what is lost and how to continue"
 
 
 class LogEnd(NamedTuple):
-    """The end of a log as a commit knows it.
+    """The end of a log as of a commit.
 
     Attributes:
-        partition: of the output topic.
-        offset: after the last record that belongs to the commit.
-        checksum: CRC-32 of that record: another record may take its offset after a truncation.
-        leader_epoch: one that the log had before or at the commit; -1 if unknown. Without a later one, there
-            was no election, and nothing was truncated.
+        partition: the partition of the output topic.
+        offset: the offset after the last record of the commit.
+        checksum: CRC-32 of that record, because another record may take its offset after a truncation.
+        leader_epoch: a leader epoch of the log at or before the commit; -1 if unknown. If the log has no
+            later epoch, there was no election, and nothing was truncated.
     """
 
     partition: int
@@ -42,10 +46,10 @@ class Appended(NamedTuple):
     """What one transaction appended to one log.
 
     Attributes:
-        partition: of the output topic.
+        partition: the partition of the output topic.
         records: number of records.
-        end: the offset after the last one.
-        checksum: CRC-32 of the last one.
+        end: the offset after the last record.
+        checksum: CRC-32 of the last record.
     """
 
     partition: int
@@ -55,9 +59,9 @@ class Appended(NamedTuple):
 
 
 TopicIds = Mapping[str, str]
-"""Role (`input`, `result`, `count`, `dead-letter`) -> topic id. A topic that is created again has another."""
+"""Role (`input`, `result`, `count`, `dead-letter`) -> topic id. A recreated topic has a new one."""
 LogEnds = Mapping[str, LogEnd]
-"""Role of an output topic -> end of the log that the outcomes of an input partition are in."""
+"""Role of an output topic -> end of the log with the outcomes of an input partition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +69,10 @@ class Evidence:
     """What a transaction knew when it committed an offset of an input partition.
 
     Attributes:
-        offset: the committed offset itself; another one means that somebody copied the metadata.
+        offset: the committed offset itself; a different one means that the metadata was copied.
         topics: the ids of the four topics.
-        digest: of the fold.
-        ends: the ends of the logs that hold totals, results and dead letters of the input before `offset`.
+        digest: the digest of the fold.
+        ends: the ends of the logs with the totals, results and dead letters of the input before `offset`.
     """
 
     offset: int
@@ -77,7 +81,7 @@ class Evidence:
     ends: LogEnds = field(default_factory=dict)
 
     def ends_in(self, topics: TopicIds) -> LogEnds:
-        """Return the ends of the topics that are still the same."""
+        """Return the ends of the logs whose topics are still the same."""
         return {role: end for role, end in self.ends.items() if self.topics.get(role) == topics.get(role)}
 
     def encode(self) -> str:
@@ -111,9 +115,9 @@ class CommittedOffset:
     """A committed offset of the input.
 
     Attributes:
-        metadata: encoded `Evidence`, or what somebody else wrote.
-        leader_epoch: of the last record before the offset; -1 if unknown. A consumer that seeks with it
-            detects that the log was truncated meanwhile (KIP-320).
+        metadata: encoded `Evidence`, or whatever another client wrote.
+        leader_epoch: the leader epoch of the last record before the offset; -1 if unknown. A consumer that
+            seeks with it detects whether the log was truncated meanwhile (KIP-320).
     """
 
     offset: int
@@ -130,8 +134,8 @@ class CommittedOffset:
 def advance_ends(ends: LogEnds, appended: Mapping[str, Appended]) -> LogEnds:
     """Return the ends after a transaction appended records.
 
-    Offsets in a log never decrease. So if there is no room for the new records behind the known end, the log
-    lost records (an unclean leader election), or belongs to a new topic of the same name.
+    Offsets in a log never decrease. So if the new records do not fit after the known end, the log lost
+    records (an unclean leader election), or belongs to a new topic of the same name.
 
     Raises:
         LogsChanged: a log is shorter than it was.
@@ -143,9 +147,9 @@ def advance_ends(ends: LogEnds, appended: Mapping[str, Appended]) -> LogEnds:
             known = LogEnd(new.partition, 0)
         if new.end - new.records < known.offset:
             raise LogsChanged(
-                f"{role} topic, partition {new.partition}: {new.records} new records end at offset "
-                f"{new.end}, but the log went up to {known.offset} before: it was truncated, or the topic "
-                "was deleted and created again. Nothing of this batch is committed",
+                f"{role} topic, partition {new.partition}: the new records end at offset {new.end}, but "
+                f"the log had already reached {known.offset}: it was truncated, or the topic was deleted "
+                "and created again. This batch is not committed",
                 TOPICS_CHANGED_HINT,
             )
         advanced[role] = LogEnd(new.partition, new.end, new.checksum, known.leader_epoch)
@@ -153,7 +157,7 @@ def advance_ends(ends: LogEnds, appended: Mapping[str, Appended]) -> LogEnds:
 
 
 def check_held(ends: LogEnds, held: LogEnds) -> None:
-    """Check that the logs still hold what these ends say; `held` is how far they do.
+    """Check that the logs still contain everything up to these ends; `held` is how far they do.
 
     Raises:
         LogsChanged: a log was truncated.
@@ -161,8 +165,8 @@ def check_held(ends: LogEnds, held: LogEnds) -> None:
     for role, known in ends.items():
         if held[role].offset < known.offset:
             raise LogsChanged(
-                f"{role} topic, partition {known.partition}: the log does not hold the committed record "
-                f"before offset {known.offset} any more: it was truncated",
+                f"{role} topic, partition {known.partition}: the log no longer contains the committed "
+                f"record before offset {known.offset}: it was truncated",
                 TOPICS_CHANGED_HINT,
             )
 

@@ -2,7 +2,7 @@
 
 The runtime (`worker/`, `store/`, `supervisor/`, the fakes and the simulator) knows records, keys, deltas,
 totals and a digest. Everything about anagrams is behind `Fold`, in `anagrams.AnagramFold`.
-`tests/simulation` runs the same storms with another fold.
+`tests/simulation` runs the same simulations with another fold.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,10 +24,10 @@ class Chunk:
     """The outcome of some records of one partition: each has a result or is rejected.
 
     Attributes:
-        results: in the order of their records.
+        results: the results, in the order of their records.
         rejected: position of a record -> why it has no result, in order.
-        items: number of items that were counted in the records with a result: words, for anagrams.
-        deltas: the increase of the totals of the partition by the records with a result.
+        items: number of items counted in the records with a result; words, for anagrams.
+        deltas: by how much the records with a result increase the totals of the partition.
     """
 
     results: OutputRecords
@@ -52,7 +52,7 @@ class Chunk:
 
 
 class ChangedTotals(Protocol):
-    """Totals that a batch changes. Nothing is changed before `apply`."""
+    """Totals that a batch changes. Nothing changes before `apply`."""
 
     @property
     def changes(self) -> Changes:
@@ -74,13 +74,13 @@ class Fold(Protocol):
 
     @property
     def digest(self) -> str:
-        """Equal digests mean equal results: totals of another digest are never continued."""
+        """Equal digests mean equal results: totals with another digest are never continued."""
 
     def process(self, records: InputRecords) -> Chunk:
         """Decode and count records of one partition. A rejected record has no effect on the others."""
 
     def load(self, stored: Iterable[tuple[bytes, bytes]]) -> Totals:
-        """Return the totals that a store holds.
+        """Load totals from the items of a store.
 
         Raises:
             ValueError: this fold never writes such a key or total.

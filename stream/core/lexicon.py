@@ -1,4 +1,4 @@
-"""A dictionary in the form that the engine needs: arrays and pieces of JSON, made once and cached on disk."""
+"""A dictionary in the form that the engine needs: arrays and JSON pieces, built once and cached on disk."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,10 +12,10 @@ from stream.core.signature import signature
 from stream.core.spelling import EXACT_MAX, Numbers, Spelled, spell
 
 Ids = npt.NDArray[np.int32]
-"""Ids of signatures: their positions in the sorted list of the dictionary's signatures."""
+"""Signature ids: indexes into the sorted list of the dictionary's signatures."""
 
 _SLOT_BITS_MIN = 15
-_NO_WORD = 2**64 - 1  # the spelling of no word of up to 22 characters
+_NO_WORD = 2**64 - 1  # no word of up to 22 characters has this spelling
 # Two odd factors per level; any odd numbers work, but a cached table needs the same ones in every process.
 _FACTORS = np.frombuffer(b"".join(sha256(b"%d" % n).digest()[:16] for n in range(64)), "<u8").reshape(-1, 2)
 _FACTORS = _FACTORS | np.uint64(1)
@@ -26,15 +26,15 @@ class Lexicon:
     """A dictionary, ready for counting many blobs at once.
 
     Attributes:
-        digest: of the words, as in the index.
+        digest: the digest of the words, as in the index.
         words: number of words.
-        dropped: number of entries with other characters than a-z.
-        signatures: sorted, in ASCII; an id is a position here.
+        dropped: number of entries with characters other than a-z.
+        signatures: the sorted signatures, in ASCII; an id is an index into them.
         pieces: by id, the JSON entries that one word with this signature adds, such as `"act":1,"cat":1`.
-        spelling: shape (signatures + 1, 2), by id; the spelling of no word for signatures of more than
-            `EXACT_MAX` letters and in the last row.
-        slots: the hash table of each level: ids, or the number of signatures in empty slots. The lengths are
-            powers of two.
+        spelling: shape (signatures + 1, 2), by id; `_NO_WORD` for signatures of more than `EXACT_MAX` letters
+            and in the last row.
+        slots: the hash table of each level: ids; an empty slot contains the number of signatures. The lengths
+            are powers of two.
     """
 
     digest: str
@@ -46,9 +46,9 @@ class Lexicon:
     slots: Sequence[Ids]
 
     def find(self, spelled: Spelled) -> Ids:
-        """Return the id of each word's signature; the number of signatures for a word that has none.
+        """Return the id of each word's signature, or the number of signatures if the word has none.
 
-        Each signature is at the first level where its slot was free.
+        Each signature is stored at the first level where its slot was free.
         """
         ids, missing = self._look_up(0, spelled.spelling)
         for level in range(1, len(self.slots)):
@@ -63,7 +63,7 @@ class Lexicon:
         return ids
 
     def _look_up(self, level: int, spelling: Numbers) -> tuple[Ids, npt.NDArray[np.intp]]:
-        """Return the ids in the slots of these spellings, and the positions with the id of another one."""
+        """Return the ids in the slots of these spellings, and the positions where the id has another one."""
         slots = self.slots[level]
         ids = slots.take(_slots_of(spelling, level, len(slots)), mode="clip")
         other = self.spelling.take(ids, axis=0, mode="clip") != spelling
@@ -79,12 +79,12 @@ class Lexicon:
 class Packed:
     """A lexicon with two large objects instead of many small ones.
 
-    Forked processes share the large ones; small ones are copied as soon as their reference counts change.
+    Forked processes share large objects; small ones are copied as soon as their reference counts change.
 
     Attributes:
-        lexicon: without signatures and pieces.
-        signatures: one per line.
-        pieces: one per line.
+        lexicon: the lexicon without signatures and pieces.
+        signatures: the signatures, one per line.
+        pieces: the pieces, one per line.
     """
 
     lexicon: Lexicon
@@ -138,7 +138,7 @@ def find_long(spelled: Spelled, long: dict[str, int], ids: Ids) -> None:
 
 
 def _levels(spelling: Numbers, ids: Ids) -> Iterator[Ids]:
-    """Yield levels until every id has a slot, at least one level; the first one holds about 90 % of them."""
+    """Yield levels until every id has a slot, at least one level; the first one has about 90 % of them."""
     for level in range(len(_FACTORS)):
         slots = np.full(1 << max(len(ids).bit_length() + 2, _SLOT_BITS_MIN), len(spelling) - 1, np.int32)
         wanted = _slots_of(spelling[ids], level, len(slots))

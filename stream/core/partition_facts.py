@@ -1,4 +1,4 @@
-"""What is known of one input partition: its committed offset, its changelog and the logs."""
+"""What is known about one input partition: its committed offset, its changelog and the logs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,21 +11,21 @@ SKIP = "anagram-stream offsets skip"
 
 @dataclass(frozen=True, slots=True)
 class PartitionFacts:
-    """What is known of one input partition.
+    """What is known about one input partition.
 
     Attributes:
         names: role -> name of the topic.
-        topics: role -> id of the topic as it is now.
-        digest: of the fold that is to continue.
+        topics: role -> current id of the topic.
+        digest: the digest of the fold that will continue.
         committed: the group's committed offset; None if it has none.
-        processed: the last headers in the changelog; None if it holds none.
-        first: the input log holds the offsets from `first` to before `end`.
-        output_ends: role -> the offset of the evidence if the log still holds the record before it; less if
-            it does not, see `Sink.log_ends`.
+        processed: the last processed offset in the changelog; None if it contains none.
+        first: the first offset in the input log; `end` is the offset after the last one.
+        output_ends: role -> the offset in the evidence if the log still contains the record before it;
+            otherwise less, see `Sink.log_ends`.
         is_truncated: whether the input log was truncated below the committed offset and has grown again; only
-            tools ask, since a worker finds it out when it seeks.
-        has_outcomes: whether the output topics hold results or dead letters of the partition; asked only if
-            there is neither a committed offset nor a total.
+            tools check this, because a worker detects it when it seeks.
+        has_outcomes: whether the output topics contain results or dead letters of the partition; checked only
+            if it has neither a committed offset nor totals.
     """
 
     names: Mapping[str, str]
@@ -46,7 +46,7 @@ class PartitionFacts:
 
     @property
     def evidence(self) -> Evidence | None:
-        """The evidence of the committed offset; None if somebody else committed it."""
+        """The evidence of the committed offset; None if another client committed it."""
         return self.committed.evidence if self.committed else None
 
     @property
@@ -56,5 +56,5 @@ class PartitionFacts:
 
     @property
     def skip(self) -> str:
-        """The command that accepts a loss on this partition, without the offset to go on from."""
+        """The command that accepts a loss on this partition, without the offset to continue from."""
         return f"{SKIP} --partition {self.partition}"

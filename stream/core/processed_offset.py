@@ -10,7 +10,7 @@ INPUT_NEXT_OFFSET = "input-next-offset"
 DIGEST = "dictionary"
 INPUT_TOPIC = "input-topic"
 PROCESSED_KEY = b"\x00processed"
-"""Key of the record that a transaction without a changed total writes, so that each commit has one."""
+"""Key of the record that a transaction without changed totals writes, so that each commit has a record."""
 _OFFSET = re.compile(rb"0|[1-9][0-9]*")
 
 
@@ -38,7 +38,7 @@ class ProcessedOffset:
 
 
 def has_processed_offset(headers: Sequence[Header]) -> bool:
-    """Whether the two headers that every version writes are among these."""
+    """Whether these include the two headers that every version writes."""
     return {INPUT_NEXT_OFFSET, DIGEST} <= {name for name, _ in headers}
 
 

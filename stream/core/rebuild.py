@@ -1,7 +1,7 @@
-"""How the totals of a partition as of an input offset are computed from what is left in the logs. Pure.
+"""Plans how to compute the totals of a partition as of an input offset from the remaining logs. Pure.
 
-Totals are sums, so those as of an earlier offset are the present ones minus what came after it, and the input
-is needed only between the two.
+Totals are sums: the totals as of an earlier offset are the current ones minus what was counted after it. So
+only the input between the two offsets is needed.
 """
 
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ class RebuildPlan:
     """What to read for the totals of the input before `target`.
 
     Attributes:
-        first: the first input record to fold; where the totals of the count topic end if they are the base.
-        end: after the last one.
-        sign: 1 to add them to the base, -1 to subtract them.
-        from_totals: the base is the totals of the count topic; otherwise it is empty.
+        first: the offset of the first input record to fold.
+        end: the offset after the last record to fold.
+        sign: 1 to add the records to the base, -1 to subtract them.
+        from_totals: whether the totals of the count topic are the base; otherwise the base is empty.
     """
 
     target: int
@@ -33,8 +33,8 @@ class RebuildPlan:
 def plan_rebuild(log_start: int, target: int, counted_to: int | None) -> RebuildPlan | None:
     """Return how to compute the totals of the input before `target`; None if the logs do not allow it.
 
-    The input is read from its beginning, unless retention deleted that: then the totals of the count topic
-    are the base. They cover the input before `counted_to`; None if there are none.
+    The input is read from its beginning, unless retention deleted the beginning: then the totals of the count
+    topic are the base. They cover the input before `counted_to`, which is None if there are no totals.
     """
     if log_start == 0 or target == 0:
         return RebuildPlan(target, 0, target)

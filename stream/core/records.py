@@ -39,7 +39,8 @@ class AnagramResult(_Open):
     """The value of a record of the result topic: the counts of one input record."""
 
     blob_id: str = Field(
-        description="The id in the envelope, else the key of the record, else topic-partition-offset."
+        description="The id in the envelope, else the key of the record, else the id of the CloudEvent, else "
+        "topic-partition-offset."
     )
     anagram_counts: dict[str, Annotated[int, Field(ge=1)]] = Field(
         description="Dictionary word -> number of words in the text that have its signature."
@@ -53,8 +54,10 @@ class AnagramResult(_Open):
 class SignatureCount(_Open):
     """A record of the count topic: the running total of one signature on one partition."""
 
-    signature: Annotated[str, Field(pattern=r"^[a-z]+$")] = Field(description="The key.")
-    total: Annotated[str, Field(pattern=r"^[1-9][0-9]*$")] = Field(description="The value, decimal ASCII.")
+    signature: Annotated[str, Field(pattern=r"^[a-z]+$")] = Field(description="The key of the record.")
+    total: Annotated[str, Field(pattern=r"^[1-9][0-9]*$")] = Field(
+        description="The value of the record, in decimal ASCII."
+    )
 
 
 class DeadLetterHeaders(_Open):

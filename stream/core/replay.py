@@ -1,8 +1,8 @@
-"""Replays of dead letters: which were replayed, and the input record that a dead letter was made of. Pure.
+"""Replays of dead letters: which were replayed, and the input record that a dead letter came from. Pure.
 
-Each transaction of a replay writes one record for each partition into the dead-letter topic: its headers list
-the offsets of the dead letters that the transaction sent. It is later in the same log, so retention deletes
-it after these dead letters, never before.
+Each transaction of a replay writes one record per partition to the dead-letter topic. Its headers list the
+offsets of the dead letters that the transaction sent. The record comes later in the same log, so retention
+never deletes it before these dead letters.
 """
 
 import re
@@ -18,7 +18,7 @@ from stream.core.skipped import SKIPPED
 from stream.errors import Reason
 
 REPLAYED = "replayed"
-"""The value of `dead-letter.reason` of the record that lists replayed dead letters; no dead letter has it."""
+"""The `dead-letter.reason` of the record that lists replayed dead letters; no dead letter has this reason."""
 _TOPIC, _PARTITION, _OFFSET, _GROUP, _REASON = (
     "__streams.errors.topic",
     "__streams.errors.partition",
@@ -35,20 +35,20 @@ _SIGNED = re.compile(rb"-?\d{1,19}")
 
 
 class LeftOut(StrEnum):
-    """Why a selected dead letter is not replayed, in the words that an operator reads."""
+    """Why a selected dead letter is not replayed, in the words that an operator sees."""
 
-    LIMIT = "replayed as often as --replays-max allows"
-    GONE = "its value did not fit, and the input topic no longer holds the original"
-    CHANGED = "its value did not fit, and the input topic holds another record in its place"
-    UNREADABLE = "its headers cannot be read, and would be lost"
+    LIMIT = "already replayed as often as --replays-max allows"
+    GONE = "it is incomplete, and the input topic no longer has the original record"
+    CHANGED = "it is incomplete, and the input topic has another record at that offset"
+    UNREADABLE = "its headers cannot be read and would be lost"
     NO_PARTITION = "the input topic has no such partition"
     DELETED = "retention deleted the dead letter, so it is unknown whether it was replayed"
-    UNFINISHED = "its line still has `left_out`: give it the value, then remove that field"
+    UNFINISHED = "its line still has the field `left_out`: add the value, then remove that field"
     TOO_LARGE = "larger than the input topic or this client accepts"
 
 
 class Origin(NamedTuple):
-    """The input record that a dead letter was made of, and the group that rejected it."""
+    """The input record that a dead letter came from, and the group that rejected it."""
 
     topic: str
     partition: int
@@ -57,7 +57,7 @@ class Origin(NamedTuple):
 
 
 class OffsetRanges:
-    """A set of offsets as ranges: dead letters that were replayed in order take no memory."""
+    """A set of offsets, stored as ranges: dead letters that were replayed in order take little memory."""
 
     def __init__(self, ranges: Iterable[tuple[int, int]] = ()) -> None:
         """`ranges` are pairs of first and last offset, in any order."""
@@ -86,8 +86,8 @@ class OffsetRanges:
 def replayed_headers(offsets: Iterable[int], topic: str, group: str, topic_id: str) -> list[Header]:
     """Return the headers of the record that lists dead letters which `group` replayed to the input `topic`.
 
-    `offsets` are those of the dead letters, in the partition of the record; `topic_id` is that of their
-    topic, because a copy of it has other offsets.
+    `offsets` are those of the dead letters, in the partition of the record; `topic_id` is the id of
+    their topic, because a copy of the topic has other offsets.
     """
     ranges = OffsetRanges((offset, offset) for offset in offsets).ranges
     listed = ",".join(f"{first}-{last}" if last > first else str(first) for first, last in ranges)
@@ -98,7 +98,7 @@ def replayed_headers(offsets: Iterable[int], topic: str, group: str, topic_id: s
 def read_replayed(headers: Sequence[Header]) -> list[tuple[int, int]] | None:
     """Read the headers of a record in the dead-letter topic; None if it does not list replayed dead letters.
 
-    The result has pairs of first and last offset.
+    The result consists of pairs of first and last offset.
     """
     values = dict(headers)
     if values.get(_REASON) != REPLAYED.encode():
@@ -111,14 +111,14 @@ def read_replayed(headers: Sequence[Header]) -> list[tuple[int, int]] | None:
 
 
 def is_by(headers: Sequence[Header], topic: str, group: str, topic_id: str) -> bool:
-    """Whether a list is of this input topic and group, and of the dead-letter topic with this id."""
+    """Whether a list belongs to this input topic and group, and to the dead-letter topic with this id."""
     values = dict(headers)
     named = values.get(_TOPIC), values.get(_GROUP), values.get(_TOPIC_ID)
     return named == (topic.encode(), group.encode(), topic_id.encode())
 
 
 def read_origin(headers: Sequence[Header]) -> Origin | None:
-    """Return which record a dead letter was made of; None if the record is not a dead letter."""
+    """Return the record that a dead letter came from; None if the record is not a dead letter."""
     values = dict(headers)
     numbers = values.get(_PARTITION) or b"", values.get(_OFFSET) or b""
     reason, topic = values.get(_REASON), values.get(_TOPIC)
@@ -137,7 +137,7 @@ def replays_of(headers: Sequence[Header]) -> int:
 
 
 def is_shortened(headers: Sequence[Header]) -> bool:
-    """Whether the dead letter lacks the value, the key or the headers of its record, which did not fit."""
+    """Whether the dead letter lacks the value, key or headers of its record, because they did not fit."""
     return not _SHORTENED.isdisjoint(name for name, _ in headers)
 
 
@@ -147,17 +147,17 @@ def is_unreadable(headers: Sequence[Header]) -> bool:
 
 
 def is_original(headers: Sequence[Header], value: bytes | None) -> bool:
-    """Whether a record with this value can be the one that a shortened dead letter was made of."""
+    """Whether a record with this value can be the one that a shortened dead letter came from."""
     size = dict(headers).get(_VALUE_BYTES)
     return value is None if size is None else size == b"%d" % len(value or b"")
 
 
 def replay_headers(headers: Sequence[Header], replays: int) -> list[Header]:
-    """Return the headers of the record to send: those of producers, and the number of replays."""
+    """Return the headers of the record to send: those of its producer, and the number of replays."""
     return [*(each for each in headers if not is_of_dead_letter(each[0])), (REPLAYS, b"%d" % replays)]
 
 
 def original_timestamp(headers: Sequence[Header], timestamp_ms: int) -> int:
-    """Return the timestamp of the record that a dead letter was made of, in ms."""
+    """Return the timestamp of the record that a dead letter came from, in ms."""
     noted = dict(headers).get(DEAD_LETTER_HEADER) or b""
     return int(noted) if _SIGNED.fullmatch(noted) else timestamp_ms

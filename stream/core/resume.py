@@ -1,4 +1,4 @@
-"""Where a partition resumes, and when it must not: totals, committed offset and logs must belong together.
+"""Decides where a partition resumes, or refuses: its totals, committed offset and logs must match.
 
 Every transaction writes the same input offset twice: as the group's committed offset, with `Evidence` in its
 metadata, and as `ProcessedOffset` in the headers of its last changelog record. The worker, `doctor`,
@@ -13,8 +13,8 @@ from stream.errors import Refused
 
 RESUME = "anagram-stream offsets resume"
 START_OVER = (
-    "start over under new names: `anagram-stream start-over --suffix v2` counts the input again beside the "
-    "old topics, and says what to switch"
+    "start over under new names: `anagram-stream start-over --suffix v2` counts the input again next to the "
+    "old topics, and lists what to switch"
 )
 
 
@@ -22,7 +22,7 @@ def resume_offset(facts: PartitionFacts) -> int:
     """Return the input offset to resume from.
 
     Raises:
-        Refused: resuming would count input twice, leave input out, or continue without the earlier totals.
+        Refused: resuming would count input twice, skip input, or continue without the earlier totals.
     """
     for check in _CHECKS:
         refusal = check(facts)
@@ -32,10 +32,10 @@ def resume_offset(facts: PartitionFacts) -> int:
 
 
 def check_totals(facts: PartitionFacts) -> None:
-    """Check that the totals can be continued, at whatever offset; a foreign commit says nothing about that.
+    """Check that the totals can be continued, at any offset; a commit by another client does not matter.
 
     Raises:
-        Refused: no new committed offset makes them usable.
+        Refused: no committed offset makes the totals usable.
     """
     own = facts if facts.evidence or facts.is_of_earlier_version else replace(facts, committed=None)
     for check in _CHECKS_OF_TOTALS:
@@ -59,7 +59,7 @@ def _other_dictionary(facts: PartitionFacts) -> Refused | None:
     return _refuse(
         facts,
         f"the totals were counted with another dictionary (digest {other}, not {facts.digest})",
-        f"set STREAM_DICTIONARY to the one that was used, or {START_OVER}",
+        f"set STREAM_DICTIONARY to the dictionary that was used, or {START_OVER}",
     )
 
 
@@ -70,8 +70,8 @@ def _input_recreated(facts: PartitionFacts) -> Refused | None:
         return None
     return _refuse(
         facts,
-        f"{_another_topic(facts, 'input', known)}: its offsets are those of other records, and results and "
-        "totals are of records that it does not hold; to go on would mix both",
+        f"{_another_topic(facts, 'input', known)}: its offsets belong to other records, and results and "
+        "totals come from records that it does not contain; continuing would mix both",
         START_OVER,
     )
 
@@ -82,7 +82,7 @@ def _count_topic_recreated(facts: PartitionFacts) -> Refused | None:
         return None
     return _refuse(
         facts,
-        f"{_another_topic(facts, 'count', known)}: it does not hold the totals of the input before offset "
+        f"{_another_topic(facts, 'count', known)}: it does not contain the totals of the input before offset "
         f"{facts.committed.offset}",
         START_OVER,
     )
@@ -96,9 +96,9 @@ def _outcomes_recreated(facts: PartitionFacts) -> Refused | None:
         if role in facts.evidence.ends and known not in {None, facts.topics[role]}:
             return _refuse(
                 facts,
-                f"{_another_topic(facts, role, known)}: it does not hold the records for the input before "
+                f"{_another_topic(facts, role, known)}: it does not contain the records for the input before "
                 f"offset {facts.evidence.offset}; the totals are not affected",
-                f"accept that loss and go on with `{RESUME} --accept-loss`, or {START_OVER}",
+                f"accept that loss and continue with `{RESUME} --accept-loss`, or {START_OVER}",
             )
     return None
 
@@ -106,8 +106,8 @@ def _outcomes_recreated(facts: PartitionFacts) -> Refused | None:
 def _another_topic(facts: PartitionFacts, role: str, known: str | None) -> str:
     setting = f"STREAM_{role.upper().replace('-', '_')}_TOPIC"
     return (
-        f"{facts.names[role]} is another topic than before (id {known}, now {facts.topics[role]}): it was "
-        f"deleted and created again, or {setting} was changed"
+        f"{facts.names[role]} is not the same topic as before (id {known}, now {facts.topics[role]}): it "
+        f"was deleted and created again, or {setting} was changed"
     )
 
 
@@ -116,10 +116,10 @@ def _no_committed_offset(facts: PartitionFacts) -> Refused | None:
         return None
     return _refuse(
         facts,
-        "the group has no committed offset (it expired, was deleted, or the group is another one), but the "
+        "the group has no committed offset (it expired or was deleted, or this is another group), but the "
         f"totals cover the input before offset {facts.processed.input_offset}; reading from the start would "
         "count that input twice",
-        "if STREAM_GROUP_ID was changed, set it back; otherwise go on exactly where the totals end with "
+        "if STREAM_GROUP_ID was changed, set it back; otherwise continue exactly where the totals end with "
         f"`{RESUME}`",
     )
 
@@ -129,39 +129,39 @@ def _outcomes_alone(facts: PartitionFacts) -> Refused | None:
         return None
     return _refuse(
         facts,
-        f"{facts.names['result']} or {facts.names['dead-letter']} holds records for it, but the group has no "
-        f"committed offset and {facts.names['count']} no totals (both were lost, or belong to other names); "
-        "reading from the start would produce those records twice",
+        f"{facts.names['result']} or {facts.names['dead-letter']} has records of this partition, but the "
+        f"group has no committed offset and {facts.names['count']} no totals (both were lost, or belong to "
+        "other names); reading from the start would produce those records twice",
         START_OVER,
     )
 
 
 def _foreign_commit(facts: PartitionFacts) -> Refused | None:
-    """Somebody else committed: a plain consumer with this group id, or a tool that moves offsets."""
+    """Another client committed: a plain consumer with this group id, or a tool that moves offsets."""
     if facts.committed is None or facts.evidence is not None or facts.is_of_earlier_version:
         return None
     offset = facts.committed.offset
     message = f"the committed offset {offset} was not written by this application"
     if facts.processed is None:
         message += (
-            ", or by an earlier version that had counted no word; no totals exist, so to go on would leave "
-            f"out the input from {facts.first} to before {offset}"
+            ", or by an earlier version that had counted no word; no totals exist, so continuing would skip "
+            f"the input from {facts.first} to before {offset}"
         )
-        go_on = f"accept it with `{facts.skip} --to {offset}`"
+        accept = f"accept that with `{facts.skip} --to {offset}`"
     else:
         covered = facts.processed.input_offset
-        message += f"; the totals cover the input before offset {covered}, so to go on would " + (
-            f"leave out the input from {covered} to before {offset}"
+        message += f"; the totals cover the input before offset {covered}, so continuing would " + (
+            f"skip the input from {covered} to before {offset}"
             if offset > covered
             else f"count the input from {offset} to before {covered} twice"
             if offset < covered
-            else "rely on an offset that somebody else wrote"
+            else "rely on an offset that another client wrote"
         )
-        go_on = f"accept the loss with `{facts.skip} --to {offset}`"
-    hint = f"go on exactly with `{RESUME}`"
+        accept = f"accept the loss with `{facts.skip} --to {offset}`"
+    hint = f"continue exactly with `{RESUME}`"
     is_ahead = facts.processed is None or offset > facts.processed.input_offset
     if is_ahead and offset <= facts.end:
-        hint += f", or {go_on}"
+        hint += f", or {accept}"
     return _refuse(facts, message, hint)
 
 
@@ -170,8 +170,8 @@ def _totals_missing(facts: PartitionFacts) -> Refused | None:
         return None
     return _refuse(
         facts,
-        f"the group committed offset {facts.committed.offset}, but {facts.names['count']} holds no record of "
-        "it (emptied, truncated, or another topic): the totals of the earlier input are lost",
+        f"the group committed offset {facts.committed.offset}, but {facts.names['count']} has no record of "
+        "it (the topic was emptied, truncated or replaced): the totals of the earlier input are lost",
         START_OVER,
     )
 
@@ -184,15 +184,14 @@ def _moved_back(facts: PartitionFacts) -> Refused | None:
         return None
     return _refuse(
         facts,
-        f"the committed offset {offset} is below {covered}, up to which the totals go (somebody moved it "
-        f"back, or Kafka lost the commit); to go on would count the input from {offset} to before {covered} "
-        "twice",
-        f"go on exactly where the totals end with `{RESUME}`",
+        f"the committed offset {offset} is below {covered}, where the totals end (it was moved back, or "
+        f"Kafka lost the commit); continuing would count the input from {offset} to before {covered} twice",
+        f"continue exactly where the totals end with `{RESUME}`",
     )
 
 
 def _earlier_version_ahead(facts: PartitionFacts) -> Refused | None:
-    """An earlier version commits more than its changelog says if the last records have no totals."""
+    """An earlier version committed more than its changelog covers if the last records had no totals."""
     if not facts.is_of_earlier_version or facts.committed is None or facts.processed is None:
         return None
     if facts.committed.offset == facts.processed.input_offset:
@@ -202,7 +201,7 @@ def _earlier_version_ahead(facts: PartitionFacts) -> Refused | None:
         f"an earlier version committed offset {facts.committed.offset}, but the totals cover the input "
         f"before offset {facts.processed.input_offset}: either the records in between had no totals "
         "(rejected, or no known word), or the changelog was truncated",
-        f"let `{RESUME}` find out: it goes on exactly if no totals are lost",
+        f"run `{RESUME}`: it checks which is true, and continues exactly if no totals are lost",
     )
 
 
@@ -216,10 +215,10 @@ def _changelog_truncated(facts: PartitionFacts) -> Refused | None:
         return None
     return _refuse(
         facts,
-        f"{facts.names['count']} was truncated (an unclean leader election, or a log that was cut): it "
+        f"{facts.names['count']} was truncated (by an unclean leader election, or on disk): it "
         f"covers the input before offset {facts.processed.input_offset}, but the group committed offset "
         f"{facts.evidence.offset} with totals; the totals of the input in between are lost",
-        f"bring the log back from a replica, or {START_OVER}",
+        f"restore the log from a replica, or {START_OVER}",
     )
 
 
@@ -231,10 +230,10 @@ def _outcomes_truncated(facts: PartitionFacts) -> Refused | None:
         if known is not None and end is not None and end < known.offset:
             return _refuse(
                 facts,
-                f"{facts.names[role]}, partition {known.partition}, does not hold the record before offset "
-                f"{known.offset} any more, which was committed: it was truncated to offset {end} or before; "
-                "the totals are not affected",
-                f"accept that loss and go on with `{RESUME} --accept-loss`, or bring the log back from a "
+                f"{facts.names[role]}, partition {known.partition}, no longer contains the committed record "
+                f"before offset {known.offset}: it was truncated to offset {end} or below; the totals are "
+                "not affected",
+                f"accept that loss and continue with `{RESUME} --accept-loss`, or restore the log from a "
                 "replica",
             )
     return None
@@ -246,8 +245,7 @@ def _beyond_the_log(facts: PartitionFacts) -> Refused | None:
     return _refuse(
         facts,
         f"the committed offset {facts.committed.offset} is beyond the end of the log, {facts.end}: the log "
-        f"was truncated, and {facts.committed.offset - facts.end} records that were counted no longer exist; "
-        "new records would get the offsets of lost ones",
+        "was truncated, and records that were counted no longer exist; new records would get their offsets",
         START_OVER,
     )
 
@@ -257,9 +255,9 @@ def _truncated_and_grown(facts: PartitionFacts) -> Refused | None:
         return None
     return _refuse(
         facts,
-        f"the log was truncated below the committed offset {facts.committed.offset} and has grown again (an "
-        "unclean leader election, or a log that was cut): records that were counted no longer exist, and new "
-        "ones have their offsets",
+        f"the log was truncated below the committed offset {facts.committed.offset} and has grown again (by "
+        "an unclean leader election, or on disk): records that were counted no longer exist, and new records "
+        "have their offsets",
         START_OVER,
     )
 
@@ -270,9 +268,9 @@ def _deleted_by_retention(facts: PartitionFacts) -> Refused | None:
     return _refuse(
         facts,
         f"the committed offset {facts.committed.offset} is no longer in the log, which begins at "
-        f"{facts.first} (retention); {facts.first - facts.committed.offset} offsets were never counted and "
-        "are lost",
-        f"accept the loss and go on with `{facts.skip} --to {facts.first}`, or {START_OVER}",
+        f"{facts.first} (retention): the input from {facts.committed.offset} to before {facts.first} was "
+        "never counted and is lost",
+        f"accept the loss and continue with `{facts.skip} --to {facts.first}`, or {START_OVER}",
     )
 
 

@@ -93,7 +93,7 @@ def _document(one: _Versioned) -> dict[str, Any]:
 
 
 def inlined(schema: Any) -> Any:  # noqa: ANN401 - JSON
-    """Return a schema with its definitions in the places that refer to them, as other documents need it."""
+    """Return a schema with each reference replaced by its definition, to embed it in other documents."""
     definitions = schema.get("$defs", {}) if isinstance(schema, dict) else {}
 
     def replaced(node: Any) -> Any:  # noqa: ANN401 - JSON

@@ -1,10 +1,10 @@
 """Converts all words of long texts to numbers at once, without a Python object per word.
 
-A signature says how often each letter occurs in a word, so it can be written as a number with one digit per
-letter. This spelling has base 23, in two numbers of thirteen letters each (and one digit for 0-9 together).
-It is the sum of the values of a word's characters, in any order; the running sum over a whole text gives the
-spelling of each word as the difference of two positions. It is exact, not a hash: up to 22 characters no
-digit overflows into the next.
+A signature states how often each letter occurs in a word, so it can be written as a number with one digit per
+letter. This spelling uses base 23 and two numbers of thirteen letters each (plus one digit for all of 0-9).
+It is the sum of the values of a word's characters, in any order; the spelling of each word is the difference
+between the running sums of the text at two positions. It is exact, not a hash: up to 22 characters, no digit
+overflows into the next.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _BASE = EXACT_MAX + 1
 _BLOCK = 1 << 14  # pairs of bytes; the running sums of a block fit in the processor's cache
 _LETTERS = b"abcdefghijklmnopqrstuvwxyz"
 _LANE = 13
-_BORDER = b"\1"  # replaces the separator; like a space it is below every character of a word
+_BORDER = b"\1"  # replaces the separator; like a space, it is below all characters of words
 _FOLD = bytes.maketrans(
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZ-\t\n\v\f\r\x1c\x1d\x1e\x1f" + SEPARATOR,
     _LETTERS + b" " + b" " * len("\t\n\v\f\r----") + _BORDER,
@@ -38,7 +38,7 @@ class Spelled:
     Attributes:
         spelling: shape (words, 2); exact for words of up to `EXACT_MAX` characters.
         long: longer words by their position among all words, filtered and in lower case.
-        first: position of the first word of each text, and the number of all words at the end.
+        first: position of the first word of each text; the last entry is the number of all words.
     """
 
     spelling: Numbers
@@ -74,7 +74,7 @@ def _values() -> Numbers:
 
 
 _VALUES = _values()
-_PAIRS = (_VALUES[:, None] + _VALUES).reshape(-1, 2)  # of two bytes, read as one number
+_PAIRS = (_VALUES[:, None] + _VALUES).reshape(-1, 2)  # the values of two bytes that are read as one number
 
 
 def _running_sums(letters: bytes, bounds: Places) -> Numbers:
@@ -100,7 +100,7 @@ def _running_sums(letters: bytes, bounds: Places) -> Numbers:
 
 
 def _long(letters: bytes, inside: npt.NDArray[np.bool_], bounds: Places) -> dict[int, bytes]:
-    """Return the words of more than `EXACT_MAX` characters: those that also contain the next one."""
+    """Return the words of more than `EXACT_MAX` characters: those whose next character is in the word."""
     numbers = np.flatnonzero(bounds[1:] - bounds[:-1] > EXACT_MAX)
     numbers = numbers[inside[bounds[numbers] + EXACT_MAX]]
     spans = zip(numbers.tolist(), bounds[numbers].tolist(), bounds[numbers + 1].tolist(), strict=True)
@@ -109,12 +109,12 @@ def _long(letters: bytes, inside: npt.NDArray[np.bool_], bounds: Places) -> dict
 
 _SPACE_LEADS = np.isin(np.arange(256), sorted({space[0] for space in _FOREIGN_SPACES}))
 _SPACE_CODES = np.array([int.from_bytes(space.ljust(3, b"\0")) for space in _FOREIGN_SPACES], np.uint32)
-_LEADS_MIN = 0xC2  # the lowest lead byte of a character of several bytes
-_TWO_BYTES = 0xE0  # lead bytes below this one start characters of two bytes
+_LEADS_MIN = 0xC2  # the lowest lead byte of a multi-byte character
+_TWO_BYTES = 0xE0  # lead bytes below this one start two-byte characters
 
 
 def _plain_spaces(joined: bytes) -> bytes:
-    """Replace the lead byte of white space beyond ASCII by a space; its other bytes are dropped later."""
+    """Replace the lead byte of non-ASCII white space with a space; its other bytes are dropped later."""
     characters = np.frombuffer(joined, np.uint8)
     leads = np.flatnonzero(characters >= _LEADS_MIN)  # few
     leads = leads[_SPACE_LEADS[characters[leads]]]

@@ -2,7 +2,7 @@
 
 import re
 
-BOM_CHARACTER = "\ufeff"  # byte order mark: editors put it before a text, and it is not part of it
+BOM_CHARACTER = "\ufeff"  # byte order mark: editors put it before a text; it is not part of the text
 BOM = BOM_CHARACTER.encode()
 
 _DROPPED = re.compile(r"[^a-zA-Z0-9\s]")
@@ -23,7 +23,7 @@ def words(text: str) -> list[str]:
 
     `-` becomes a space, every character except a-z, A-Z, 0-9 and white space is dropped, and the rest is
     split at white space as `str.split` defines it. Letters are converted to lower case last, so that a letter
-    whose lower case is ASCII (the Kelvin sign) is dropped like any other foreign letter.
+    whose lower case is ASCII (the Kelvin sign) is dropped like any other non-ASCII letter.
     """
     return _DROPPED.sub("", text.replace("-", " ")).lower().split()
 
@@ -34,17 +34,18 @@ def filtered(text: str) -> str:
 
 
 def why_not_utf8(value: bytes, position: int) -> str:
-    """Say that a text is not UTF-8 at this byte, and name UTF-16 or UTF-32 if it looks like them."""
+    """Describe why a value is not UTF-8, and name UTF-16 or UTF-32 if it looks like one of them."""
     named = next((name for mark, name in _WIDE_MARKS if value.startswith(mark)), "")
     if named and len(value) % 2 == 0 and len(value) >= _MARKED_BYTES_MIN:
-        return f"not UTF-8 at byte {position}: it has the byte order mark of {named}"
-    return f"not UTF-8 at byte {position}" + (": it looks like UTF-16" if looks_like_utf16(value) else "")
+        return f"not UTF-8 at byte {position}: the value has the byte order mark of {named}"
+    guess = ": the value looks like UTF-16" if looks_like_utf16(value) else ""
+    return f"not UTF-8 at byte {position}{guess}"
 
 
 def looks_like_utf16(value: bytes) -> bool:
-    """Return whether most characters would be ASCII in UTF-16, as in all European texts.
+    """Return whether most characters are ASCII if the value is read as UTF-16, as in European texts.
 
-    Binary values have zeros as well, so a value of few bytes is never taken for a text.
+    Binary values contain zero bytes, too, so a short value is never considered a text.
     """
     beginning = value[:_BEGINNING_BYTES]
     if len(value) % 2 or len(beginning) < _UNMARKED_BYTES_MIN:

@@ -10,7 +10,7 @@ import orjson
 from stream.core.counts import decode_total
 from stream.core.lexicon import Ids
 
-JOINED = 4  # times as many ids as there are signatures are counted at once; more take memory
+JOINED = 4  # ids counted at once, per signature of the dictionary; more take memory
 Numbers = npt.NDArray[np.int64]
 
 
@@ -19,7 +19,7 @@ class ChangedSignatures:
     """The totals that a batch changes.
 
     Attributes:
-        changes: signature -> new total in decimal ASCII, as the count topic and the store hold them.
+        changes: signature -> new total in decimal ASCII, as in the count topic and the store.
     """
 
     changes: dict[bytes, bytes]
@@ -36,7 +36,7 @@ class SignatureTotals:
     """The totals of one partition: eight bytes per signature of the dictionary."""
 
     def __init__(self, signatures: Sequence[bytes], stored: Iterable[tuple[bytes, bytes]]) -> None:
-        """`signatures` are sorted, and an id is a position in them; `stored` are the items of the store.
+        """`signatures` are sorted, and an id is an index into them; `stored` are the items of the store.
 
         Raises:
             ValueError: a key is not a signature of the dictionary, or a value is not a total.
@@ -71,7 +71,7 @@ def _count(pieces: Iterable[Ids], number: int) -> tuple[npt.NDArray[np.intp], Nu
     """Return the distinct ids, all below `number`, in ascending order, and how often each occurs."""
     joined = _joined(pieces, JOINED * number)
     first = next(joined, np.empty(0, np.int32))
-    if len(first) < number // 4:  # then it is all of them, and sorting them is faster than counting all ids
+    if len(first) < number // 4:  # these are all ids; to sort them is faster than to count
         ids, times = np.unique(first, return_counts=True)
         return ids.astype(np.intp), times
     added: Numbers = np.bincount(first, minlength=number)
@@ -82,7 +82,7 @@ def _count(pieces: Iterable[Ids], number: int) -> tuple[npt.NDArray[np.intp], Nu
 
 
 def _joined(pieces: Iterable[Ids], least: int) -> Iterator[Ids]:
-    """Join pieces until they hold `least` ids: the cost of an addition is the number of signatures."""
+    """Join pieces until they have `least` ids: the cost of an addition grows with the dictionary."""
     joined, size = list[Ids](), 0
     for piece in pieces:
         joined.append(piece)

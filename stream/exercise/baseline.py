@@ -1,6 +1,6 @@
-"""The naive pipeline that others are compared with: it looks up every permutation of every word.
+"""The naive pipeline for comparison: it looks up every permutation of every word.
 
-It takes one word after the other, has no memo and retries nothing. The number of permutations is the
+It processes one word after the other, has no memo and retries nothing. The number of permutations is the
 factorial of the number of letters, so words of more than 8 letters are looked up by their signature instead.
 """
 

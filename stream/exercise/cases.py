@@ -11,7 +11,7 @@ from stream.errors import Misconfigured
 
 GROUPS = ("small", "medium", "large", "edge")
 ALL = ("small", "medium", "large")
-SHOWN_MAX = 3  # words with a wrong count that are named
+SHOWN_MAX = 3  # maximum number of words with a wrong count to name
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Case:
     def differences(self, counts: object) -> str:
         """Describe how counts differ from the expected ones; empty if they are equal."""
         if not isinstance(counts, Mapping):
-            return f"the counts are not a mapping but {type(counts).__name__}"
+            return f"the counts are not a mapping, but of type {type(counts).__name__}"
         expected = self.expected_counts
         words = [*expected, *(word for word in counts if word not in expected)]
         wrong = [
@@ -45,7 +45,7 @@ class Case:
 
 
 class _FileCase(BaseModel):
-    """A case as in the file; its text is `text` repeated `repeat` times."""
+    """A case in the file; its text is `text`, repeated `repeat` times."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
@@ -70,7 +70,7 @@ def load_cases(names: str = "small") -> list[Case]:
         if name != "all" and name not in GROUPS:
             raise Misconfigured(
                 f"the group of test cases {name!r} does not exist",
-                f"name one or more of: {', '.join((*GROUPS, 'all'))}",
+                f"choose one or more of: {', '.join((*GROUPS, 'all'))}",
             )
         chosen.update(dict.fromkeys(ALL if name == "all" else (name,)))
     groups = _FILE.validate_json(_file().read_bytes())

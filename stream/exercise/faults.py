@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from stream.errors import Misconfigured, Reason, Rejected, StageFailed, StageValueError, StreamError
 
 DELAY_S_MAX = 10.0
-ATTEMPTS_KEPT_MAX = 100_000  # stages and keys whose calls are counted; then counting starts over
-DELAY = "delay"  # the kind under which delays are counted
+ATTEMPTS_KEPT_MAX = 100_000  # stages and keys whose calls are counted; beyond it, counting starts over
+DELAY = "delay"  # the kind for counting delays
 
 
 class Stage(StrEnum):
@@ -35,9 +35,9 @@ class Stage(StrEnum):
 class Failure(StrEnum):
     """The error that a failing stage raises."""
 
-    PASSING = "passing"  # StageFailed: it is retried
+    PASSING = "passing"  # StageFailed: retried
     VALUE_ERROR = "value-error"  # the same, and also a ValueError
-    REJECTED = "rejected"  # Rejected: it is not retried
+    REJECTED = "rejected"  # Rejected: not retried
 
 
 class StageFault(BaseModel):
@@ -81,7 +81,7 @@ ORIGINAL = FaultPlan(
         Stage.PERMUTATIONS: StageFault(rate=0.01, delay_s=0.1, error=Failure.VALUE_ERROR),
     }
 )
-"""The faults of the exercise that this project comes from."""
+"""The faults of the exercise that this project is based on."""
 
 
 def load_plan(spec: str) -> FaultPlan | None:
@@ -107,7 +107,7 @@ def load_plan(spec: str) -> FaultPlan | None:
         )
         raise Misconfigured(
             f"faults: {spec} does not contain a plan: {wrong}",
-            'write for example {"stages": {"get_words": {"rate": 0.25, "delay_s": 1}}, "seed": 1}',
+            'for example: {"stages": {"get_words": {"rate": 0.25, "delay_s": 1}}, "seed": 1}',
         ) from error
 
 
@@ -123,7 +123,7 @@ NO_FAULT = Fault()
 
 
 class Faults:
-    """Draws the fault of each call of a stage, and counts faults. Safe to use from several threads.
+    """Draws the fault of each call of a stage, and counts faults. Thread-safe.
 
     Attributes:
         plan: the faults to inject.

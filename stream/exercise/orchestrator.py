@@ -1,4 +1,4 @@
-"""Counts the anagrams of texts in this process; it retries each stage and looks words up concurrently."""
+"""Counts the anagrams of texts in this process; retries each stage, and looks up words concurrently."""
 
 import asyncio
 import itertools
@@ -10,7 +10,7 @@ from typing import TypedDict
 from stream.exercise import stages as stages_module
 from stream.exercise.stages import Stages, aretried, retried
 
-CONCURRENT_MAX = 1_000  # words looked up at the same time
+CONCURRENT_MAX = 1_000  # words looked up concurrently
 
 
 class Result(TypedDict):
@@ -32,11 +32,11 @@ class TaskOrchestrator:
 
         Raises:
             ValueError: `text` is not a string.
-            Fatal: a stage failed too often.
+            Fatal: a stage failed too many times.
         """
         check_text(text)
         stages = self._own or stages_module.current()
-        if stages.faults is not None:  # delays of several words pass at the same time
+        if stages.faults is not None:  # delays of several words pass concurrently
             return asyncio.run(self.process(text))
         started = time.perf_counter()
         tokens = Counter(retried(stages.get_words, retried(stages.filter_input, text)))
@@ -47,7 +47,7 @@ class TaskOrchestrator:
 
         Raises:
             ValueError: `text` is not a string.
-            Fatal: a stage failed too often.
+            Fatal: a stage failed too many times.
         """
         check_text(text)
         stages = (self._own or stages_module.current()).aio

@@ -14,7 +14,7 @@ class TextRun:
     """The run of one text.
 
     Attributes:
-        case: the test case with the expected counts; None for a text of the user.
+        case: the test case with the expected counts; None for a user's text.
         problem: why the run failed; empty if it succeeded.
     """
 

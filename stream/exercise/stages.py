@@ -1,6 +1,6 @@
 """The stages of the pipeline on top of the pure core, with fault injection and statistics.
 
-Every orchestrator that uses `current()` meets the same faults and is measured in the same statistics.
+Every orchestrator that uses `current()` is exposed to the same faults and measured by the same statistics.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ WAIT_S_MAX = 2.0
 _PASSING = retry_if_exception_type(StageFailed)
 _STOP = stop_after_attempt(ATTEMPTS_MAX)
 _WAIT = wait_random_exponential(FIRST_WAIT_S, WAIT_S_MAX)
-PERMUTED_LETTERS_MAX = 8  # 40,320 permutations; each further letter multiplies their number
+PERMUTED_LETTERS_MAX = 8  # 40,320 permutations; each additional letter multiplies their number
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class StageStats:
-    """Statistics of a stage; `seconds` is the time of all its calls, including failed ones and delays."""
+    """Statistics of a stage; `seconds` is the time of all its calls, including failed calls and delays."""
 
     attempts: int = 0
     successes: int = 0
@@ -143,25 +143,25 @@ class AsyncStages:
         self._stages = stages
 
     async def filter_input(self, text: str) -> str:
-        """As `Stages.filter_input`."""
+        """See `Stages.filter_input`."""
         with self._stages.measured(Stage.FILTER_INPUT):
             await self._inject(Stage.FILTER_INPUT)
             return filtered(text)
 
     async def get_words(self, filtered_text: str) -> list[str]:
-        """As `Stages.get_words`."""
+        """See `Stages.get_words`."""
         with self._stages.measured(Stage.GET_WORDS):
             await self._inject(Stage.GET_WORDS)
             return words(filtered_text)
 
     async def find_anagrams(self, word: str) -> Sequence[str]:
-        """As `Stages.find_anagrams`."""
+        """See `Stages.find_anagrams`."""
         with self._stages.measured(Stage.FIND_ANAGRAMS):
             await self._inject(Stage.FIND_ANAGRAMS, word)
             return self._stages.index.anagrams.get(signature(word), ())
 
     async def permutations(self, word: str) -> Iterable[str]:
-        """As `Stages.permutations`."""
+        """See `Stages.permutations`."""
         with self._stages.measured(Stage.PERMUTATIONS):
             await self._inject(Stage.PERMUTATIONS, word)
             return permuted(word)
@@ -189,7 +189,7 @@ def retried(step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     try:
         return step(*args, **kwargs)
     except StageFailed as failed:
-        firsts = [failed]  # the first attempt: it counts, and the backoff follows it
+        firsts = [failed]  # the first attempt counts too, and the backoff follows it
 
     def attempt() -> T:
         if firsts:
@@ -227,9 +227,7 @@ async def aretried(step: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.k
 def _given_up(error: RetryError) -> Fatal:
     failed = error.last_attempt.exception()
     stage = failed.stage if isinstance(failed, StageFailed) else "a stage"
-    return Fatal(
-        f"{stage} failed {error.last_attempt.attempt_number} times in a row; the last time: {failed}"
-    )
+    return Fatal(f"{stage} failed {error.last_attempt.attempt_number} times in a row; last error: {failed}")
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Runs a pipeline many times under faults, and measures how many runs succeed and their runtimes."""
+"""Runs a pipeline many times with faults, and measures its success rate and runtimes."""
 
 import asyncio
 from collections import Counter
@@ -26,7 +26,7 @@ class Trials:
     """The outcomes of many runs of one case.
 
     Attributes:
-        runtimes_ms: of the successful runs.
+        runtimes_ms: runtimes of the successful runs.
         failures: reason of a failure -> number of runs.
     """
 
@@ -64,7 +64,7 @@ class Trials:
 
 
 def run_trials(case: Case, plan: FaultPlan | None, runs: int, on_progress: OnProgress) -> Trials:
-    """Run the pipeline on a case, RUNS_CONCURRENT runs at a time; run n has the seed of the plan plus n."""
+    """Run the pipeline on a case, RUNS_CONCURRENT runs at a time; run n uses the seed of the plan plus n."""
     trials = Trials("pipeline", case.name, runs)
 
     async def run(number: int, limit: asyncio.Semaphore) -> None:

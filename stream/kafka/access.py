@@ -1,4 +1,4 @@
-"""The ACLs that a worker, a replay of dead letters and `serve` need: these, and no others."""
+"""The minimal ACLs of a worker, of a replay of dead letters, and of `serve`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ class RequiredAcl:
 
     Attributes:
         resource: `topic`, `group` or `transactional-id`.
-        name: of the resource; if `prefixed`, the prefix of its name.
-        operations: as Kafka names them; Read and Write include Describe.
+        name: the name of the resource; if `prefixed`, the prefix of its name.
+        operations: names of operations, as in Kafka; Read and Write include Describe.
     """
 
     resource: str
@@ -50,7 +50,7 @@ def replay_acls(settings: Settings) -> list[RequiredAcl]:
 
 
 def serve_acls(settings: Settings) -> list[RequiredAcl]:
-    """Return the ACLs that `anagram-stream serve` needs: to read, and only to submit also to write."""
+    """Return the ACLs that `anagram-stream serve` needs; it writes only if it accepts submitted blobs."""
     submit = ("Write",) if settings.serve_submit else ()
     return [
         RequiredAcl("topic", settings.input_topic, ("Read", *submit)),
@@ -62,9 +62,9 @@ def serve_acls(settings: Settings) -> list[RequiredAcl]:
 
 
 def check_access(topics: Topics, settings: Settings) -> None:
-    """Check that Kafka grants the worker all operations on the topics, also those needed only after a crash.
+    """Check that Kafka grants the worker all operations on the topics, including those needed after a crash.
 
-    Missing access to the group or the transactional id shows at the first call.
+    Missing access to the group or the transactional id is reported by the first call that needs it.
 
     Raises:
         Refused: Kafka does not grant an operation.

@@ -1,7 +1,7 @@
-"""Runs of records; those of a small transaction are produced in one burst, the first of each log first.
+"""Runs of records. A small transaction produces its runs in one burst, the first record of each log first.
 
-librdkafka asks the coordinator to add the partitions of all records so far to the transaction, and asks for
-those of later records only after the response. So the order saves a round trip.
+librdkafka asks the coordinator to add the partitions of all records so far to the transaction, and those of
+later records only after the response. So this order saves a round trip.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,8 +22,9 @@ class Run:
 
     Attributes:
         log: topic and partition.
-        timestamps_ms: of each record, 0 for the time of now; empty if no record has timestamp or header.
-        headers: of each record; empty like `timestamps_ms`.
+        timestamps_ms: the timestamp of each record, 0 for the current time; empty if no record has a
+            timestamp or headers.
+        headers: the headers of each record; empty if `timestamps_ms` is empty.
         is_reported: whether the delivery report of the last record is awaited.
     """
 
@@ -36,7 +37,7 @@ class Run:
 
     @classmethod
     def of_record(cls, record: OutputRecord, partition: int) -> Self:
-        """Return the run of one record, which is reported."""
+        """Return the run of one record, whose delivery is reported."""
         stamp = max(0, record.timestamp_ms or 0)
         return cls(
             (record.topic, partition),
@@ -49,13 +50,13 @@ class Run:
 
     @classmethod
     def of_results(cls, results: OutputRecords) -> Self:
-        """Return the run of results, each with a timestamp, of which the last is reported."""
+        """Return the run of results, each with a timestamp; the delivery of the last one is reported."""
         log, stamps = (results.topic, results.partition), cast("list[int]", results.timestamps_ms)
         return cls(log, results.keys, results.values, stamps, results.headers, is_reported=True)
 
     @classmethod
     def of_changes(cls, log: LogPartition, changes: Changes, headers: Sequence[Header]) -> tuple[Self, Self]:
-        """Return the run of the changed totals but the last, and that of the last, which is reported."""
+        """Return the run of all changed totals but the last, and the run of the last, which is reported."""
         *keys, last_key = changes
         *totals, last_total = changes.values()
         return cls(log, keys, totals), cls(log, [last_key], [last_total], [0], [headers], is_reported=True)
@@ -64,7 +65,7 @@ class Run:
         return len(self.values)
 
     def split(self, position: int) -> tuple[Self, Self]:
-        """Return the records before a position and those from it on; the last of all is reported, if any."""
+        """Return the records before a position, and those from there on; only the last record is reported."""
         if len(self) <= position:
             return self, self._part(slice(0, 0), is_reported=False)
         before = self._part(slice(position), is_reported=False)
@@ -82,16 +83,16 @@ class Run:
 
 
 class Burst:
-    """Holds the runs of a transaction as long as it is small, then hands them over in a better order."""
+    """Holds back the runs of a transaction while it is small, then passes them on in a better order."""
 
     def __init__(self, produce: Callable[[Run], None]) -> None:
         self._produce = produce
-        self._held: list[Run] | None = []  # None: they are handed over
+        self._held: list[Run] | None = []  # None: they were passed on
         self._records = 0
         self._bytes = 0
 
     def add(self, run: Run) -> None:
-        """Hold a run, or hand it over at once if the transaction is not small."""
+        """Hold back a run, or pass it on at once if the transaction is not small."""
         if not run:
             return
         if self._held is None:
@@ -104,7 +105,7 @@ class Burst:
             self.release()
 
     def release(self) -> None:
-        """Hand over the runs that are held, the first record of each log first."""
+        """Pass on the runs that are held back, the first record of each log first."""
         held, self._held = self._held or [], None
         started, rest = set[LogPartition](), list[Run]()
         for run in held:

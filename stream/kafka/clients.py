@@ -35,7 +35,7 @@ Options = dict[str, Any]  # librdkafka's own names and values, including callbac
 
 
 class Admin(AdminClient):
-    """An admin client that keeps the reason why Kafka rejected its connections: its calls only time out."""
+    """An admin client that records why Kafka rejected its connections; its calls would only time out."""
 
     def __init__(self, options: Options) -> None:
         self._errors: deque[KafkaError] = deque(maxlen=_ERRORS_KEPT)
@@ -55,7 +55,7 @@ class Admin(AdminClient):
         """Wait until the futures are done; do not wait for their timeout if Kafka rejects the connection.
 
         Raises:
-            Refused: Kafka rejected it several times. A single rejection may come from a starting broker.
+            Refused: Kafka rejected the connection several times; a broker that starts up may reject it once.
         """
         while wait(futures.values(), _DENIAL_CHECK_S).not_done:
             if denial := self.denial(_DENIALS_MIN):
@@ -64,7 +64,7 @@ class Admin(AdminClient):
 
 
 def with_statistics(options: Options, interval_ms: int, on_statistics: Callable[[str], None]) -> Options:
-    """Return the options plus a callback for librdkafka's statistics in JSON, called while polling."""
+    """Return the options plus a callback for librdkafka's statistics (JSON), called during polls."""
     return {**options, "statistics.interval.ms": interval_ms, "stats_cb": on_statistics}
 
 
@@ -78,8 +78,8 @@ def common_options(settings: Settings) -> Options:
         # With another strategy a client that lost all its brokers drops them, and a transactional call in
         # flight does not return, whatever its timeout (librdkafka#5511).
         "metadata.recovery.strategy": "none",
-        # Decision 22. A client learns soon that a partition has another leader. A coordinator that was not
-        # used for the max age is looked up again, because a broker that left the cluster is dropped.
+        # Decision 22. Clients soon notice that a partition has a new leader. A coordinator that was unused
+        # for the max age is looked up again, because brokers that left the cluster are dropped.
         "topic.metadata.refresh.interval.ms": 2_500,
         "metadata.max.age.ms": 5_000,
         **settings.client_config,
@@ -96,7 +96,7 @@ def member_options(settings: Settings, instance_id: str, protocol: str) -> Optio
     """Return the options of the consumer that joins the group.
 
     Under `classic` every member is static (KIP-345): a worker that was killed and restarted is the same
-    member and has its partitions at once. Under `consumer` the broker refuses it until the session ends.
+    member and gets its partitions at once. Under `consumer` the broker refuses it until the session expires.
     """
     classic: Options = {
         "partition.assignment.strategy": "cooperative-sticky",
@@ -125,7 +125,7 @@ def _consumer_options(settings: Settings) -> Options:
         "group.id": settings.group_id,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
-        "auto.offset.reset": "error",  # the worker decides where to start, also after a loss of offsets
+        "auto.offset.reset": "error",  # the worker decides where to start, even if offsets are lost
         "isolation.level": "read_committed",
         "check.crcs": True,
         "queued.max.messages.kbytes": _prefetch_kib(settings),
@@ -136,7 +136,7 @@ def _consumer_options(settings: Settings) -> Options:
 
 
 def _prefetch_kib(settings: Settings) -> int:
-    """Return how many KiB to fetch ahead while a batch is processed: a part of the next one."""
+    """Return how many KiB to prefetch while a batch is processed: a part of the next batch."""
     return min(_PREFETCH_KIB_MAX, max(_PREFETCH_KIB_MIN, settings.batch_bytes_max // 2048))
 
 
@@ -154,19 +154,19 @@ def transactional_options(settings: Settings, instance_id: str, batch_bytes_max:
         # A slow broker fills the queue: then processing waits for it, and a batch ends early.
         "queue.buffering.max.kbytes": max(_QUEUE_KIB, 2 * message_bytes_max(settings) // 1024),
         # Decision 22. A call that waits for a dropped coordinator looks it up when any connection closes, so
-        # idle ones close. One that waits for a response is idle, too: less time would cut slow requests.
+        # idle ones are closed. One that waits for a response is idle, too: less time would cut slow requests.
         "connections.max.idle.ms": max(4_000, timeout_ms * 4 // 10),
         "retry.backoff.ms": 20,  # the wait after CONCURRENT_TRANSACTIONS between two transactions
     }
 
 
 def producer_options(settings: Settings) -> Options:
-    """Return the options of a producer without transactions, as `produce` and `demo` use it."""
+    """Return the options of a producer without transactions, for `produce` and `demo`."""
     return {**common_options(settings), **_producer_options(settings)}
 
 
 def message_bytes_max(settings: Settings) -> int:
-    """Return the size of the longest record that a producer sends, with key, headers and framing."""
+    """Return the size of the largest record that a producer sends, with key, headers and framing."""
     return max(settings.text_bytes_max, settings.result_bytes_max) + 2 * FRAMING_BYTES_MAX
 
 

@@ -1,8 +1,8 @@
-"""Notices a client that has lost its brokers for good.
+"""Detects a client that has lost its brokers permanently.
 
-A metadata response without brokers (a node that shuts down sends one, and a cluster during a rolling upgrade)
-makes librdkafka 2.16 forget every broker, and it never connects again, also with the strategy `rebootstrap`:
-librdkafka#5301, open. Such a client is silent for ever, although the brokers are back. A new client connects.
+A metadata response without brokers (from a node that shuts down, or from a cluster during a rolling upgrade)
+makes librdkafka 2.16 forget every broker. It never reconnects, not even with the strategy `rebootstrap`
+(librdkafka#5301, open). Such a client stays silent although the brokers are back. A new client connects.
 """
 
 import time
@@ -11,11 +11,11 @@ from confluent_kafka import Consumer, KafkaException
 
 CHECKED_S = 5.0
 METADATA_S_MAX = 2.0
-LOST_S_MAX = 15.0  # longer than a client needs to connect again to a broker that answers
+LOST_S_MAX = 15.0  # longer than a client needs to reconnect to an available broker
 
 
 class Connection:
-    """Asks the brokers of one consumer for metadata from time to time."""
+    """Periodically requests metadata from the brokers of one consumer."""
 
     def __init__(self, topic: str) -> None:
         self._topic = topic
@@ -24,8 +24,8 @@ class Connection:
     def is_lost(self, consumer: Consumer) -> bool:
         """Return whether no broker has answered this consumer for too long.
 
-        The brokers may be unavailable; then a new consumer reaches none either. After True the time counts
-        from zero again.
+        The brokers may be unavailable; then a new consumer cannot reach them either. After it returned True,
+        the time starts over.
         """
         now = time.monotonic()
         if now - self._checked_at < CHECKED_S:

@@ -1,4 +1,4 @@
-"""Which error that a consumer receives in place of a record must stop the worker."""
+"""Decides which errors that a consumer receives instead of records must stop the worker."""
 
 from collections.abc import Mapping
 
@@ -10,36 +10,36 @@ from stream.kafka.failure import describe, from_call
 
 
 def check_event(error: KafkaError, topic: str, partition: int | None, positions: Mapping[int, int]) -> None:
-    """Return if the client recovers by itself.
+    """Check an error event; return if the client recovers by itself.
 
     Args:
-        error: of the event.
+        error: the error of the event.
         topic: the input topic.
-        partition: that it is about; None: none.
-        positions: of the partitions whose records are due.
+        partition: the partition that the error concerns, if any.
+        positions: the positions of the partitions that are delivered.
 
     Raises:
         Refused: records that the worker needs are gone.
         Fatal: a record is damaged.
-        StreamError: another error that does not pass.
+        StreamError: any other permanent error.
     """
     code = error.code()
     position = None if partition is None else positions.get(partition)
     if code in {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}:  # noqa: SLF001
         if position is None:
             return
-        if "truncation" in error.str():  # KIP-320; librdkafka has no code of its own for it
+        if "truncation" in error.str():  # KIP-320; librdkafka has no separate code for it
             raise Refused(
-                f"{topic}, partition {partition}: the log was truncated (an unclean leader "
-                "election, or a log that was cut): records that were counted no longer exist, and new "
-                f"ones have their offsets: {describe(error)}",
+                f"{topic}, partition {partition}: the log was truncated (by an unclean leader "
+                "election, or on disk): records that were counted no longer exist, and new records have "
+                f"their offsets: {describe(error)}",
                 START_OVER,
             )
         raise Refused(
             f"{topic}, partition {partition}: offset {position} is no "
             f"longer in the log (retention, or the topic was created again): {describe(error)}",
-            "restart the worker: it says what is lost and how to continue; a group that had committed "
-            "nothing goes on at the first offset that is left",
+            "restart the worker: it reports what is lost and how to continue; a group without committed "
+            "offsets continues at the first offset in the log",
         )
     if code == KafkaError._MAX_POLL_EXCEEDED:  # noqa: SLF001 - `lost` follows
         return

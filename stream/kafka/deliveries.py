@@ -1,4 +1,4 @@
-"""Collects from delivery reports where the records of one transaction are in the logs."""
+"""Collects from delivery reports where the records of one transaction were appended."""
 
 from collections import Counter
 
@@ -24,7 +24,7 @@ class Deliveries:
         self._owners: dict[int, dict[str, LogPartition]] = {}
 
     def add(self, owner: int, role: str, run: Run) -> None:
-        """Note records that belong to the input partition `owner`."""
+        """Register records that belong to the input partition `owner`."""
         self._records[run.log] += len(run)
         self._owners.setdefault(owner, {})[role] = run.log
         if run.is_reported:
@@ -32,7 +32,7 @@ class Deliveries:
             self._checksum[run.log] = checksum(run.keys[-1], run.values[-1], run.headers[-1])
 
     def report(self, error: KafkaError | None, message: Message) -> None:
-        """Take a delivery report; `Producer.produce` calls it as `on_delivery`."""
+        """Process a delivery report; this is the `on_delivery` callback of `Producer.produce`."""
         topic, partition, offset = message.topic(), message.partition(), message.offset()
         if error is None and topic is not None and partition is not None and offset is not None:
             self._last_offset[topic, partition] = offset

@@ -19,14 +19,14 @@ from stream.core.records import OutputRecord
 from stream.errors import InDoubt, Refused
 
 CLOCKS_HINT = (
-    "synchronize the clocks of this machine (timedatectl set-ntp true) and of the brokers by NTP, or raise "
+    "synchronize the clocks of this machine (timedatectl set-ntp true) and of the brokers with NTP, or raise "
     "message.timestamp.before.max.ms and message.timestamp.after.max.ms of the output topics"
 )
 _UNLIMITED = TimestampLimits()
 
 
 class EventTime:
-    """Knows the limits of the topics as of the start, and that one refused a timestamp nevertheless."""
+    """Applies the limits that the topics had at the start, until a topic refuses a timestamp nevertheless."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class EventTime:
         self._uses_own_time = False
 
     def stamp_results(self, results: OutputRecords) -> OutputRecords:
-        """Return the results, each with a timestamp; one that the topic refuses becomes the time of now."""
+        """Return the results, each with a timestamp; the current time replaces one that the topic refuses."""
         window, now_ms = self._window(RESULT_HEADER)
         stamps: list[Any] = results.timestamps_ms
         with suppress(TypeError):  # a result has no timestamp
@@ -48,33 +48,33 @@ class EventTime:
         return OutputRecords.of(_stamped(record, window, now_ms, RESULT_HEADER) for record in results)
 
     def stamp_dead_letters(self, dead_letters: Sequence[OutputRecord]) -> list[OutputRecord]:
-        """Return the dead letters; those with a timestamp that their topic refuses have the time of now."""
+        """Return the dead letters; the current time replaces timestamps that their topic refuses."""
         window, now_ms = self._window(DEAD_LETTER_HEADER)
         return [_stamped(record, window, now_ms, DEAD_LETTER_HEADER) for record in dead_letters]
 
     def _window(self, header: str) -> tuple[Window, int]:
-        """Return the timestamps that the topic accepts, and the time of now in ms."""
+        """Return the timestamps that the topic accepts, and the current time in ms."""
         now_ms = int(self._now() * 1000)
         return NO_TIMESTAMP if self._uses_own_time else self._limits[header].window(now_ms), now_ms
 
     def refused(self, why: str) -> InDoubt | Refused:
         """Return the error for a transaction with a timestamp that a topic refused.
 
-        The limits were changed, or the clocks differ, so from now on records have the time of this machine.
-        The producer is replaced: its sequence of records has a gap. If a topic refuses the time of this
-        machine as well, a repetition does not help.
+        The limits were changed, or the clocks differ, so from now on records get the time of this machine.
+        The producer is replaced because its sequence of records has a gap. If a topic refuses the time of
+        this machine as well, a retry does not help.
         """
         if not self._uses_own_time:
             self._uses_own_time = True
             return InDoubt(
                 f"an output topic refused a timestamp that it accepted when this worker started: {why}. From "
-                "now on results and dead letters have the time of this machine, and the timestamp of their "
-                "input in a header; after a restart the worker reads the limits of the topics again"
+                "now on results and dead letters get the time of this machine, and a header contains the "
+                "timestamp of their input; after a restart the worker reads the limits of the topics again"
             )
         now = datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="seconds")
         return Refused(
             f"an output topic refuses {now}, the time of this machine: {why}. The clock of this machine or "
-            "of a broker is off; nothing of this batch is committed, and the next worker reads it again",
+            "of a broker is wrong. This batch is not committed, and the next worker reads it again",
             CLOCKS_HINT,
         )
 

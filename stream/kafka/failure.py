@@ -46,14 +46,14 @@ _UNAVAILABLE = {
     KafkaError.PREFERRED_LEADER_NOT_AVAILABLE,
     KafkaError.LISTENER_NOT_FOUND,
     KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - not all brokers have the metadata yet
-    # The group excluded this member: the next poll says which partitions are lost.
+    # The group removed this member: the next poll reports which partitions are lost.
     KafkaError.ILLEGAL_GENERATION,
     KafkaError.UNKNOWN_MEMBER_ID,
     KafkaError.STALE_MEMBER_EPOCH,
     KafkaError.FENCED_MEMBER_EPOCH,
 }
 ACCESS_HINT = (
-    "check the user, and let an administrator grant what a worker needs with "
+    "check the user, and have an administrator grant the ACLs of a worker with "
     "`anagram-stream topics acls --principal User:NAME --grant`"
 )
 
@@ -67,7 +67,7 @@ def kafka_error(exception: Exception) -> KafkaError:
 
     Raises:
         StreamError: a callback of this package raised it.
-        SystemError: it is not an error of Kafka.
+        SystemError: it is not a Kafka error.
     """
     carrier = exception.__cause__ if isinstance(exception, SystemError) else exception
     if isinstance(carrier, StreamError):
@@ -83,9 +83,9 @@ def from_transaction(error: KafkaError, *, timed_out: bool) -> StreamError:
     """Map the error of a transactional call; only these carry librdkafka's three flags.
 
     `timed_out`: the transaction is older than its timeout. Then the coordinator fenced this producer, not
-    another member, and a new producer with the same id can continue (librdkafka#3928). For a younger one
-    the cause is unknown: librdkafka gives INVALID_PRODUCER_EPOCH and PRODUCER_FENCED the same code, and to
-    old requests the broker answers the former for both. Decision 4 says what the worker does then.
+    another member, and a new producer with the same id can continue (librdkafka#3928). Otherwise the cause is
+    unknown: librdkafka gives INVALID_PRODUCER_EPOCH and PRODUCER_FENCED the same code, and the broker returns
+    the former to old requests in both cases. Decision 4 describes what the worker does then.
     """
     text = describe(error)
     if error.code() in _FENCED:
@@ -93,7 +93,7 @@ def from_transaction(error: KafkaError, *, timed_out: bool) -> StreamError:
             return InDoubt(f"the broker aborted the transaction, which was open for too long: {text}")
         return Fenced(
             "the broker refused the producer of this transaction: another worker took over its transactional "
-            f"id, or the broker ended the transaction although nobody did (librdkafka#3003): {text}"
+            f"id, or the broker ended the transaction for another reason (librdkafka#3003): {text}"
         )
     if error.code() in _NO_ACCESS:
         return Refused(f"Kafka denied access: {text}", ACCESS_HINT)
@@ -110,7 +110,7 @@ def from_call(error: KafkaError) -> StreamError:
     if "group id does not exist" in text.lower():  # librdkafka reports it as _FATAL
         return Refused(
             f"the group was deleted, or this is another cluster: {text}",
-            "run `anagram-stream offsets show`: it says how to go on",
+            "run `anagram-stream offsets show`: it shows how to continue",
         )
     is_fenced = "fenced by other consumer" in text  # librdkafka reports it as _FATAL
     if is_fenced or error.code() in {KafkaError.FENCED_INSTANCE_ID, KafkaError.UNRELEASED_INSTANCE_ID}:
@@ -134,9 +134,9 @@ def describe(error: KafkaError) -> str:
 
 
 def from_produce(error: KafkaError, *, timed_out: bool) -> StreamError:
-    """Map an error that `produce` itself raises: it has no flags, and nothing of the record was sent."""
+    """Map an error that `produce` itself raises: it has no flags, and the record was not sent."""
     if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:  # a retry does not make it shorter
-        return Fatal(f"a record is too large to be produced and must not be left out: {describe(error)}")
+        return Fatal(f"a record is too large to be produced and must not be skipped: {describe(error)}")
     if error.fatal():
         return from_transaction(error, timed_out=timed_out)
     return Abortable(describe(error))

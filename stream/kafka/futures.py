@@ -1,7 +1,7 @@
 """Waits for the futures of the admin client, and maps their errors to this package's.
 
-Each request has a timeout of its own, at most 10 s; a future that is not done much later never will be. An
-unlimited wait would stop the worker: it waits for the ids of the topics in every transaction.
+Each request has its own timeout of at most 10 s; a future that is pending much longer never completes. An
+unlimited wait would stop the worker, which waits for the ids of the topics in every transaction.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from stream.kafka.failure import from_call, kafka_error
 RESULT_S_MAX = 15.0
 
 
-def result_of(future: Future[Any]) -> Any:  # noqa: ANN401 - what the future holds
+def result_of(future: Future[Any]) -> Any:  # noqa: ANN401 - the result of the future
     """Wait for one result.
 
     Raises:
@@ -29,7 +29,7 @@ def result_of(future: Future[Any]) -> Any:  # noqa: ANN401 - what the future hol
 
 
 def existing_results(futures: Mapping[Any, Future[Any]]) -> dict[Any, Any]:
-    """Wait for several results; leave out those of topics that do not exist.
+    """Wait for several results; omit those of topics that do not exist.
 
     Raises:
         Retriable: the broker is unavailable.
@@ -44,13 +44,13 @@ def existing_results(futures: Mapping[Any, Future[Any]]) -> dict[Any, Any]:
     return results
 
 
-def wait_for_result(future: Future[Any]) -> Any:  # noqa: ANN401 - what the future holds
-    """Wait for one result; a KafkaException is raised as it is.
+def wait_for_result(future: Future[Any]) -> Any:  # noqa: ANN401 - the result of the future
+    """Wait for one result; a KafkaException is raised unchanged.
 
     Raises:
-        Retriable: the client library did not end the request in time.
+        Retriable: the client library did not complete the request in time.
     """
     try:
         return future.result(RESULT_S_MAX)
     except TimeoutError as error:
-        raise Retriable(f"no answer to a request within {RESULT_S_MAX:.0f} s") from error
+        raise Retriable(f"no response to a request within {RESULT_S_MAX:.0f} s") from error

@@ -14,7 +14,7 @@ PROTOCOLS = "group.coordinator.rebalance.protocols"  # brokers before Kafka 3.7 
 
 
 def read_group_facts(admin: Admin, group_id: str) -> GroupFacts:
-    """Return what the cluster says.
+    """Return which protocols the brokers support, and which one the group uses.
 
     Raises:
         Retriable: the broker is unavailable.
@@ -45,7 +45,7 @@ def broker_ids(admin: Admin) -> list[int]:
     futures = {"cluster": admin.describe_cluster(request_timeout=REQUEST_TIMEOUT_S)}
     brokers = [node.id for node in result_of(admin.wait_for(futures)["cluster"]).nodes]
     if not brokers:  # a node that starts or shuts down lists none, not even itself
-        raise Retriable("the cluster lists no broker")
+        raise Retriable("the cluster lists no brokers")
     return brokers
 
 
@@ -67,6 +67,6 @@ def _used(admin: Admin, group_id: str) -> str:
         )
     except Retriable:
         raise
-    except StreamError:  # no access to the group: joining it says so
+    except StreamError:  # no access to the group: joining it reports the error
         return ""
     return str(described.type.name).lower() if described.members else ""

@@ -1,4 +1,4 @@
-"""Converts the headers of a message to those of the core."""
+"""Converts the headers of a message to the types of the core."""
 
 from collections.abc import Sequence
 

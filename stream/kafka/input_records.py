@@ -1,4 +1,4 @@
-"""Input records of a batch: how many, and their conversion with C functions only, as it is done for each."""
+"""The input records of a batch and their limits. Records are converted in bulk, with C functions only."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from stream.kafka.headers import message_headers
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """The largest size of a batch, and how long it is polled for."""
+    """The maximum size of a batch, and for how long it is polled."""
 
     records_max: int
     bytes_max: int
@@ -25,8 +25,8 @@ class Gathered:
 
     Attributes:
         records: partition -> its records.
-        number: of records.
-        size: of their keys and values, in bytes.
+        number: the number of records.
+        size: the size of their keys and values in bytes.
     """
 
     records: dict[int, InputRecords] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Gathered:
         if columns is None:
             columns = self.records[partition] = InputRecords.empty(topic, partition)
         keys, values = list(map(Message.key, messages)), list(map(Message.value, messages))
-        columns.offsets += map(Message.offset, messages)  # type: ignore[arg-type]  # a record has one
+        columns.offsets += map(Message.offset, messages)  # type: ignore[arg-type]  # records have one
         columns.keys += keys
         columns.values += values
         columns.headers += _headers(messages)

@@ -1,4 +1,4 @@
-"""Leaves the consumer group, also as a static member."""
+"""Leaves the consumer group, even as a static member."""
 
 import contextlib
 import time
@@ -11,10 +11,10 @@ LEAVE_S_MAX, POLL_S = 2.0, 0.01
 
 
 def leave_group(consumer: Consumer) -> None:
-    """Leave the group, so that others get the partitions at once.
+    """Leave the group, so that other members get the partitions at once.
 
     A static member that only closes its consumer stays in the group (KIP-345). librdkafka lets it leave if it
-    unsubscribes first; then it has no member id.
+    unsubscribes first; it has left when its member id is empty.
     """
     deadline = time.monotonic() + LEAVE_S_MAX
     with contextlib.suppress(*CALL_FAILED):

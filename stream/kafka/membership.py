@@ -1,19 +1,20 @@
-"""Notices partitions that no member reads, although the group is stable.
+"""Detects partitions that no member reads, although the group is stable.
 
 Under `classic`, a static member that is killed between the two halves of a cooperative rebalance comes back
 as the same member (KIP-345). The coordinator returns the assignment of the first half and starts no
-rebalance, so the partition that the member was about to release has no owner, for ever. A member therefore
-asks the coordinator once after each time that it joined.
+rebalance, so the partition that the member was about to release never gets an owner. A member therefore asks
+the coordinator once after each join.
 
 Under the `consumer` protocol an assignment is sent once, as a change. If the heartbeat that brings it times
-out, librdkafka 2.16 repeats the heartbeat, but asks for the assignment only after a lost connection. The
-coordinator then takes the partitions for owned, the group is stable, and nobody reads them, for ever. A
-member therefore asks the coordinator once after a request to it timed out.
+out, librdkafka 2.16 repeats the heartbeat, but requests the assignment only after a lost connection. The
+coordinator then considers the partitions owned, the group is stable, and no member ever reads them. A member
+therefore asks the coordinator once after a request to it timed out.
 
-Only a member that leaves and joins again gets such partitions. It does not ask more often: a request about
-a group aborts the process if it times out before its coordinator is known, and the coordinator comes back
-(librdkafka: `rd_kafka_enq_once_del_source_return`). So the coordinator must have been connected for some
-time, and the request times out long after its client was discarded, which ends it without an abort.
+Only a member that leaves and rejoins gets such partitions. It does not ask more often: a request about a
+group aborts the process if it times out before its coordinator is known, and the coordinator then comes back
+(librdkafka: `rd_kafka_enq_once_del_source_return`). So a member asks only after the coordinator has been
+connected for some time. It discards the client long before the request times out, which ends the request
+without an abort.
 """
 
 import json
@@ -26,24 +27,24 @@ from confluent_kafka.admin import ConsumerGroupDescription  # type: ignore[attr-
 
 from stream.kafka.clients import Admin
 
-SETTLED_S = 10.0  # the coordinator is connected, and no request timed out; also the time between two requests
+SETTLED_S = 10.0  # with a connected coordinator and no timeout; also the interval between two requests
 MISSED_S = 15.0  # a rebalance takes two heartbeats, 5 s each by default
 RESULT_S_MAX = 15.0  # then the client is discarded
-REQUEST_TIMEOUT_S = 600.0  # longer than anything that keeps the worker from discarding it
+REQUEST_TIMEOUT_S = 600.0  # longer than the worker takes to discard the client
 _COORDINATOR = '"GroupCoordinator": '  # in librdkafka's statistics
 
 
 class Membership:
-    """Compares what a member knows with what it was given; requests do not block.
+    """Compares the partitions that a member owns with those it was assigned; requests do not block.
 
     Attributes:
-        is_suspect: partitions may have been missed, and which is not known yet.
+        is_suspect: whether partitions may have been missed; which ones is not known yet.
     """
 
     def __init__(
         self, make_admin: Callable[[], Admin], group_id: str, topic: str, partitions: Iterable[int] = ()
     ) -> None:
-        """`partitions`: of the topic, for a static member; a dynamic one only misses what it was given."""
+        """`partitions`: all of the topic, for a static member; a dynamic one can miss only assigned ones."""
         self._make_admin = make_admin
         self._group_id = group_id
         self._topic = topic
@@ -58,11 +59,11 @@ class Membership:
         self._missed_since = 0.0
 
     def joined(self) -> None:
-        """Ask again: the member has joined with a new consumer."""
+        """Ask again, because the member has joined with a new consumer."""
         self.is_suspect |= bool(self._partitions)
 
     def observe(self, statistics: str) -> None:
-        """Take the consumer's statistics, a JSON document."""
+        """Process the consumer's statistics, a JSON document."""
         position, now = statistics.find(_COORDINATOR), time.monotonic()
         if position < 0:
             return
@@ -77,7 +78,7 @@ class Membership:
             self._settled_since = now
 
     def missed(self, member_id: str, owned: frozenset[int]) -> frozenset[int]:
-        """Return the partitions that nobody has read for too long, and that this member could get."""
+        """Return the partitions that no member has read for too long, and that this member could get."""
         now = time.monotonic()
         if self._request is None:
             if self.is_suspect and self._is_settled(now):

@@ -1,4 +1,4 @@
-"""The partitions of a topic and their offsets: first, end, last stable, and committed by the group."""
+"""The partitions of a topic and their offsets: first, end, last stable and committed."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -28,8 +28,8 @@ LogPartition = tuple[str, int]  # topic, partition
 class Offsets:
     """Requests offsets through an admin client that is replaced after a failed request.
 
-    librdkafka's client keeps the leader epochs that it knows: after a crash of a broker, its requests fail
-    with FENCED_LEADER_EPOCH or without a leader for minutes.
+    librdkafka's client caches leader epochs: after a broker crash, its requests fail for minutes, with
+    FENCED_LEADER_EPOCH or because they find no leader.
     """
 
     def __init__(self, make_admin: Callable[[], AdminClient]) -> None:
@@ -51,7 +51,7 @@ class Offsets:
             raise
 
     def forget(self) -> None:
-        """Replace the client before its next request: it may still know brokers that died as leaders."""
+        """Replace the client before its next request: it may still consider dead brokers to be leaders."""
         self._admin = None
 
     def ends(self, logs: Sequence[LogPartition]) -> dict[LogPartition, tuple[int, int]]:
@@ -70,10 +70,10 @@ class Offsets:
 
 
 def wait_for_end(offsets: Offsets, topic: str, partition: int) -> int:
-    """Return the high watermark, for an assignment: if no leader answers in time, the worker must restart.
+    """Return the high watermark for an assignment: if no leader responds in time, the worker must restart.
 
     Raises:
-        Fatal: no leader answered.
+        Fatal: no leader responded.
     """
     deadline = time.monotonic() + END_S_MAX
     while True:
@@ -81,7 +81,7 @@ def wait_for_end(offsets: Offsets, topic: str, partition: int) -> int:
             return offsets.range(topic, partition)[1]
         except Retriable as reason:
             if time.monotonic() >= deadline:
-                why = f"the assignment failed: no leader of {topic}-{partition} answered: {reason}"
+                why = f"the assignment failed: no leader of {topic}-{partition} responded: {reason}"
                 raise Fatal(why) from reason
             time.sleep(END_RETRY_S)
 
@@ -99,7 +99,7 @@ def stable_commits(
 ) -> dict[int, CommittedOffset | None]:
     """Return the group's committed offsets once they are stable: no open transaction can change them.
 
-    The result is by partition; None if nothing is committed.
+    The result maps each partition to its committed offset, or to None.
 
     Raises:
         Retriable: the broker is unavailable, or a transaction stays open.
@@ -114,7 +114,7 @@ def stable_commits(
 def committed_by(
     consumer: Consumer, topic: str, partitions: Sequence[int], wait_s: float
 ) -> dict[int, CommittedOffset | None]:
-    """Return `stable_commits` of the group of a read_committed consumer.
+    """Return `stable_commits`, requested by a read_committed consumer of the group.
 
     Raises:
         Retriable: the broker is unavailable, or a transaction stays open.

@@ -35,8 +35,8 @@ class ClusterOffsets:
     Attributes:
         last_stable_offsets: topic -> partition -> last stable offset.
         end_offsets: topic -> partition -> high watermark, requested before the last stable offset.
-        first_offsets: input partition -> first offset of the log, for partitions that were asked for.
-        committed: input partition -> committed offset, for those of them that have one.
+        first_offsets: input partition -> first offset of the log, for the requested partitions.
+        committed: input partition -> committed offset, for requested partitions that have one.
     """
 
     last_stable_offsets: ByTopic
@@ -49,14 +49,14 @@ class OffsetsPoller:
     """Requests offsets through its own admin client, which is replaced after a failed request."""
 
     def __init__(self, make_admin: Callable[[], Admin], options: Options, topics: Sequence[str]) -> None:
-        """`options`: of a consumer with the group's id. The first topic is the input."""
+        """`options` are those of a consumer of the group. The first topic is the input."""
         self._make_admin = make_admin
         self._options = options
         self._topics = topics
         self._admin: Admin | None = None
 
     def poll(self, partitions: Sequence[int] | None) -> ClusterOffsets:
-        """Return the offsets of all topics, and the group's in these partitions of the input; None: in all.
+        """Return the offsets of all topics, and the group's offsets in these input partitions (None: in all).
 
         Raises:
             Retriable: the broker is unavailable.
@@ -113,10 +113,10 @@ def last_offsets(admin: Admin, topic_partitions: Sequence[TopicPartition], *, st
 
 
 def group_offsets(options: Options, topic: str, partitions: Sequence[int]) -> dict[int, CommittedOffset]:
-    """Return the group's committed offsets, for partitions that have one; open transactions do not matter.
+    """Return the group's committed offsets, for partitions that have one, even while transactions are open.
 
-    A consumer asks, because librdkafka's admin client aborts the process if the group's coordinator becomes
-    available again while such a request is open (`rd_kafka_enq_once_del_source_return`).
+    A consumer sends the request, because librdkafka's admin client aborts the process if the group's
+    coordinator becomes available again while such a request is open (`rd_kafka_enq_once_del_source_return`).
 
     Raises:
         Retriable: the broker is unavailable.

@@ -1,4 +1,4 @@
-"""Checks that the output logs still hold what earlier transactions appended."""
+"""Checks that the output logs still contain what earlier transactions appended."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -14,11 +14,11 @@ from stream.kafka.offsets import LogPartition, Offsets
 from stream.kafka.reader import FETCH_WAIT_MS, position_after, read_messages
 
 READ_S_MAX = 10.0  # without a record
-RECORDS_MAX = 500  # held in Python
+RECORDS_MAX = 500  # in memory as Python objects
 
 
 class OutputLogs:
-    """The logs of result, count and dead-letter topic."""
+    """The logs of the result, count and dead-letter topics."""
 
     def __init__(self, options: Options, offsets: Offsets, topics: Mapping[str, str]) -> None:
         """`options` are those of a consumer that assigns its partitions itself."""
@@ -31,11 +31,11 @@ class OutputLogs:
         self._offsets.forget()
 
     def ends(self, ends: Mapping[int, LogEnds]) -> dict[int, LogEnds]:
-        """Return how far the logs hold what these ends say, with the present leader epochs, by partition.
+        """Return how far the logs still match these ends, with the current leader epochs, by partition.
 
-        One request asks for the ends of all logs; input partitions may share a log of dead letters.
-        A log is truncated only after an election, which begins a leader epoch. So the last record is read and
-        compared only if the epoch is another one.
+        One request returns the ends of all logs; input partitions may share a dead-letter log.
+        A log is truncated only after an election, which starts a new leader epoch. So the last record is read
+        and compared only if the epoch has changed.
 
         Raises:
             Retriable: the broker is unavailable.
@@ -47,7 +47,7 @@ class OutputLogs:
         return {number: self._held(known, present) for number, known in ends.items()}
 
     def _held(self, ends: LogEnds, present: Mapping[LogPartition, tuple[int, int]]) -> LogEnds:
-        """Return how far the logs of one input partition hold what these ends say."""
+        """Return how far the logs of one input partition still match these ends."""
         logs = {role: (self._topics[role], end.partition) for role, end in ends.items()}
         intact = {role for role, known in ends.items() if _is_intact(known, *present[logs[role]])}
         unsure = {
@@ -64,9 +64,9 @@ class OutputLogs:
         return held
 
     def has_outcomes(self, partition: int, dead_letter_partitions: int) -> bool:
-        """Whether the logs hold a committed result or dead letter of this input partition and group.
+        """Whether the logs contain a committed result or dead letter of this input partition and group.
 
-        A log of dead letters may be read to its end: input partitions share it.
+        A dead-letter log may be read to its end, because input partitions share it.
 
         Raises:
             Retriable: the broker is unavailable.
@@ -81,12 +81,12 @@ class OutputLogs:
         )
 
     def _holds(self, log: LogPartition, is_wanted: Callable[[Message], bool]) -> bool:
-        """Whether a log holds a wanted committed record."""
+        """Whether a log contains a committed record that is wanted."""
         first, end = self._offsets.range(*log)
         return first < end and self._read({log: first}, "read_committed", is_wanted)[log] is not None
 
     def _compare(self, ends: LogEnds) -> set[str]:
-        """Return the roles whose log holds the last known record, or whose retention deleted it."""
+        """Return the roles whose log contains the last known record, or lost it to retention."""
         logs = {role: (self._topics[role], known.partition) for role, known in ends.items()}
         starts = {logs[role]: known.offset - 1 for role, known in ends.items()}
         deleted = {role for role in ends if self._offsets.range(*logs[role])[0] > starts[logs[role]]}
@@ -109,7 +109,7 @@ class OutputLogs:
         isolation: str,
         is_wanted: Callable[[Message], bool] = lambda _: True,
     ) -> dict[LogPartition, Message | None]:
-        """Return the first wanted record of each log from an offset on; None if the log ends before one.
+        """Return the first wanted record of each log from an offset on; None if the log has none.
 
         Raises:
             Retriable: the broker is unavailable.
@@ -146,5 +146,5 @@ class OutputLogs:
 
 
 def _is_intact(known: LogEnd, end: int, leader_epoch: int) -> bool:
-    """Whether no election, and so no truncation, happened since the end was noted."""
+    """Whether no election, and so no truncation, happened since the end was recorded."""
     return end >= known.offset and leader_epoch == known.leader_epoch >= 0

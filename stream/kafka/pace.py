@@ -1,18 +1,18 @@
-"""How long records are gathered: briefly while there is room, for the commit interval under load."""
+"""Decides how long to collect a batch: briefly while there is room, for the commit interval under load."""
 
 import time
 from collections.abc import Callable
 
-ROOM = 0.17  # of a core; the threads of the clients need about half as much beside it
+ROOM = 0.17  # share of a core for the loop; the threads of the clients use about half as much in addition
 
 
 class Pace:
-    """Says until when the records of a batch are gathered.
+    """Decides until when the records of a batch are collected.
 
-    A transaction takes a few milliseconds of processor time, for one record as for a thousand. So batches
-    follow each other at such a distance that the thread of the loop works for a sixth of the time, but not
-    later than by the commit interval. Waiting for a broker is no work, and what other threads do does not
-    count: a compaction would stop the commits for a while.
+    A transaction takes a few milliseconds of CPU time, whether it has one record or a thousand. So batches
+    are spaced such that the thread of the loop is busy for a sixth of the time, but at most one commit
+    interval apart. Waiting for a broker does not count, nor does the work of other threads: otherwise a
+    compaction would delay the commits.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class Pace:
         self._used_s = 0.0
 
     def next_due(self) -> tuple[float, bool]:
-        """Begin a batch; return until when its records are gathered, and whether that is over already."""
+        """Begin a batch; return until when to collect its records, and whether that time has passed."""
         now, used_s = self._clock(), self._thread_time()
         earliest = self._due + min(self._interval_s, (used_s - self._used_s) / ROOM)
         self._due, self._used_s = max(now, earliest), used_s

@@ -1,4 +1,4 @@
-"""How many partitions a topic has now, as a client that is open anyway knows it."""
+"""Requests the current number of partitions of a topic through an existing producer."""
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
@@ -8,7 +8,7 @@ METADATA_S_MAX = 5.0
 
 
 def partitions_of(producer: Producer, topic: str) -> int:
-    """Return the number of partitions; 0 if there is no such topic.
+    """Return the number of partitions; 0 if the topic does not exist.
 
     Raises:
         Retriable: the broker is unavailable.

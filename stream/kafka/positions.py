@@ -22,25 +22,25 @@ class Positions:
         self.unconfirmed: dict[int, int | None] = {}
 
     def resume_from(self, partition: int, offset: int) -> None:
-        """Deliver from `offset`, which the consumer has sought."""
+        """Deliver from `offset`; the consumer has already moved there."""
         self.position[partition] = offset
         self.unconfirmed[partition] = None
 
     def rewind(self, offsets: Mapping[int, int]) -> None:
-        """Deliver again from these offsets, which the consumer must still seek."""
+        """Deliver again from these offsets; the consumer must still seek to them."""
         for partition, offset in offsets.items():
             if partition in self.position:
                 self.resume_from(partition, offset)
                 self.seek[partition] = offset
 
     def drop(self, partition: int) -> None:
-        """Deliver nothing of this partition."""
+        """Stop delivering this partition."""
         self.position.pop(partition, None)
         self.seek.pop(partition, None)
         self.unconfirmed.pop(partition, None)
 
     def take_due(self, partition: int | None, messages: list[Message]) -> list[Message]:
-        """Return the messages of a partition that are due, in the order of the log; advance the position."""
+        """Return the messages of a partition that are due, in log order; advance the position."""
         if not messages or partition is None or (expected := self.position.get(partition)) is None:
             return []
         first, last = messages[0].offset(), messages[-1].offset()

@@ -22,7 +22,7 @@ RECORDS_MAX = 20_000  # in one read of the changelog
 
 
 class KafkaReader:
-    """Reads several partitions of the changelog. It holds a consumer only while it reads a partition."""
+    """Reads several partitions of the changelog. It has a consumer only while it reads a partition."""
 
     def __init__(self, options: Options, offsets: Offsets, topic: str) -> None:
         self._options = options
@@ -98,9 +98,9 @@ def _chunk(partition: int, messages: Sequence[Message], position: int) -> Change
 
 
 def processed_offset_headers(messages: Sequence[Message]) -> Sequence[Header]:
-    """Return the last headers that hold a processed offset."""
+    """Return the last headers that contain a processed offset."""
     try:
-        with_headers = list(filter(Message.headers, messages))  # runs in C: most have none
+        with_headers = list(filter(Message.headers, messages))  # runs in C: few have headers
     except (SystemError, UnicodeDecodeError):
         with_headers = list(messages)
     candidates = map(message_headers, reversed(with_headers))
@@ -108,7 +108,7 @@ def processed_offset_headers(messages: Sequence[Message]) -> Sequence[Header]:
 
 
 def read_messages(consumer: Consumer, records_max: int, wait_s: float) -> list[Message]:
-    """Wait for one record, then take those that are buffered: `consume` alone waits for the whole number."""
+    """Wait for one record, then take the buffered ones: `consume` alone waits for the full number."""
     try:
         first = consumer.poll(wait_s)
     except KafkaException as error:

@@ -55,7 +55,7 @@ class KafkaSink:
         self._partitions: dict[str, int] = {}
         self._began_at = 0.0
         self._deliveries, self._burst = Deliveries(), Burst(self._produce)
-        self._compare_ids: Callable[[], None] | None = None  # of the topics; waits for the response
+        self._compare_ids: Callable[[], None] | None = None  # waits for the topic ids, and compares them
 
     def check(self, partition: int) -> None:
         for topic in (self._result_topic, self._count_topic):
@@ -64,7 +64,7 @@ class KafkaSink:
             self._partitions[topic] = partitions_of(self._open(), topic)
             if partition >= self._partitions[topic]:
                 raise Blocked(
-                    f"{topic} has {self._partitions[topic]} partitions, so input partition {partition} waits",
+                    f"{topic} has no partition {partition}, so input partition {partition} waits",
                     "anagram-stream topics create",
                 )
 
@@ -122,11 +122,11 @@ class KafkaSink:
             self._add(partition, "count", run)
 
     def flush(self) -> Mapping[int, Mapping[str, Appended]]:
-        """Wait for all delivery reports; then ask for the ids of the topics, which `commit` compares.
+        """Wait for all delivery reports, then request the ids of the topics, which `commit` compares.
 
-        `commit_transaction` waits for the records anyway; waiting before the offsets are sent lets these say
-        where the records are. It is not slower: offsets that are sent while records are in flight may wait
-        for the retry of a busy coordinator.
+        `commit_transaction` waits for the records anyway. To wait before the offsets are sent lets their
+        metadata contain where the records are. It is not slower: offsets that are sent while records are in
+        flight may have to wait until a busy coordinator is retried.
         """
         self._burst.release()
         self._call(lambda: self._open().flush(max(0.1, self._remaining_s())))
@@ -154,7 +154,7 @@ class KafkaSink:
                 compare_ids()
             except Retriable as reason:
                 raise Abortable(str(reason)) from reason
-        self._burst.release()  # nothing, after `flush`
+        self._burst.release()  # does nothing after `flush`
         self._call(lambda: self._open().commit_transaction(max(0.1, self._remaining_s())))
 
     def abort(self) -> None:
@@ -172,7 +172,7 @@ class KafkaSink:
         self._discard()
 
     def _forget_ids(self) -> None:
-        """Wait for the ids that a transaction asked for and did not commit by."""
+        """Wait for the ids that a transaction requested but did not compare."""
         compare_ids, self._compare_ids = self._compare_ids, None
         if compare_ids is not None:
             with suppress(StreamError):
@@ -184,9 +184,9 @@ class KafkaSink:
         self._logs.forget()
 
     def _raise_transaction_error(self) -> None:
-        """Raise the error that ended the transaction, if any; records are reported after the abort only.
+        """Raise the error that failed the transaction, if any; its records are reported only after the abort.
 
-        `begin_transaction` returns it; within a transaction without an error it changes nothing.
+        `begin_transaction` raises that error; in a transaction without an error the call has no effect.
         """
         try:
             self._open().begin_transaction()
@@ -208,7 +208,7 @@ class KafkaSink:
         (topic, partition), unreported = run.log, len(run) - run.is_reported
         remaining = iter(run.values[:unreported])
         more = (repeat(None), repeat(None), run.timestamps_ms, map(list, run.headers)) if run.headers else ()
-        try:  # only C functions, and all by position: names cost more than a timestamp does
+        try:  # only C functions and positional arguments: keywords cost more than a timestamp
             producing = map(
                 self._open().produce, repeat(topic), remaining, run.keys, repeat(partition), *more
             )
@@ -237,7 +237,7 @@ class KafkaSink:
             raise self._failure(kafka_error(error)) from error
 
     def _failure(self, error: KafkaError) -> StreamError:
-        if error.code() == KafkaError.INVALID_TIMESTAMP:  # of a record; the next attempt would meet it again
+        if error.code() == KafkaError.INVALID_TIMESTAMP:  # of a record; a retry would fail again
             return self._event_time.refused(describe(error))
         return from_transaction(error, timed_out=self._timed_out())
 

@@ -28,7 +28,7 @@ COMMITTED_S = 0.25  # how long one request waits for stable offsets; doubled aft
 COMMITTED_S_MAX = 4.0
 _TYPICAL_BYTES = 1024
 FETCH_WAIT_S = 0.01  # with a backlog: records fetched ahead are fewer than a batch, so wait for more
-FEW = 1_000  # records of a batch that may arrive unnoticed: each arrival would wake the thread
+FEW = 1_000  # up to this many records per batch, sleep while they arrive: each arrival would wake the thread
 CONSUMED_MAX = 1_000  # records per call to librdkafka: they are in memory twice while they are converted
 
 
@@ -45,9 +45,9 @@ class KafkaSource:
         *,
         stays: bool = False,
     ) -> None:
-        """`membership` notices partitions that nobody reads; None: nobody does.
+        """`membership` detects partitions that no member reads; None disables the check.
 
-        `stays`: a member with a `group.instance.id` keeps its partitions after `close`, for a session.
+        `stays`: a member with a `group.instance.id` keeps its partitions for a session after `close`.
         """
         self._stays = stays
         self._options = options
@@ -76,13 +76,13 @@ class KafkaSource:
             raise from_call(kafka_error(error)) from error
 
     def poll_batch(self, wait_s: float) -> Batch:
-        """Return the records of one interval, which begins with the end of the last one; see `Pace`.
+        """Return the records of one interval, which begins when the last one ends; see `Pace`.
 
-        A record after a quiet time is therefore returned at once.
+        So a record that arrives after a quiet time is returned at once.
 
         Raises:
-            Retriable: the consumer missed an assignment and joined again, or was refused and cannot join yet.
-            Fenced: the group refused this member, and the consumer has joined again.
+            Retriable: the consumer missed an assignment and rejoined, or was refused and cannot rejoin yet.
+            Fenced: the group refused this member, and the consumer has rejoined.
         """
         if self._refusal is not None:
             self._join_after(self._refusal)
@@ -94,7 +94,7 @@ class KafkaSource:
         except Fenced as error:
             self._join_after(error)
         except StreamError:
-            # The client lost the records that it was about to return, and those gathered are not returned.
+            # The client lost the records that it was about to return, and those collected are not returned.
             self.rewind(dict(self._positions.position) | Batch(gathered.records).start_offsets())
             raise
         if not gathered.number and self._connection.is_lost(self._consumer):
@@ -104,14 +104,14 @@ class KafkaSource:
         return Batch(records, group_metadata, {number: self._leader_epochs[number] for number in records})
 
     def _join_after(self, refusal: Fenced) -> NoReturn:
-        """Join again after the group refused this member.
+        """Rejoin after the group refused this member.
 
-        The client reports a refusal once and is of no use from then on. So it is kept until a new consumer
-        could join, which needs a broker.
+        The client reports a refusal once and is unusable from then on. So the refusal is kept until a new
+        consumer can join, which requires a broker.
 
         Raises:
-            Fenced: the refusal; the consumer has joined again.
-            Retriable: no broker answers.
+            Fenced: the refusal; the consumer has rejoined.
+            Retriable: no broker responds.
         """
         self._refusal = refusal
         if not self._join_again():
@@ -125,12 +125,12 @@ class KafkaSource:
         owned = frozenset(owned.partition for owned in self._consumer.assignment())
         missed = self._membership.missed(self._consumer.memberid() or "", owned)
         if missed and self._join_again(leaves=True):
-            raise Retriable(f"no member of the group reads partitions {sorted(missed)}: it joins again")
+            raise Retriable(f"no member of the group reads the partitions {sorted(missed)}: rejoining")
 
     def _join_again(self, *, leaves: bool = False) -> bool:
-        """Join the group with a new consumer, unless no broker answers anybody; return whether it did.
+        """Rejoin the group with a new consumer, unless no broker responds; return whether it rejoined.
 
-        `leaves`: leave it before, also as a static member, so that all partitions are assigned anew.
+        `leaves`: leave the group first, even as a static member, so that all partitions are reassigned.
         """
         listener = self._listener
         try:
@@ -220,17 +220,17 @@ class KafkaSource:
         return _called(lambda: self._consumer.poll(wait_s))
 
     def _keep_refusal(self, error: StreamError) -> StreamError:
-        """Return the error; if the group refused this member, the next poll joins again."""
+        """Return the error; if the group refused this member, the next poll rejoins."""
         if not isinstance(error, Fenced):
             return error
         self._refusal = error
         return Retriable(str(error))
 
     def _take(self, messages: Sequence[Message], gathered: Gathered) -> None:
-        """Gather the records that are due."""
+        """Collect the records that are due."""
         for partition, run in groupby(messages, Message.partition):
             due = list(run)
-            # Only C functions: a Python call for each record would be a good part of the worker's time.
+            # Only C functions: a Python call for each record would take much of the worker's time.
             if any(map(Message.error, due)):
                 for message in due:
                     if (error := message.error()) is not None:
@@ -257,9 +257,9 @@ class KafkaSource:
             del self._positions.seek[partition]
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        # At the end of the log, and paused: nothing is fetched until restore knows where to resume. The end
-        # is a number: a late response to the client's own lookup moves a consumer that has sought another
-        # offset meanwhile, and records are skipped.
+        # Assign at the end of the log, and paused: nothing is fetched until restore knows where to resume.
+        # The end is given as a number: a late response to the client's own lookup would move a consumer that
+        # has meanwhile moved elsewhere, and skip records.
         for assigned in partitions:
             assigned.offset = wait_for_end(self._offsets, self._topic, assigned.partition)
         try:

@@ -1,10 +1,10 @@
-"""Watches the ids of the four topics: a topic that is deleted and created again has another one (KIP-516).
+"""Watches the ids of the four topics: a topic that is deleted and created again has a new id (KIP-516).
 
-librdkafka 2.16 continues at the same offset in a new topic of the same name, and produces into it, and does
-not report it. So each transaction asks for the ids after its last record was delivered, and compares them
-before it commits: then the polled records and the produced totals are in the topics that the worker started
-with. The offsets are sent meanwhile, which saves a round trip. Result and dead-letter topic are compared once
-a second, since each costs time: all four take 1.5 ms with 4 partitions, 8.5 ms with 64.
+librdkafka 2.16 silently continues at the same offset in a new topic of the same name, and produces to it. So
+each transaction requests the ids after its last record was delivered, and compares them before it commits.
+This proves that the polled records and the produced totals are in the topics that the worker started with.
+The offsets are sent meanwhile, which saves a round trip. The result and dead-letter topics are compared only
+once a second, because each topic takes time: all four take 1.5 ms with 4 partitions, 8.5 ms with 64.
 """
 
 import time
@@ -14,7 +14,7 @@ from typing import Any
 
 from confluent_kafka import TopicCollection
 
-from stream.core.evidence import TOPICS_CHANGED_HINT, TopicIds
+from stream.core.evidence import TOPICS_CHANGED_HINT, TOPICS_DELETED_HINT, TopicIds
 from stream.errors import LogsChanged, Retriable
 from stream.kafka.clients import Admin
 from stream.kafka.futures import existing_results
@@ -25,7 +25,7 @@ OUTCOMES_CHECKED_S = 1.0
 
 
 _Described = tuple[Admin, Mapping[Any, Future[Any]]]
-"""A client, which must exist as long as it waits for responses, and the responses by topic."""
+"""A client, which must live as long as it waits for responses, and the responses by topic."""
 
 
 class TopicWatch:
@@ -45,14 +45,14 @@ class TopicWatch:
         self._admin = None
 
     def request_due(self) -> Callable[[], None]:
-        """Ask for the ids of input and count topic, and of the others if a second has passed since the last.
+        """Request the ids of the input and count topics, and once a second also those of the other topics.
 
         Returns:
             A function that waits for the response and compares the ids. It must be called once: a client
-            that is discarded before it has its response may not end.
+            that is discarded before it has its response may never terminate.
 
         Raises:
-            LogsChanged, Retriable: as `check`; the returned function does.
+            LogsChanged, Retriable: as `check`, but from the returned function.
         """
         requested_at = time.monotonic()
         is_due = requested_at - self._all_checked_at >= OUTCOMES_CHECKED_S
@@ -71,7 +71,7 @@ class TopicWatch:
 
         Raises:
             LogsChanged: a topic was deleted, or created again.
-            Retriable: the broker is unavailable, or does not know a topic at the moment.
+            Retriable: the broker is unavailable, or currently does not know a topic.
         """
         requested_at = time.monotonic()
         self._compare(self._names, self._request(self._names))
@@ -106,7 +106,8 @@ class TopicWatch:
         now = time.monotonic()
         if self._missing_since is None:
             self._missing_since = now
-        text = ", ".join(missing)
+        noun, verb = ("topic", "was") if len(missing) == 1 else ("topics", "were")
+        topics = f"the {noun} {', '.join(missing)}"
         if now - self._missing_since < MISSING_S_MAX:
-            raise Retriable(f"the broker does not know the topic {text}")
-        raise LogsChanged(f"the topic {text} was deleted", TOPICS_CHANGED_HINT)
+            raise Retriable(f"the broker does not know {topics}")
+        raise LogsChanged(f"{topics} {verb} deleted", TOPICS_DELETED_HINT)

@@ -1,4 +1,4 @@
-"""The four topics: describes and checks them."""
+"""Describes and checks the four topics."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,13 +22,13 @@ COUNT_SEGMENT_BYTES = 16 * 1024 * 1024
 CREATE = "anagram-stream topics create"
 REPAIR = "anagram-stream topics create --repair"
 WITHOUT: Mapping[str, str] = {
-    "max.message.bytes": "records above the limit of the cluster are rejected",
-    "segment.bytes": "a restore reads more totals that are not compacted",
-    "cleanup.policy": "the policy is that of the cluster",
+    "max.message.bytes": "the cluster rejects records above its own limit",
+    "segment.bytes": "a restore reads more uncompacted totals",
+    "cleanup.policy": "the policy of the cluster applies",
     "message.timestamp.before.max.ms": "the cluster limits how old a dead letter may be",
-    "message.timestamp.after.max.ms": "the cluster limits how far ahead a dead letter may be",
+    "message.timestamp.after.max.ms": "the cluster limits how far in the future a dead letter may be",
 }
-"""Setting of a topic -> what follows if the broker does not know or accept it."""
+"""Topic setting -> what happens if the broker does not know or accept it."""
 _BATCH_BYTES = 1_000_000  # librdkafka's default batch
 _BATCH_FRAMING_BYTES = 128
 
@@ -38,9 +38,9 @@ class TopicFacts:
     """The description of one existing topic.
 
     Attributes:
-        operations: granted by ACLs, in lower case; None if unknown.
-        replicas: of the partition that has the fewest.
-        in_sync: in-sync replicas of the partition that has the fewest.
+        operations: the operations that ACLs grant, in lower case; None if unknown.
+        replicas: number of replicas of the partition that has the fewest.
+        in_sync: number of in-sync replicas of the partition that has the fewest.
         leaderless: number of partitions without a leader.
     """
 
@@ -60,7 +60,7 @@ class TopicFacts:
 
     @property
     def timestamp_limits(self) -> TimestampLimits:
-        """Which timestamps the topic accepts and keeps: retention deletes records by their timestamp."""
+        """The timestamps that the topic accepts and keeps: retention deletes records by their timestamp."""
         configs = self.configs
         if configs.get("message.timestamp.type") == "LogAppendTime":  # the broker sets the timestamp
             return TimestampLimits()
@@ -78,7 +78,7 @@ class Topics:
     """The four topics, checked before a worker starts.
 
     Attributes:
-        left_out: sentences about the settings that the brokers do not know.
+        left_out: sentences about settings that the brokers do not know.
     """
 
     cluster_id: str
@@ -196,13 +196,13 @@ def check(admin: Admin, settings: Settings) -> Topics:
     policy = count.configs.get("cleanup.policy", "")
     if policy != "compact":
         raise Refused(
-            f"{count.name} has cleanup.policy={policy}, which deletes totals; it must be compact only",
-            f"{REPAIR} (or set STREAM_COUNT_TOPIC to a topic of its own)",
+            f"{count.name} has cleanup.policy={policy}, which deletes totals; it must be exactly compact",
+            f"{REPAIR} (or set STREAM_COUNT_TOPIC to a separate topic)",
         )
     for topic in (count, described["result"]):
         if topic.partitions < source.partitions:
-            few = f"{topic.name} has {topic.partitions} partitions, the input has {source.partitions}"
-            raise Refused(few, CREATE)
+            few = f"fewer partitions ({topic.partitions}) than the input ({source.partitions})"
+            raise Refused(f"{topic.name} has {few}", CREATE)
     cluster_id = result_of(admin.describe_cluster(request_timeout=REQUEST_TIMEOUT_S)).cluster_id
     return Topics(
         cluster_id,
@@ -228,28 +228,28 @@ def _warnings(topics: Mapping[str, TopicFacts], settings: Settings) -> list[str]
 
 
 def unknown_configs(role: str, topic: TopicFacts, settings: Settings) -> Iterator[str]:
-    """Yield the settings that the brokers do not know, and what follows; nothing if they do not show any."""
+    """Yield the settings that the brokers do not know, and the effect; nothing if they show no settings."""
     for name in wanted_configs(settings)[role] if topic.configs else ():
         if name not in topic.configs:
-            yield f"{name} is left out, because the brokers do not know it: {WITHOUT[name]}"
+            yield f"{name} is omitted, because the brokers do not know it: {WITHOUT[name]}"
 
 
 def config_problems(role: str, topic: TopicFacts, settings: Settings) -> Iterator[str]:
-    """Yield what is wrong with the configuration of a topic, which `topics create --repair` corrects."""
+    """Yield what is wrong with the configuration of a topic; `topics create --repair` corrects it."""
     for name, wanted in wanted_configs(settings)[role].items():
         actual = topic.configs.get(name)
         if actual is None or actual == wanted:
             continue
         if name == "cleanup.policy" and role == "count":
-            yield f"{name}={actual}: totals must stay forever, so the policy must be exactly compact"
+            yield f"{name}={actual}: totals must be kept forever, so the policy must be exactly compact"
         elif name == "cleanup.policy" and "compact" in actual:
             yield f"{name}={actual}: compaction deletes records"
         elif name == "segment.bytes" and int(actual) > int(wanted):
-            yield f"{name}={actual}, above {wanted}: a restore reads more totals that are not compacted"
+            yield f"{name}={actual}, above {wanted}: a restore reads more uncompacted totals"
         elif name == "max.message.bytes" and int(actual) < int(wanted):
-            yield f"{name}={actual}, below {wanted}: it rejects larger records"
+            yield f"{name}={actual}, below {wanted}: the topic rejects larger records"
         elif name.endswith(".max.ms") and int(actual) < int(wanted):
             yield (
-                f"{name}={actual}: the dead letter of a record with a wrong timestamp has the time of the "
-                f"worker; its header {DEAD_LETTER_HEADER} has the timestamp"
+                f"{name}={actual}: the dead letter of a record with a wrong timestamp gets the time of the "
+                f"worker; its header {DEAD_LETTER_HEADER} contains the timestamp"
             )

@@ -1,4 +1,4 @@
-"""Says to which totals a store belongs."""
+"""Identifies the totals that a store belongs to."""
 
 from dataclasses import asdict, dataclass
 
@@ -9,10 +9,10 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class StoreIdentity:
-    """Says to which totals a store belongs. By ids: a topic that is created again has another id.
+    """Identifies the totals that a store belongs to, by ids: a topic that is created again has a new id.
 
     Attributes:
-        digest: of the fold; its name in the JSON is `dictionary`, as in the stores of earlier versions.
+        digest: the digest of the fold; named `dictionary` in the JSON, as in stores of earlier versions.
     """
 
     cluster_id: str

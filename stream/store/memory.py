@@ -10,7 +10,7 @@ from stream.ports import Checkpoint
 
 @dataclass(slots=True)
 class MemoryDisk:
-    """The content of a store, which outlives its close or crash."""
+    """The content of a store, which survives a close or a crash."""
 
     totals: dict[bytes, bytes] = field(default_factory=dict)
     checkpoint: Checkpoint | None = None
@@ -23,7 +23,7 @@ class MemoryStore:
 
     def __init__(self, disk: MemoryDisk) -> None:
         if disk.in_use:
-            raise Fatal("the store is open already")
+            raise Fatal("the store is already open")
         disk.in_use = True
         self._disk: MemoryDisk | None = disk
 

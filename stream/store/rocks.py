@@ -1,9 +1,9 @@
 """Stores the totals of a partition and their checkpoint in RocksDB, in one write batch.
 
     partition-3/        one RocksDB each, raw bytes, one column family
-        <key>           the running total, as the count topic holds it
+        <key>           the running total, as in the count topic
         NUL checkpoint  changelog offset, input offset (8 bytes each, big-endian); the latter is optional
-        NUL restoring   there only while a restore has not reached its end; earlier versions ignore it
+        NUL restoring   present only while a restore has not reached its end; earlier versions ignore it
         NUL identity    `StoreIdentity` as JSON; a store of another identity is set aside, never mixed
 
 No key of a fold starts with a NUL byte, so it never equals one of the store's own keys.
@@ -86,7 +86,7 @@ class RocksStore:
     def write(self, changes: Changes, checkpoint: Checkpoint) -> None:
         """Write totals and checkpoint in one atomic batch.
 
-        Not synced: after a power cut RocksDB holds the state of an earlier batch, and the changelog the rest.
+        Not synced: after a power failure RocksDB has an earlier batch, and the changelog has the rest.
         """
         assert self._checkpoint is None or checkpoint.changelog_offset >= self._checkpoint.changelog_offset
         own = {_CHECKPOINT: _encode_checkpoint(checkpoint)}
@@ -106,18 +106,18 @@ class RocksStore:
             fail(self.path, error)
 
     def figures(self) -> Mapping[str, int]:
-        """Return RocksDB's measurements; `keys` counts a key again for each change that is not compacted."""
+        """Return RocksDB's measurements; `keys` counts a key once more for each change not yet compacted."""
         database = self._open()
         try:
             figures = {name: database.property_int_value(f"rocksdb.{key}") for name, key in _FIGURES.items()}
-        except Exception:  # noqa: BLE001 - rocksdict raises no narrower class; a measurement stops nothing
+        except Exception:  # noqa: BLE001 - rocksdict raises no narrower class; a measurement may fail
             return {}
         return {name: figure for name, figure in figures.items() if figure is not None}
 
     def close(self) -> None:
         if self._db is not None:
             database, self._db = self._db, None
-            with contextlib.suppress(Exception):  # a full disk; the changelog holds what the store lacks
+            with contextlib.suppress(Exception):  # a full disk; the changelog has what the store lacks
                 database.close()
 
     def _write(self, *several: Mapping[bytes, bytes], delete: Iterable[bytes] = ()) -> None:
@@ -141,7 +141,7 @@ class Corrupt(Fatal):
 
 
 class RocksStores:
-    """The stores of one worker, in a folder of its own."""
+    """The stores of one worker, in their own folder."""
 
     def __init__(self, folder: Path, identity: StoreIdentity, clock: Clock, observer: Observer) -> None:
         self._folder = folder
@@ -173,7 +173,7 @@ class RocksStores:
         return store
 
     def set_aside(self, partition: int, why: str) -> None:
-        """Rename a closed store; the file `WHY` in it says why."""
+        """Rename a closed store; the file `WHY` in it states the reason."""
         path = self._path(partition)
         stamp = int(self._clock.now() * 1000)
         aside = path.with_name(f"{path.name}.aside-{stamp}")
@@ -202,7 +202,7 @@ def read_copy(path: Path) -> tuple[StoreIdentity | None, Checkpoint | None, dict
     """Read a store without its lock: its worker may continue meanwhile.
 
     Raises:
-        Fatal: it cannot be read, perhaps because its worker changes it.
+        Fatal: the store cannot be read, perhaps because its worker is changing it.
     """
     database: Rdict | None = None
     try:
@@ -218,9 +218,9 @@ def read_copy(path: Path) -> tuple[StoreIdentity | None, Checkpoint | None, dict
 
 
 def write_copy(path: Path, identity: StoreIdentity, totals: Changes, input_offset: int) -> None:
-    """Write a new store beside those of the workers: totals that cover the input before `input_offset`.
+    """Write a new store next to those of the workers: totals that cover the input before `input_offset`.
 
-    Its changelog position is 0, so a worker that gets it restores the whole changelog onto it.
+    Its changelog position is 0, so a worker that opens it applies the whole changelog on top.
 
     Raises:
         Refused: the disk is full.
@@ -246,7 +246,7 @@ def _totals(database: Rdict) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _options() -> Options:
-    """Return RocksDB's options. The dictionary bounds a store: some 90,000 keys of some 20 bytes."""
+    """Return RocksDB's options. The dictionary bounds a store: about 90,000 keys of about 20 bytes."""
     options = Options(raw_mode=True)
     options.create_if_missing(True)
     # Nothing is read while the worker runs: entries are sorted once, when they are written to a file.
@@ -256,7 +256,7 @@ def _options() -> Options:
     options.set_max_write_buffer_number(2)
     options.set_write_buffer_manager(_MEMTABLES)
     options.set_arena_block_size(32 * 1024)  # the least memory of a memtable
-    options.set_max_total_wal_size(64 * _MIB)  # limits the log that RocksDB replays after a crash
+    options.set_max_total_wal_size(64 * _MIB)  # bounds the log that RocksDB replays after a crash
     options.set_keep_log_file_num(2)
     options.set_max_background_jobs(2)
     options.set_max_open_files(64)
@@ -268,7 +268,7 @@ def _options() -> Options:
 
 
 def fail(path: Path, error: Exception) -> NoReturn:
-    """Raise the error of this package for one of RocksDB."""
+    """Raise the error of this package that matches a RocksDB error."""
     text = str(error)
     if text.startswith(("Corruption", "Invalid argument", "Not implemented")) or "No such file" in text:
         # A damaged block is found only when it is read: the next start sets the store aside.
@@ -278,9 +278,8 @@ def fail(path: Path, error: Exception) -> NoReturn:
     if "lock hold" in text or "LOCK" in text:
         raise Retriable(f"the store {path} is in use by another process") from error
     if "No space left" in text or "File too large" in text:
-        raise Refused(
-            f"the disk is full: a write to {path} failed; a restart restores it", "free space, then restart"
-        ) from error
+        why = f"the disk is full: a write to {path} failed; a restart restores the store"
+        raise Refused(why, "free disk space, then restart") from error
     raise Fatal(f"RocksDB failed on {path}: {text}") from error
 
 

@@ -1,8 +1,8 @@
-"""Slots: each worker has a folder of its own in the state folder, and a stable id in it.
+"""Slots: each worker has its own folder in the state folder, with a stable id.
 
 STATE_DIR/GROUP_ID/          readable by its owner only
-    worker-0/  worker-1/     a worker takes the first free one, and holds `lock` until it exits
-        lock  instance-id    the id is drawn once and never changes
+    worker-0/  worker-1/     a worker takes the first free slot, and holds `lock` until it exits
+        lock  instance-id    the id is generated once and never changes
         partition-0/ …       stores
     instance-NAME/           the slot of the worker with INSTANCE_ID=NAME
 """
@@ -26,7 +26,7 @@ class Slot:
     """The folder and id of a worker, held until `close` or the end of the process.
 
     Attributes:
-        folder: where the stores are.
+        folder: the folder of the stores.
         instance_id: stable across restarts.
     """
 
@@ -62,7 +62,7 @@ def claim_slot(state_dir: Path, group_id: str, instance_id: str | None) -> Slot:
             slot = _claim(group / f"instance-{instance_id}", instance_id)
             if slot is None:
                 raise Misconfigured(
-                    f"a worker with STREAM_INSTANCE_ID={instance_id} already runs in {group}",
+                    f"a worker with STREAM_INSTANCE_ID={instance_id} is already running in {group}",
                     "set a different STREAM_INSTANCE_ID for each worker, or none",
                 )
             return slot
@@ -75,7 +75,7 @@ def claim_slot(state_dir: Path, group_id: str, instance_id: str | None) -> Slot:
             f"the state folder {group} cannot be used: {error.strerror}",
             "set STREAM_STATE_DIR to a writable folder",
         ) from error
-    raise Misconfigured(f"{SLOTS_MAX} workers already run in {group}", "set another STREAM_STATE_DIR")
+    raise Misconfigured(f"{SLOTS_MAX} workers are already running in {group}", "set another STREAM_STATE_DIR")
 
 
 def _claim(folder: Path, instance_id: str | None) -> Slot | None:

@@ -1,10 +1,10 @@
-"""Stores what `serve` has read: totals, results and dead letters, and how far it read, in one RocksDB.
+"""Stores what `serve` has read, and how far: totals, results and dead letters, in one RocksDB.
 
     column family   key                                      value
-    default         i                                        JSON: to which cluster and topics it belongs
+    default         i                                        JSON: the cluster and topics that it belongs to
                     p PARTITION TOPIC                        the next offset to read (8 bytes)
-                    n NAME                                   a counter (8 bytes), such as of a reason
-                    t PARTITION SIGNATURE                    the total, as the count topic holds it
+                    n NAME                                   a counter (8 bytes), for example of a reason
+                    t PARTITION SIGNATURE                    the total, as in the count topic
     outcomes        KIND PARTITION OFFSET                    a result or dead letter, by its own position
     sources         PARTITION OFFSET                         key of its outcome, by the position of the input
     ids             blob id                                  key of the newest outcome of that blob
@@ -43,8 +43,8 @@ _SOURCE = struct.Struct(">IQ")
 _KIND_BYTES = 1
 _ID_BYTES_MAX = 64  # a longer id is stored as its hash; no id begins with 0xff, which is not UTF-8
 _MIB = 1024 * 1024
-_FILES = 32  # into which the bytes of a bounded family are divided; the oldest is deleted as a whole
-_INDEX_SHARE = 8  # an index takes at most this part of the bytes of the outcomes
+_FILES = 32  # number of files of a bounded family; the oldest file is deleted as a whole
+_INDEX_SHARE = 8  # an index takes at most an eighth of the bytes of the outcomes
 _BLOOM_BITS = 10
 
 
@@ -83,19 +83,19 @@ class ViewBatch:
         self._batch.put(_id_key(blob_id), key, families[_IDS])
 
     def write(self) -> None:
-        """Write all changes; not synced, as the topics hold what a power cut takes."""
+        """Write all changes; not synced, because the topics have what a power failure destroys."""
         self._store.write(self._batch)
 
 
 class ViewStore:
-    """One view on disk. Reads may run beside the one thread that writes."""
+    """One view on disk. Reads may run concurrently with the only thread that writes."""
 
     def __init__(self, path: Path, outcome_bytes_max: int) -> None:
         """Open it.
 
         Raises:
             Corrupt: the files are damaged.
-            Retriable: another process uses it.
+            Retriable: another process uses the view.
             Refused, Fatal: the disk cannot hold it.
         """
         self._path = path
@@ -175,9 +175,9 @@ class ViewStore:
         if self._db is not None:
             database, self._db = self._db, None
             families, self._by_name, self.families = self._by_name, {}, {}
-            with contextlib.suppress(Exception):  # a full disk; the topics hold what the store lacks
+            with contextlib.suppress(Exception):  # a full disk; the topics have what the store lacks
                 for family in families.values():
-                    family.close()  # RocksDB holds its lock until all of them are closed
+                    family.close()  # RocksDB keeps its lock until all of them are closed
                 database.close()
 
     def _get(self, key: bytes, family: str = "default") -> bytes | None:
@@ -212,12 +212,12 @@ class ViewStore:
 
 
 def open_view(path: Path, identity: bytes, outcome_bytes_max: int) -> tuple[ViewStore, str]:
-    """Open the view of an identity, empty if what is there is damaged or of another one.
+    """Open the view of an identity; start over if the existing view is damaged or has another identity.
 
-    The second value says why it starts over; it is empty if it goes on.
+    The second value is the reason to start over; it is empty if the view continues.
 
     Raises:
-        Retriable: another process uses it.
+        Retriable: another process uses the view.
         Refused, Fatal: the disk cannot hold it.
     """
     why = ""
@@ -229,14 +229,14 @@ def open_view(path: Path, identity: bytes, outcome_bytes_max: int) -> tuple[View
                 store.claim(identity)
             return store, ""
         store.close()
-        why = "it belongs to another cluster, group, or topics that were created again"
+        why = "it belongs to another cluster or group, or to topics that were created again"
     except Corrupt as error:
         why = f"its files are damaged ({error})"
     return new_view(path, identity, outcome_bytes_max), why
 
 
 def new_view(path: Path, identity: bytes, outcome_bytes_max: int) -> ViewStore:
-    """Delete what is there, and open an empty view.
+    """Delete the existing view, and open an empty one.
 
     Raises:
         Refused, Fatal: the disk cannot hold it.
@@ -270,7 +270,7 @@ def _common() -> Options:
 
 
 def _bounded(bytes_max: int) -> Options:
-    """Return the options of a family that holds at most about `bytes_max`."""
+    """Return the options of a family that is limited to about `bytes_max`."""
     options = _common()
     options.set_write_buffer_size(max(_MIB, min(16 * _MIB, bytes_max // _FILES)))
     options.set_compression_type(DBCompressionType.lz4())

@@ -1,4 +1,4 @@
-"""Forked child processes of a supervisor. They share its memory, report how they ended and die with it."""
+"""Forked child processes of a supervisor. They share its memory, report how they exited and die with it."""
 
 import contextlib
 import ctypes
@@ -19,7 +19,7 @@ from stream.errors import Fatal, Misconfigured, Refused, StreamError
 from stream.worker.clock import SystemClock
 
 FORK = multiprocessing.get_context("fork")
-ORPHAN_S_MAX = 10.0  # a worker whose supervisor died drains within this time, or is ended
+ORPHAN_S_MAX = 10.0  # a worker whose supervisor died drains within this time, or exits
 _PR_SET_PDEATHSIG = 1
 _SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
@@ -32,8 +32,8 @@ class Failure:
 
     Attributes:
         hint: what fixes the error, or "".
-        is_misconfigured: wrong settings or usage, which have an exit status of their own.
-        stops_all: whether the other processes would meet it as well.
+        is_misconfigured: wrong settings or usage, which have their own exit status.
+        stops_all: whether the error would affect the other processes as well.
     """
 
     text: str
@@ -43,7 +43,7 @@ class Failure:
 
     @property
     def is_final(self) -> bool:
-        """Whether a restart would meet it again; an error without a fix may pass."""
+        """Whether the error would recur after a restart; an error without a hint may be temporary."""
         return self.stops_all or bool(self.hint)
 
     def error(self, process_name: str) -> Fatal:
@@ -85,10 +85,10 @@ class ExitReport:
 
 
 class ParentDeathPipe:
-    """Tells children that the supervisor died: only the supervisor holds the write end of this pipe."""
+    """Notifies children that the supervisor died: only the supervisor holds the write end of this pipe."""
 
     def __init__(self, clean_up: Callable[[], None]) -> None:
-        """`clean_up` is what a child does on behalf of a supervisor that died."""
+        """A child calls `clean_up` on behalf of a supervisor that died."""
         self._clean_up = clean_up
         self._read_end, self._write_end = os.pipe()
 
@@ -107,8 +107,8 @@ class ParentDeathPipe:
 class Child:
     """A process that runs one task; SIGTERM and SIGINT stop the task's clock.
 
-    A child takes any number of signals as one, because a terminal and systemd signal all processes. Only the
-    supervisor knows which signal is the second one, and kills.
+    A child treats any number of signals as one, because a terminal and systemd signal all processes. Only the
+    supervisor can tell which signal is the second one; then it kills the children.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class Child:
             name=name,
             daemon=True,
         )
-        gc.freeze()  # a collection in the child then does not write to, and so copy, shared memory
+        gc.freeze()  # a collection in the child then does not write to shared memory, which copies it
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # until the child has its own handlers
         try:
             self._process.start()
@@ -156,7 +156,7 @@ class Child:
         self._process.terminate()
 
     def kill(self) -> None:
-        """Send SIGKILL, wait for the end and release the process; may follow the end of the process."""
+        """Send SIGKILL, wait for the exit and release the process; may be called after the exit."""
         self._process.kill()
         self._process.join()
         self._process.close()

@@ -1,4 +1,4 @@
-"""How many cores and worker processes fit: by CPU affinity and by the limits of the control group."""
+"""How many cores are usable and how many workers fit into memory: by CPU affinity and control group."""
 
 import os
 import sys
@@ -10,13 +10,13 @@ PROCESS_BYTES = 160 * 1024 * 1024  # a worker with ordinary text has a peak of 1
 
 
 def usable_cores(root: Path = Path("/")) -> int:
-    """Return the number of cores, at least 1; a quota of 1.5 counts as 2. `root` holds `proc` and `sys`."""
+    """Return the number of cores, at least 1; a quota of 1.5 counts as 2. `root` has `proc` and `sys`."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min([affinity, *(ceil(quota) for quota in _quotas(root))]))
 
 
 def processes_in_memory(root: Path = Path("/")) -> int:
-    """Return how many worker processes the memory limit of the control group holds, at least 1."""
+    """Return how many worker processes fit into the memory limit of the control group, at least 1."""
     limits = [
         int(limit)
         for folder, is_version_1 in _groups(root, "memory")

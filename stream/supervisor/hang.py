@@ -1,8 +1,8 @@
-"""Ends a process whose loop hangs within the client library, so that its work goes on.
+"""Ends a process whose loop hangs within the client library, so that its work continues.
 
-The thread that hangs handles no signal and cannot be ended. A worker of a supervisor exits, and the
-supervisor starts it again. A worker without one starts again in place, as the same process, which keeps a
-container up.
+The thread that hangs handles no signal and cannot be stopped. Under a supervisor the worker exits, and the
+supervisor restarts it. Without a supervisor the worker restarts in place, as the same process, which keeps a
+container running.
 """
 
 import contextlib
@@ -21,12 +21,12 @@ _log = structlog.get_logger()
 
 def exit_after_hang() -> None:
     """End a worker process; its supervisor starts another one."""
-    _log.critical("worker failed", error="its loop hangs", fix="none needed: the supervisor starts it again")
+    _log.critical("worker failed", error="its loop hangs", fix="none needed: the supervisor restarts it")
     os._exit(1)
 
 
 class SingleProcess:
-    """A worker without a supervisor: its clock stops at a signal, and it starts again after a hang.
+    """A worker without a supervisor: its clock stops at a signal, and it restarts after a hang.
 
     A thread counts the signals: the interpreter calls no handler while the main thread hangs in C.
     """
@@ -42,11 +42,11 @@ class SingleProcess:
         threading.Thread(target=self._count_signals, name="signals", daemon=True).start()
 
     def start_again(self) -> None:
-        """Replace this process by a new worker, or end it if it is asked to stop."""
+        """Replace this process with a new worker, or exit if a signal asked it to stop."""
         if self._received:
-            _log.critical("worker failed", error="its loop hangs, and it is asked to stop", fix="none needed")
+            _log.critical("worker failed", error="its loop hangs while it stops", fix="none needed")
             os._exit(1)
-        _log.critical("worker failed", error="its loop hangs", fix="none needed: it starts again")
+        _log.critical("worker failed", error="its loop hangs", fix="none needed: it restarts")
         with contextlib.suppress(OSError):
             os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same command
         os._exit(1)

@@ -10,7 +10,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from stream.telemetry.health import NO_PARTITION
 
 LABEL = "process"
-ENDED = "ended for good: the log event `process ended` says why; restart the worker to get it back"
+ENDED = "ended for good: the log event `process ended` shows why; to start it again, restart the worker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class ProbeAnswer:
     body: Mapping[str, Any]
 
 
-ProbeAnswers = Mapping[str, ProbeAnswer | None]  # by process; None: the process does not answer
+ProbeAnswers = Mapping[str, ProbeAnswer | None]  # by process; None: the process does not respond
 HAS_ENDED = ProbeAnswer(ok=False, body={"ended": True, "reasons": [ENDED]})  # for good
 
 
@@ -38,15 +38,15 @@ def merge_expositions(expositions: Mapping[str, str]) -> Iterable[Metric]:
 
 
 def all_started(answers: ProbeAnswers) -> ProbeAnswer:
-    """Return the answer of `/healthz/started`: ok if every process has started that did not end for good."""
+    """Return the answer of `/healthz/started`: ok if every process that did not end for good has started."""
     return _all("started", answers, lambda answer: _is_ok(answer) or answer is HAS_ENDED)
 
 
 def all_ready(answers: ProbeAnswers) -> ProbeAnswer:
     """Return the answer of `/healthz/ready`: ok if every process is ready.
 
-    A spare process, which has no partition, does not count if another process is ready. With a process that
-    ended for good the answer stays negative: the others count its partitions, but with less power.
+    A spare process, which has no partition, is ignored if another process is ready. If a process ended for
+    good, the answer stays negative: the others count its partitions, but with less capacity.
     """
     any_ready = any(map(_is_ok, answers.values()))
     return _all("ready", answers, lambda answer: _is_ok(answer) or (any_ready and _is_spare(answer)))
@@ -55,7 +55,7 @@ def all_ready(answers: ProbeAnswers) -> ProbeAnswer:
 def all_live(answers: ProbeAnswers) -> ProbeAnswer:
     """Return the answer of `/healthz/live`: ok if every loop advances.
 
-    A process that ended for good has none; it is no reason to restart those that go on.
+    A process that ended for good has no loop, and is no reason to restart the others.
     """
     return _all("live", answers, lambda answer: _is_ok(answer) or answer is HAS_ENDED)
 
@@ -63,7 +63,7 @@ def all_live(answers: ProbeAnswers) -> ProbeAnswer:
 def _all(name: str, answers: ProbeAnswers, passes: Callable[[ProbeAnswer | None], bool]) -> ProbeAnswer:
     ok = bool(answers) and all(map(passes, answers.values()))
     bodies: dict[str, Mapping[str, Any]] = {
-        process: {name: False, "reasons": ["does not answer"]} if answer is None else answer.body
+        process: {name: False, "reasons": ["does not respond"]} if answer is None else answer.body
         for process, answer in answers.items()
     }
     reasons = [] if answers else ["starting"]

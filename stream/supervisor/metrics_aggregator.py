@@ -1,6 +1,6 @@
-"""One HTTP port for several worker processes: queries each private socket and merges the answers.
+"""One HTTP port for several worker processes: queries each private socket and merges the responses.
 
-It runs in a process of its own, because the supervisor forks and so must not have threads.
+It runs in its own process, because the supervisor forks and so must not have threads.
 """
 
 import http.client
@@ -27,7 +27,7 @@ from stream.supervisor.shared_state import SharedState
 from stream.telemetry.listening import Server
 from stream.telemetry.metrics import process_metrics
 
-REQUEST_TIMEOUT_S = 1.0  # a process that exceeds it is reported as not answering
+REQUEST_TIMEOUT_S = 1.0  # a process that exceeds it is reported as not responding
 CONCURRENT_REQUESTS_MAX = 64
 _OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _OK, _UNAVAILABLE, _NOT_FOUND = "200 OK", "503 Service Unavailable", "404 Not Found"
@@ -77,7 +77,7 @@ class MetricsAggregator(Collector):
         return [orjson.dumps(body)]
 
     def _request_all(self, path: str) -> dict[str, tuple[int, bytes] | None]:
-        """Request a path from all processes at once; None for a process that does not answer in time."""
+        """Request a path from all processes at once; None for a process that does not respond in time."""
         sockets = self._shared_state.socket_paths()
         responses = self._pool.map(lambda socket_path: _request(socket_path, path), sockets.values())
         return dict(zip(sockets, responses, strict=True))

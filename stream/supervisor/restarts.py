@@ -1,11 +1,11 @@
-"""When a process that died is restarted: after a delay that grows with each death in a row, up to a limit."""
+"""Delays the restart of a process that died; the delay grows with each death in a row, up to a limit."""
 
 from collections.abc import Callable
 
 WAIT_S = 0.1
 WAIT_S_MAX = 10.0
 STABLE_RUN_S = 60.0  # a process that ran this long starts over with the shortest wait
-DEATHS_IN_A_ROW_MAX = 10  # about 30 s with the waits; after that the supervisor gives up
+DEATHS_IN_A_ROW_MAX = 10  # after about 30 s with the waits; then the supervisor gives up
 
 
 class RestartBackoff:

@@ -1,4 +1,4 @@
-"""What a supervisor publishes about its worker processes, in memory that forked processes see change."""
+"""State that a supervisor publishes about its workers, in memory shared with forked processes."""
 
 from collections.abc import Collection, Mapping
 from ctypes import c_int, c_uint64
@@ -12,10 +12,10 @@ class SharedState:
     """The worker processes, named 0, 1 and so on: how often each was restarted, and which ended for good."""
 
     def __init__(self, folder: Path, processes_max: int) -> None:
-        """`folder` holds the private sockets of the workers."""
+        """`folder` contains the private sockets of the workers."""
         self.processes_max = processes_max
         self._folder = folder
-        # Anonymous: `multiprocessing` needs a file for it.
+        # Anonymous memory: that of `multiprocessing` needs a file.
         memory = mmap(-1, (1 + 2 * processes_max) * _BYTES)
         self._process_count = c_int.from_buffer(memory)
         self._restarts = (c_uint64 * processes_max).from_buffer(memory, _BYTES)

@@ -25,7 +25,7 @@ _NAME = "@sockets"
 def sockets_folder(state_dir: Path) -> Iterator[tuple[Path, Path]]:
     """Create the folder; yield its path, and the path under which this process and its forks reach it.
 
-    The second one is short: Unix sockets have addresses of at most about 100 bytes. Folders of killed
+    The second path is short: Unix sockets have addresses of at most about 100 bytes. Folders of killed
     supervisors are deleted.
 
     Raises:
@@ -42,7 +42,7 @@ def sockets_folder(state_dir: Path) -> Iterator[tuple[Path, Path]]:
 def _create(state_dir: Path) -> tuple[Path, int]:
     try:
         return _create_in(state_dir / _NAME)
-    except OSError as why:  # read-only, or of a kind that holds no sockets, as some network volumes
+    except OSError as why:  # read-only, or without sockets, as some network volumes
         try:
             return _locked(Path(tempfile.mkdtemp(prefix="anagram-stream-")))
         except OSError:
@@ -55,7 +55,7 @@ def _create(state_dir: Path) -> tuple[Path, int]:
 
 def _create_in(parent: Path) -> tuple[Path, int]:
     parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    guard = _lock(parent, fcntl.LOCK_EX)  # so that no folder is seen between its creation and its lock
+    guard = _lock(parent, fcntl.LOCK_EX)  # no other process sees a folder between its creation and its lock
     try:
         for left_over in parent.iterdir():
             with suppress(OSError):  # locked: in use
@@ -67,7 +67,7 @@ def _create_in(parent: Path) -> tuple[Path, int]:
 
 
 def _locked(folder: Path) -> tuple[Path, int]:
-    """Lock a new folder after a trial that it can hold sockets."""
+    """Lock a new folder, and check that it can hold sockets."""
     lock = _lock(folder, fcntl.LOCK_EX)
     try:
         listen(str(_reachable(folder, lock) / str(PROCESSES_MAX)), 0).close()
@@ -90,7 +90,7 @@ def _lock(folder: Path, how: int) -> int:
 
 
 def _reachable(folder: Path, descriptor: int) -> Path:
-    """Return the path of the folder, or a shorter one that leads to it by a descriptor that forks inherit."""
+    """Return the path of the folder, or a shorter one through a descriptor that forks inherit."""
     address = os.fsencode(folder / str(PROCESSES_MAX))
     by_descriptor = Path(f"/proc/self/fd/{descriptor}")
     return by_descriptor if len(address) > ADDRESS_BYTES_MAX and by_descriptor.exists() else folder

@@ -42,7 +42,7 @@ def supervise(settings: Settings, processes_max: int) -> None:
     """Run worker processes until a signal. With `auto`, at most one per partition of the input.
 
     Raises:
-        Fatal: the workers could not start or continue; all have ended.
+        Fatal: the workers could not start or continue; all have exited.
     """
     plan = load_plan(settings.faults)
     try:
@@ -105,11 +105,11 @@ class Supervisor:
         self._failures: list[Fatal] = []  # the one that stopped all processes first
 
     def run(self, drain_s_max: float) -> None:
-        """Run until a signal, an error that stops all processes or the end of the last one; then drain.
+        """Run until a signal, an error that stops all processes or the exit of the last one; then drain.
 
         Raises:
             Fatal: a process raised a StreamError, or it died too often in a row; others may have continued.
-            SystemExit: a second signal came.
+            SystemExit: a second signal arrived.
         """
         self._start(self._aggregator)
         self._workers = self._prepare_workers()
@@ -215,7 +215,7 @@ class Supervisor:
     def _schedule_restart(self, process: ManagedProcess, how: str) -> None:
         wait_s = process.backoff.wait_s(monotonic() - process.started_at)
         if wait_s is None:
-            why = f"{process.name} died {DEATHS_IN_A_ROW_MAX} times in a row, the last time {how}"
+            why = f"{process.name} died {DEATHS_IN_A_ROW_MAX} times in a row, most recently: {how}"
             error = Refused(why, "read the log, or run one process: anagram-stream worker --processes 1")
             self._end(process, error, stops_all=process is self._aggregator)
             return
@@ -278,7 +278,7 @@ def _count_partitions(settings: Settings, clock: SystemClock) -> int:
     return topics.input.partitions
 
 
-def _run_worker(  # noqa: PLR0913, PLR0917 - what a worker is given
+def _run_worker(  # noqa: PLR0913, PLR0917 - what a worker needs
     settings: Settings,
     fold: SharedFold,
     shared_state: SharedState,

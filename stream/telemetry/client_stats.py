@@ -1,4 +1,4 @@
-"""Reads librdkafka's statistics: from a large document every second, the few figures that matter."""
+"""Extracts a few figures from librdkafka's statistics, a large document every second."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ from stream.telemetry.metrics import Metrics
 STATISTICS_MS = 1_000  # resolution of the lag; a few kilobytes, parsed in well below 1 ms
 CONNECTING_S = 5.0  # a client younger than this may have no connection yet
 _MICRO = 1e-6
-_BOOTSTRAP = -1  # node id of a bootstrap address; the broker behind it has an entry of its own
+_BOOTSTRAP = -1  # node id of a bootstrap address; the broker behind it has its own entry
 
 
 class ClientStats:

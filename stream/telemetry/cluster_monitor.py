@@ -1,4 +1,4 @@
-"""Polls the cluster, in a thread of its own, for what the loop does not see: last stable and end offsets."""
+"""Polls the cluster, in its own thread, for what the loop does not see: last stable and end offsets."""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -30,10 +30,10 @@ class ClusterOffsets(Protocol):
 
 
 class Poller(Protocol):
-    """Requests from the cluster; both methods raise StreamError."""
+    """Sends requests to the cluster; both methods raise StreamError."""
 
     def poll(self, partitions: Sequence[int] | None) -> ClusterOffsets:
-        """Return all offsets; first and committed ones of these input partitions, of all of them if None."""
+        """Return all offsets; first and committed ones only of these input partitions, of all if None."""
 
     def first_records(self, spans: Mapping[int, tuple[int, int]]) -> Mapping[int, AtOffset]:
         """Return the first record in each span of offsets of the input that has one."""
@@ -53,7 +53,7 @@ class ClusterMonitor:
         polls_group: Callable[[], bool] = lambda: True,
         poll_interval_s: float = POLL_INTERVAL_S,
     ) -> None:
-        """`polls_group` returns whether this worker exports the group's lag; one of a supervisor does."""
+        """`polls_group` returns whether this worker exports the group's lag; one per supervisor does."""
         self._poller = poller
         self._group_lag = GroupLag(clock, poller.first_records)
         self._polls_group = polls_group
@@ -105,5 +105,5 @@ class ClusterMonitor:
                 of_group = self._polls_group()
                 offsets = self._poller.poll(None if of_group else self._lag.not_running())
                 self.update(offsets, of_group=of_group)
-            except StreamError as why:  # the worker itself reports what keeps it from working
+            except StreamError as why:  # the worker itself reports its problems
                 log.debug("cluster offsets not polled", why=str(why))

@@ -1,7 +1,7 @@
-"""The lag of the group on every input partition, owned by a worker or not, and since when it stands still.
+"""The lag of the group on every input partition, owned by a worker or not, and how long it has stalled.
 
-A partition may be owned by nobody, or by a member of the group that is no worker of this application. Such a
-member may even commit offsets: a commit without this application's metadata is no progress here.
+A partition may have no owner, or its owner may be a group member that is not a worker of this application.
+Such a member may even commit offsets: a commit without this application's metadata is not progress here.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,13 +28,13 @@ FindRecords = Callable[[Mapping[int, Span]], Mapping[int, AtOffset]]
 
 @dataclass(slots=True)
 class _Partition:
-    """What is known of a partition.
+    """The state of a partition.
 
     Attributes:
         position: the last offset that this application committed; -1 if the group has none.
-        since_s: time of that commit, or when there was no lag last; monotonic.
+        since_s: time of that commit, or when the lag was last 0; monotonic.
         searched_to: there is no record from the position up to here, only markers and aborted records.
-        first_record: its offset, from the position on; -1 as long as none is known.
+        first_record: offset of the first record from the position on; -1 while none is known.
     """
 
     position: int
@@ -59,8 +59,8 @@ class GroupLag:
     ) -> tuple[Rows, Rows]:
         """Return, by partition, the lag in records and the seconds for which it has not been reduced.
 
-        A marker or an aborted record takes an offset, too. So where the committed offset has not moved since
-        the last poll, one record is searched for: a lag without any record is 0.
+        A marker or an aborted record takes an offset, too. So if a committed offset has not moved since the
+        last poll, this method searches for a record: a lag without any record is 0.
 
         Raises:
             StreamError: the records cannot be read.
@@ -88,7 +88,7 @@ class GroupLag:
         return records, seconds
 
     def _move(self, number: int, committed: CommittedOffset | None, now: float) -> bool:
-        """Take over a new committed offset; return whether this application has moved it."""
+        """Apply a new committed offset; return whether this application has moved it."""
         position = -1 if committed is None else committed.offset
         partition = self._partitions.get(number)
         if partition is None:

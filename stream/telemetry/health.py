@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 NO_PARTITION = (
-    "no partition assigned: the group is rebalancing, or other members own all partitions; to see who they "
-    "are, run `anagram-stream lag`. Beside enough workers this one is a standby; stop members that are none"
+    "no partition assigned: the group is rebalancing, or other members own all partitions; to list them, "
+    "run `anagram-stream lag`. This worker is a standby, unless a member is not a worker: stop such members"
 )
 RUN_ONCE_S_MAX = 60.0  # by default; one pass of the loop takes at most a batch and its transaction's timeout
 
@@ -28,7 +28,7 @@ class RestoreProgress:
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds until the restore ends, at the pace so far; None if that is not known yet."""
+        """Seconds until the restore ends, at the rate so far; None if unknown."""
         took_s, restored = self.moved_s - self.began_s, self.position - self.start_offset
         return round(self.remaining * took_s / restored, 1) if restored > 0 and took_s > 0 else None
 
@@ -78,7 +78,7 @@ class Health:
             self.running.discard(partition)
             self.blocked.pop(partition, None)
             progress = self.restoring.get(partition)
-            if progress is None or not progress.end_offset:  # the size of the first step is not known
+            if progress is None or not progress.end_offset:  # the size of the first step is unknown
                 progress = RestoreProgress(now, position, position, end_offset, now)
                 self.restoring[partition] = progress
             progress.position, progress.end_offset, progress.moved_s = position, end_offset, now
@@ -90,7 +90,7 @@ class Health:
             self.running.add(partition)
 
     def block(self, partition: int, why: str) -> bool:
-        """Record why a partition stays paused; return whether that is news."""
+        """Record why a partition stays paused; return whether the reason is new."""
         with self.lock:
             is_news = self.blocked.get(partition) != why
             self._forget(partition)
@@ -112,7 +112,7 @@ class Health:
             reasons += [f"waiting: {self.waiting}"] if self.waiting else []
             reasons += [] if self.connected else ["no broker is connected"]
             reasons += [
-                f"partition {partition} restoring, {progress.remaining} offsets remain"
+                f"partition {partition} restoring, {_remaining(progress.remaining)}"
                 for partition, progress in sorted(self.restoring.items())
             ]
             reasons += [
@@ -138,3 +138,7 @@ class Health:
         self.restoring.pop(partition, None)
         self.running.discard(partition)
         self.blocked.pop(partition, None)
+
+
+def _remaining(offsets: int) -> str:
+    return "1 offset remains" if offsets == 1 else f"{offsets} offsets remain"

@@ -51,7 +51,7 @@ class Instruments:
         self._last_run_s, self._accounted_s = now, 0.0
 
     def polled(self, samples: Sequence[InputRecords]) -> None:
-        """Keep the times of a sample of a batch, in order; records not committed before are polled again."""
+        """Keep the timestamps of a sample of a batch, in order; uncommitted records are polled again."""
         self._sample = [
             (sample.partition, offset, timestamp_ms or 0)
             for sample in samples
@@ -60,7 +60,7 @@ class Instruments:
         self.lag.polled({sample.partition: sample.offsets[-1] + 1 for sample in samples})
 
     def committed(self, next_offsets: Mapping[int, int]) -> float:
-        """Measure the latency of input before these offsets; return by how many seconds it is ahead."""
+        """Measure the latency of input before these offsets; return its seconds ahead of the clock."""
         now = self.clock.now()
         self.metrics.last_commit.set(now)
         done = [
@@ -123,7 +123,7 @@ class InstrumentedSource:
     def _measure(self, records: Mapping[int, InputRecords]) -> None:
         instruments = self._instruments
         step = max(1, sum(map(len, records.values())) // SAMPLE_RECORDS_MAX)
-        # From the end, so that it contains the last record of each partition.
+        # From the end, so that the sample contains the last record of each partition.
         samples = [columns[::-step] for columns in records.values()]
         sizes = [len(value or b"") for sample in samples for value in sample.values]
         keys = sum(len(key or b"") for sample in samples for key in sample.keys)

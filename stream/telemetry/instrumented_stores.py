@@ -1,4 +1,4 @@
-"""Stores with measurements; their sizes every few seconds."""
+"""Stores with measurements of writes and, every few seconds, of sizes."""
 
 import contextlib
 import shutil

@@ -38,7 +38,7 @@ class _Partition:
     polled: int = 0  # the offset after the last polled record
     last_stable_offset: int | None = None
     is_drained: bool = False
-    drained_at_s: float | None = None  # when nothing was left to process, last
+    drained_at_s: float | None = None  # when there was last nothing left to process
     processed_timestamp_s: float | None = None  # timestamp of the last committed record
 
 
@@ -68,7 +68,7 @@ class Lag:
                 partition.running_since_s, partition.is_drained = self._clock.now(), False
 
     def not_running(self) -> list[int]:
-        """Return the assigned partitions that the client fetches nothing of."""
+        """Return the assigned partitions from which the client does not fetch."""
         with self._lock:
             return [number for number, partition in self._partitions.items() if not partition.running_since_s]
 
@@ -94,7 +94,7 @@ class Lag:
                     continue
                 partition.committed = offset
                 if (timestamp_ms := timestamps_ms.get(number, 0)) > 0:
-                    # A producer's clock may be ahead: nothing that waits is younger than now.
+                    # A producer's clock may be ahead, but no waiting record is younger than now.
                     partition.processed_timestamp_s = min(timestamp_ms / 1000, self._clock.now())
 
     def update_from_client(self, number: int, client: ClientPosition) -> None:
@@ -133,7 +133,7 @@ class Lag:
     def seconds(self) -> dict[tuple[str, ...], float]:
         """Return the greatest possible age of the oldest unprocessed input, by partition.
 
-        That input is younger than the last committed record, and came after the partition was last drained.
+        That input is younger than the last committed record and arrived after the partition was last drained.
         """
         now = self._clock.now()
         with self._lock:
@@ -151,6 +151,6 @@ def _records(partition: _Partition) -> int:
 
 
 def _oldest_s(partition: _Partition) -> float:
-    """Return a time that no unprocessed input is older than."""
+    """Return a lower bound for the time of all unprocessed input."""
     bounds = [s for s in (partition.processed_timestamp_s, partition.drained_at_s) if s is not None]
     return max(bounds) if bounds else partition.assigned_at_s

@@ -14,7 +14,7 @@ _NO_ADDRESS = ("", 0)  # a Unix socket and its clients have none
 class QuietHandler(WSGIRequestHandler):
     """Logs nothing and bounds the time of a connection."""
 
-    timeout = 5  # seconds; a silent connection holds a thread no longer
+    timeout = 5  # seconds; a silent connection occupies a thread no longer
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401 - the name is the base's
         """Do not log scrapes."""
@@ -64,7 +64,7 @@ def _listen(family: socket.AddressFamily, address: str | tuple[str, int]) -> soc
 
 
 def listening_hint(error: OSError) -> str:
-    """Return what fixes that a process cannot listen on its address."""
+    """Return the fix for a process that cannot listen on its address."""
     if error.errno == errno.EADDRINUSE:
         return "set STREAM_HTTP_PORT=0 to use any free port"
     if error.errno in {errno.EACCES, errno.EPERM}:

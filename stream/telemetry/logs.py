@@ -11,7 +11,7 @@ import structlog
 _SAME_IN_EACH_LINE = ("group", "instance")  # of a worker; a terminal shows them once
 _STYLES = re.compile(r"\x1b\[[0-9;]*m")
 _INDENT = " " * 4
-_WIDTH_MIN = 40  # a terminal without a size says 0
+_WIDTH_MIN = 40  # a terminal without a size reports 0
 _everywhere: dict[str, object] = {}  # structlog's context variables belong to one thread
 
 
@@ -45,7 +45,7 @@ def _fit_terminal(_: object, __: str, line: Any) -> str:  # noqa: ANN401 - what 
 
 
 def wrap(line: str, width: int) -> str:
-    """Return the line, broken between words into lines of at most `width` characters; styles have none."""
+    """Return the line, broken between words into lines of at most `width` characters, without styles."""
     lines, used = [""], 0
     for word in line.split(" "):
         length = len(_STYLES.sub("", word))

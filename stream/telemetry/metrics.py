@@ -34,12 +34,12 @@ PHASES = (
     "abort",
     "store",
     "transaction",
-    "renew",  # the producer is replaced; the name of earlier versions
+    "renew",  # the producer is replaced; named as in earlier versions
 )
 
 
 class Metrics:
-    """The metrics of a worker, in a registry of their own, so that tests can have several in one process."""
+    """The metrics of a worker, in their own registry, so that tests can have several in one process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -81,7 +81,7 @@ class Metrics:
             "From a record's timestamp to its commit, for the oldest record of each transaction.",
             _LONG_SECONDS,
         )
-        self.retries = self._counter("stream_retries_total", "Stages that failed and are retried.", "stage")
+        self.retries = self._counter("stream_retries_total", "Stages that failed and were retried.", "stage")
         self.injected_faults = self._counter(
             "stream_injected_faults_total", "Faults injected on purpose (STREAM_FAULTS).", "stage", "kind"
         )
@@ -167,7 +167,7 @@ class Metrics:
         )
 
     def _add_store_metrics(self) -> None:
-        self.stores_set_aside = self._counter("stream_stores_set_aside_total", "Unusable stores, set aside.")
+        self.stores_set_aside = self._counter("stream_stores_set_aside_total", "Unusable stores set aside.")
         self.store_keys = self._table(
             "stream_store_keys", "Signatures in a store; an estimate until it is loaded.", "partition"
         )
@@ -234,13 +234,13 @@ class AuditMetrics:
 
 
 class ServeMetrics:
-    """The metrics of `serve`. What is `stream_view_*` is the same on every replica, but for its age."""
+    """The metrics of `serve`. Those named `stream_view_*` are the same on every replica, except the age."""
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
         self.requests = Histogram(
             "stream_serve_request_seconds",
-            "Time until the head of an answer was sent; a client may have asked to wait for an outcome.",
+            "Time until the head of a response was sent; a client may request to wait for an outcome.",
             ["route", "status"],
             buckets=_SECONDS,
             registry=registry,
@@ -251,7 +251,7 @@ class ServeMetrics:
             return Table(name, help_text, labels, registry)
 
         self.age = table(
-            "stream_view_age_seconds", "Everything committed this long ago is in the view.", "topic"
+            "stream_view_age_seconds", "The view contains everything committed this long ago.", "topic"
         )
         self.words = table("stream_view_words", "Words counted: the sum of all totals.")
         self.signatures = table("stream_view_signatures", "Signatures with a total.")
@@ -262,7 +262,7 @@ class ServeMetrics:
 
 
 def add_process_metrics(registry: CollectorRegistry) -> None:
-    """Add what every process of ours exports: its version, and what Python and the system say of it."""
+    """Add what every process exports: its version, and the metrics of Python and the operating system."""
     build = {"version": __version__, "python": platform.python_version()}
     Info("stream_build", "Version of the software.", registry=registry).info(build)
     ProcessCollector(registry=registry)
@@ -272,7 +272,7 @@ def add_process_metrics(registry: CollectorRegistry) -> None:
 
 def process_metrics(up: Mapping[str, bool], restarts: Mapping[str, int]) -> Iterator[Metric]:
     """Return the metrics of a supervisor about its processes."""
-    answers = GaugeMetricFamily("stream_process_up", "1 if the process answers.", labels=["process"])
+    answers = GaugeMetricFamily("stream_process_up", "1 if the process responds.", labels=["process"])
     started = CounterMetricFamily(
         "stream_process_restarts", "Restarts after an unexpected death.", labels=["process"]
     )

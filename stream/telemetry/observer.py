@@ -1,4 +1,4 @@
-"""Turns what the worker does into log lines, metrics and probe answers."""
+"""Turns the events of a worker into log lines, metrics and probe answers."""
 
 from collections.abc import Sequence
 
@@ -31,7 +31,7 @@ class WorkerObserver:
         self._log = structlog.get_logger().bind(**context)
         self._restore_logged_at: dict[int, float] = {}  # by partition, monotonic
         self._clock_logged_at = -CLOCK_LOG_INTERVAL_S  # monotonic
-        self._no_partition_at: float | None = None  # when to log that there is none, monotonic
+        self._no_partition_at: float | None = None  # when to log that no partition is assigned, monotonic
         metrics.broker_away.set_function(lambda: bool(health.waiting) or not health.connected)
 
     def started(self) -> None:
@@ -150,7 +150,7 @@ class WorkerObserver:
         self._log.info("worker stopping", why=why)
 
     def _check_assignment(self, now: float) -> None:
-        """Log from time to time that this worker has no partition: it counts nothing."""
+        """Log regularly that this worker has no partition, so it counts nothing."""
         if self._health.has_partitions:
             self._no_partition_at = None
         elif self._no_partition_at is None:
@@ -160,19 +160,19 @@ class WorkerObserver:
             self._log.warning("no partition", why=NO_PARTITION, fix="anagram-stream lag")
 
     def _check_clock(self, ahead_s: float) -> None:
-        """Log that input comes from the future: Kafka does not report the time of its brokers."""
+        """Log that input has future timestamps: Kafka does not report the time of its brokers."""
         now = self._clock.monotonic()
         if ahead_s > CLOCK_AHEAD_S_MAX and now - self._clock_logged_at >= CLOCK_LOG_INTERVAL_S:
             self._clock_logged_at = now
             self._log.warning(
                 "clocks differ",
                 why=f"an input record is {ahead_s:.0f} s ahead of this machine: its clock or that of a "
-                "producer is off, so lag and latency in seconds are wrong; the counts are right",
+                "producer is wrong, so lag and latency in seconds are wrong; the counts are correct",
                 fix="synchronize the clock of this machine (timedatectl set-ntp true) or of the producer",
             )
 
     def _log_if_ready(self) -> None:
-        """Log that all assigned partitions run, when the last one begins to."""
+        """Log that all assigned partitions run, when the last one starts."""
         health = self._health
         with health.lock:
             running, paused = len(health.running), len(health.restoring) + len(health.blocked)

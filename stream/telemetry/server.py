@@ -19,7 +19,7 @@ Answer = tuple[str, dict[str, object]]
 
 
 class TelemetryServer:
-    """Serves until closed, in a thread of its own. `host` may be the path of a Unix socket."""
+    """Serves until closed, in its own thread. `host` may be the path of a Unix socket."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - where it listens, and what it serves
         self,
@@ -103,7 +103,7 @@ class TelemetryServer:
             "turn_seconds_max": self._run_once_s_max,
         }
         if not ok:
-            body["reason"] = "the loop hangs; the log event `loop hangs` has the stack of every thread"
+            body["reason"] = "the loop hangs; the log event `loop hangs` contains the stack of every thread"
         return _status(ok=ok), body
 
 

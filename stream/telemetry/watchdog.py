@@ -1,8 +1,8 @@
 """Detects a loop that hangs, logs once where every thread is, and ends the process.
 
-A call of librdkafka may ignore its timeout for ever (librdkafka#5456, #5511). Its thread then handles no
-signal, while other threads keep its partitions with their heartbeats, so only the end of the process lets the
-input go on.
+A call to librdkafka may ignore its timeout and never return (librdkafka#5456, #5511). Its thread then handles
+no signal, while the heartbeats of other threads keep its partitions assigned. Processing continues only after
+the process exits.
 """
 
 import sys
@@ -36,13 +36,13 @@ def stacks() -> dict[str, list[str]]:
 
 @dataclass(frozen=True, slots=True)
 class HangLimits:
-    """When a worker hangs, and what happens then.
+    """When a worker counts as hanging, and what happens then.
 
     Attributes:
         run_once_s: the longest normal pass of the loop.
         call_s: the longest normal call of the transactional producer; all its calls have shorter timeouts.
         call_began_s: returns when the call that runs now began, monotonic; None if none runs.
-        end: ends the process; a thread within a call of the client library reacts to nothing else.
+        end: ends the process; a thread within a call to the client library reacts to nothing else.
     """
 
     run_once_s: float
@@ -55,7 +55,7 @@ DEFAULT_LIMITS = HangLimits(RUN_ONCE_S_MAX)
 
 
 class Watchdog:
-    """Checks, in a thread of its own, whether the loop advances; ends the process if it does not."""
+    """Checks, in its own thread, whether the loop advances; ends the process if it does not."""
 
     def __init__(self, health: Health, clock: Clock, limits: HangLimits) -> None:
         self._health = health
@@ -70,9 +70,8 @@ class Watchdog:
     def check(self) -> None:
         """If the loop hangs, log the stacks, once per hang, and end the process."""
         now = self._clock.monotonic()
-        if (
-            now - self._checked_at > SUSPENDED_S
-        ):  # this thread was suspended too: the loop gets its time again
+        # If this thread was suspended, too, the time limit of the loop starts again.
+        if now - self._checked_at > SUSPENDED_S:
             self._counts_from = now
         self._checked_at = now
         last_run_at, call_began_at = self._health.last_run_at, self._limits.call_began_s()
@@ -83,7 +82,7 @@ class Watchdog:
         if pass_s > self._limits.run_once_s or call_s > self._limits.call_s:
             self._logged_run_at = last_run_at
             what = (
-                "a call of the client library does not return" if call_s > self._limits.call_s else "the loop"
+                "a call to the client library does not return" if call_s > self._limits.call_s else "the loop"
             )
             self._log.error("loop hangs", what=what, last_turn_seconds_ago=round(pass_s, 1), stacks=stacks())
             self._limits.end()

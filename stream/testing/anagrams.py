@@ -1,4 +1,4 @@
-"""The fold of this product with a small dictionary, for the fake stream."""
+"""The anagram fold with a small dictionary, for the fake stream."""
 
 from collections.abc import Iterable
 
@@ -22,7 +22,7 @@ RESULT_BYTES_MAX = 1 << 20
 def anagram_fold(
     dictionary: Iterable[str] = WORDS, names: Names | None = None, text_bytes_max: int = TEXT_BYTES_MAX
 ) -> AnagramFold:
-    """Return the fold that counts anagrams by these words."""
+    """Return the fold that counts anagrams of these dictionary words."""
     encoder = ResultEncoder((names or Names()).results, RESULT_BYTES_MAX, RESULT_BYTES_MAX)
     return AnagramFold(Engine(make_lexicon(build_index(dictionary))), encoder, "text", text_bytes_max)
 

@@ -19,6 +19,6 @@ class FakeClock:
         self.advance(seconds)
 
     def advance(self, seconds: float) -> None:
-        """Let the time pass."""
+        """Move the time forward."""
         assert seconds >= 0
         self._now += seconds

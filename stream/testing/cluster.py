@@ -1,6 +1,6 @@
 """A Kafka cluster in memory: deterministic, on a virtual clock, without threads.
 
-It keeps the promises of Kafka that exactness depends on:
+It gives those guarantees of Kafka that exactness depends on:
     log           markers take offsets; read_committed sees neither open nor aborted transactions
     transactions  a new producer of an id fences the older one; a transaction that is open for too long
                   is aborted; markers reach logs and offsets at different times
@@ -29,7 +29,7 @@ class FakeCluster:
 
     Attributes:
         clock: shared by all parts.
-        coordinator: of transactions.
+        coordinator: the transaction coordinator.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class FakeCluster:
                 group.forget_offsets()
 
     def topic_id(self, topic: str) -> str | None:
-        """Return the id of a topic; one that is created again has another. None if it does not exist."""
+        """Return the id of a topic, None if it does not exist; a topic that is created again has a new id."""
         return self._topic_ids.get(topic) if topic in self._topics else None
 
     def partitions(self, topic: str) -> int:
@@ -119,7 +119,7 @@ class FakeCluster:
         return not self._in_flight and self.coordinator.is_settled()
 
     def settle(self) -> None:
-        """Apply all that is due: late requests, timeouts, markers."""
+        """Apply everything that is due: late requests, timeouts, markers."""
         now = self.clock.monotonic()
         due = [request for arrival, request in self._in_flight if arrival <= now]
         if due:

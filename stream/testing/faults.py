@@ -14,11 +14,11 @@ from stream.errors import Abortable, Blocked, Fatal, InDoubt, Retriable, StreamE
 
 
 class Crashed(BaseException):
-    """The process died at this call: none of its code runs any more."""
+    """The process died at this call: no more of its code runs."""
 
 
 class DiskFull(Fatal):
-    """The disk did not take a write of a store."""
+    """A write to a store failed because the disk is full."""
 
 
 class Moment(StrEnum):
@@ -33,7 +33,7 @@ LATE_S_MAX = 8.0  # far beyond the timeout of a transaction: several later ones 
 
 
 class FaultClass(StrEnum):
-    """What may go wrong at a call."""
+    """What can go wrong at a call."""
 
     ERROR = "error"  # the request or its response was lost, or the broker refused it
     CRASH = "crash"  # kill -9
@@ -54,7 +54,7 @@ class Faults:
         self._late: dict[str, float] = {}
 
     def plan(self, call: str, moment: Moment, fault: Planned) -> None:
-        """Let `fault` happen once, at the next such call: an exception is raised, anything else is called."""
+        """Inject `fault` once, at the next such call: an exception is raised, a callable is called."""
         self._planned.append((call, moment, fault))
 
     def plan_late(self, call: str, seconds: float) -> None:

@@ -21,7 +21,7 @@ class _Member:
     """A member.
 
     Attributes:
-        epoch: of the assignment that the member has accepted.
+        epoch: the epoch of the assignment that the member has accepted.
         last_heartbeat_at: when its last heartbeat arrived.
         polled_at: when it last polled.
         beating: whether its process runs, so that heartbeats arrive.
@@ -45,7 +45,7 @@ class FakeGroup:
         *,
         classic: bool = False,
     ) -> None:
-        """`classic`: only offsets of the member's current epoch are accepted, see `check`."""
+        """`classic`: only offsets with the member's current epoch are accepted, see `check`."""
         self._clock = clock
         self._partitions = partitions
         self._session_timeout_s = session_timeout_s
@@ -72,13 +72,13 @@ class FakeGroup:
         return member
 
     def leave(self, member: str) -> None:
-        """Remove a member, if it is one; its partitions are free at once."""
+        """Remove a member, if present; its partitions are free at once."""
         if self._members.pop(member, None) is not None:
             self.release(member, self.owned(member))
             self.epoch += 1
 
     def has(self, member: str) -> bool:
-        """Whether this is still a member."""
+        """Whether this member is still in the group."""
         self.settle()
         return member in self._members
 
@@ -159,7 +159,7 @@ class FakeGroup:
         then (KIP-1251, Kafka 4.3).
 
         Raises:
-            Abortable: not a member (any more), or of another epoch.
+            Abortable: the sender is not, or no longer, a member, or it has another epoch.
         """
         if membership is None:
             return
@@ -195,11 +195,11 @@ class FakeGroup:
         self._committed.update(offsets)
 
     def forget_offset(self, partition: int) -> None:
-        """Delete a committed offset, as its expiry does."""
+        """Delete a committed offset, as if it had expired."""
         self._committed.pop(partition, None)
 
     def forget_offsets(self) -> None:
-        """Delete all offsets, pending ones too, as the deletion of the topic does."""
+        """Delete all offsets, including pending ones, as if the topic had been deleted."""
         self._committed.clear()
         self._pending.clear()
 

@@ -25,8 +25,8 @@ class Share:
     """What one transaction wrote to one partition.
 
     Attributes:
-        first_offset: of its records; the last stable offset cannot pass it while the share is open.
-        committed: the outcome by its marker; None until that is written.
+        first_offset: the first offset of its records, and a limit of the last stable offset while it is open.
+        committed: the outcome in its marker; None until the marker is written.
     """
 
     first_offset: int
@@ -39,7 +39,7 @@ class Entry:
 
     Attributes:
         record: None for a marker.
-        share: of the transaction that wrote it; None outside a transaction.
+        share: the share of the transaction that wrote it; None outside a transaction.
     """
 
     offset: int

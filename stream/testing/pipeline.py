@@ -1,4 +1,4 @@
-"""A fake cluster with the pipeline's topics, and the queries of tests."""
+"""A fake cluster with the pipeline's topics, and queries for tests."""
 
 import json
 from collections.abc import Mapping
@@ -52,7 +52,7 @@ class FakePipeline:
         return self.cluster.produce(self.names.input, partition, raw)
 
     def committed(self) -> list[int]:
-        """Return the group's committed offset of every partition; 0 if there is none."""
+        """Return the group's committed offset of every partition; 0 if it has none."""
         offsets = self.group.unstable(range(self.partitions))
         return [0 if committed is None else committed.offset for committed in offsets.values()]
 

@@ -28,7 +28,7 @@ from stream.testing.names import Names
 from stream.testing.pipeline import FakePipeline
 from stream.testing.process import FakeProcess
 
-FRAMING_BYTES_MAX = 64 * 1024  # of a result: its key, its headers and Kafka's framing
+FRAMING_BYTES_MAX = 64 * 1024  # added to a result: its key, its headers and Kafka's framing
 HeaderValue = str | bytes | None
 HeadersGiven = Mapping[str, HeaderValue] | Sequence[tuple[str, HeaderValue]]
 
@@ -42,7 +42,7 @@ class FakeStream:
     """
 
     def __init__(self, partitions: int = 2, words: Iterable[str] | None = None) -> None:
-        """`words` are the dictionary, as in STREAM_DICTIONARY; by default that of a worker by default."""
+        """`words` are the dictionary, as in STREAM_DICTIONARY; the default is the default of the setting."""
         self.pipeline = FakePipeline(partitions, fold=_default_fold(words))
         self._faults = Faults()
         self.worker = self._start()
@@ -62,7 +62,8 @@ class FakeStream:
             ValueError: the input has no such partition.
         """
         if partition not in range(self.pipeline.partitions):
-            raise ValueError(f"no partition {partition}: the input has {self.pipeline.partitions}")
+            last = self.pipeline.partitions - 1
+            raise ValueError(f"no partition {partition}: the input has partitions 0 to {last}")
         topic, pairs = self.pipeline.names.input, _pairs(headers)
         return self.pipeline.cluster.produce(
             topic, partition, _bytes("value", value), _bytes("key", key), pairs
@@ -73,7 +74,7 @@ class FakeStream:
         self.pipeline.drain(self.worker)
 
     def crash(self) -> None:
-        """Kill the worker, and start another one on its disk."""
+        """Kill the worker, and start a new one on its disk."""
         disks = self.worker.stores.disks
         self.worker.crash()
         self.worker = self._start(disks)
@@ -110,7 +111,7 @@ def _bytes(part: str, given: object) -> bytes | None:
         return given.encode()
     if given is None or isinstance(given, bytes):
         return given
-    raise TypeError(f"the {part} of a record is str, bytes or None, not {type(given).__name__}")
+    raise TypeError(f"the {part} of a record must be str, bytes or None, not {type(given).__name__}")
 
 
 def _pairs(given: HeadersGiven) -> list[Header]:
@@ -120,7 +121,7 @@ def _pairs(given: HeadersGiven) -> list[Header]:
             case (str() as name, value):
                 pairs.append((name, _bytes(f"header {name}", value)))
             case _:
-                raise TypeError(f"headers are a dict or pairs of name and value; {pair!r} is no such pair")
+                raise TypeError(f"headers must be a dict or pairs of name and value; {pair!r} is not a pair")
     return pairs
 
 
@@ -139,5 +140,5 @@ def _default_fold(words: Iterable[str] | None) -> AnagramFold:
 
 @pytest.fixture
 def anagram_stream() -> FakeStream:
-    """A fake stream of two partitions and the default dictionary; make another with `FakeStream(…)`."""
+    """A fake stream with two partitions and the default dictionary; create others with `FakeStream(…)`."""
     return FakeStream()

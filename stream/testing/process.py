@@ -48,14 +48,14 @@ class Tuning:
     """The limits of a fake worker, and its fault plan.
 
     Attributes:
-        batch_records_max: records of one transaction.
-        restore_records_max: records of one step of restore, per partition.
-        retry_attempts_max: attempts of a stage that fails.
+        batch_records_max: maximum number of records in one transaction.
+        restore_records_max: maximum number of records in one step of restore, per partition.
+        retry_attempts_max: maximum number of attempts of a stage that fails.
         batch_deadline_s: how long the retries of one batch may take.
-        rejected_in_a_row_max: 0 is no limit.
+        rejected_in_a_row_max: dead letters in a row on one partition; 0 means no limit.
         unwritten_records_max: records that restore reads before it writes them to the store.
         processing_s_max: how long a batch is processed within its transaction.
-        chunk_records: processed at a time.
+        chunk_records: number of records processed at a time.
         plan: which stages fail on purpose.
         tokens: returns the words of a record, for the plan.
     """
@@ -76,7 +76,7 @@ class FakeProcess:
     """A worker process.
 
     Attributes:
-        instance: its stable name, from which its transactional id is made.
+        instance: its stable name, which is part of its transactional id.
         observer: keeps the events of the worker.
         worker: the real one.
     """

@@ -40,7 +40,7 @@ class FakeReader:
 
     @faulty("reader.read")
     def read(self, wait_s: float) -> Sequence[ChangelogChunk]:
-        """Return a chunk per partition with new records; if there is none, the time advances."""
+        """Return a chunk for each partition with new records; if there are none, the time advances."""
         chunks: list[ChangelogChunk] = []
         for partition, position in self._positions.items():
             log = self._cluster.log(self._topic, partition)

@@ -34,8 +34,8 @@ class _Producer:
     """One producer with the transactional id.
 
     Attributes:
-        epoch: given by the coordinator.
-        began_at: when its open transaction began; None without one.
+        epoch: the epoch that the coordinator assigned.
+        began_at: when its open transaction began; None if no transaction is open.
         appended: input partition -> role -> what the open transaction appended.
     """
 
@@ -239,7 +239,7 @@ class FakeSink:
 
 
 def _holds(log: PartitionLog, known: LogEnd) -> bool:
-    """Whether the log holds the last known record, or retention deleted it."""
+    """Whether the log contains the last known record, or retention deleted it."""
     if log.high_watermark < known.offset:
         return False
     if log.first_offset >= known.offset or log.leader_epoch == known.leader_epoch:

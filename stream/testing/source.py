@@ -19,7 +19,7 @@ class FakeSource:
     may do: records of a partition that was then revoked are not delivered.
 
     Attributes:
-        member: the id of the member; None before the first `poll_batch`.
+        member: the id of this member; None before the first `poll_batch`.
         assigned: the partitions that this consumer believes it owns.
     """
 
@@ -40,7 +40,7 @@ class FakeSource:
         self._topic = topic
         self._records_max = records_max
         self._listener: AssignmentListener | None = None
-        self._positions: dict[int, int] = {}  # of the partitions that are resumed
+        self._positions: dict[int, int] = {}  # of resumed partitions
         self._leader_epochs: dict[int, int] = {}  # partition -> of the last record, -1 if unknown
         self._polls = 0
 
@@ -127,7 +127,7 @@ class FakeSource:
 
     @faulty("source.consume")
     def _take(self) -> list[InputRecord]:
-        """Take records, each time from another partition first; advance the positions."""
+        """Take records, starting with another partition each time; advance the positions."""
         records: list[InputRecord] = []
         resumed = list(self._positions)
         self._polls += 1

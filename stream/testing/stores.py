@@ -1,4 +1,4 @@
-"""The port `Stores` in memory, on a disk that the test keeps or loses."""
+"""The port `Stores` in memory, on a disk that the test keeps or discards."""
 
 from collections.abc import Iterable
 
@@ -29,7 +29,7 @@ class FakeStore(MemoryStore):
 
 
 class FakeStores:
-    """The stores of one worker, on `disks` (partition -> disk), which the test keeps or loses."""
+    """The stores of one worker, on `disks` (partition -> disk), which the test keeps or discards."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class FakeStores:
         faults: Faults | None = None,
         identity: object = None,
     ) -> None:
-        """A disk of another `identity` is set aside."""
+        """A disk with another `identity` is set aside."""
         self.faults = faults or Faults()
         self._identity = identity
         self.disks = {} if disks is None else disks
@@ -58,6 +58,6 @@ class FakeStores:
         self.aside.append((partition, disk, why))
 
     def crash(self) -> None:
-        """Release the locks, as the end of a process does."""
+        """Release the locks, as if the process had died."""
         for disk in self.disks.values():
             disk.in_use = False

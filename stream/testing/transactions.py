@@ -15,8 +15,8 @@ class Marker:
     """The outcome of a decided transaction, before it is written to one log.
 
     Attributes:
-        due: when it arrives, on the cluster's clock.
-        write: writes it.
+        due: when the marker arrives, on the cluster's clock.
+        write: writes the marker.
     """
 
     due: float
@@ -37,9 +37,9 @@ class _Id:
     """The coordinator's state of one transactional id.
 
     Attributes:
-        epoch: of the one producer that may use it.
+        epoch: the epoch of the one producer that may use the id.
         open: its open transaction.
-        markers: those of its decided transaction that are not written yet.
+        markers: markers of its decided transaction that are not written yet.
     """
 
     epoch: int = -1
@@ -51,7 +51,7 @@ class Coordinator:
     """Decides transactions and sends their markers, to each log at its own time (KAFKA-10167).
 
     Attributes:
-        timeout_s: an older transaction is aborted, and its producer's epoch increases.
+        timeout_s: a transaction open for longer is aborted, and the epoch of its producer increases.
         delay_s: returns how many seconds the next marker takes.
     """
 
@@ -81,7 +81,7 @@ class Coordinator:
         """Append a record in the id's transaction, which the first call begins; return its offset.
 
         Raises:
-            Fenced: the epoch is an older one.
+            Fenced: the epoch is outdated.
         """
         transaction = self._join(self._check(transactional_id, epoch))
         if log not in transaction.shares:
@@ -99,8 +99,8 @@ class Coordinator:
         """Keep offsets pending in the group until the transaction's marker reaches it.
 
         Raises:
-            Fenced: the epoch is an older one.
-            Abortable: the member is not, or no longer, in the group.
+            Fenced: the epoch is outdated.
+            Abortable: the sender is not, or no longer, in the group.
         """
         entry = self._check(transactional_id, epoch)
         group.check(membership, offsets)
@@ -113,7 +113,7 @@ class Coordinator:
         """Decide the id's open transaction, if it has one; its markers follow.
 
         Raises:
-            Fenced: the epoch is an older one.
+            Fenced: the epoch is outdated.
         """
         entry = self._check(transactional_id, epoch)
         if entry.open is not None:

@@ -112,7 +112,7 @@ def read_blobs(sources: Sequence[BlobSource], splitting: BlobSplitting) -> Itera
 
 
 def not_text(sources: Sequence[BlobSource]) -> Iterator[str]:
-    """Yield the names of files whose beginning has a NUL byte, or mostly lines that are not UTF-8.
+    """Yield the names of files whose first part has a NUL byte, or mostly lines that are not UTF-8.
 
     Only regular files are checked: others cannot be read twice.
     """
@@ -143,7 +143,7 @@ def _is_utf_8(text: bytes) -> bool:
 def stdin_has_text(on_silence: Callable[[str], None]) -> bool:
     """Return whether standard input is a file, or a pipe with data or an end of file within a second.
 
-    A pipe that stays silent may be one that nobody will write to: `on_silence` gets a sentence about it.
+    A silent pipe may never receive data: `on_silence` receives a sentence about it.
     """
     try:
         mode = os.fstat(0).st_mode
@@ -154,7 +154,7 @@ def stdin_has_text(on_silence: Callable[[str], None]) -> bool:
     if select.select([0], [], [], _STDIN_S_MAX)[0]:
         return True
     on_silence(
-        f"standard input was not read: no text came within {_STDIN_S_MAX:.0f} s; add --file - to wait for it"
+        f"standard input was not read: no text within {_STDIN_S_MAX:.0f} s; add --file - to wait for it"
     )
     return False
 

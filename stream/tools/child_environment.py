@@ -13,7 +13,7 @@ def environment_without_settings() -> dict[str, str]:
 
 
 def child_environment(settings: Settings, **more: str) -> dict[str, str]:
-    """Return the environment of a child process that uses these settings, and the variables in `more`."""
+    """Return the environment of a child process that uses these settings and the variables in `more`."""
     chosen = {
         PREFIX + name.upper(): _written(value)
         for name, value in settings.model_dump(exclude_none=True).items()

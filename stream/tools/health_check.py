@@ -1,6 +1,6 @@
-"""Reports whether the worker that runs here is live: `python -m stream.tools.health_check`.
+"""Reports whether the worker that is running here is live: `python -m stream.tools.health_check`.
 
-It is for health checks of containers, which run it every few seconds, so it imports little. `anagram-stream
+It is meant for container health checks, which run every few seconds, so it imports little. `anagram-stream
 health` does the same.
 """
 
@@ -18,18 +18,18 @@ from stream.config import Settings, load_settings
 from stream.errors import Misconfigured
 
 REQUEST_TIMEOUT_S = 2.0
-NO_WORKER = "no worker runs here"
+NO_WORKER = "no worker is running here"
 _PATH = "/healthz/live"
 
 
 def check_health(settings: Settings | None = None) -> tuple[bool, str]:
-    """Return whether all is well, and why: the worker's own answer, or that no worker runs here.
+    """Return whether the worker is live, and why: its own response, or that no worker is running here.
 
-    A command other than `worker` has no probes, and is as healthy as it is alive. A worker is asked at the
-    port of the settings, or, if that is any free port, at the one that it listens on.
+    Commands other than `worker` have no probes and count as healthy while they run. The request goes to the
+    port of the settings, or, if that is any free port, to the one that the worker listens on.
 
     Raises:
-        Misconfigured: a worker runs, but the settings are wrong.
+        Misconfigured: a worker is running, but the settings are wrong.
     """
     workers = list(_workers())
     if not workers:
@@ -37,9 +37,9 @@ def check_health(settings: Settings | None = None) -> tuple[bool, str]:
     chosen = settings or load_settings()
     ports = {chosen.http_port} if chosen.http_port else set(_listening_ports(workers))
     if not ports:
-        return False, f"a worker runs (process {workers[0].pid}), but it does not listen on a port yet"
-    answers = [_ask(_address(chosen.http_host), port) for port in sorted(ports)]
-    return all(is_live for is_live, _ in answers), "\n".join(text for _, text in answers)
+        return False, f"a worker is running (process {workers[0].pid}), but does not listen on a port yet"
+    responses = [_ask(_address(chosen.http_host), port) for port in sorted(ports)]
+    return all(is_live for is_live, _ in responses), "\n".join(text for _, text in responses)
 
 
 def subcommand(command: Sequence[str]) -> str | None:
@@ -58,7 +58,7 @@ def _workers() -> Iterator[psutil.Process]:
                 subcommand(parent.cmdline()) not in {None, "worker"} for parent in process.parents()
             ):
                 yield process
-        except psutil.Error:  # it has ended, or belongs to another user
+        except psutil.Error:  # it exited, or belongs to another user
             continue
 
 
@@ -73,7 +73,7 @@ def _listening_ports(workers: Sequence[psutil.Process]) -> Iterator[int]:
 
 
 def _address(host: str) -> str:
-    """Return where a server on this host is reached from here."""
+    """Return the address at which a server on this host is reachable from here."""
     try:
         address = ip_address(host)
     except ValueError:
@@ -88,7 +88,7 @@ def _ask(host: str, port: int) -> tuple[bool, str]:
         response = connection.getresponse()
         return response.status == HTTPStatus.OK, response.read().decode(errors="replace")
     except (OSError, http.client.HTTPException) as error:
-        return False, f"a worker runs, but nothing answers at {host}:{port}: {error}"
+        return False, f"a worker is running, but nothing responds at {host}:{port}: {error}"
     finally:
         connection.close()
 

@@ -1,4 +1,4 @@
-"""Starting over under new names: the settings of the successor, and how far it is."""
+"""Starting over under new names: the settings of the successor, and its progress."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -14,19 +14,19 @@ from stream.tools.kafka.group import PartitionLag
 
 SUFFIXED = ("group_id", "result_topic", "count_topic", "dead_letter_topic")
 COMMITTED_TIMEOUT_S = 5.0
-CAUGHT_UP_S = 5.0  # the successor counts what has come meanwhile within this time
+CAUGHT_UP_S = 5.0  # the successor counts the input that arrived meanwhile within this time
 _SUFFIX = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NAME_CHARS_MAX = 249  # of a topic
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the successor is.
+    """The progress of the successor.
 
     Attributes:
         done: input offsets below its committed offsets.
         total: input offsets in the log.
-        is_caught_up: it keeps up with the input.
+        is_caught_up: whether it keeps up with the input.
     """
 
     done: int
@@ -38,17 +38,17 @@ def successor_of(settings: Settings, suffix: str, dictionary: Path | None) -> Se
     """Return the settings with new names for the group and its topics; the input topic stays.
 
     Raises:
-        Misconfigured: the suffix does not fit.
+        Misconfigured: the suffix is not valid.
     """
     if not _SUFFIX.fullmatch(suffix):
         raise Misconfigured(
-            f"--suffix {suffix}: not letters, digits, `.`, `_` and `-`", "for example: --suffix v2"
+            f"--suffix {suffix}: use 1 to 64 letters, digits, `.`, `_` or `-`", "for example: --suffix v2"
         )
     names = {name: f"{getattr(settings, name)}-{suffix}" for name in SUFFIXED}
     for name in names.values():
         if len(name) > _NAME_CHARS_MAX:
             raise Misconfigured(
-                f"{name} is longer than {_NAME_CHARS_MAX} characters", "give a shorter --suffix"
+                f"{name} is longer than {_NAME_CHARS_MAX} characters", "choose a shorter --suffix"
             )
     if dictionary is not None:
         names["dictionary"] = str(dictionary.absolute())
@@ -56,7 +56,7 @@ def successor_of(settings: Settings, suffix: str, dictionary: Path | None) -> Se
 
 
 def switched_variables(settings: Settings, successor: Settings) -> Sequence[tuple[str, str, str]]:
-    """Return name, old and new value of the variables that differ."""
+    """Return name, old value and new value of the variables that differ."""
     old, new = settings.model_dump(), successor.model_dump()
     return [
         (PREFIX + name.upper(), "" if old[name] is None else str(old[name]), str(new[name]))
@@ -66,7 +66,7 @@ def switched_variables(settings: Settings, successor: Settings) -> Sequence[tupl
 
 
 def check_input(successor: Settings, admin: Admin, *, accept_loss: bool) -> None:
-    """Check that the log holds all input that the successor has not counted yet.
+    """Check that the log contains all input that the successor has not counted yet.
 
     Raises:
         Retriable: the broker is unavailable.
@@ -82,19 +82,19 @@ def check_input(successor: Settings, admin: Admin, *, accept_loss: bool) -> None
             raise Refused(
                 f"{topic}, partition {partition}: retention deleted the input before offset {first}, so the "
                 "new totals will lack it",
-                "run the command again with --accept-loss if you want totals of the input that is left",
+                "run the command again with --accept-loss if totals of the remaining input are enough",
             )
 
 
 class CatchUp:
-    """Decides when the successor keeps up: it soon reached the ends that were read before."""
+    """Decides when the successor keeps up: once it quickly reaches the ends that were read before."""
 
     def __init__(self) -> None:
         self._targets: Mapping[int, int] | None = None
         self._targets_at = 0.0
 
     def observe(self, lags: Sequence[PartitionLag]) -> Progress:
-        """Take the present lag of all partitions."""
+        """Evaluate the current lag of all partitions."""
         now = monotonic()
         positions = {each.partition: _position(each) for each in lags}
         is_caught_up = False
@@ -111,7 +111,7 @@ class CatchUp:
 
 
 def _position(each: PartitionLag) -> int:
-    """Return the next offset to count; behind markers alone there is nothing to count."""
+    """Return the next offset to count; markers alone leave nothing to count."""
     if each.lag == 0:
         return each.stable
     return each.first if each.committed is None else max(each.first, each.committed)

@@ -15,13 +15,13 @@ from stream.broker.process import GuardedProcess
 from stream.errors import Fatal
 
 COMMAND = ("-m", "stream", "worker")
-READY_S_MAX = 120.0  # the session of a predecessor may have to end first
+READY_S_MAX = 120.0  # the session of a predecessor may have to expire first
 _POLL_S = 0.1
 _LAST_LINES = 15
 
 
 class ChildProcess(Protocol):
-    """A process that was started; `kill` and `stop` return when it has ended."""
+    """A started process; `kill` and `stop` return once it has exited."""
 
     pid: int
 
@@ -47,7 +47,7 @@ class WorkerProcess:
         log: file of the log lines.
     """
 
-    def __init__(  # noqa: PLR0913 - what a child process is given
+    def __init__(  # noqa: PLR0913 - what a child process needs
         self,
         env: Mapping[str, str],
         log: Path,
@@ -57,7 +57,7 @@ class WorkerProcess:
         console: Path | None = None,
         launch: Launch = GuardedProcess,
     ) -> None:
-        """Prepare it; `start` starts a process.
+        """Prepare the worker; `start` starts a process.
 
         Args:
             env: the whole environment of the process.
@@ -65,7 +65,7 @@ class WorkerProcess:
             command: arguments of the Python interpreter.
             folder: working directory of the process; None: that of this process.
             console: a pipe that takes the output, if the caller reads it and writes `log`; None: the log.
-            launch: starts the process; by default the process ends at the latest when this one ends.
+            launch: starts the process; by default, it exits at the latest when this process exits.
         """
         self.command = command
         self.log = log
@@ -92,29 +92,29 @@ class WorkerProcess:
     @property
     def pid(self) -> int | None:
         """The process id; None before a start, and after `kill`, `stop` and `close`."""
-        process = self._process  # another thread may ask
+        process = self._process  # another thread may call this
         return None if process is None else process.pid
 
     @property
     def status(self) -> int | None:
-        """The exit status of a process that ended by itself; None if it runs or was ended from here."""
+        """The exit status of a process that exited by itself; None if it runs or was stopped from here."""
         return None if self._process is None else self._process.poll()
 
     @property
     def is_running(self) -> bool:
-        """Whether the process lives; a stopped one (SIGSTOP) does."""
+        """Whether the process exists, even if it is stopped by SIGSTOP."""
         return self._process is not None and self._process.poll() is None
 
     def check(self) -> None:
-        """Raise Fatal with the last log lines if the process ended by itself."""
+        """Raise Fatal with the last log lines if the process exited by itself."""
         if (status := self.status) is not None:
-            raise Fatal(f"the worker ended with status {status}; its last lines:\n{self.last_lines()}")
+            raise Fatal(f"the worker exited with status {status}; its last lines:\n{self.last_lines()}")
 
     def wait_ready(self, seconds: float = READY_S_MAX) -> None:
         """Wait until the worker's probe reports that it is ready.
 
         Raises:
-            Fatal: the worker ended, or is not ready within `seconds`.
+            Fatal: the worker exited, or is not ready within `seconds`.
         """
         wait_all_ready([self], seconds)
 
@@ -141,7 +141,7 @@ class WorkerProcess:
         return []
 
     def kill(self) -> None:
-        """Kill -9 the process and wait; the processes below a supervisor notice it and end by themselves."""
+        """Kill -9 the process and wait; the processes below a supervisor notice it and exit by themselves."""
         if self._process is not None:
             self._process.kill()
             self._process = None
@@ -162,7 +162,7 @@ class WorkerProcess:
         return process.poll()
 
     def close(self) -> None:
-        """Release the pipes of a process that ended by itself."""
+        """Release the pipes of a process that exited by itself."""
         if self._process is not None:
             self._process.close()
             self._process = None
@@ -175,7 +175,7 @@ def wait_all_ready(workers: Sequence[WorkerProcess], seconds: float = READY_S_MA
     """Wait until the probes of all workers report that they are ready.
 
     Raises:
-        Fatal: a worker ended, or one is not ready within `seconds`.
+        Fatal: a worker exited, or is not ready within `seconds`.
     """
     deadline = monotonic() + seconds
     while not all(is_ready(worker.log) for worker in workers):

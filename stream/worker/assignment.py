@@ -26,9 +26,9 @@ class StateUpdates:
 
     Attributes:
         offsets: partition -> offset of the next record, for every partition with processed records.
-        changed: partition -> changed totals, only partitions with any.
+        changed: partition -> its changed totals; only partitions that have some.
         rejected_in_a_row: partition -> rejections since its last result.
-        first_rejected: partition -> offset of the first of them.
+        first_rejected: partition -> offset of the first of these rejections.
         unprocessed: partition -> offset of the first record that is left for the next transaction.
         records: number of input records, rejected ones included.
         items: number of items that the fold counted in the records that were not rejected.
@@ -47,7 +47,7 @@ class StateUpdates:
     processing_s: float = 0.0
 
     def changelog(self, number: int) -> Changes:
-        """Return the changelog records of a partition, at least one: the last one says how far they go."""
+        """Return the changelog records of a partition, at least one: the last has the processed offset."""
         if number in self.changed:
             return self.changed[number].changes
         return {PROCESSED_KEY: b"%d" % self.offsets[number]}
@@ -83,9 +83,9 @@ class Partition:
         store: open from the start of restore.
         totals: the content of the store in memory, while the partition runs; loaded on first use.
         rejected_in_a_row: dead letters since the last result, as of the last commit.
-        first_rejected: input offset of the first of them.
-        ends: ends of the logs that hold its outcomes, as of the last commit.
-        changelog_end: where its restore ended.
+        first_rejected: input offset of the first of these.
+        ends: ends of the logs with its outcomes, as of the last commit.
+        changelog_end: the changelog offset where its restore ended.
     """
 
     number: int
@@ -103,10 +103,10 @@ class Partition:
         self.state, self.totals = state, None
 
     def load_totals(self, fold: Fold) -> Totals:
-        """Return the totals; the first call since the partition runs reads the store.
+        """Return the totals; the first call after the partition starts to run reads the store.
 
         Raises:
-            Refused: the store holds totals that no worker writes.
+            Refused: the store contains totals that no worker writes.
             Fatal: the store cannot be read.
         """
         if self.totals is None:
@@ -114,7 +114,7 @@ class Partition:
                 self.totals = fold.load(self.open_store.items())
             except (ValueError, OverflowError) as error:
                 raise Refused(
-                    f"the store of partition {self.number} holds totals that no worker writes: {error}",
+                    f"the store of partition {self.number} contains totals that no worker writes: {error}",
                     START_OVER,
                 ) from error
         return self.totals
@@ -139,7 +139,7 @@ class Assignment:
         return self._partitions[number]
 
     def running(self) -> dict[int, Store]:
-        """Return the stores of the partitions that run."""
+        """Return the stores of running partitions."""
         return {p.number: p.open_store for p in self if p.state is PartitionState.RUNNING}
 
     def is_settled(self) -> bool:
@@ -165,7 +165,7 @@ class Assignment:
             partition.store = None
 
     def check_logs(self, log_ends: RequestEnds, roles: Mapping[int, Iterable[str]]) -> None:
-        """Check that the logs hold what was committed; `log_ends` is of the sink, `roles` by partition.
+        """Check that the logs contain what was committed; `log_ends` is the sink's, `roles` are by partition.
 
         Raises:
             LogsChanged: a log was truncated.
@@ -193,14 +193,14 @@ class Assignment:
         ends = {}
         for number, by_role in appended.items():
             known = dict(self[number].ends)
-            # Beyond the last committed record there may be markers; and an earlier version wrote no ends.
+            # Markers may follow the last committed record, and an earlier version wrote no ends.
             count = known.get("count", LogEnd(number, 0))
             known["count"] = count._replace(offset=max(count.offset, self[number].changelog_end))
             ends[number] = advance_ends(known, by_role)
         return ends
 
     def apply(self, updates: StateUpdates, ends: Mapping[int, LogEnds]) -> None:
-        """Write a committed transaction to stores and memory.
+        """Apply a committed transaction to the stores and to memory.
 
         Raises:
             Fatal: a write failed (a full disk). The transaction is committed; a restart restores the tail.

@@ -1,4 +1,4 @@
-"""Wraps source and fold: every record must first pass stages, which fail on purpose and are retried."""
+"""Wraps source and fold: each record first passes stages that fail on purpose and are retried."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -45,8 +45,9 @@ Rejections = dict[tuple[int, int], Rejected]
 class FaultInjectingSource:
     """A `Source` that runs the stages of every record before it delivers the record.
 
-    A record whose attempts are exhausted is delivered and put into `rejections`; records that the deadline
-    leaves are delivered by a later poll. All waits end before the poll returns, so before a transaction.
+    A record whose attempts are exhausted is delivered and added to `rejections`; records not reached before
+    the deadline are delivered by a later poll. All waits end before the poll returns, and so before the
+    transaction.
     """
 
     def __init__(
@@ -120,7 +121,7 @@ class FaultInjectingFold:
 
 
 class _ForgettingListener:
-    """An `AssignmentListener` that also discards the attempts of partitions that go."""
+    """An `AssignmentListener` that also discards the attempts of partitions that are taken away."""
 
     def __init__(self, listener: AssignmentListener, stages: Stages) -> None:
         self._listener = listener

@@ -17,10 +17,10 @@ from stream.worker.transaction import transact
 from stream.worker.waiting import Backoff, Fences, Refusals, Waiting
 
 IDLE_POLL_S = 0.5  # poll timeout without records; it also bounds the reaction to SIGTERM
-BUSY_POLL_S = 0.05  # the same while partitions restore or block, or the producer is replaced
+BUSY_POLL_S = 0.05  # the same while partitions are not running, or the producer is replaced
 RESTORE_READ_S = 0.1
 OUTPUT_ROLES = ("result", "count", "dead-letter")
-TOPICS_CHECKED_S = 5.0  # a transaction checks the id of the input topic alone
+TOPICS_CHECKED_S = 5.0  # a transaction checks input and count topic, and all of them once a second
 LOST_AFTER_S = (
     MAX_POLL_INTERVAL_MS / 1000 * 0.8
 )  # without a poll: assume that the group removed this worker (librdkafka#5604)
@@ -52,7 +52,7 @@ class Worker:
         self._backoff = Backoff(clock)
         self._fences = Fences(clock)
         self._refusals = Refusals(clock)
-        self._needs_producer = True  # a new one aborts the transaction of a predecessor with its id
+        self._needs_producer = True  # a new one aborts the open transaction of a predecessor with the same id
         self._has_aborted = False
         self._polled_at = 0.0
         self._topics_checked_at = clock.monotonic()
@@ -78,7 +78,7 @@ class Worker:
             self.close()
 
     def run_once(self) -> None:
-        """Poll one batch and commit it; then replace the producer, or make one step of restore."""
+        """Poll one batch and commit it; then replace the producer or do one step of restore, if needed."""
         batch = self._poll_batch()
         if batch.records:
             self._commit(batch)
@@ -132,7 +132,7 @@ class Worker:
         polled_at = self._clock.monotonic()
         try:
             batch = self._source.poll_batch(timeout_s)
-        except Fenced as error:  # the source has joined again
+        except Fenced as error:  # the source has rejoined
             self._refusals.check(error)
             self._waiting.wait(Retriable(str(error)))
             return Batch()
@@ -172,10 +172,10 @@ class Worker:
     def _check_membership(self, now: float) -> None:
         passed_s = now - self._polled_at
         if passed_s > LOST_AFTER_S:
-            raise Abortable(f"{passed_s:.0f} s passed since the group was last polled")
+            raise Abortable(f"the group has not been polled for {passed_s:.0f} s")
 
     def _check_logs(self) -> None:
-        """Check the output logs after an abort: aborted records fill the gap of a log that was truncated."""
+        """Check the output logs after an abort: aborted records can hide that a log was truncated."""
         if not self._has_aborted:
             return
         running = self._assignment.running()

@@ -13,8 +13,9 @@ _KEPT_BYTES = 8 * _MIB
 def keep_memory_small() -> None:
     """Let all threads allocate from one arena, and return large blocks to the system when they are freed.
 
-    By default glibc has an arena per thread, which adds half to the memory of a worker. It also keeps large
-    freed blocks and puts small ones into them, so that the next large one needs new memory: a tenth more.
+    By default glibc uses an arena per thread, which increases the memory of a worker by half. It also keeps
+    large freed blocks and puts small ones into them, so that the next large block needs new memory: a tenth
+    more.
     """
     with contextlib.suppress(OSError, AttributeError):  # not glibc
         mallopt = ctypes.CDLL(None).mallopt
@@ -33,8 +34,8 @@ def give_back() -> None:
 def collect_seldom() -> None:
     """Exclude existing objects from garbage collection, and collect less often.
 
-    A batch creates many objects and no cycles, except for the tracebacks of rejected records. This saves a
-    sixth of the time of counting and half of the time of rejecting.
+    A batch creates many objects but no cycles, except for the tracebacks of rejected records. This saves a
+    sixth of the time to count records and half of the time to reject them.
     """
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)

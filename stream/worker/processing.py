@@ -22,10 +22,10 @@ class ProcessingLimits:
     """Limits of one batch.
 
     Attributes:
-        rejected_in_a_row_max: dead letters in a row on one partition; 0 is no limit.
+        rejected_in_a_row_max: dead letters in a row on one partition; 0 means no limit.
         processing_s_max: seconds that a batch is processed within its transaction. Later records stay
             unprocessed, so that a slow machine commits before the transaction times out.
-        chunk_records: processed at a time.
+        chunk_records: number of records processed at a time.
     """
 
     rejected_in_a_row_max: int
@@ -60,8 +60,8 @@ class Processor:
         """Return the results and dead letters in chunks, processed lazily; empties the batch.
 
         Raises:
-            Fatal: a store cannot be read, or holds totals that no worker writes.
-            TooManyRejections: while the chunks are iterated over.
+            Fatal: a store cannot be read, or contains totals that no worker writes.
+            TooManyRejections: raised while the chunks are iterated over.
         """
         self._reset()
         queues = deque(batch.records.values())
@@ -160,7 +160,7 @@ class Processor:
         if limit and in_a_row > limit:
             raise TooManyRejections(
                 f"{in_a_row} records in a row were rejected, more than STREAM_REJECTED_IN_A_ROW_MAX={limit} "
-                f"allows; nothing of this batch is committed. The first one is {record.topic}, "
+                f"allows; this batch is not committed. The first one is {record.topic}, "
                 f"partition {record.partition}, offset {self._first_rejected[record.partition]}; the last "
                 f"one is offset {record.offset}: {rejected}",
                 "fix the cause of the rejections; if the records themselves are bad, raise "

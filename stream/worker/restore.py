@@ -1,9 +1,9 @@
 """Restores stores from the changelog, up to its end, in bounded steps while the partitions are paused.
 
-The order makes it exact: first the committed offset (a stable one: of no open transaction), then the
-changelog's high watermark, then committed records up to it. It is not the last stable offset, because the
-markers of one transaction reach the offsets topic and the changelog at different times (KAFKA-10167).
-Positions are compared, never the offset of a record: markers take offsets, and compaction removes records.
+The order makes it exact: first the stable committed offset (no open transaction can change it), then the
+changelog's high watermark, then the committed records up to it. The last stable offset would not do, because
+the markers of one transaction reach the offsets topic and the changelog at different times (KAFKA-10167).
+Positions are compared, never the offsets of records: markers take offsets, and compaction removes records.
 
 The phases of a partition:
 
@@ -29,7 +29,7 @@ BLOCKED_RETRY_S = 5.0
 STEP_S_MAX = 1.0  # afterwards the group is polled
 STALLED_S_MAX = 120.0  # an open transaction of a dead worker ends within its timeout, 10 s by default
 UNWRITTEN_RECORDS_MAX = 500_000  # since the last write to the store; a restore reads them again
-HANGING_TRANSACTION_HINT = "abort it with your cluster's administration tool (KIP-664); restart the worker"
+HANGING_TRANSACTION_HINT = "abort it with your cluster's admin tool (KIP-664), then restart the worker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +79,11 @@ class Restorer:
         self.received_records = False
 
     def step(self, wait_s: float) -> None:
-        """Make one bounded step for all partitions that do not run; wait up to `wait_s` for records.
+        """Do one bounded step for all partitions that are not running; wait up to `wait_s` for records.
 
         Raises:
             Retriable: the broker is unavailable, or the offsets are not stable yet; step again later.
-            Refused: totals, offsets and logs do not belong together.
+            Refused: totals, offsets and logs do not match.
         """
         self._unblock()
         restoring = [each for each in self._assignment if each.state is PartitionState.RESTORING]
@@ -136,8 +136,7 @@ class Restorer:
             if now - self._unstable_since < self._config.stalled_s_max:
                 raise
             raise Retriable(
-                f"{reason}; a transaction that never ended may hold the group's offsets: "
-                f"{HANGING_TRANSACTION_HINT}"
+                f"{reason}; a hanging transaction may block the group's offsets: {HANGING_TRANSACTION_HINT}"
             ) from reason
         self._unstable_since = None
         return offsets
@@ -188,7 +187,7 @@ class Restorer:
         checkpoint = partition.store.checkpoint
         if checkpoint is not None and not first <= checkpoint.changelog_offset <= end:
             offset = checkpoint.changelog_offset
-            why = f"its checkpoint is at changelog offset {offset}, the log holds {first} to {end}"
+            why = f"its checkpoint is at changelog offset {offset}, but the log has offsets {first} to {end}"
             partition.store.close()
             self._stores.set_aside(partition.number, why)
             self._observer.set_aside(partition.number, why)
@@ -216,7 +215,8 @@ class Restorer:
             processed = read_processed_offset(chunk.processed_offset)
         except ValueError as error:
             raise Refused(
-                f"{self._changelog(chunk.partition)} holds records that no worker writes: {error}", START_OVER
+                f"{self._changelog(chunk.partition)} contains records that no worker writes: {error}",
+                START_OVER,
             ) from error
         reading.stall.reset()
         reading.apply(chunk, processed, self._config.unwritten_records_max)
@@ -247,7 +247,7 @@ class Restorer:
 
     def _resume_offset(self, number: int, reading: Reading) -> tuple[int, LogEnds]:
         if reading.processed is None and reading.records:
-            raise Refused(f"{self._changelog(number)} holds totals that no worker writes", START_OVER)
+            raise Refused(f"{self._changelog(number)} contains totals that no worker writes", START_OVER)
         opening = reading.opening
         first, end = self._source.offset_range(number)
         ends = opening.evidence.ends_in(self._sink.topic_ids) if opening.evidence else {}
@@ -268,7 +268,7 @@ class Restorer:
         return resume_offset(facts), ends
 
     def _check_stalled(self, number: int, reading: Reading) -> None:
-        """Wait for an open transaction, within a limit: one that hangs must be ended by an operator."""
+        """Wait for an open transaction, up to a limit: an operator must abort one that hangs."""
         now = self._clock.monotonic()
         if self.received_records:  # of another partition: this one may not have been read yet
             reading.stall.skip(now)
@@ -278,11 +278,11 @@ class Restorer:
             self._reader.offset_range(number)  # raises Retriable if the broker is unavailable instead
             raise Refused(
                 f"{self._changelog(number)} has been at offset {reading.position} of {reading.end} "
-                f"for {reading.stall.stalled_s:.0f} s: a transaction hangs open in it",
+                f"for {reading.stall.stalled_s:.0f} s: a hanging transaction blocks it",
                 HANGING_TRANSACTION_HINT,
             )
         if reading.stall.is_worth_reporting and reading.opening.is_beyond(reading.end):
-            reading.end = reading.position  # cut within a transaction, which never ends
+            reading.end = reading.position  # truncated within a transaction, which never ends
         elif reading.stall.is_worth_reporting:
             raise Retriable(
                 f"{self._changelog(number)}: waiting for an open transaction at offset {reading.position}"

@@ -57,7 +57,7 @@ class Opening:
         return self.committed.evidence if self.committed else None
 
     def is_beyond(self, changelog_end: int) -> bool:
-        """Whether more of the changelog was committed than it holds."""
+        """Whether the commit covers more of the changelog than the log contains."""
         return (
             self.evidence is not None
             and "count" in self.evidence.ends
@@ -70,13 +70,14 @@ class Reading:
     """Second phase: the store is open and is restored from `position` to `end`.
 
     Attributes:
-        records_end: after the last record that the store holds or that was read; the next checkpoint. Between
-            it and `position` are markers and aborted records. A log that loses these loses nothing committed,
-            and a store whose checkpoint is beyond them would skip the totals that take their place.
-        processed: how far the totals go that were read so far; None if nothing was processed.
+        records_end: the offset after the last record that is in the store or was read; the next checkpoint.
+            Only markers and aborted records lie between it and `position`. A log that loses these loses
+            nothing committed, but a store whose checkpoint is beyond them would skip the totals that take
+            their place.
+        processed: how far the totals read so far go; None if nothing was processed.
         records: number of records read.
-        unwritten: totals read and not written to the store; most of them change again soon.
-        unwritten_records: number of records that they were read from.
+        unwritten: totals that were read but not yet written to the store; most of them change again soon.
+        unwritten_records: number of records that these totals were read from.
     """
 
     opening: Opening
@@ -113,7 +114,7 @@ class Reading:
 def processed_by_store(
     checkpoint: Checkpoint | None, digest: str, input_topic: str
 ) -> ProcessedOffset | None:
-    """Return how far a store goes; the identity of the store holds digest and input topic."""
+    """Return how far a store goes; digest and input topic are part of the identity of the store."""
     if checkpoint is None or checkpoint.input_offset is None:
         return None
     return ProcessedOffset(checkpoint.input_offset, digest, input_topic)

@@ -36,7 +36,7 @@ class Retrier:
         self._observer = observer
         self._attempts_max = attempts_max
         self._rng = rng
-        self._attempts: dict[Key, int] = {}  # in earlier batches
+        self._attempts: dict[Key, int] = {}  # attempts in earlier batches
 
     def call(self, key: Key, stage: Callable[[], T], deadline: float) -> T:
         """Return what `stage` returns; retry it until the attempts or the time are exhausted.

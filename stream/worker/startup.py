@@ -1,4 +1,4 @@
-"""What a worker needs before it starts: the dictionary, the topics, and access to them."""
+"""Prepares the start of a worker: loads the dictionary, checks the topics and the access to them."""
 
 from collections.abc import Callable
 from math import inf
@@ -38,7 +38,7 @@ def load_words(settings: Settings) -> Lexicon:
     """Return the dictionary, ready for counting.
 
     Raises:
-        Misconfigured: it cannot be read, or holds no word.
+        Misconfigured: the dictionary cannot be read, or contains no word.
     """
     lexicon = load_lexicon(settings.dictionary)
     _log.info("dictionary loaded", words=lexicon.words, dropped=lexicon.dropped, digest=lexicon.digest)
@@ -78,8 +78,8 @@ def settle_protocol(settings: Settings, clock: SystemClock, *, is_first: bool = 
         Refused: the broker is unavailable, or does not support the requested protocol.
     """
     facts = _wait_for_broker(
-        # Each attempt with a new client: librdkafka ends the process when a request about a group has failed
-        # and its coordinator comes back.
+        # Each attempt has a new client: librdkafka aborts the process if a request about a group has failed
+        # and the coordinator of the group comes back.
         lambda: read_group_facts(clients.make_admin(settings), settings.group_id),
         settings,
         clock,
@@ -162,7 +162,7 @@ def call_s_max(settings: Settings) -> float:
 def _warn(plan: FaultPlan) -> None:
     _log.warning(
         "FAULTS ARE INJECTED ON PURPOSE",
-        fix="this is for trials; in production unset STREAM_FAULTS",
+        fix="for tests only: in production, unset STREAM_FAULTS",
         stages={
             stage.value: f"{fault.rate:.0%} fail ({fault.error.value}), {fault.delay_s * plan.scale:g} s"
             for stage, fault in plan.stages.items()

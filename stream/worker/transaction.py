@@ -17,7 +17,7 @@ def transact(batch: Batch, processor: Processor, sink: Sink, assignment: Assignm
         returned: committed and written to the stores.
         Abortable: aborted; the caller rewinds to the start of the batch and continues.
         InDoubt: the outcome is unknown, or the abort failed; the caller replaces the producer, reads the
-            committed offsets again and restores the tail.
+            committed offsets again and restores the tail of the changelog.
         Fatal: stop. If the batch must not be committed (MustNotCommit), it is aborted first. If a store was
             not written after the commit (a full disk), a restart restores the tail.
     """
@@ -31,7 +31,7 @@ def transact(batch: Batch, processor: Processor, sink: Sink, assignment: Assignm
             processed = ProcessedOffset(offset, processor.digest, sink.topic_ids["input"])
             sink.produce_changelog(number, updates.changelog(number), processed.headers())
         appended = sink.flush()
-        # Input partitions may share a log of dead letters, and so fill the gap of what another one lost.
+        # Input partitions may share a dead-letter log, so that one can hide what another one lost.
         with_dead_letters = {
             number: ["dead-letter"] for number in appended if "dead-letter" in appended[number]
         }

@@ -13,7 +13,7 @@ FAILURES_IN_A_ROW_MAX = 25  # about 90 s with backoff; after that the worker giv
 FAILURE_WAIT_S = 0.01  # doubled with each failure
 FAILURE_WAIT_S_MAX = 5.0
 FENCES_APART_S = 600.0  # a rival fences again with its next transaction, so much sooner when records flow
-REFUSALS_APART_S = 30.0  # a rival in the group refuses again with the next heartbeat after this worker joined
+REFUSALS_APART_S = 30.0  # a rival causes a new refusal at the first heartbeat after this worker joined
 REFUSED_S_MAX = 60.0  # longer than a coordinator that loses its replicas for a moment refuses members
 
 
@@ -51,7 +51,7 @@ class Waiting:
 
 
 class Backoff:
-    """Waits after each transaction that failed, longer each time, and ends the worker after too many."""
+    """Waits after each failed transaction, longer each time, and stops the worker after too many."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -65,7 +65,8 @@ class Backoff:
         """
         self._failures += 1
         if self._failures >= FAILURES_IN_A_ROW_MAX:
-            raise Fatal(f"{self._failures} transactions in a row failed, the last one: {reason}") from reason
+            why = f"{self._failures} transactions in a row failed; the last error: {reason}"
+            raise Fatal(why) from reason
         self._clock.sleep(min(FAILURE_WAIT_S_MAX, FAILURE_WAIT_S * 2 ** (self._failures - 1)))
 
     def reset(self) -> None:
@@ -74,7 +75,7 @@ class Backoff:
 
 
 class Fences:
-    """Decides what a fence of a young transaction means: only a rival fences again."""
+    """Decides what it means if a young transaction is fenced: only a rival fences again."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -84,22 +85,22 @@ class Fences:
         """Return if a new producer may take the transactional id back.
 
         Raises:
-            Fenced: it was fenced before, and not long ago.
+            Fenced: it was already fenced recently.
         """
         now = self._clock.monotonic()
         passed_s, self._fenced_at = now - self._fenced_at, now
         if passed_s < FENCES_APART_S:
             raise Fenced(
                 f"fenced again {passed_s:.0f} s after this worker took its id back, so another worker uses "
-                f"the same one: {error}"
+                f"the same id: {error}"
             ) from error
 
 
 class Refusals:
-    """Decides what it means that the group refuses this member, whose consumer has joined again.
+    """Decides what it means if the group refuses this member; its consumer has already rejoined.
 
-    A coordinator that cannot write the group's state, because replicas are missing, refuses static members as
-    well, several times. A rival refuses again and again for as long as it runs.
+    A coordinator that cannot write the group's state, because replicas are missing, also refuses static
+    members, several times. A rival causes refusals for as long as it runs.
     """
 
     def __init__(self, clock: Clock) -> None:

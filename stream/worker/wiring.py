@@ -85,7 +85,7 @@ class Shared:
     Attributes:
         fold: loaded once for all workers.
         socket: path of the socket for the probes and metrics of this worker.
-        polls_group: returns whether this worker exports the lag of the whole group now; one of them does.
+        polls_group: returns whether this worker exports the lag of the whole group; one of them does.
     """
 
     fold: SharedFold
@@ -107,10 +107,10 @@ def run_worker(
 ) -> None:
     """Run one worker until `clock` is stopped; with `shared`, one of several.
 
-    `on_hang` ends the process when its loop hangs.
+    `on_hang` stops the process when its loop hangs.
 
     Raises:
-        Fatal: it cannot start or continue.
+        Fatal: the worker cannot start or continue.
     """
     plan = load_plan(settings.faults)
     keep_memory_small()
@@ -189,7 +189,7 @@ class _Parts:
         return AnagramFold(engine, encoder, settings.input_format, settings.text_bytes_max)
 
     def observer(self, health: Health) -> WorkerObserver:
-        """Return the observer that logs and measures; from here on every log line names the worker."""
+        """Return the observer that logs and measures; from now on every log line names the worker."""
         own = {"group": self.settings.group_id, "instance": self.slot.instance_id}
         structlog.contextvars.bind_contextvars(**own)
         metrics = self.instruments.metrics
@@ -197,7 +197,7 @@ class _Parts:
         return WorkerObserver(metrics, health, self.clock, self.instruments, **own)
 
     def cluster_monitor(self, polls_group: Callable[[], bool]) -> ClusterMonitor:
-        """Return the monitor that polls the cluster for metrics, with a client of its own."""
+        """Return the monitor that polls the cluster for metrics, with its own client."""
         settings, instruments = self.settings, self.instruments
         names = list(topics.names(settings).values())
         poller = OffsetsPoller(lambda: clients.make_admin(settings), clients.reader_options(settings), names)
@@ -286,7 +286,7 @@ class _Parts:
         return make
 
     def _record_bytes_max(self, topic: TopicFacts) -> int:
-        """Return the size of the largest record that both accept, without the header of a timestamp."""
+        """Return the size of the largest record that topic and client accept, minus the timestamp header."""
         client_max = clients.message_bytes_max(self.settings) - CLIENT_FRAMING_BYTES
         return min(topic.record_bytes_max, client_max) - HEADER_BYTES_MAX
 

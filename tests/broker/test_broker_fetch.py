@@ -22,7 +22,7 @@ def test_without_a_terminal_the_start_and_the_end_are_one_line_each() -> None:
     written = io.StringIO()
     shown_on(Console(file=written, width=20))
     first, last = written.getvalue().splitlines()
-    assert first == "downloading a Java runtime (35 MB) and Apache Kafka (45 MB), once"
+    assert first == "downloading a Java runtime (35 MB) and Apache Kafka (45 MB) for the first run"
     assert last.startswith("downloaded in ")
 
 

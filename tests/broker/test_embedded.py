@@ -210,7 +210,7 @@ def fake_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
 def test_the_error_of_an_early_end_has_its_log(fake_java: Callable[[str], None]) -> None:
     fake_java('echo "java.io.IOException: No space left on device" > "$log"; exit 3')
     with pytest.raises(
-        Refused, match="ended with status 3 instead of starting; likely cause: the disk is full"
+        Refused, match="exited with status 3 instead of starting; likely cause: the disk is full"
     ):
         EmbeddedBroker().start()
 
@@ -229,7 +229,7 @@ def test_the_log_of_an_earlier_run_does_not_count_as_a_start(
     (tmp_path / "broker" / "run").mkdir(parents=True)
     (tmp_path / "broker" / "run" / "server.log").write_text("Kafka Server started\n", "utf-8")
     fake_java("exit 0")
-    with pytest.raises(Fatal, match="ended with status 0"):
+    with pytest.raises(Fatal, match="exited with status 0"):
         EmbeddedBroker(data_dir=tmp_path / "broker").start()
 
 

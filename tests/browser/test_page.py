@@ -67,8 +67,8 @@ def test_page_shows_what_others_send_as_it_is_committed(
 
 def test_page_asks_for_a_word(page: Page, serve: ServeProcess, complaints: list[str]) -> None:
     open_page(page, serve)
-    page.get_by_label("How often were anagrams").fill("Silent")
-    page.get_by_role("button", name="Ask").click()
+    page.get_by_label("How often were the anagrams").fill("Silent")
+    page.get_by_role("button", name="Look up").click()
     expect(page.locator("#word-answer")).to_contain_text("eilnst: 0 (")
     assert complaints == []
 
@@ -91,9 +91,9 @@ def test_page_asks_for_the_token_that_the_server_demands(
 ) -> None:
     with ServeProcess({**env, "STREAM_SERVE_TOKEN": "secret"}, tmp_path / "token.log") as serve:
         page.goto(serve.wait_serving())
-        expect(page.locator("#connection")).to_have_text("a token is needed", timeout=20_000)
+        expect(page.locator("#connection")).to_have_text("token required", timeout=20_000)
         page.locator("#token").fill("secret")
-        page.get_by_role("button", name="Use it").click()
+        page.get_by_role("button", name="Use token").click()
         expect(page.locator("#connection")).to_have_text("live", timeout=20_000)
 
 

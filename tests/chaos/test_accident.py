@@ -12,8 +12,9 @@ from stream.tools.chaos.accident import (
 )
 from stream.tools.chaos.score import Score
 
-EXACT = f"go on exactly with `{RESUME}`, or accept the loss with `anagram-stream offsets skip --partition 0`"
-WITH_LOSS = f"accept that loss and go on with `{RESUME} --accept-loss`, or {START_OVER}"
+SKIP = "anagram-stream offsets skip --partition 0 --to 8"
+EXACT = f"continue exactly with `{RESUME}`, or accept the loss with `{SKIP}`"
+WITH_LOSS = f"accept that loss and continue with `{RESUME} --accept-loss`, or {START_OVER}"
 
 
 def report(*, settled: bool = True, refused: bool = False) -> AccidentReport:

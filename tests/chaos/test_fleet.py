@@ -8,7 +8,7 @@ import pytest
 from stream.tools.chaos.fleet import Fleet, Restart
 
 REFUSED = {"event": "worker failed", "error": "the log was truncated", "fix": "anagram-stream offsets show"}
-UNAVAILABLE = {"event": "worker failed", "error": "no broker answers", "fix": "check the address"}
+UNAVAILABLE = {"event": "worker failed", "error": "no broker responds", "fix": "check the address"}
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def test_transaction_that_was_committed_and_aborted_is_torn() -> None:
     """The coordinator acted on a decision that no other replica had, and its successor decided otherwise."""
     logs = {1: sent("40,830", 36, "COMMIT", 7), 2: sent("43,743", 38, "ABORT", 7)}
     (torn,) = find_tears(logs, "anagram-counter")
-    assert torn.startswith(f"{ID} (begun at 7): node 1 committed it at 2026-11-28 19:35:40")
+    assert torn.startswith(f"{ID} (started at 7): node 1 committed it at 2026-11-28 19:35:40")
     assert "node 2 aborted it" in torn
 
 

@@ -2,7 +2,8 @@ from collections import Counter
 
 import pytest
 
-from stream.tools.chaos.plan import CLUSTER, DOWN_S, ONE_NODE, Kind, bounces, draw, variants
+from stream.tools.chaos.plan import CLUSTER, DOWN_S, ERRORS, ONE_NODE, Fault, Kind, bounces, draw, variants
+from stream.tools.chaos.proxy import Api, error_name
 
 ALONE = set(Kind) - CLUSTER
 
@@ -76,6 +77,26 @@ def test_heartbeats_are_those_of_the_group_protocol() -> None:
     }
     assert names["classic"] - names["consumer"] == {"HEARTBEAT"}
     assert names["consumer"] - names["classic"] == {"CONSUMER_GROUP_HEARTBEAT"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [
+        (Fault(Kind.KILL), "kill -9"),
+        (Fault(Kind.KILL_AT_STEP, api=Api.END_TXN, after=True), "kill -9 at a step after EndTxn"),
+        (Fault(Kind.WIRE_CUT, api=Api.FETCH, nth=3), "wire disconnect before Fetch, request 3"),
+        (
+            Fault(Kind.WIRE_ERROR, api=Api.TXN_OFFSET_COMMIT, code=15, chance=0.2),
+            "wire error COORDINATOR_NOT_AVAILABLE at TxnOffsetCommit, 20% of the requests",
+        ),
+    ],
+)
+def test_fault_is_described_in_the_words_of_kafka(fault: Fault, text: str) -> None:
+    assert str(fault) == text
+
+
+def test_every_error_that_is_drawn_has_a_name() -> None:
+    assert not [code for codes in ERRORS.values() for code in codes if error_name(code).startswith("error")]
 
 
 def test_each_worker_is_bounced_three_times_and_the_broker_once() -> None:

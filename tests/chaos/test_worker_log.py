@@ -6,7 +6,7 @@ from stream.tools.chaos.worker_log import FleetHistory, Hang, WorkerLog
 
 HANGS = {
     "event": "loop hangs",
-    "what": "a call of the client library does not return",
+    "what": "a call to the client library does not return",
     "stacks": {
         "MainThread": [
             "/app/stream/worker/transaction.py:40 transact",
@@ -23,7 +23,7 @@ def test_restart_after_a_hang_is_counted_with_the_call_that_hung(tmp_path: Path)
     history = FleetHistory()
     log = WorkerLog("worker-1", tmp_path, history)
     log._apply(orjson.loads(orjson.dumps(HANGS)))
-    what = "a call of the client library does not return"
+    what = "a call to the client library does not return"
     assert history.hangs == [Hang("worker-1", what, "sink.py:155 send_offsets")]
 
 

@@ -83,7 +83,7 @@ def test_replay_sends_the_selected_records_as_they_were_and_the_others_later(
     assert first.headers == [("trace", b"\xff"), ("dead-letter.replays", b"1")]
     assert second.key == b"k2"
     again = cli("dead-letters", "replay", "--reason", "bad-json", "--yes", env=rejected).err
-    assert again == "0 dead letters sent\n1 dead letter of other groups or input topics\n"
+    assert again == "0 dead letters sent\n1 dead letter from other groups or input topics\n"
     rest = cli("dead-letters", "replay", "--yes", "--format", "json", env=rejected)
     assert json.loads(rest.out) == {"sent": {"undecodable": 1, "null-value": 1}, "left_out": []}
     assert keys(rejected) == [b"k0", b"k1", b"k2", b"k3"]
@@ -119,7 +119,7 @@ def test_record_that_was_replayed_too_often_is_left_out(
     done = cli("dead-letters", "replay", "--yes", env=stream_env)
     assert done.status == 1
     assert "1 dead letter sent" in done.err
-    assert "left out: 1 (such as 1:0): replayed as often as --replays-max allows" in done.err
+    assert "left out: 1 (for example 1:0): already replayed as often as --replays-max allows" in done.err
     assert cli("dead-letters", "replay", "--yes", "--replays-max", "4", env=stream_env).status == 0
     assert dict(sent(stream_env)[1].headers)["dead-letter.replays"] == b"4"
 
@@ -193,7 +193,7 @@ def test_exported_dead_letters_are_repaired_and_imported_once(
     ]
     typed = file.read_bytes()
     again = cli("dead-letters", "import", "-", "--dry-run", env=rejected, typed=typed)
-    assert again.err == "3 dead letters replayed before\nnothing to send\n"
+    assert again.err == "3 dead letters already replayed\nnothing to send\n"
     assert cli("dead-letters", "replay", "--yes", env=rejected).err == "1 dead letter sent: 1 null-value\n"
     assert len(sent(rejected)) == 4
 
@@ -202,8 +202,8 @@ def test_exported_dead_letters_are_repaired_and_imported_once(
     ("change", "says"),
     [
         ({"valeu": "x"}, "valeu"),
-        ({"dead_letter": {"topic_id": "x", "partition": 1, "offset": 1}}, "is of another topic"),
-        ({"input": {"topic": "x", "partition": 1, "offset": 0}}, "its record is of the topic x"),
+        ({"dead_letter": {"topic_id": "x", "partition": 1, "offset": 1}}, "is from another topic"),
+        ({"input": {"topic": "x", "partition": 1, "offset": 0}}, "its record is from the topic x"),
         ("another letter", "has no dead letter of"),
         ("beyond the end", "has no dead letter of"),
     ],
@@ -224,7 +224,7 @@ def test_file_with_a_wrong_line_sends_nothing(
     assert "letters.jsonl:2" in done.err
     assert says in done.err
     file.write_text("\n".join([lines[0], lines[0]]), encoding="utf-8")
-    assert "the dead letter of line 1 again" in cli("dead-letters", "import", str(file), env=rejected).err
+    assert "repeats the dead letter of line 1" in cli("dead-letters", "import", str(file), env=rejected).err
     assert cli("dead-letters", "import", str(tmp_path / "none"), env=rejected).status == 2
     assert sent(rejected) == []
 
@@ -264,7 +264,7 @@ def test_incomplete_line_is_imported_only_once_it_was_repaired(
     file.write_text(json.dumps(line), encoding="utf-8")
     done = cli("dead-letters", "import", str(file), "--yes", env=stream_env)
     assert done.status == 1
-    assert "still has `left_out`" in done.err
+    assert "still has the field `left_out`" in done.err
     del line["left_out"]
     file.write_text(json.dumps({**line, "value": "cat"}), encoding="utf-8")
     assert cli("dead-letters", "import", str(file), "--yes", env=stream_env).status == 0

@@ -153,7 +153,7 @@ def test_text_of_a_dead_letter_is_shown_and_shortened_if_long(
     assert "key       0x6b6579ff" in short.lines
     for position in ("1:1", "1:2"):
         done = cli("dead-letters", "show", position, env=stream_env)
-        assert "--raw writes all of it" in done.lines[-1]
+        assert "--raw writes the whole value" in done.lines[-1]
         assert len(done.out) < 10_000
     assert "\x1b" not in cli("dead-letters", "show", "1:3", env=stream_env).out
 
@@ -179,7 +179,7 @@ def test_dead_letter_is_found_by_its_input_and_the_newest_is_shown(
 ) -> None:
     done = cli("dead-letters", "show", "--input", "1:7", "--raw", env=rejected)
     assert (done.status, done.out) == (0, "again")
-    assert done.err == "the record has 2 dead letters; this is the newest, the others: 1:3\n"
+    assert done.err == "the record has 2 dead letters; this is the newest. The others: 1:3\n"
     unknown = cli("dead-letters", "show", "--input", "1:8", env=rejected)
     assert unknown.status == 1
     assert f"{rejected['STREAM_INPUT_TOPIC']}:1:8" in unknown.err

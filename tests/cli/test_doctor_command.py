@@ -73,7 +73,7 @@ def test_wrong_topic_configurations_are_found(cli: Cli, bare_env: dict[str, str]
     by_check = examined(cli, bare_env, 1)
     messages = " | ".join(finding["found"] for finding in by_check[f"topic {count}"])
     assert "2 partitions, the input has 3" in messages
-    assert "cleanup.policy=delete: totals must stay forever" in messages
+    assert "cleanup.policy=delete: totals must be kept forever" in messages
     assert "segment.bytes" in messages
     assert any("unclean" in finding["found"] for finding in by_check[f"topic {result}"])
     letters = by_check[f"topic {bare_env['STREAM_DEAD_LETTER_TOPIC']}"]

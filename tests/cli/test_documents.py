@@ -9,7 +9,7 @@ from cli.running import Cli
 from stream.config import Settings, settings_table
 from stream.tools.contracts.documents import documents
 
-README = "# A\n\n<!-- settings -->\nold\n<!-- /settings -->\n\nafter\r\n"
+PAGE = "# A\n\n<!-- settings -->\nold\n<!-- /settings -->\n\nafter\r\n"
 
 
 def test_schemas_are_printed_as_one_object(cli: Cli) -> None:
@@ -68,24 +68,25 @@ def test_current_settings_have_their_origin_and_no_secret(cli: Cli, tmp_path: Pa
 
 
 def test_only_the_text_between_the_markers_is_replaced(cli: Cli, tmp_path: Path) -> None:
-    path = tmp_path / "README.md"
-    path.write_bytes(README.encode())
+    path = tmp_path / "docs/reference/settings.md"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(PAGE.encode())
     stale = cli("settings", "--check")
     assert stale.status == 1
-    assert "anagram-stream settings --write README.md" in stale.err
-    assert cli("settings", "--write", "README.md").status == 0
-    assert path.read_bytes().decode() == README.replace("old", settings_table())
-    assert cli("settings", "--check", "README.md").status == 0
+    assert "anagram-stream settings --write docs/reference/settings.md" in stale.err
+    assert cli("settings", "--write").status == 0
+    assert path.read_bytes().decode() == PAGE.replace("old", settings_table())
+    assert cli("settings", "--check").status == 0
 
 
 @pytest.mark.parametrize("text", [None, "# A\n", "<!-- settings -->\n"])
 def test_file_without_markers_is_refused(text: str | None, cli: Cli, tmp_path: Path) -> None:
     if text is not None:
         (tmp_path / "README.md").write_text(text)
-    assert cli("settings", "--write").status == 2
+    assert cli("settings", "--write", "README.md").status == 2
 
 
 def test_documents_of_the_repository_are_up_to_date(cli: Cli) -> None:
     root = Path(__file__).parents[2]
-    assert cli("settings", "--check", str(root / "README.md")).status == 0
+    assert cli("settings", "--check", str(root / "docs/reference/settings.md")).status == 0
     assert cli("schemas", "--check", "--dir", str(root / "schemas")).status == 0

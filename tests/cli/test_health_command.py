@@ -93,9 +93,9 @@ def test_worker_that_does_not_answer_is_unhealthy() -> None:
         port = free.getsockname()[1]
     healthy, why = check_health(settings_of({"STREAM_HTTP_PORT": str(port)}))
     assert not healthy
-    assert f"nothing answers at 127.0.0.1:{port}" in why
+    assert f"nothing responds at 127.0.0.1:{port}" in why
     assert check_health(settings_of({})) == (
-        False, f"a worker runs (process {psutil.Process().pid}), but it does not listen on a port yet"
+        False, f"a worker is running (process {psutil.Process().pid}), but does not listen on a port yet"
     )  # fmt: skip
 
 

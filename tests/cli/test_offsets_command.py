@@ -34,7 +34,7 @@ def test_stranger_and_its_metadata_are_named(cli: Cli, stream_env: dict[str, str
     commit(stream_env, 4, "me")
     shown = cli("offsets", "show", env=stream_env)
     assert shown.status == 1
-    assert shown.rows[1][:4] == ["0", "4", "somebody else: me", "-"]
+    assert shown.rows[1][:4] == ["0", "4", "another client: me", "-"]
     assert shown.rows[1][-1].startswith("refused: the committed offset 4 was not written by this application")
     assert "anagram-stream offsets resume" in shown.err
     report = json.loads(cli("offsets", "show", "--format", "json", env=stream_env).out)
@@ -55,7 +55,7 @@ def test_nothing_changes_without_yes(cli: Cli, stream_env: dict[str, str]) -> No
     assert cli("offsets", "show", env=stream_env).rows[1][1] == "4"
     skipped = cli("offsets", "skip", "--partition", "0", "--to", "4", "--yes", env=stream_env)
     assert skipped.status == 0
-    assert skipped.rows[1][-1] == "input from 0 to before 4 is not counted (4 offsets)"
+    assert skipped.rows[1][-1] == "input at offsets 0 to 3 is not counted (4 offsets)"
     shown = cli("offsets", "show", env=stream_env)
     assert shown.status == 0
     assert shown.rows[1][:4] == ["0", "4", "this application", "4"]
@@ -76,7 +76,7 @@ def test_input_is_skipped_to_the_end_that_was_shown_while_more_is_produced(
     monkeypatch.setattr(OffsetsOperation, "check_unused", check_and_produce)
     skipped = cli("offsets", "skip", "--partition", "0", "--to", "end", "--yes", env=stream_env)
     assert skipped.status == 0, skipped.err
-    assert skipped.rows[1][-1] == "input from 0 to before 6 is not counted (6 offsets)"
+    assert skipped.rows[1][-1] == "input at offsets 0 to 5 is not counted (6 offsets)"
     assert cli("offsets", "show", env=stream_env).rows[1][1] == "6"
 
 

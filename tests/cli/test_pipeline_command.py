@@ -129,7 +129,7 @@ def test_run_that_fails_among_many_is_exit_status_1(cli: Cli) -> None:
         (["--faults", "nope.json"], "cannot read nope.json"),
         (["--file", "nope.txt"], "no such file: nope.txt"),
         (["--file", "words"], ""),
-        (["--test-case", "small", "--text", "cat"], "--test-case excludes --file and --text"),
+        (["--test-case", "small", "--text", "cat"], "--test-case cannot be combined with --file or --text"),
         (["--runs", "2", "--text", "cat"], "--runs needs test cases"),
         (["--scale", "2", "--faults", "original"], "--scale"),
         (["--format", "xml"], "--format"),

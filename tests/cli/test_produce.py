@@ -43,8 +43,8 @@ def test_binary_files_of_a_folder_are_named_before_they_are_sent(
     assert done.status == 0
     *warnings, more, last = done.err.splitlines()
     assert [line.split()[1] for line in warnings] == [f"photo-{number:02}.png" for number in range(10)]
-    assert warnings[0].startswith("warning: photo-00.png is not text in UTF-8: a blob that cannot be decoded")
-    assert more == "warning: 2 more files are not text in UTF-8"
+    assert warnings[0].startswith("warning: photo-00.png is not UTF-8 text: a blob that cannot be decoded")
+    assert more == "warning: 2 more files are not UTF-8 text"
     assert "blobs delivered" in last
 
 

@@ -69,15 +69,15 @@ def test_unknown_setting_is_refused(args: tuple[str, ...], cli: Cli) -> None:
         (("results", "--limit", "0"), "--limit"),
         (("results", "--format", "xml"), "xml"),
         (("totals", "--top", "-1"), "--top"),
-        (("totals", "?!"), "no word in ?!"),
+        (("totals", "?!"), "no words in '?!'"),
         (("dead-letters", "list", "--reason", "bad-luck"), "bad-luck"),
         (("dead-letters", "show"), "PARTITION:OFFSET"),
         (("dead-letters", "show", "1"), "'1' is not a position"),
         (("dead-letters", "show", "1:x"), "'1:x' is not a position"),
         (("dead-letters", "show", "topic:1:2"), "'topic:1:2' is not a position"),
-        (("schemas", "--write", "--check"), "exclude each other"),
+        (("schemas", "--write", "--check"), "cannot be combined"),
         (("produce", "--id-prefix", "\udcff"), "--id-prefix is not UTF-8"),
-        (("settings", "--write", "--check"), "exclude each other"),
+        (("settings", "--write", "--check"), "cannot be combined"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -108,3 +108,9 @@ def test_a_wrong_number_of_processes_is_one_error(number: str, cli: Cli) -> None
         2,
         "error: STREAM_PROCESSES: must be a number from 1 to 256, or auto\n",
     )
+
+
+def test_paragraphs_of_a_help_text_fill_the_lines(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", 1_000)
+    done = cli("lag", "--help")
+    assert any("log end offset is" in line and "unprocessed record." in line for line in done.lines)

@@ -42,7 +42,7 @@ def test_without_a_committed_offset_nothing_was_counted(cli: Cli, stream_env: di
     done = cli("verify", env=stream_env)
     assert done.status == 0
     group = stream_env["STREAM_GROUP_ID"]
-    assert done.lines[-1] == f"nothing was counted yet: the group {group} has no committed offset"
+    assert done.lines[-1] == f"nothing has been counted yet: group {group} has no committed offsets"
 
 
 def test_uncommitted_input_is_pending_and_not_a_difference(
@@ -52,7 +52,7 @@ def test_uncommitted_input_is_pending_and_not_a_difference(
     done = cli("verify", env=stream_env)
     assert done.status == 0
     assert "exactly once" not in done.out
-    assert done.lines[-1].startswith("nothing was counted yet")
+    assert done.lines[-1].startswith("nothing has been counted yet")
     assert done.lines[-1].endswith("3 input records pending, not counted yet")
     commit(stream_env, {0: 0})
     done = cli("verify", "--format", "json", env=stream_env)
@@ -94,7 +94,8 @@ def test_lost_input_is_one_line_and_the_verdict_is_the_last(
     put(stream_env["STREAM_COUNT_TOPIC"], [(0, b"act", b"3", ()), (0, b"dgo", b"3", ())])
     done = cli("verify", "--differences", "2", env=stream_env)
     assert [line for line in done.lines if line.startswith("!")] == [
-        f"! {stream_env['STREAM_COUNT_TOPIC']}: the total of {key} on partition 0 is 3, the input gives 0, +3"
+        f"! {stream_env['STREAM_COUNT_TOPIC']}: the total of {key} on partition 0 is 3, "
+        "but the input sums to 0 (+3)"
         for key in ("act", "dgo")
     ]
     assert done.lines[-2:] == ["… and 400 more", "402 differences, 400 input records checked"]
@@ -167,7 +168,7 @@ def test_total_without_input_is_a_difference(cli: Cli, stream_env: dict[str, str
     put(stream_env["STREAM_COUNT_TOPIC"], [(1, b"act", b"3", ())])
     done = cli("verify", env=stream_env)
     assert done.status == 1
-    assert "the total of act on partition 1 is 3, the input gives 0, +3" in done.out
+    assert "the total of act on partition 1 is 3, but the input sums to 0 (+3)" in done.out
 
 
 def test_result_without_its_totals_is_a_difference(cli: Cli, stream_env: dict[str, str], put: Put) -> None:
@@ -183,7 +184,7 @@ def test_result_without_its_totals_is_a_difference(cli: Cli, stream_env: dict[st
     commit(stream_env, {0: 1})
     done = cli("verify", env=stream_env)
     assert done.status == 1
-    assert "the total of act on partition 0 is 0, the input gives 1, -1" in done.out
+    assert "the total of act on partition 0 is 0, but the input sums to 1 (-1)" in done.out
     put(stream_env["STREAM_COUNT_TOPIC"], [(0, b"act", b"1", ())])
     assert cli("verify", env=stream_env).status == 0
 

@@ -38,7 +38,7 @@ def test_error_of_the_server_is_raised_with_its_detail() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"1"])
 def test_answer_of_another_server_is_an_error(body: bytes) -> None:
-    with pytest.raises(Answered, match="is it `anagram-stream serve`"):
+    with pytest.raises(Answered, match="is the server `anagram-stream serve`"):
         read_answer(200, body)
 
 
@@ -71,5 +71,5 @@ def test_id_alone_is_kept() -> None:
 
 
 def test_server_that_does_not_answer_is_unreachable() -> None:
-    with Client("http://127.0.0.1:9") as client, pytest.raises(Unreachable, match="does not answer"):
+    with Client("http://127.0.0.1:9") as client, pytest.raises(Unreachable, match="does not respond"):
         client.total("cat")

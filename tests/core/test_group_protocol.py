@@ -46,7 +46,7 @@ def test_requested_protocol_that_the_brokers_lack_is_refused_with_the_fix() -> N
 
 @pytest.mark.parametrize(("requested", "used"), [(CLASSIC, CONSUMER), (CONSUMER, CLASSIC)])
 def test_requested_protocol_that_the_members_do_not_use_is_refused(requested: str, used: str) -> None:
-    with pytest.raises(Refused, match=f"present members of the group use {used}") as refused:
+    with pytest.raises(Refused, match=f"current members of the group use {used}") as refused:
         choose_protocol(requested, GroupFacts(BOTH, used=used), needs_classic=False)
     assert "stop all workers" in refused.value.hint
     assert choose_protocol(requested, GroupFacts(BOTH, used=requested), needs_classic=False)[0] == requested

@@ -57,7 +57,7 @@ REFUSALS = {
     "offset expired": (facts(None, 5), "no committed offset.* before offset 5; .*twice", RESUME),
     "offset moved ahead": (
         facts(CommittedOffset(8), 5),
-        "8 was not written by this application.*leave out the input from 5 to before 8",
+        "8 was not written by this application.*skip the input from 5 to before 8",
         f"{RESUME}.*{SKIP} --to 8",
     ),
     "offset moved back by a stranger": (
@@ -68,7 +68,7 @@ REFUSALS = {
     "stranger commits the same offset": (facts(CommittedOffset(5, "me"), 5), "not written", RESUME),
     "stranger on a new group": (
         facts(CommittedOffset(8), None),
-        "leave out the input from 0 to before 8",
+        "skip the input from 0 to before 8",
         f"{RESUME}.*{SKIP} --to 8",
     ),
     "metadata copied to another offset": (
@@ -87,15 +87,15 @@ REFUSALS = {
         "earlier version committed offset 8, but the totals cover the input before offset 5",
         RESUME,
     ),
-    "changelog emptied": (facts(commit(5), None), "counts holds no record", START_OVER),
+    "changelog emptied": (facts(commit(5), None), "counts has no record", START_OVER),
     "changelog emptied, earlier version": (
         facts(CommittedOffset(5, COUNTED), None),
-        "counts holds no record",
+        "counts has no record",
         START_OVER,
     ),
     "offset and totals lost": (
         replace(facts(None, None), has_outcomes=True),
-        "results or dead holds records for it, but .* no committed offset and counts no totals.*twice",
+        "results or dead has records of this partition, .* no committed offset and counts no totals.*twice",
         START_OVER,
     ),
     "changelog truncated": (
@@ -110,12 +110,12 @@ REFUSALS = {
     ),
     "results truncated": (
         replace(facts(commit(5), 5), output_ends={**PRESENT_ENDS, "result": 30}),
-        "results, partition 3, does not hold the record before offset 40.*truncated to offset 30",
+        "results, partition 3, no longer contains the committed record before offset 40.*truncated to",
         f"{RESUME} --accept-loss",
     ),
     "dead letters truncated": (
         replace(facts(commit(5), 5), output_ends={**PRESENT_ENDS, "dead-letter": 6}),
-        "dead, partition 1, does not hold the record before offset 7",
+        "dead, partition 1, no longer contains the committed record before offset 7",
         f"{RESUME} --accept-loss",
     ),
     "input truncated": (facts(commit(5), 5, end=4), "5 is beyond the end of the log, 4", START_OVER),
@@ -126,32 +126,32 @@ REFUSALS = {
     ),
     "input deleted by retention": (
         facts(commit(5), 5, first=9),
-        "no longer in the log, which begins at 9.*4 offsets were never counted",
+        "no longer in the log, which begins at 9.*from 5 to before 9 was never counted",
         f"{SKIP} --to 9",
     ),
     "input recreated": (
         facts(commit(5, topics=OTHER_INPUT), 5),
-        "blobs is another topic than before",
+        "blobs is not the same topic as before",
         START_OVER,
     ),
     "input recreated, offsets deleted": (
         facts(None, ProcessedOffset(5, DIGEST, "id-of-old")),
-        "blobs is another topic than before",
+        "blobs is not the same topic as before",
         START_OVER,
     ),
     "count topic recreated": (
         facts(commit(5, topics=OTHER_COUNT), None),
-        "counts is another topic.*the input before offset 5",
+        "counts is not the same topic.*the input before offset 5",
         START_OVER,
     ),
     "result topic recreated": (
         facts(commit(5, topics=OTHER_RESULT), 5),
-        "results is another topic than before",
+        "results is not the same topic as before",
         f"{RESUME} --accept-loss",
     ),
     "dead-letter topic recreated": (
         facts(commit(5, topics=OTHER_DEAD_LETTER), 5),
-        "dead is another topic.* STREAM_DEAD_LETTER_TOPIC",
+        "dead is not the same topic.* STREAM_DEAD_LETTER_TOPIC",
         f"{RESUME} --accept-loss",
     ),
     "dictionary of the commit": (

@@ -63,7 +63,7 @@ def test_edge_group_has_difficult_texts() -> None:
         ({"act": 1, "cat": 1}, "tac: 0 instead of 1"),
         ({"act": 1, "cat": 1, "tac": 1, "dog": 1}, "dog: 1 instead of 0"),
         ({"w": 1}, "act: 0 instead of 1; cat: 0 instead of 1; tac: 0 instead of 1 and 1 more"),
-        (None, "the counts are not a mapping but NoneType"),
+        (None, "the counts are not a mapping, but of type NoneType"),
     ],
 )
 def test_differences_are_described(counts: object, description: str) -> None:

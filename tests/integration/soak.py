@@ -21,7 +21,7 @@ from stream.dictionary import load_index
 from stream.tools.audit.verify import verify
 
 BLOBS_PER_S = 400
-GROWTH_MIB_MAX = 128  # four partitions, up to two memtables of 16 MiB each
+GROWTH_MIB_MAX = 128  # four partitions, 16 MiB of memtables, and what malloc keeps
 HANDLES_MORE_MAX, THREADS_MORE_MAX = 40, 4
 SETTLE_S = 20.0
 TEXTS = [f"listen silent cat {n} tea-eat stop pots dog {chr(97 + n % 26)}" for n in range(500)]

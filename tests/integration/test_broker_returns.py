@@ -137,7 +137,7 @@ def test_followers_end_with_a_clear_error_on_another_cluster_at_the_same_address
                 assert command.wait(60) == 1, name
                 text = command.text().split("error: ")[1]
                 assert text.startswith(
-                    f"another Kafka cluster answers at {env['STREAM_BOOTSTRAP_SERVERS']}"
+                    f"another Kafka cluster responds at {env['STREAM_BOOTSTRAP_SERVERS']}"
                 ), name
                 assert "Traceback" not in command.text()
 

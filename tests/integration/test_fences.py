@@ -81,7 +81,7 @@ def test_a_process_that_another_worker_fences_ends_alone_and_the_others_count_it
         wait_until(lambda: len(read(env, "result")) == 100, 60)
         (event,) = worker.events("process ended")
         assert (event["name"], event["continuing"]) == ("process 1", "process 0")
-        assert "another worker uses the same one" in event["error"]
+        assert "another worker uses the same id" in event["error"]
         assert "STREAM_INSTANCE_ID" in event["fix"]
         assert samples(worker, "stream_assigned_partitions") == {"0": 2}
         assert samples(worker, "stream_process_up") == {"0": 1, "1": 0}

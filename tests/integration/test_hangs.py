@@ -66,7 +66,7 @@ def test_results_flow_again_after_a_call_that_does_not_return(
         assert len(changed) == 1, "the alert StreamWorkerRestarts is for the restart in place"
         assert worker.stop() == 0
         (event,) = worker.events("loop hangs")
-    assert "a call of the client library" in event["what"]
+    assert "a call to the client library" in event["what"]
     assert any("transaction.py" in frame for stack in event["stacks"].values() for frame in stack)
     assert "silent" not in json.dumps(event), "the text of a blob is never logged"
 

@@ -136,7 +136,7 @@ def test_the_worker_is_ready_only_if_every_process_is(env: dict[str, str], tmp_p
         try:
             began = time.monotonic()
             status, body = get(worker, "/healthz/ready")
-            assert (status, orjson.loads(body)["reasons"]) == (503, ["process 1: does not answer"])
+            assert (status, orjson.loads(body)["reasons"]) == (503, ["process 1: does not respond"])
             assert samples(worker, "stream_process_up") == {"0": 1, "1": 0}
             assert set(samples(worker, "stream_records_total")) == {"0"}
             assert time.monotonic() - began < 8

@@ -100,7 +100,7 @@ def test_totals_are_rebuilt_although_retention_deleted_the_input_before(
         future.result(30)
     done = run(counted, "rebuild", "--at", "0:200,1:300", "--into", str(tmp_path / "rest"))
     assert done.returncode == 0, done.stderr
-    assert "the base is the totals of" in done.stderr.replace("\n", " ")
+    assert "the rebuild starts from the totals of" in done.stderr.replace("\n", " ")
     report = diff(counted, str(tmp_path / "rest"), "live", "--top", "0", status=1)
     assert {each["signature"]: each["left"] for each in report["differences"]} == wanted  # type: ignore[attr-defined]
     deleted = run(counted, "rebuild", "--at", "0:149,1:300", "--into", str(tmp_path / "deleted"))
@@ -111,7 +111,7 @@ def test_totals_are_rebuilt_although_retention_deleted_the_input_before(
 
 def test_wrong_moment_is_named(stream_env: dict[str, str], tmp_path: Path) -> None:
     for moment, says in (
-        ("yesterday", "not a time"),
+        ("yesterday", "'yesterday' is not a time"),
         ("0:1", "give an offset for each of them"),
         ("0:1,0:2,1:3", "names a partition twice"),
         ("0:1,1:999999", "ends at"),

@@ -115,7 +115,7 @@ def test_replaced_count_topic_is_refused(stream_env: dict[str, str], tmp_path: P
     count_some(stream_env, tmp_path)
     env = {**stream_env, "STREAM_COUNT_TOPIC": stream_env["STREAM_COUNT_TOPIC"] + "-new"}
     make_topics(env, 2)
-    assert "another topic than before" in refused(env, tmp_path)
+    assert "not the same topic as before" in refused(env, tmp_path)
 
 
 def test_committed_offset_below_the_start_of_the_log_is_refused(

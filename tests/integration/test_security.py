@@ -244,7 +244,7 @@ def test_administrator_grants_what_a_worker_needs_with_one_command(
     assert "topics acls" in refused(env, tmp_path)
     denied = run(env, "topics", "acls", "--principal", principal, "--grant")
     assert denied.returncode == 1
-    assert "an administrator, who has Alter on the cluster" in denied.stderr
+    assert "an administrator with Alter on the cluster" in denied.stderr
     assert run(administrator, "topics", "acls", "--principal", "worker", "--grant").returncode == 2
     shown = run(administrator, "topics", "acls")
     assert f"transactional-id\t{administrator['STREAM_GROUP_ID']}-\tprefixed\tWrite" in shown.stdout

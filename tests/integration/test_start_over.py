@@ -82,7 +82,7 @@ def test_another_dictionary_counts_the_whole_input_beside_the_old_one(
         assert worker.is_running
         assert worker.stop() == 0
     assert err.count("exactly once") == 2
-    assert "warning: the two were counted with different dictionaries" in err
+    assert "warning: the two sides were counted with different dictionaries" in err
     assert f"STREAM_DICTIONARY\t\t{dictionary}" in out
     assert (
         f"STREAM_RESULT_TOPIC\t{stream_env['STREAM_RESULT_TOPIC']}\t{successor['STREAM_RESULT_TOPIC']}" in out

@@ -64,4 +64,4 @@ def test_worker_starts_beside_service_links_and_says_so_once(
         assert run({**stream_env, **links}, "lag").returncode == 0
         health = run({**stream_env, "STREAM_HTTP_PORT": "1"}, "health")
         assert health.returncode == 1
-        assert "nothing answers at 127.0.0.1:1" in health.stdout
+        assert "nothing responds at 127.0.0.1:1" in health.stdout

@@ -109,7 +109,7 @@ def test_store_with_another_total_is_detected(stream_env: dict[str, str], tmp_pa
     store.close()
     verdict = audit(stream_env)
     assert kinds(verdict) == {"stores": 1}
-    assert "the total of act on partition 0 is 9, the input gives 2, +7" in verdict.differences[0]
+    assert "the total of act on partition 0 is 9, but the input sums to 2 (+7)" in verdict.differences[0]
 
 
 def test_input_that_a_stranger_moved_the_group_over_is_lost_on_every_partition(
@@ -149,7 +149,7 @@ def test_outcomes_that_retention_deleted_are_not_checked_and_not_lost(counted_en
     assert verdict.holds, verdict.differences
     assert (verdict.checked, verdict.not_checked) == (0, 3)
     assert verdict.partitions[1].totals is None
-    assert any(f"{topic}, partition 1, begins at 3" in sentence for sentence in verdict.unchecked)
+    assert any(f"{topic}, partition 1, starts at 3" in sentence for sentence in verdict.unchecked)
     produce(counted_env, [("d", "listen")], partition=1)
     commit(counted_env, {1: 4})
     verdict = audit(counted_env)

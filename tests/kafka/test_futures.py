@@ -21,5 +21,5 @@ def test_an_answer_that_never_comes_is_retriable(
     monkeypatch: pytest.MonkeyPatch, wait: Callable[[Future[object]], object]
 ) -> None:
     monkeypatch.setattr(futures, "RESULT_S_MAX", 0.05)
-    with pytest.raises(Retriable, match="no answer to a request"):
+    with pytest.raises(Retriable, match="no response to a request"):
         wait(Future())

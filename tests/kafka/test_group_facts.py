@@ -1,4 +1,4 @@
-"""What the cluster says about group protocols."""
+"""What the cluster reports about group protocols."""
 
 from concurrent.futures import Future
 from types import SimpleNamespace

@@ -31,7 +31,7 @@ MONITORING = {"prometheus", "grafana"}
 TOOLS = {"kafka-ui"}
 SERVICES = sorted({*CORE, *MONITORING} - {"grafana"})  # nothing depends on Grafana
 # Panels that are empty when all is well: their metrics must exist, and their queries be valid.
-SHOWS_TROUBLE = {"Alerts that fire", "Nobody reports", "Rebalance callbacks, 99 %", "Restore, 95 %"}
+SHOWS_TROUBLE = {"Firing alerts", "Unreported lag", "Rebalance callbacks, 99 %", "Restore, 95 %"}
 UP_S_MAX = 60.0  # from `up` to the first committed result
 
 
@@ -268,7 +268,7 @@ def is_healthy(container: str) -> bool:
             "tcp://10.0.0.1:80",
             '"live":true',
         ),  # of a Service `stream-http`: then it is any free port
-        ("verify --follow", "29078", "no worker runs here"),
+        ("verify --follow", "29078", "no worker is running here"),
     ],
 )
 def test_container_of_any_user_without_a_writable_root_is_healthy_at_its_port(
@@ -305,7 +305,7 @@ def test_workers_drain_on_sigterm_without_root_on_a_read_only_file_system(stack:
         assert time.monotonic() - stopped_at < 15, "it ended by SIGKILL after the grace period"
 
 
-def test_the_users_own_test_of_the_readme_passes(built: str) -> None:
+def test_the_users_own_test_of_the_documentation_passes(built: str) -> None:
     from testcontainers.core.config import testcontainers_config as config  # noqa: PLC0415 - the same
 
     if not config.ryuk_disabled and not image(config.ryuk_image, pull=True):
@@ -318,5 +318,6 @@ def test_the_users_own_test_of_the_readme_passes(built: str) -> None:
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
 
 
-def test_the_readme_shows_that_test() -> None:
-    assert f"```python\n{USERS_TEST.read_text()}```" in (ROOT / "README.md").read_text()
+def test_the_documentation_shows_that_test() -> None:
+    page = ROOT / "docs/how-to/test-your-code.md"
+    assert f"```python\n{USERS_TEST.read_text()}```" in page.read_text()

@@ -329,15 +329,15 @@ def replace_in_query(old: str, new: str) -> Callable[[Dashboard], object]:
         (uneditable_dashboard, lambda d: d.update(editable=True)),
         (
             stat_colours_rule,
-            lambda d: defaults_of(d, "Behind")["thresholds"]["steps"].__delitem__(slice(1, 9)),
+            lambda d: defaults_of(d, "Lag")["thresholds"]["steps"].__delitem__(slice(1, 9)),
         ),
         (
             stat_colours_rule,
-            lambda d: defaults_of(d, "Behind")["thresholds"]["steps"][0].update(color="green"),
+            lambda d: defaults_of(d, "Lag")["thresholds"]["steps"][0].update(color="green"),
         ),
-        (stat_colours_rule, lambda d: defaults_of(d, "Behind")["mappings"].pop()),
-        (stat_colours_rule, lambda d: defaults_of(d, "Behind")["mappings"].pop(0)),
-        (stat_has_a_value_rule, replace_in("Behind", " or vector(-1)", "")),
+        (stat_colours_rule, lambda d: defaults_of(d, "Lag")["mappings"].pop()),
+        (stat_colours_rule, lambda d: defaults_of(d, "Lag")["mappings"].pop(0)),
+        (stat_has_a_value_rule, replace_in("Lag", " or vector(-1)", "")),
         (stat_zero_rule, replace_in("Rejected", "vector(-1)", "vector(0)")),
         (nan_rule, replace_in("Rejected", " > 0)", ")")),
         (nan_rule, replace_in("Latency", " >= 0", "")),
@@ -350,7 +350,7 @@ def replace_in_query(old: str, new: str) -> Callable[[Dashboard], object]:
         (counts_rule, lambda d: defaults_of(d, "Rebalances")["custom"].pop("axisSoftMax")),
         (
             age_rule,
-            replace_in("Age", "stream_started_timestamp_seconds", "stream_last_commit_timestamp_seconds"),
+            replace_in("Uptime", "stream_started_timestamp_seconds", "stream_last_commit_timestamp_seconds"),
         ),
         (one_truth_rule, replace_in("Signatures by partition", "max by", "sum by")),
         (annotations_rule, lambda d: d["annotations"]["list"].pop()),
@@ -376,7 +376,9 @@ def test_dashboards_are_up_to_date_with_their_script() -> None:
 
 
 def documents() -> str:
-    return "\n".join(path.read_text() for path in (ROOT / "README.md", *RUNBOOKS.glob("*.md")))
+    """Return the texts that people wrote; the reference lists every metric."""
+    pages = [path for path in (ROOT / "docs").rglob("*.md") if "reference" not in path.parts]
+    return "\n".join(path.read_text() for path in (ROOT / "README.md", *pages, *RUNBOOKS.glob("*.md")))
 
 
 def queried_metrics() -> dict[str, set[str]]:

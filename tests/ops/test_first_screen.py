@@ -29,7 +29,7 @@ WELL = {
     "Workers missing": "green",
     "Ready ready": "green",
     "Ready not ready": "green",
-    "Behind": "green",
+    "Lag": "green",
     "Traffic": "blue",
     "Rejected": "green",
     "Failed transactions": "green",
@@ -38,7 +38,7 @@ WELL = {
     "Last audit": "green",
 }
 NOBODY_REPORTS = {
-    "Behind": "red",
+    "Lag": "red",
     "Traffic": "red",
     "Rejected": "red",
     "Failed transactions": "red",
@@ -146,7 +146,7 @@ def test_all_workers_are_dead(well: tuple[Scene, WorkerProcess]) -> None:
     expected |= {"Workers up": "red", "Workers missing": "orange", "Ready ready": "red"}
     wait_until(lambda: colours(scene.prometheus) == expected, 30, every=0.5)
     scene.prometheus.wait_for("StreamDown", 60)
-    assert tiles(scene.prometheus)["Behind"].text == "nobody measures"
+    assert tiles(scene.prometheus)["Lag"].text == "not measured"
     report("all workers are dead", scene.prometheus)
 
 
@@ -159,7 +159,7 @@ def test_broker_is_frozen(well: tuple[Scene, WorkerProcess]) -> None:
     scene.prometheus.wait_for("StreamBrokerAway", 60)
     now = colours(scene.prometheus)
     assert now["Ready ready"] == "red"
-    assert now["Behind"] == "red", "what a worker knew before is not what is"
+    assert now["Lag"] == "red", "what a worker knew before is not what is"
     assert now["Workers up"] == "green", "the process runs"
     report("the broker is frozen", scene.prometheus)
 

@@ -28,7 +28,7 @@ def test_groups_do_not_share_slots(tmp_path: Path) -> None:
 def test_named_instance_runs_once(tmp_path: Path) -> None:
     with claim_slot(tmp_path, "g", "one") as slot:
         assert slot.instance_id == "one"
-        with pytest.raises(Misconfigured, match="already runs"):
+        with pytest.raises(Misconfigured, match="is already running"):
             claim_slot(tmp_path, "g", "one")
         with claim_slot(tmp_path, "g", "two"):
             pass

@@ -102,7 +102,7 @@ def test_the_worker_is_ready_if_every_process_is_and_gives_each_reason_otherwise
     )
     merged = all_ready({"0": ready, "1": restoring, "2": None})
     assert not merged.ok
-    assert merged.body["reasons"] == ["process 1: x", "process 1: y", "process 2: does not answer"]
+    assert merged.body["reasons"] == ["process 1: x", "process 1: y", "process 2: does not respond"]
     assert merged.body["processes"]["1"] == restoring.body
     assert all_ready({}).body["reasons"] == ["starting"]
 

@@ -131,7 +131,7 @@ def test_a_process_that_does_not_answer_is_left_out_and_reported(
     assert samples(address, "stream_process_up") == {"0": 1, "1": 0}
     for probe in ("started", "ready", "live"):
         status, body = get(f"{address}/healthz/{probe}")
-        assert (status, body["reasons"]) == (503, ["process 1: does not answer"])
+        assert (status, body["reasons"]) == (503, ["process 1: does not respond"])
 
 
 def test_the_worker_is_ready_if_every_process_is(address: str, processes: list[Process]) -> None:

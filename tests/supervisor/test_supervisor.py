@@ -188,7 +188,7 @@ def test_a_worker_that_dies_too_often_is_given_up_and_the_others_continue(
     assert (len(supervised.marks(0)), len(supervised.marks(1))) == (1, 10)
     supervised.process.terminate()
     assert supervised.wait() == 1
-    assert supervised.text().count(f"error: process 1 died 10 times in a row, the last time {how}") == 1
+    assert supervised.text().count(f"error: process 1 died 10 times in a row, most recently: {how}") == 1
     assert supervised.drained() == {"0"}
     assert supervised.is_gone()
 

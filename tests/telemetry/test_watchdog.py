@@ -77,7 +77,7 @@ def test_a_call_that_does_not_return_is_a_hang_before_the_pass_is_one() -> None:
         assert not lines
         checked.wait(1)
     (line,) = lines
-    assert "a call of the client library" in line["what"]
+    assert "a call to the client library" in line["what"]
 
 
 def test_a_process_that_was_suspended_gets_its_time_again() -> None:

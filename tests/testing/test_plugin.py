@@ -84,13 +84,13 @@ def test_headers_may_be_a_dict(value: str | bytes) -> None:
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({"headers": ["content-type"]}, "'content-type' is no such pair"),
-        ({"headers": "text"}, "'t' is no such pair"),
-        ({"headers": [("content-type", b"x", 1)]}, "no such pair"),
-        ({"headers": [(b"content-type", b"x")]}, "no such pair"),
-        ({"headers": {"size": 1}}, "the header size of a record is str, bytes or None, not int"),
-        ({"key": 1}, "the key of a record is str, bytes or None, not int"),
-        ({"value": {"text": "cat"}}, "the value of a record is str, bytes or None, not dict"),
+        ({"headers": ["content-type"]}, "'content-type' is not a pair"),
+        ({"headers": "text"}, "'t' is not a pair"),
+        ({"headers": [("content-type", b"x", 1)]}, "is not a pair"),
+        ({"headers": [(b"content-type", b"x")]}, "is not a pair"),
+        ({"headers": {"size": 1}}, "the header size of a record must be str, bytes or None, not int"),
+        ({"key": 1}, "the key of a record must be str, bytes or None, not int"),
+        ({"value": {"text": "cat"}}, "the value of a record must be str, bytes or None, not dict"),
     ],
     ids=str,
 )
@@ -103,7 +103,7 @@ def test_record_that_no_producer_sends_is_refused_at_once(parts: dict[str, Any],
 
 @pytest.mark.parametrize("partition", [-1, 2])
 def test_partition_that_does_not_exist_is_refused(partition: int) -> None:
-    with pytest.raises(ValueError, match=f"no partition {partition}: the input has 2"):
+    with pytest.raises(ValueError, match=f"no partition {partition}: the input has partitions 0 to 1"):
         FakeStream().submit("cat", partition=partition)
 
 

@@ -1,1 +1,1 @@
-"""The commands `benchmark` and `compare-benchmarks`: orchestrators of the exercise, measured in process."""
+"""The commands `benchmark` and `compare-benchmarks`: measure orchestrators of the exercise."""

@@ -1,7 +1,7 @@
 """The process in which an orchestrator is measured; `orchestrator_process` starts it with a socket.
 
-Orders and reports pass through the socket, so that nothing that the orchestrator prints can disturb them. The
-process reports figures and counts; its parent checks the counts.
+Orders and reports use the socket, so that output of the orchestrator cannot interfere with them. The process
+reports figures and counts; its parent checks the counts.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ def main() -> None:
     """Construct the orchestrator, then run cases until the socket is closed."""
     signal.signal(
         signal.SIGTERM, signal.default_int_handler
-    )  # ends in order: exit handlers of the orchestrator run
+    )  # clean shutdown: exit handlers of the orchestrator run
     channel = socket.socket(fileno=int(sys.argv[1]))
     orders = channel.makefile("rb")
 
@@ -52,7 +52,7 @@ def main() -> None:
     order = decode_line(orders.readline(), OrchestratorOrder)
     try:
         measured = _Measured(order)
-    except BaseException as error:  # noqa: BLE001 - foreign code, and its sys.exit
+    except BaseException as error:  # noqa: BLE001 - foreign code, including sys.exit
         report(NotLoaded(why=error_line(error)))
         return
     report(Ready())
@@ -73,7 +73,7 @@ class _Measured:
         current_stages.use(self._stages(order.seed))  # the constructor may use them
         self._orchestrator = construct()
         gc.collect()
-        gc.freeze()  # so that no collection traverses the dictionary again
+        gc.freeze()  # so that collections do not traverse the dictionary again
 
     def run_case(self, order: CaseOrder, runner: asyncio.Runner, report: Callable[[Report], None]) -> None:
         """Run a case and report each run."""
@@ -90,52 +90,52 @@ class _Measured:
         report(CaseEnded(growth_mib=resident_mib(self._process) - memory_before, stages=figures))
 
     def _run(self, text: str, runner: asyncio.Runner) -> RunEnded:
-        gc.collect()  # garbage of the run before does not count for this one
+        gc.collect()  # garbage of the previous run does not count for this one
         reset_peak()
         children_s = children_cpu_s(self._process)
         own_s, began = process_time(), perf_counter()
         try:
-            answer = self._orchestrator.process_text(text)
-            if inspect.isawaitable(answer):
-                answer = runner.run(_await(answer))
+            result = self._orchestrator.process_text(text)
+            if inspect.isawaitable(result):
+                result = runner.run(_await(result))
             failed = ""
-        except BaseException as error:  # noqa: BLE001 - foreign code, and its sys.exit
-            answer, failed = None, error_line(error)
+        except BaseException as error:  # noqa: BLE001 - foreign code, including sys.exit
+            result, failed = None, error_line(error)
         runtime_ms = (perf_counter() - began) * 1000
         cpu_s = process_time() - own_s + children_cpu_s(self._process) - children_s
         peak = max(peak_mib(), resident_mib(self._process))
-        counts, why = (None, failed) if failed else _read_counts(answer)
+        counts, why = (None, failed) if failed else _read_counts(result)
         return RunEnded(counts=counts, why=why, runtime_ms=runtime_ms, cpu_s=cpu_s, peak_mib=peak)
 
     def _stages(self, seed: int) -> Stages:
         return Stages(self._index, None if self._plan is None else Faults(self._plan, seed))
 
 
-async def _await(answer: Awaitable[Any]) -> Any:  # noqa: ANN401 - of foreign code
-    return await answer
+async def _await(result: Awaitable[Any]) -> Any:  # noqa: ANN401 - of foreign code
+    return await result
 
 
-def _read_counts(answer: object) -> tuple[dict[str, int] | None, str]:
+def _read_counts(result: object) -> tuple[dict[str, int] | None, str]:
     try:
-        return counts_of(answer)
+        return counts_of(result)
     except BaseException as error:  # noqa: BLE001 - a mapping of foreign code
         return None, f"its result cannot be read: {error_line(error)}"
 
 
-def counts_of(answer: object) -> tuple[dict[str, int] | None, str]:
+def counts_of(result: object) -> tuple[dict[str, int] | None, str]:
     """Return the counts in a result of `process_text`, or None and what is wrong with the result."""
-    if not isinstance(answer, Mapping) or not {"runtime", "anagram_counts"} <= answer.keys():
-        shown = reprlib.repr(answer)
+    if not isinstance(result, Mapping) or not {"runtime", "anagram_counts"} <= result.keys():
+        shown = reprlib.repr(result)
         return None, f'it returned {shown}, not {{"runtime": milliseconds, "anagram_counts": {{word: n}}}}'
-    runtime, counts = answer["runtime"], answer["anagram_counts"]
+    runtime, counts = result["runtime"], result["anagram_counts"]
     if isinstance(runtime, bool) or not isinstance(runtime, Real) or not isfinite(runtime) or runtime < 0:
-        return None, f"its runtime is {reprlib.repr(runtime)}, not milliseconds"
+        return None, f"its runtime is {reprlib.repr(runtime)}, not a number of milliseconds"
     if not isinstance(counts, Mapping):
         return None, f"its anagram_counts are {reprlib.repr(counts)}, not {{word: n}}"
     for word, n in counts.items():
         if not isinstance(word, str) or isinstance(n, bool) or not isinstance(n, Integral):
             return (
                 None,
-                f"its anagram_counts hold {reprlib.repr(word)}: {reprlib.repr(n)}, not a word and a number",
+                f"its anagram_counts have {reprlib.repr(word)}: {reprlib.repr(n)}, not a word and a number",
             )
     return {str(word): int(n) for word, n in counts.items()}, ""

@@ -42,7 +42,7 @@ def significant(value: float) -> str:
 
 
 def _tenths(value: float) -> str:
-    return f"{round(value, 1) + 0.0:,.1f}"  # no -0.0
+    return f"{round(value, 1) + 0.0:,.1f}"  # never -0.0
 
 
 def _percent(value: float) -> str:
@@ -84,9 +84,9 @@ def formatted(metric: Metric, measured: Measured) -> str:
 def best_of(rows: Sequence[Measured], *, faults: bool = False) -> Mapping[str, frozenset[str]]:
     """Return the best orchestrators of one case: metric -> names, several if they tie.
 
-    Only orchestrators with the highest success rate compete, because a wrong result is not fast. Values tie
-    if they are formatted alike. A single row is not compared. With faults, orchestrators that called no
-    stage are not compared either, because they met no faults.
+    Only orchestrators with the highest success rate compete, because wrong results do not count as fast.
+    Values tie if they are formatted alike. A single row is not compared. With faults, orchestrators that
+    called no stage do not compete, because they were not exposed to faults.
     """
     best_rate = max((row.success_rate for row in rows), default=0.0)
     winners: dict[str, frozenset[str]] = {}

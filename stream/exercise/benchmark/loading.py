@@ -13,18 +13,18 @@ CLASS = "TaskOrchestrator"
 
 
 class Unusable(Exception):
-    """The file has no orchestrator class; the message says why."""
+    """The file has no usable orchestrator class; the message states why."""
 
 
 def orchestrator_class(source: str) -> Callable[[], Any]:
-    """Return the class of the orchestrator `baseline`, `pipeline`, or of a file.
+    """Return the class of the orchestrator `baseline` or `pipeline`, or of a file.
 
     Raises:
         Unusable: the file has no such class.
         BaseException: importing the file raised it.
     """
     if source == BASELINE:
-        from stream.exercise import baseline, stages  # noqa: PLC0415 - only the measured one takes memory
+        from stream.exercise import baseline, stages  # noqa: PLC0415 - only the measured one uses memory
 
         def construct() -> baseline.TaskOrchestrator:
             assert stages.current().dictionary  # loaded here, not within the first run

@@ -46,12 +46,12 @@ class Measured:
     """The runs of one orchestrator on a case.
 
     Attributes:
-        words: words of the text.
-        planned: number of runs that were ordered.
-        runs: runs that ended; fewer than planned if the process failed.
+        words: number of words in the text.
+        planned: number of requested runs.
+        runs: finished runs; fewer than planned if the process failed.
         process_failure: why the process failed; empty if it did not.
         growth_mib: growth of the memory over all runs of the case.
-        stages: calls of each stage, also of failed runs.
+        stages: calls of each stage, including failed runs.
     """
 
     orchestrator: str
@@ -83,7 +83,7 @@ class Measured:
 
     @property
     def words_per_s(self) -> Summary | None:
-        """Words/s of the successful runs; the mean is all their words divided by all their time."""
+        """Words/s of the successful runs; the mean is the total number of words divided by the total time."""
         if not self.successes or not self.words:
             return None
         summary = summarize([self.words / run.runtime_ms * 1000 for run in self.successes])
@@ -97,7 +97,7 @@ class Measured:
 
     @property
     def cpu_percent(self) -> float | None:
-        """Processor time by runtime, of the successful runs; above 100 if several processors worked."""
+        """Processor time over runtime of the successful runs; above 100 if several processors were used."""
         seconds = sum(run.runtime_ms for run in self.successes) / 1000
         return 100 * sum(run.cpu_s for run in self.successes) / seconds if seconds else None
 
@@ -122,7 +122,7 @@ def _runs(n: int) -> str:
 
 
 OnProgress = Callable[[str, str, int], None]
-"""Takes the names of orchestrator and case, and the number of runs that are over."""
+"""Takes the names of orchestrator and case, and the number of finished runs."""
 
 
 @dataclass(slots=True)
@@ -155,7 +155,7 @@ def find_orchestrator(choice: str) -> Orchestrator:
     path = Path(choice)
     if not path.is_file():
         raise Misconfigured(
-            f"no file {choice}", f"give {PIPELINE}, {BASELINE}, or a Python file with a TaskOrchestrator"
+            f"no such file: {choice}", f"give {PIPELINE}, {BASELINE} or a Python file with a TaskOrchestrator"
         )
     return Orchestrator(path.stem, str(path))
 
@@ -168,12 +168,12 @@ def orchestrators_in(folder: Path) -> list[Orchestrator]:
     """
     if not folder.is_dir():
         raise Misconfigured(
-            f"no folder {folder}",
+            f"no such folder: {folder}",
             "give --compare-dir a folder of Python files, such as benchmark_orchestrators",
         )
     files = sorted(path for path in folder.glob("*.py") if path.name != _DIRECTORY_FILE)
     if not files:
-        raise Misconfigured(f"no Python files in {folder}", "put files with a class TaskOrchestrator into it")
+        raise Misconfigured(f"no Python files in {folder}", "add files with a class TaskOrchestrator")
     return [Orchestrator(BASELINE, BASELINE), *(Orchestrator(_name(path), str(path)) for path in files)]
 
 
@@ -188,7 +188,7 @@ def compare(
     limits: Limits,
     on_progress: OnProgress,
 ) -> Comparison:
-    """Measure one orchestrator after the other, each in a process of its own."""
+    """Measure one orchestrator after the other, each in its own process."""
     comparison = Comparison(conditions)
     for orchestrator in orchestrators:
         try:
@@ -207,7 +207,7 @@ def _all_cases(
     limits: Limits,
     on_progress: OnProgress,
 ) -> list[Measured]:
-    """Run all cases; after a failure of the process, run the others in a new one.
+    """Run all cases; after a failure of the process, run the remaining cases in a new one.
 
     Raises:
         OrchestratorFailed: the orchestrator could not be constructed.

@@ -23,7 +23,7 @@ def resident_mib(process: psutil.Process) -> float:
 
 
 def reset_peak() -> None:
-    """Let `peak_mib` start over; on a system that cannot (macOS), it keeps the peak of the whole process."""
+    """Reset `peak_mib`; on a system that cannot (macOS), it keeps the peak of the whole process."""
     with contextlib.suppress(OSError):
         _CLEAR.write_text("5", encoding="ascii")
 
@@ -39,7 +39,7 @@ def peak_mib() -> float:
 
 
 def children_cpu_s(process: psutil.Process) -> float:
-    """Return the processor time of all processes below this one, living and ended, in steps of 10 ms."""
+    """Return the processor time of all processes below this one, running and exited, in steps of 10 ms."""
     total = 0.0
     for child in process.children(recursive=True):
         with contextlib.suppress(psutil.Error):

@@ -64,9 +64,9 @@ class RunEnded(Message):
     """The result of a run.
 
     Attributes:
-        counts: counts that the orchestrator returned; None if the run failed.
+        counts: counts returned by the orchestrator; None if the run failed.
         why: why the run failed; empty if it did not.
-        runtime_ms: by the clock of the benchmark, not by the runtime that the orchestrator returned.
+        runtime_ms: measured by the benchmark, not the runtime that the orchestrator returned.
         cpu_s: processor time of the process and of all processes below it.
         peak_mib: peak memory of the run.
     """

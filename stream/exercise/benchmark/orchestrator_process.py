@@ -1,4 +1,4 @@
-"""Runs an orchestrator in a process of its own, within limits that are enforced from outside."""
+"""Runs an orchestrator in its own process, within limits that are enforced from outside."""
 
 import contextlib
 import signal
@@ -29,14 +29,14 @@ from stream.exercise.benchmark.messages import (
 )
 from stream.json_lines import decode_line, encode_line
 
-# -P: modules in the current folder are not imported. This package is, whether it is installed or not.
+# -P: no imports from the current folder. This package is imported whether it is installed or not.
 _CHILD = (
     f"import sys; sys.path.append({str(Path(__file__).parents[3])!r}); "
     "from stream.exercise.benchmark.child import main; main()"
 )
 _MEMORY_CHECK_S = 0.02  # a process can exceed the limit for this long
-_MEMORY_CHECK_ALL_S = 0.25  # with the processes below it; finding them takes time
-_END_S_MAX = 30.0  # an orchestrator with a broker stops it in order
+_MEMORY_CHECK_ALL_S = 0.25  # including the processes below it; finding them takes time
+_END_S_MAX = 30.0  # an orchestrator with a broker shuts it down cleanly
 _BELOW_END_S_MAX = 10.0
 _ENDING_S_MAX = 5.0  # from a closed socket to the exit status
 _TAIL_BYTES = 4096
@@ -52,7 +52,7 @@ class Limits:
     Attributes:
         run_s: time limit of one run of a case.
         start_s: time limit of loading and construction; the constructor may start a broker.
-        memory_mib: limit of the resident memory, with all processes below.
+        memory_mib: limit of the resident memory, including all processes below.
     """
 
     run_s: float = 60.0
@@ -61,14 +61,14 @@ class Limits:
 
 
 class OrchestratorFailed(Exception):
-    """The process cannot go on; the message says why."""
+    """The process cannot continue; the message states why."""
 
 
 class OrchestratorProcess:
     """The process of one orchestrator: `start`, then `run` cases, then `close` it or leave the `with` block.
 
     Attributes:
-        peak_mib: peak memory since the start of the last case, with all processes below.
+        peak_mib: peak memory since the start of the last case, including all processes below.
     """
 
     def __init__(self, order: OrchestratorOrder, limits: Limits) -> None:
@@ -101,7 +101,7 @@ class OrchestratorProcess:
         """
         report = self._receive(monotonic() + self._limits.start_s, f"{self._limits.start_s:g} s to start")
         if isinstance(report, NotLoaded):
-            self.close()  # in order: its constructor may have started something
+            self.close()  # cleanly: its constructor may have started something
             raise OrchestratorFailed(report.why)
         if not isinstance(report, Ready):
             raise OrchestratorFailed(_UNEXPECTED)
@@ -110,7 +110,7 @@ class OrchestratorProcess:
         """Run a case; yield a report at the end of each run, and one at the end of the case.
 
         Raises:
-            OrchestratorFailed: the process ended, or exceeded a limit; it runs no more cases.
+            OrchestratorFailed: the process exited or exceeded a limit; it runs no more cases.
         """
         self.peak_mib = 0.0
         self._send(order)
@@ -125,15 +125,15 @@ class OrchestratorProcess:
                 return
 
     def close(self) -> None:
-        """End the process and those that it started in order; kill those that take too long."""
+        """Shut down the process and those that it started; kill those that take too long."""
         below = self._below()
-        self._channel.close()  # the process ends when its socket is closed
+        self._channel.close()  # the process exits when its socket is closed
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_END_S_MAX)
         self._end(below)
 
     def kill(self) -> None:
-        """Kill the process at once; if it started processes, give it time to end them in order."""
+        """Kill the process at once; if it started processes, give it time to shut them down."""
         below = self._below()
         self._channel.close()
         if below and not self._exceeded_memory:
@@ -161,14 +161,14 @@ class OrchestratorProcess:
     def _end(self, below: list[psutil.Process]) -> None:
         self._process.kill()
         self._process.wait()
-        _, left = psutil.wait_procs(below, _BELOW_END_S_MAX)  # a guard ends its child when its parent is gone
+        _, left = psutil.wait_procs(below, _BELOW_END_S_MAX)  # guards stop children of a dead parent
         for each in left:
             with contextlib.suppress(psutil.Error):
                 each.kill()
         self._output.close()
 
     def _send(self, order: OrchestratorOrder | CaseOrder) -> None:
-        with contextlib.suppress(OSError):  # the process has ended; the next `_receive` reports how
+        with contextlib.suppress(OSError):  # the process has exited; the next `_receive` reports how
             self._channel.settimeout(self._limits.run_s)
             self._channel.sendall(encode_line(order))
 
@@ -210,7 +210,7 @@ class OrchestratorProcess:
             self.peak_mib = max(self.peak_mib, memory_mib)
             if memory_mib > self._limits.memory_mib:
                 self._exceeded_memory = True
-                raise OrchestratorFailed(f"it took more than {self._limits.memory_mib:g} MiB of memory")
+                raise OrchestratorFailed(f"it used more than {self._limits.memory_mib:g} MiB of memory")
 
     def _how_it_ended(self) -> str:
         try:
@@ -218,9 +218,9 @@ class OrchestratorProcess:
         except subprocess.TimeoutExpired:
             return "it closed the socket of the benchmark"
         if status < 0:
-            return f"its process was ended by {signal.Signals(-status).name}"
+            return f"its process was killed by {signal.Signals(-status).name}"
         last_line = self._output.last_line()
-        return f"its process ended with status {status}" + (f": {last_line}" if last_line else "")
+        return f"its process exited with status {status}" + (f": {last_line}" if last_line else "")
 
 
 class _OutputTail:

@@ -19,7 +19,7 @@ from stream.exercise.benchmark.summary import Summary, summarize
 _COLUMNS, _PANEL_INCHES, _DPI = 2, (6.2, 3.4), 150
 _LOG_FROM = 20  # ratio of the largest to the smallest value above which a linear axis hides small bars
 _GROUP_WIDTH = 0.84
-_COLOURS = "tab10"
+_COLORS = "tab10"
 
 
 _LETTERS: dict[str, Any] = {"rotation": 90, "fontsize": 7, "ha": "center", "va": "bottom"}
@@ -55,7 +55,7 @@ _PANELS = (
     _Panel("success rate, %", "higher is better", _success, may_be_log=False),
     _Panel("memory peak, MiB", "lower is better", _peak),
     _Panel("memory growth, MiB", "lower is better", _growth, may_be_log=False),
-    _Panel("CPU utilisation, %", "of one processor", _cpu, may_be_log=False),
+    _Panel("CPU utilization, %", "of one processor", _cpu, may_be_log=False),
 )
 
 
@@ -74,7 +74,8 @@ def draw(comparison: Comparison, path: Path) -> None:
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(names), 4), frameon=False)
     conditions = comparison.conditions
     faults = Path(conditions.faults).name
-    title = f"{conditions.iterations} runs per case, faults {faults}, seed {conditions.seed}"
+    runs = "1 run" if conditions.iterations == 1 else f"{conditions.iterations} runs"
+    title = f"{runs} per case, faults {faults}, seed {conditions.seed}"
     figure.suptitle(f"{title}; thin lines: 95 % confidence interval of the mean", fontsize=11)
     figure.savefig(path, dpi=_DPI, format="png")
 
@@ -88,7 +89,7 @@ def _draw_panel(
     if is_log:
         axis.set_yscale("log")
     for number, name in enumerate(names):
-        colour = mpl.colormaps[_COLOURS](number % 10)
+        color = mpl.colormaps[_COLORS](number % 10)
         bars: list[tuple[float, Summary]] = []
         for group, rows in enumerate(cases.values()):
             x = group + (number - (len(names) - 1) / 2) * width
@@ -97,7 +98,7 @@ def _draw_panel(
                 axis.text(x, 0.02, "failed", transform=axis.get_xaxis_transform(), **_LETTERS)
             else:
                 bars.append((x, summary))
-        _draw_bars(axis, bars, width, colour, name)
+        _draw_bars(axis, bars, width, color, name)
     axis.set_xticks(range(len(cases)), list(cases))
     axis.set_title(f"{panel.title}  ({panel.better}{', logarithmic' if is_log else ''})", fontsize=10)
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
@@ -114,12 +115,12 @@ def _draw_bars(
     axis: Axes,
     bars: Sequence[tuple[float, Summary]],
     width: float,
-    colour: tuple[float, float, float, float],
+    color: tuple[float, float, float, float],
     name: str,
 ) -> None:
     for number, (x, summary) in enumerate(bars):
         height, reach = summary.mean, summary.half_width or 0.0
-        axis.bar(x, height, width * 0.92, color=colour, label="" if number else name)
+        axis.bar(x, height, width * 0.92, color=color, label="" if number else name)
         if reach:
             below = min(reach, height * 0.95)  # a logarithmic axis has no zero
             axis.errorbar(x, height, [[below], [reach]], ecolor="0.25", elinewidth=0.9, capsize=2)

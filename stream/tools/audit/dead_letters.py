@@ -1,4 +1,4 @@
-"""An index of dead letters by the input record that was rejected, on disk: a flood of them must fit too."""
+"""Indexes dead letters by their rejected input record, on disk, so that any number of them fits."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,7 +24,7 @@ class DeadLetterIndex:
     """A temporary database of input partition, input offset, reason, and a hash of key and value.
 
     Attributes:
-        skipped: the ranges of input that were skipped deliberately, which are no dead letters.
+        skipped: ranges of input that were skipped deliberately; they are not dead letters.
     """
 
     def __init__(self, folder: Path, topic: str, group: str) -> None:
@@ -40,7 +40,7 @@ class DeadLetterIndex:
         self._database.execute("CREATE INDEX by_input ON dead_letters (partition, input_offset)")
 
     def add(self, records: Iterable[StoredRecord]) -> int:
-        """Add dead letters; return how many of the records do not name their input record."""
+        """Add dead letters; return the number of records that do not name their input record."""
         rows: list[_Row] = []
         without_source = 0
         for record in records:
@@ -51,7 +51,7 @@ class DeadLetterIndex:
                 self.skipped.append(skipped)
                 continue
             if read_replayed(record.headers) is not None:
-                continue  # the records that were replayed are input as any other
+                continue  # replayed records are input like any other
             row = _row(record, headers)
             if row is None:
                 without_source += 1

@@ -1,4 +1,4 @@
-"""The outcome that an input record must have, computed again by the definition in `core/decide`."""
+"""Recomputes the outcome that an input record must have, from the definition in `core/decide`."""
 
 from typing import Literal
 
@@ -24,7 +24,7 @@ _NO_LIMIT = 2**63 - 1
 class ExpectedOutcomes:
     """Computes the expected outcome of input records: counts, or the reason for a rejection.
 
-    Equal texts are counted once, as long as the memo holds them.
+    Equal texts are counted once while they are in the memo.
     """
 
     def __init__(self, index: AnagramIndex, input_format: InputFormat, text_bytes_max: int) -> None:
@@ -34,19 +34,19 @@ class ExpectedOutcomes:
         self._memo: dict[str, Decision] = {}
 
     def of(self, record: InputRecord) -> Expected:
-        """Return what these settings give."""
+        """Return the outcome under these settings."""
         return self._under(record, self._input_format, self._text_bytes_max)
 
     def is_explained(self, record: InputRecord, reason: str, limit: int | None) -> bool:
-        """Whether other settings, or an earlier version, explain that a record was rejected for this reason.
+        """Whether other settings or an earlier version explain a rejection for this reason.
 
-        Settings may have changed since: the format of the input, and the limit of a text, which is that of
-        the dead letter; None if it names none.
+        The input format and the text limit may have changed since. `limit` is the text limit that the dead
+        letter names, or None.
         """
         record = _as_before_0_2(record)
         if reason == Reason.CONTENT_TYPE:
             return is_structured_event(record.headers)
-        if reason not in {*_OF_SETTINGS, Reason.UNDECODABLE}:  # of a text that is now too large, too
+        if reason not in {*_OF_SETTINGS, Reason.UNDECODABLE}:  # also for a text that is now too large
             return False
         bytes_max = limit if reason == Reason.TEXT_TOO_LARGE else _NO_LIMIT
         return bytes_max is not None and any(
@@ -54,14 +54,14 @@ class ExpectedOutcomes:
         )
 
     def explanations(self, record: InputRecord, rejected: Reason) -> list[tuple[str, Decision]]:
-        """Return which results other settings, or an earlier version, give for a record that is rejected."""
+        """Return the results that other settings or an earlier version give for a rejected record."""
         if rejected not in {*_OF_SETTINGS, Reason.SCHEMA_REGISTRY}:
             return []
         outcomes = [self._under(_as_before_0_2(record), each, _NO_LIMIT) for each in _FORMATS]
         return [each for each in outcomes if not isinstance(each, Reason)]
 
     def of_earlier_version(self, record: InputRecord) -> list[tuple[str, Decision]]:
-        """Return which result an earlier version gave, if it was another one."""
+        """Return the result that an earlier version gave, if it differs."""
         before = _as_before_0_2(record)
         expected = self.of(before) if before != record else Reason.NULL_VALUE
         return [] if isinstance(expected, Reason) else [expected]
@@ -82,9 +82,9 @@ class ExpectedOutcomes:
 
 
 def _as_before_0_2(record: InputRecord) -> InputRecord:
-    """Return a record for which this version gives what 0.1 gave for the original.
+    """Return a record for which this version gives the outcome that 0.1 gave for the original.
 
-    Schema ids were taken for text, whose zeros are dropped, and ids of CloudEvents in headers were not read.
+    Version 0.1 took schema ids for text, whose zeros are dropped, and ignored CloudEvent ids in headers.
     """
     value = record.value if record.value is None else record.value.lstrip(b"\0")
     return record._replace(value=value, headers=without_event_id(record.headers))

@@ -1,7 +1,7 @@
-"""Compares one partition's input with its outcomes, and its totals with the fold of its input. Pure.
+"""Compares one partition's input with its outcomes, and its totals with the sum over its input. Pure.
 
-Results are on the partition of their input and in its order, so a merge join is enough. Memory holds only the
-totals, which the dictionary bounds, and the input records whose outcome has not been read yet.
+Results are on the partition of their input and in its order, so a merge join suffices. Memory contains only
+the totals, which the dictionary bounds, and the input records whose outcome has not been read yet.
 """
 
 from collections import deque
@@ -42,10 +42,10 @@ class _Input(NamedTuple):
 
 
 class PartitionJoin:
-    """Compares the input of one partition with its outcomes, one range of offsets after the other.
+    """Compares the input of one partition with its outcomes, range by range.
 
     Attributes:
-        fold: signature -> total that the input gives, as far as the totals cover it.
+        fold: signature -> sum over the input that the totals cover.
     """
 
     def __init__(self, partition: int, expected: ExpectedOutcomes, verdict: Verdict) -> None:
@@ -96,8 +96,8 @@ class PartitionJoin:
         for store in uncompared:
             self._verdict.add_difference(
                 "stores",
-                f"{store.name} covers input before {store.input_offset}, the count topic covers input "
-                f"before {bounds.counted_to}",
+                f"{store.name} covers input before {store.input_offset}, but the count topic only covers "
+                f"input before {bounds.counted_to}",
             )
             self._report.stores_compared += 1
         for offset in [offset for offset in self._pending if offset < bounds.committed]:
@@ -110,7 +110,7 @@ class PartitionJoin:
     def _compare_outcomes(
         self, each_input: _Input, results: "_Peekable[Result]", dead_letters: "_Peekable[DeadLetter]"
     ) -> int:
-        """Compare a record with its outcomes; return how many there are."""
+        """Compare a record with its outcomes; return their number."""
         record, outcomes = each_input.record, 0
         for result in results.take_while(lambda each: each.source == (self._partition, record.offset)):
             outcomes += 1
@@ -121,9 +121,9 @@ class PartitionJoin:
         return outcomes
 
     def _await_outcome(self, each_input: _Input, bounds: Bounds) -> None:
-        """Keep a record until its outcome is read; above the limits report it as lost at once.
+        """Keep a record until its outcome is read; above the limits, report it as lost at once.
 
-        A skipped record has none, but the totals may cover it.
+        A skipped record has no outcome, but the totals may cover it.
         """
         offset = each_input.record.offset
         if offset < bounds.committed and any(offset in skipped for skipped in bounds.skipped):
@@ -135,7 +135,7 @@ class PartitionJoin:
             self._add_without_outcome(each_input, bounds)
 
     def differing(self, totals: Mapping[bytes, bytes]) -> list[bytes]:
-        """Return the signatures whose totals are not those of the fold."""
+        """Return the signatures whose totals differ from the sum over the input."""
         keys = {*totals, *(key.encode() for key in self.fold)}
         return sorted(key for key in keys if totals.get(key, b"0") != self._expected_total(key))
 
@@ -145,16 +145,16 @@ class PartitionJoin:
     def compare(
         self, name: str, kind: str, totals: Mapping[bytes, bytes], ignored: Collection[bytes] = ()
     ) -> None:
-        """Add a difference for every total that is not that of the fold, except the `ignored` signatures."""
+        """Add a difference for every total that differs from the sum, except for the `ignored` signatures."""
         for key in self.differing(totals):
             if key in ignored:
                 continue
             total, expected = totals.get(key, b"0"), self._expected_total(key)
-            difference = f", {int(total) - int(expected):+d}" if total.isdigit() else ""
+            difference = f" ({int(total) - int(expected):+d})" if total.isdigit() else ""
             self._verdict.add_difference(
                 kind,
                 f"{name}: the total of {key.decode(errors='replace')} on partition {self._partition} is "
-                f"{total.decode(errors='replace')}, the input gives {expected.decode()}{difference}",
+                f"{total.decode(errors='replace')}, but the input sums to {expected.decode()}{difference}",
             )
 
     def _is_past(self, result: Result, offset: int, bounds: Bounds) -> bool:
@@ -193,10 +193,10 @@ class PartitionJoin:
             self._differ("duplicated", each_input, f"{outcomes} outcomes instead of one")
             return
         if dead_letter.content_hash not in {None, hash_content(record.key, record.value)}:
-            self._differ("wrong", each_input, "its dead letter has another key or value")
+            self._differ("wrong", each_input, "its dead letter has a different key or value")
             return
         if dead_letter.reason in {Reason.RETRIES_EXHAUSTED.value, Reason.RESULT_TOO_LARGE.value}:
-            return  # depends on faults, or on the topic's limit at that time: cannot be computed again
+            return  # depends on faults, or on the topic's limit at that time: cannot be recomputed
         expected = self._expected.of(record)
         reason = expected.value if isinstance(expected, Reason) else "a result"
         if reason == dead_letter.reason:
@@ -204,7 +204,7 @@ class PartitionJoin:
         if self._expected.is_explained(record, dead_letter.reason, dead_letter.text_limit):
             self._report.other_settings += 1
         else:
-            self._differ("wrong", each_input, f"rejected as {dead_letter.reason}; expected is {reason}")
+            self._differ("wrong", each_input, f"rejected as {dead_letter.reason}; expected {reason}")
 
     def _compare_late_result(self, result: Result, bounds: Bounds) -> None:
         """Compare a result whose input was read before, or is not of this partition and range."""
@@ -235,11 +235,11 @@ class PartitionJoin:
 
     def _check_order(self, each_input: _Input, result: Result) -> None:
         if result.source[1] < self._last_source:
-            self._differ("misplaced", each_input, "its result follows one of later input", result)
+            self._differ("misplaced", each_input, "its result follows a result of later input", result)
         self._last_source = max(self._last_source, result.source[1])
 
     def _fold(self, counted_to: int, stores: deque[StoreCopy]) -> None:
-        """Add the deltas of input before `counted_to`; compare each store once the fold is at its offset."""
+        """Add the deltas of input before `counted_to`; compare each store once the sum reaches its offset."""
         while self._deltas and self._deltas[0][0] < counted_to:
             offset, deltas = self._deltas.popleft()
             self._compare_stores(stores, offset)
@@ -247,7 +247,7 @@ class PartitionJoin:
                 self.fold[key] = self.fold.get(key, 0) + increase
 
     def _compare_stores(self, stores: deque[StoreCopy], offset: int) -> None:
-        """Compare the stores that cover no input from `offset` on."""
+        """Compare the stores that cover no input at or after `offset`."""
         while stores and stores[0].input_offset <= offset:
             store = stores.popleft()
             self.compare(store.name, "stores", store.totals)

@@ -10,11 +10,11 @@ _CREATED_AGAIN = "the topic was deleted and created again"
 
 
 def truncated_logs(settings: Settings, snapshot: AuditSnapshot) -> Iterator[str]:
-    """Yield sentences that say what retention deleted, and so what cannot be checked."""
+    """Yield sentences about input or outcomes that retention deleted, so that they cannot be checked."""
     for partition, (first, _) in snapshot.log.items():
         if first == 0:
             continue
-        where = f"{settings.input_topic}, partition {partition}, begins at {first} (retention)"
+        where = f"{settings.input_topic}, partition {partition}, starts at {first} (retention)"
         yield f"{where}: outcomes of earlier input and the totals of this partition cannot be checked"
         committed = snapshot.committed[partition]
         if committed is not None and committed < first:
@@ -26,7 +26,7 @@ def truncated_logs(settings: Settings, snapshot: AuditSnapshot) -> Iterator[str]
         for partition, (first, _) in ranges.items():
             if first > 0:
                 yield (
-                    f"{topic}, partition {partition}, begins at {first} (retention): earlier outcomes, and "
+                    f"{topic}, partition {partition}, starts at {first} (retention): earlier outcomes, and "
                     "totals that include them, cannot be checked"
                 )
 
@@ -36,7 +36,7 @@ def offset_differences(
 ) -> Iterator[str]:
     """Yield sentences about offsets that contradict each other, which outcomes alone may not show.
 
-    `processed` is None if the count topic names no offset; `input_id` is the id of the input topic.
+    `processed` is None if the count topic has none; `input_id` is the id of the input topic.
     """
     where, committed = f"partition {partition}: ", snapshot.committed_later[partition]
     _, end = snapshot.log[partition]
@@ -48,9 +48,9 @@ def offset_differences(
     if processed is None:
         return
     if processed.input_topic not in {None, input_id}:
-        yield f"{where}the totals are of another input topic, {processed.input_topic}: {_CREATED_AGAIN}"
+        yield f"{where}the totals belong to another input topic, {processed.input_topic}: {_CREATED_AGAIN}"
     elif processed.input_offset > committed:
         yield (
-            f"{where}the totals cover the input before offset {processed.input_offset}, the committed offset "
-            f"is {committed}: it was moved back, deleted, or it expired"
+            f"{where}the totals cover the input before offset {processed.input_offset}, but the committed "
+            f"offset is {committed}: it was moved back or deleted, or it expired"
         )

@@ -1,4 +1,4 @@
-"""What an audit compares: results, dead letters and copies of stores, between which offsets."""
+"""Results, dead letters and copies of stores that an audit compares, and the offsets that bound it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Result:
     """A committed result.
 
     Attributes:
-        offset: in the result topic.
+        offset: its offset in the result topic.
         source: partition and offset of its input record.
     """
 
@@ -31,9 +31,9 @@ class DeadLetter:
     """A committed dead letter of an input record of this partition.
 
     Attributes:
-        input_offset: of the rejected record.
+        input_offset: offset of the rejected record.
         content_hash: `hash_content` of key and value; None if the dead letter was shortened.
-        text_limit: that the text exceeded, in bytes; None if it was rejected for another reason.
+        text_limit: limit that the text exceeded, in bytes; None for any other reason.
     """
 
     input_offset: int
@@ -48,8 +48,8 @@ class StoreCopy:
 
     Attributes:
         input_offset: the totals cover all input before it.
-        changelog_offset: the store holds the changelog up to here.
-        is_restoring: a restore was interrupted, so the totals may cover a part of later input, too.
+        changelog_offset: the store contains the changelog up to here.
+        is_restoring: a restore was interrupted, so the totals may also cover part of later input.
     """
 
     name: str
@@ -64,9 +64,9 @@ class Bounds:
     """The offsets of one input partition that limit a comparison.
 
     Attributes:
-        first: where the input begins.
+        first: first offset of the input.
         committed: every input record before this offset has an outcome among those compared.
-        end: all outcomes compared are of input before this offset.
+        end: all compared outcomes belong to input before this offset.
         counted_to: the totals cover all input before this offset.
         outcomes_from: retention may have deleted the results of earlier input.
         dead_letters_truncated: retention deleted dead letters, perhaps those of input compared here.

@@ -1,4 +1,4 @@
-"""What an audit remembers of a partition between two rounds."""
+"""The state that an audit keeps of a partition between two rounds."""
 
 from array import array
 from bisect import bisect_left
@@ -19,7 +19,7 @@ class PartitionState:
     Attributes:
         input_position: the next offset to read in the input; the next two likewise for their topics.
         outcomes_from: retention may have deleted the results of earlier input.
-        is_whole: no input and no result was deleted before it was read, so the fold is that of all input.
+        is_whole: no input and no result was deleted before it was read, so the sum covers all input.
         totals: the latest total of each signature in the count topic.
         transaction_starts: the first offset of each transaction in the count topic.
         transaction_ends: the last record's offset of each transaction in the count topic.
@@ -45,7 +45,7 @@ class PartitionState:
             self.totals[key] = record.value or b""
         start = record.offset if self.transaction_start is None else self.transaction_start
         self.transaction_start = start
-        with suppress(ValueError):  # a foreign record: its total differs from the fold
+        with suppress(ValueError):  # a foreign record: its total differs from the sum
             processed_offset = read_processed_offset(record.headers)
             if processed_offset is not None:
                 self.processed_offset = processed_offset

@@ -1,14 +1,14 @@
-"""Takes the offsets between which an audit compares the topics, while workers go on writing.
+"""Reads the offsets between which an audit compares the topics, while workers keep writing.
 
 The order of the requests makes them consistent:
 
 1. Stable committed offsets: every input record below them has an outcome, which is in the logs already.
 2. The ends of the count topic; wait until the last stable offset has passed them. Every transaction with a
-   total below is then decided, so all its records are in the logs.
-3. The ends of results and dead letters; wait for them likewise. What is below is decided, and holds the
-   outcomes of 1 and of every total of 2.
-4. Stable committed offsets again: every outcome below 3 is of input below them.
-5. The last stable offsets of the input: what lies between 4 and them is pending.
+   total below them is then decided, so all its records are in the logs.
+3. The ends of results and dead letters; wait for them in the same way. Everything below them is decided,
+   and includes the outcomes of 1 and of every total of 2.
+4. Stable committed offsets again: every outcome below 3 belongs to input below them.
+5. The last stable offsets of the input: the input between 4 and them is pending.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +37,7 @@ class AuditSnapshot:
     Attributes:
         committed: input partition -> every input record below this offset has an outcome below the ends;
             None if the group has no committed offset.
-        committed_later: input partition -> all outcomes and totals below the ends are of input below it.
+        committed_later: input partition -> all outcomes and totals below the ends belong to input below it.
         log: input partition -> its first offset and its last stable one.
     """
 

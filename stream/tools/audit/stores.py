@@ -1,4 +1,4 @@
-"""Copies of the stores in the workers' state folders."""
+"""Reads copies of the stores in the workers' state folders."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ _STORE = re.compile(r"partition-([0-9]+)")
 def read_stores(
     state_dirs: Sequence[Path], identity: StoreIdentity, verdict: Verdict
 ) -> Mapping[int, Sequence[StoreCopy]]:
-    """Return copies of the stores below these folders, by partition; the verdict says which are left out."""
+    """Return copies of the stores below these folders, by partition; the verdict lists those left out."""
     copies: dict[int, list[StoreCopy]] = {}
     verdict.stores_found = 0 if state_dirs else None
     for folder in state_dirs:
@@ -45,13 +45,13 @@ def read_stores(
 
 
 def store_folders(folder: Path) -> Iterator[Path]:
-    """Yield the folders of stores below a state folder, without those of stores that were set aside.
+    """Yield the folders of stores below a state folder, except stores that were set aside.
 
     Raises:
         Refused: the state folder does not exist.
     """
     if not folder.is_dir():
-        raise Refused(f"the folder {folder} does not exist", "name the workers' STREAM_STATE_DIR")
+        raise Refused(f"the folder {folder} does not exist", "pass the workers' STREAM_STATE_DIR")
     for path in folder.rglob("partition-*"):
         if _STORE.fullmatch(path.name) and path.is_dir():
             yield path

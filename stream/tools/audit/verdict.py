@@ -11,7 +11,7 @@ _OF_THE_ROUND = {"totals", "stores"}  # kinds of differences that each round fin
 
 @dataclass(slots=True)
 class PartitionReport:
-    """What was checked of one partition of the input.
+    """What was checked in one input partition.
 
     Attributes:
         committed: the group's committed offset; None if nothing was counted.
@@ -23,7 +23,7 @@ class PartitionReport:
             many, this is the number of their offsets, which also counts transaction markers.
         skipped: input records without an outcome that were skipped deliberately.
         not_checked: input records without an outcome, which retention may have deleted.
-        other_settings: outcomes that these settings do not give and others do: a setting was changed.
+        other_settings: outcomes that only other settings explain: a setting was changed.
         totals: totals of the count topic that were compared; None if retention made that impossible.
         stores_found: stores of this pipeline; None if no state folder was given.
         stores_compared: those of them that were compared.
@@ -46,13 +46,13 @@ class PartitionReport:
 
 @dataclass(slots=True)
 class Line:
-    """A sentence about differences of one kind, or about input that follows one another with the same one.
+    """A sentence about differences of one kind, or about consecutive input records with the same difference.
 
     Attributes:
-        number: of differences.
-        partition: of the input records; None if the sentence is about something else.
-        first: offset of the first input record, `last` of the last one.
-        result_offset: of the result of the first one; None if there is none to name.
+        number: number of differences.
+        partition: partition of the input records; None if the sentence is not about input records.
+        first: offset of the first input record; `last` is that of the last one.
+        result_offset: offset of the result of the first one; None if there is none.
     """
 
     kind: str
@@ -84,11 +84,11 @@ class Verdict:
         unknown: outcomes of input that is missing or not committed.
         wrong: outcomes that differ from the expected outcome of their input.
         misplaced: results that are not in the order of their input, or on another partition.
-        totals: totals of the count topic that are not the fold of the input.
-        stores: totals of stores that are not the fold of the input.
+        totals: totals of the count topic that differ from the sum over the input.
+        stores: totals of stores that differ from the sum over the input.
         stores_found: stores below the state folders, of any pipeline; None if no folder was given.
         partitions: what was checked, by partition.
-        unchecked: sentences that say what could not be checked, and why.
+        unchecked: sentences about what could not be checked, and why.
     """
 
     words: int = 0
@@ -110,7 +110,7 @@ class Verdict:
     FIGURES: ClassVar = ("records", "words", "results", "dead_letters")
 
     def start_round(self) -> None:
-        """Drop what each round finds again."""
+        """Discard what each round determines again."""
         self.unchecked.clear()
         self.totals = self.stores = 0
         self._lines = [line for line in self._lines if line.kind not in _OF_THE_ROUND]
@@ -156,7 +156,7 @@ class Verdict:
 
     @property
     def other_settings(self) -> int:
-        """Number of outcomes that these settings do not give, and others do."""
+        """Number of outcomes that only other settings explain."""
         return sum(each.other_settings for each in self.partitions.values())
 
     @property
@@ -171,7 +171,7 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
-        """Whether every record has exactly one outcome, as expected, and the totals are their fold."""
+        """Whether every record has exactly its expected outcome, and totals equal the sum over the input."""
         return not self.different
 
     @property
@@ -195,7 +195,7 @@ class Verdict:
             setattr(self, kind, getattr(self, kind) + number)
             self._keep(Line(kind, sentence, number))
 
-    def add_input_difference(  # noqa: PLR0913 - which record, and what is the matter with it
+    def add_input_difference(  # noqa: PLR0913 - which record, and what is wrong with it
         self,
         kind: str,
         partition: int,

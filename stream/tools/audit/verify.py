@@ -28,7 +28,7 @@ from stream.tools.audit.verdict import DIFFERENCES_MAX, Verdict
 from stream.tools.kafka.topic_reader import StoredRecord, read_topic
 
 PROGRESS_RECORDS = 5_000  # input records between two progress reports
-PENDING_OFFSETS_MAX = 10_000  # of a partition, which are read to count the records among them
+PENDING_OFFSETS_MAX = 10_000  # per partition; up to here, the records among them are counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +66,10 @@ def verify(
 
 
 class Auditor:
-    """An audit in rounds: each one reads only what was committed since the last one.
+    """An audit in rounds: each reads only what was committed since the previous one.
 
     Attributes:
-        verdict: of all rounds; differences in totals and stores are those of the last round.
+        verdict: covers all rounds; differences in totals and stores are those of the last round.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class Auditor:
                 done += end - first
             self.verdict.add_difference(
                 "unknown",
-                "a dead letter is of a partition that the input does not have",
+                "a dead letter names a partition that the input does not have",
                 dead_letters.remaining(),
             )
         self._count_pending(snapshot)
@@ -170,7 +170,7 @@ class Auditor:
             first=first,
             committed=committed,
             end=end,
-            # The totals of all committed input are below the count topic's end, whatever its headers say.
+            # The totals of all committed input are below the count topic's end, whatever its headers state.
             counted_to=max(processed.input_offset if processed else 0, committed),
             outcomes_from=partition.outcomes_from,
             dead_letters_truncated=any(start > 0 for start, _ in snapshot.dead_letters.values()),
@@ -217,13 +217,13 @@ class Auditor:
         self.verdict.partition(number).totals = len(partition.totals)
 
     def _restored(self, partition: PartitionState, stores: Sequence[StoreCopy]) -> list[StoreCopy]:
-        """Return the stores that match an input offset: no transaction is half restored in them."""
+        """Return the stores that match an input offset: they contain no partially restored transaction."""
         restored = []
         for store in stores:
             # The second rule is for stores of earlier versions; compaction can hide it.
             if store.is_restoring or partition.is_within_transaction(store.changelog_offset):
                 self.verdict.unchecked.append(
-                    f"{store.name}: its restore was interrupted at {store.changelog_offset}"
+                    f"{store.name}: its restore was interrupted at changelog offset {store.changelog_offset}"
                 )
             else:
                 restored.append(store)
@@ -236,7 +236,7 @@ class Auditor:
         digest = partition.processed_offset.digest if partition.processed_offset else self._index.digest
         if digest != self._index.digest:
             raise Refused(
-                f"the totals were counted with another dictionary (its digest is {digest}, not "
+                f"the totals were counted with another dictionary (digest {digest}, not "
                 f"{self._index.digest})",
                 "set STREAM_DICTIONARY to the dictionary that the workers use",
             )
@@ -271,7 +271,7 @@ class Auditor:
             self._dead_letter_positions[partition] = end
             if without_source:
                 self.verdict.unchecked.append(
-                    f"{without_source} records of {topic} do not name their input record"
+                    f"records of {topic} that do not name their input record: {without_source}"
                 )
         self._skipped += dead_letters.skipped
 

@@ -1,1 +1,1 @@
-"""The command `chaos`: workers on a real Kafka are killed, stopped and cut off under load, then audited."""
+"""The command `chaos`: kills, stops and disconnects workers on a real Kafka under load, then audits."""

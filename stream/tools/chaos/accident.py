@@ -1,4 +1,4 @@
-"""Accidents of a campaign: what may happen to offsets, topics and logs, and the judgement of it. Pure."""
+"""Accidental changes to offsets, topics and logs in a campaign, and their evaluation. Pure."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ OUTPUTS = ("result", "count", "dead-letter")
 
 
 class Accident(StrEnum):
-    """What may happen to the offsets, topics and logs of a campaign."""
+    """Accidental changes to the offsets, topics and logs of a campaign."""
 
     OFFSETS_AHEAD = "offsets-ahead"
     OFFSETS_BACK = "offsets-back"
@@ -38,22 +38,22 @@ class Accident(StrEnum):
         return self.value.endswith("-truncated")
 
     def is_possible(self, nodes: int) -> bool:
-        """Whether it can be made on a cluster with this number of nodes.
+        """Whether it is possible on a cluster with this number of nodes.
 
-        A log of several nodes is truncated by an election, which may leave a transaction of its topic open
-        for ever.
+        On several nodes, an election truncates a log, which may leave a transaction of its topic open
+        forever.
         """
         return nodes == 1 or not self.is_truncation or self is Accident.INPUT_TRUNCATED
 
 
 class Outcome(StrEnum):
-    """What followed an accident.
+    """The consequence of an accident.
 
     REFUSED: all workers refused, and the campaign was exact with the fix, or had to start over.
-    EXACT: all workers went on, and the campaign was exact.
-    SILENT: workers went on, and the campaign was not exact.
+    EXACT: all workers continued, and the campaign was exact.
+    SILENT: workers continued, and the campaign was not exact.
     BROKEN: all workers refused, and the campaign was not exact with the fix.
-    UNSETTLED: some workers neither refused nor went on.
+    UNSETTLED: some workers neither refused nor continued.
     """
 
     REFUSED = "refused"
@@ -65,11 +65,11 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What an accident changed.
+    """The change that an accident made.
 
     Attributes:
-        what: in words.
-        partition: whose log was replaced from `offset` on; None if all logs of the topic were.
+        what: description of the change.
+        partition: the partition whose log was replaced from `offset` on; None if all logs of the topic were.
     """
 
     what: str
@@ -82,7 +82,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What a worker logged before it ended with exit status 1."""
+    """What a worker logged before it exited with status 1."""
 
     worker: str
     error: str
@@ -91,17 +91,17 @@ class Refusal:
 
 @dataclass(slots=True)
 class AccidentReport:
-    """An accident, and what followed.
+    """An accident and its consequences.
 
     Attributes:
         change: what happened.
-        refusals: of the workers, in the order in which they ended.
-        refused_s: until the last worker refused, in seconds after the accident.
-        is_settled: whether all workers refused, or all partitions went on.
+        refusals: refusals of the workers, in the order in which they exited.
+        refused_s: time from the accident until the last worker refused, in seconds.
+        is_settled: whether all workers refused, or all partitions continued.
         is_final: whether the printed fix is to start over, so that the campaign ends with the refusal.
         shown: partitions that `offsets show` reports as refused.
-        commands: that went on.
-        refused_again: how often all workers refused after another start, with the state folders or without.
+        commands: commands that resumed the partitions.
+        refused_again: how often all workers refused after another start, with and without state folders.
         records_after: committed records that the workers took from the replaced log or wrote to it, and
             committed offsets of its partitions that they changed.
         skipped: input that the audit afterwards reports as skipped.
@@ -120,7 +120,7 @@ class AccidentReport:
     skipped: int = 0
 
     def outcome(self, *, is_exact: bool) -> Outcome:
-        """Return what followed; `is_exact`: whether the campaign kept every promise afterwards."""
+        """Return the consequence; `is_exact`: whether the campaign kept every promise afterwards."""
         if not self.is_settled:
             return Outcome.UNSETTLED
         if self.records_after or not self.refusals:
@@ -148,14 +148,14 @@ class AccidentReport:
 
 
 def names_fix(failure: Mapping[str, Any]) -> bool:
-    """Whether a worker's last log line says how to go on after offsets, topics or logs changed."""
+    """Whether a worker's last log line names a fix for changed offsets, topics or logs."""
     return any(command in failure.get("fix", "") for command in FIXES)
 
 
 def resume_command(fixes: Sequence[str]) -> str | None:
-    """Return the command that goes on where the partitions are refused with these fixes.
+    """Return the command that resumes the partitions that are refused with these fixes.
 
-    None if it does not go on with all of them: the way on is to start over.
+    None if no single command resumes all of them: then the fix is to start over.
     """
     commands = [match[1] for fix in fixes if (match := RESUME.search(fix))]
     if not commands or len(commands) < len(fixes):

@@ -1,4 +1,4 @@
-"""Checks what the workers do after an accident, and goes on with the command that they name."""
+"""Checks what the workers do after an accident, and runs the command that they name."""
 
 from collections.abc import Callable
 from time import monotonic
@@ -15,14 +15,14 @@ from stream.tools.chaos.kafka_tear import run_command
 from stream.tools.chaos.waiter import Waiter
 from stream.tools.kafka.topic_reader import StoredRecord, read_topic
 
-NOTICE_S_MAX = 20.0  # without another refusal; then the workers that run are restarted
+NOTICE_S_MAX = 20.0  # without another refusal; then the running workers are restarted
 SETTLED_S_MAX = 150.0
-STARTS = (False, True)  # without the state folders
+STARTS = (False, True)  # whether to delete the state folders first
 REFILL_PREFIX = b"refill-"  # of the keys of input that an accident put into a log
 
 
 class AccidentCheck:
-    """What the workers do after an accident; the result is in `report`."""
+    """Checks what the workers do after an accident; the result is in `report`."""
 
     def __init__(
         self, report: AccidentReport, injector: AccidentInjector, fleet: Fleet, waiter: Waiter
@@ -34,9 +34,9 @@ class AccidentCheck:
         self._until = waiter.until
 
     def wait_settled(self, watch: Callable[[], Callable[[], bool]]) -> None:
-        """Wait until all workers refused, or all partitions go on, also after a restart of the workers.
+        """Wait until all workers refused, or all partitions continue, also after a restart of the workers.
 
-        `watch` begins to watch the partitions; what it returns says whether all of them went on since.
+        `watch` starts watching the partitions; its result tells whether all of them continued since.
         """
         fleet, report, began = self._fleet, self._report, monotonic()
         refused = -1
@@ -46,18 +46,18 @@ class AccidentCheck:
         if fleet.all_refused:
             report.is_settled = True
         else:
-            all_went_on = watch()
+            all_continued = watch()
             for worker in fleet.workers:
                 if worker.is_running:
                     worker.stop()  # the fleet starts it again: a partition is checked when it is assigned
-            report.is_settled = self._until(lambda: fleet.all_refused or all_went_on(), SETTLED_S_MAX)
+            report.is_settled = self._until(lambda: fleet.all_refused or all_continued(), SETTLED_S_MAX)
         report.refused_s = monotonic() - began
         report.refusals = list(fleet.refusals.values())
 
     def go_on(self) -> bool:
         """Run the command that the fixes name, and start the workers; False if the fix is to start over.
 
-        The fixes are those of `offsets show`, and those of the workers that do not refer to it.
+        The fixes are those of `offsets show`, and those of workers that do not refer to it.
 
         Raises:
             Fatal: the command failed.
@@ -65,7 +65,8 @@ class AccidentCheck:
         self._injector.wait_until_unused()
         shown = run_command(self._settings, "offsets", "show", "--format", "json")
         if not shown.stdout:
-            raise Fatal(f"`anagram-stream offsets show` ended with {shown.returncode}: {shown.stderr}")
+            status = shown.returncode
+            raise Fatal(f"`anagram-stream offsets show` exited with status {status}: {shown.stderr}")
         partitions = orjson.loads(shown.stdout)["partitions"]
         fixes = [each["fix"] for each in partitions if each["refused"] is not None]
         self._report.shown = len(fixes)
@@ -83,7 +84,7 @@ class AccidentCheck:
         return True
 
     def check_final(self) -> str:
-        """Check that the next workers refuse too, with their state folders or without, and change nothing."""
+        """Check that the next workers refuse too, with and without state folders, and change nothing."""
         report, fleet, committed = self._report, self._fleet, self._injector.committed()
         report.is_final = True
         for wipe in STARTS:
@@ -95,10 +96,10 @@ class AccidentCheck:
             for partition, offset in self._injector.committed().items()
         )
         is_refused = report.refused_again == len(STARTS) and not report.records_after
-        return "" if is_refused else "after the refusal, the next workers went on, or changed something"
+        return "" if is_refused else "after the refusal, restarted workers continued or changed something"
 
     def _records_after(self) -> int:
-        """Count the records that the workers took from the replaced log, or wrote to it."""
+        """Count the records that the workers read from the replaced log or wrote to it."""
         role, change = self._report.kind.role, self._report.change
         if role == "offsets":
             return 0

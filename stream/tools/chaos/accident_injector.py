@@ -1,4 +1,4 @@
-"""Lets an accident happen to the cluster of a campaign."""
+"""Causes an accident in the cluster of a campaign."""
 
 from collections.abc import Callable
 
@@ -21,11 +21,11 @@ from stream.tools.kafka.topic_creation import create_topics
 
 ACCIDENT_S_MAX = 120.0  # until the first dead letter; a static member leaves when its session ends
 COMMITTED_TIMEOUT_S = 5.0
-AHEAD = 5  # offsets of each partition that are skipped at least
+AHEAD = 5  # offsets that are skipped at least, per partition
 
 
 class AccidentInjector:
-    """Lets an accident happen; afterwards the workers run, and none that refuses is started again."""
+    """Causes an accident; afterwards the workers run, and those that refuse are not started again."""
 
     def __init__(  # noqa: PLR0913 - what an accident changes
         self,
@@ -48,10 +48,10 @@ class AccidentInjector:
         self._waiter = waiter
 
     def inject(self, kind: Accident) -> AccidentReport:
-        """Let the accident happen.
+        """Cause the accident.
 
         Raises:
-            Fatal: it did not.
+            Fatal: it did not happen.
         """
         if kind.role == "offsets":
             self._fleet.restart = Restart.NONE
@@ -78,9 +78,9 @@ class AccidentInjector:
         """Wait until the group has no members.
 
         Raises:
-            Fatal: it still has some after `ACCIDENT_S_MAX`.
+            Fatal: it still has members after `ACCIDENT_S_MAX`.
         """
-        self._until("the group has no members", self._is_unused)
+        self._until("the group to have no members", self._is_unused)
 
     def committed(self) -> dict[int, int | None]:
         """Return the group's committed offsets."""
@@ -97,13 +97,13 @@ class AccidentInjector:
         moved = {partition: offset // 2 for partition, offset in committed.items()}
         if kind is Accident.OFFSETS_AHEAD:
             self._until(
-                "input that is not counted",
+                "uncounted input",
                 lambda: all(end >= committed[p] + AHEAD for p, end in self._ends().items()),
             )
             moved = self._ends()
         move_offsets(self._admin, group, topic, moved)
         pairs = ", ".join(f"{offset} to {moved[partition]}" for partition, offset in committed.items())
-        return Change(f"a stranger moved the committed offsets of all partitions: {pairs}")
+        return Change(f"another client moved the committed offsets of all partitions: {pairs}")
 
     def _recreate(self, role: str) -> Change:
         name, former = names(self.settings)[role], describe(self._admin, self.settings)[role].id
@@ -147,4 +147,4 @@ class AccidentInjector:
                 return False
 
         if not self._waiter.until(holds, ACCIDENT_S_MAX):
-            raise Fatal(f"the accident did not happen: no sign of {what} within {ACCIDENT_S_MAX:.0f} s")
+            raise Fatal(f"the accident did not happen: waited {ACCIDENT_S_MAX:.0f} s for {what}")

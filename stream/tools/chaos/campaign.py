@@ -27,15 +27,15 @@ from stream.tools.chaos.score import NotedFault, Score
 from stream.tools.kafka.topic_creation import create_topics
 
 TICK_S, RECOVERY_S_MAX = 0.05, 150.0
-FAULT_S, CLUSTER_FAULT_S = 5.0, 25.0  # estimate of a fault and its recovery, until one was measured
+FAULT_S, CLUSTER_FAULT_S = 5.0, 25.0  # estimate for a fault and its recovery, until one was measured
 CALM_S_MAX = 1.5  # between two faults
 PACE_SPREAD = 0.5, 2.0
 ACCIDENT_TRICKLE_S = 0.2
-ACCIDENT_S = 120.0  # the rest of the input lasts at least this long while an accident is noticed
+ACCIDENT_S = 120.0  # the remaining input lasts at least this long while workers detect the accident
 
 
 class Campaign:
-    """Runs one campaign; calls `on_progress` with the score so far, several times a second."""
+    """Runs one campaign; calls `on_progress` with the score so far several times per second."""
 
     def __init__(self, options: CampaignOptions, folder: Path, on_progress: Callable[[Score], None]) -> None:
         self._options = options
@@ -47,7 +47,7 @@ class Campaign:
         self._previous_crowded = False  # the campaign did not wait for the recovery from the last fault
 
     def run(self) -> Score:
-        """Run the campaign and return the score, which says whether every promise was kept.
+        """Run the campaign and return the score, which shows whether every promise was kept.
 
         Raises:
             Fatal: the broker, the topics or the workers did not start, or the campaign's producer failed.
@@ -78,13 +78,13 @@ class Campaign:
             self._update_score()
             judge_logs(self.score, self._fleet.history.tracebacks)
             if is_complete:
-                self._progress.enter("reading all outputs again, and `verify`")
+                self._progress.enter("reading all outputs again and running `verify`")
                 seen, state_dirs = self._outcomes.seen, self._fleet.state_dirs()
                 judge_outputs(self.score, settings, index, seen, state_dirs)
             else:
                 self.score.unseen = 0
         self.score.seconds = monotonic() - began
-        self._progress.enter("judged")
+        self._progress.enter("done")
         return self.score
 
     # -- faults ----------------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ class Campaign:
         self._progress.enter("starting workers")
         self._outcomes.start()
         self._fleet.start()
-        if self._options.accident is not None:  # then much of the input has to come after it
+        if self._options.accident is not None:  # then much of the input must come after it
             self._producer.trickle_s = ACCIDENT_TRICKLE_S
         self._producer.pace = 1_000.0  # so that there is input when the workers start
         self._producer.start()
@@ -138,10 +138,10 @@ class Campaign:
         self._cluster.proxy.clear()
         injector.finish()
         recovered = self.until(self._is_drained, RECOVERY_S_MAX + self.score.words / 20_000)
-        self.until(lambda: False, 1.0)  # for an outcome that should not come
+        self.until(lambda: False, 1.0)  # for outcomes that must not come
         if not recovered:
             lines = last_lines(self._fleet)
-            self.score.differ(f"{self._unseen()} blobs have no outcome after recovery; last lines:\n{lines}")
+            self.score.differ(f"blobs without outcome after recovery: {self._unseen()}; last lines:\n{lines}")
 
     def _inject_one(self, injector: Injector, number: int, fault: Fault) -> None:
         what = f"fault {number + 1}, {fault}"
@@ -169,12 +169,12 @@ class Campaign:
         return self._stalls.reset(), None if self._probes is None else self._probes.reset()
 
     def _await_in_sync(self, what: str) -> None:
-        """Wait until all replicas are in sync, so that the next fault is one of a whole cluster."""
+        """Wait until all replicas are in sync, so that the next fault hits an intact cluster."""
         if missing := self._nodes.await_in_sync():
             self.score.differ(f"the replicas are not in sync {IN_SYNC_S_MAX:.0f} s after {what}: {missing}")
 
     def _await_recovery(self, what: str) -> bool:
-        """Wait until input that is sent from now on has outcomes, on every partition, and the probes commit.
+        """Wait until new input has outcomes on every partition, and the probes commit.
 
         Return whether the workers recovered.
         """
@@ -188,7 +188,7 @@ class Campaign:
         return recovered
 
     def _have_accident(self, kind: Accident) -> bool:
-        """Let the accident happen; return whether the campaign goes on after it."""
+        """Cause the accident; return whether the campaign continues after it."""
         self._progress.enter(f"accident: {kind}")
         self._producer.spread(ACCIDENT_S, 1.0, 1.0)
         self._await_recovery("the fault before the accident")  # so that all earlier input is counted
@@ -196,10 +196,10 @@ class Campaign:
         check.wait_settled(self._watch_partitions)
         report = self.score.accident
         if report is None or not report.is_settled:
-            what = "the workers neither refused nor went on after the accident"
+            what = "the workers neither refused nor continued after the accident"
             self.score.differ(f"{what}; last lines:\n{last_lines(self._fleet)}")
         elif report.refusals:
-            self._progress.enter("going on after the accident")
+            self._progress.enter("continuing after the accident")
             if check.go_on():
                 return True
             if difference := check.check_final():
@@ -225,7 +225,7 @@ class Campaign:
             stop_input=self._producer.stop,
         )
         report = self.score.accident = injector.inject(kind)
-        if kind.role in OUTPUTS:  # the reader begins again, with what the logs hold now
+        if kind.role in OUTPUTS:  # the reader starts over with the current content of the logs
             most = self._outcomes.transaction_records_max
             self._outcomes = OutcomeReader(settings, options.partitions)
             self._outcomes.transaction_records_max = most
@@ -238,7 +238,7 @@ class Campaign:
         return report, injector
 
     def _watch_partitions(self) -> Callable[[], bool]:
-        """Return what says whether each partition has begun to run since, and goes on."""
+        """Return a function that tells whether each partition has started to run since, and continues."""
         ends, runs = dict(self._producer.ends), self._fleet.history.runs
         before = runs.copy()
         return lambda: (
@@ -254,7 +254,7 @@ class Campaign:
         fault_s = (seconds + (FAULT_S if is_alone else CLUSTER_FAULT_S)) / (done + 1)
         left_s = max(fault_s, self._options.seconds / faults) * (faults - done)
         self._producer.spread(left_s, (done + 1) / (faults + 1), self._rng.uniform(*PACE_SPREAD))
-        if not is_alone:  # a fault of a cluster may take ten times as long as another one
+        if not is_alone:  # a cluster fault may take ten times as long as another one
             left = max(1, self._options.size.blobs - self._producer.sent)
             self._producer.trickle_s = max(self._producer.trickle_s, left_s / left)
 
@@ -278,7 +278,7 @@ class Campaign:
         return self._producer.delivered - self._outcomes.seen.outcomes
 
     def until(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Go on until the condition holds or the time is over; return whether the condition holds."""
+        """Continue until the condition holds or the time has passed; return whether the condition holds."""
         deadline = monotonic() + seconds
         while not condition():
             if monotonic() >= deadline:

@@ -14,10 +14,10 @@ from stream.tools.chaos.proxy import Api, Delay, ProxyGroup, Rule, When
 
 PROXIED = "PROXIED"
 _HELD_S = 30.0
-_SETTLE_S = 0.5  # for the markers of transactions that ended just before
+_SETTLE_S = 0.5  # for the markers of transactions that have just ended
 _QUORUM_STATE = Path("__cluster_metadata-0/quorum-state")
 _SKIPPED = "Couldn't find leader endpoint"
-_HEAP_MIB, _HEAP_MIB_OF_EACH = 768, 512  # of the only node, of each of several
+_HEAP_MIB, _HEAP_MIB_OF_EACH = 768, 512  # of a single node; of each of several nodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ class Cluster:
     def controller(self) -> int | None:
         """Return the node id of the active controller; None while there is none.
 
-        A broker answers clients with any node as the controller, so that this reads what the controllers
-        keep on disk.
+        Brokers report any node as the controller to clients, so this reads the state of the controllers on
+        disk.
         """
         files = [self.data_dir(node) / _QUORUM_STATE for node in range(1, self.nodes + 1)]
         states = [orjson.loads(path.read_bytes()) for path in files]
@@ -60,7 +60,7 @@ class Cluster:
         self.broker(1).start()
 
     def restart(self, while_stopped: Callable[[], None] = lambda: None) -> None:
-        """Stop the only broker in order and start it again."""
+        """Shut the only broker down cleanly and start it again."""
         with self._transaction_ends_held():
             self.broker(1).stop()
         while_stopped()
@@ -73,7 +73,7 @@ class Cluster:
         return sum(log.read_text(errors="replace").count(_SKIPPED) for log in logs)
 
     def read_logs(self) -> Mapping[int, str]:
-        """Return what each broker has logged, by node id, as far as it is kept."""
+        """Return the available log of each broker, by node id."""
         return {
             node: "".join(
                 path.read_text(errors="replace")
@@ -88,10 +88,10 @@ class Cluster:
 
         A single node that restarts after it decided on a transaction and before it wrote the markers may
         never write them, because it does not find itself as the leader of the partitions. No client can
-        repair that. While the requests are held, transactions stay open and their ends get lost on the
-        way, so clients meet the same failure as with a broker that dies at any other moment.
+        repair that. While the requests are held, transactions stay open and their ends are lost in transit,
+        so clients see the same failure as with a broker that dies at any other moment.
         """
-        assert self.nodes == 1, "a replicated cluster needs no such care"
+        assert self.nodes == 1, "a replicated cluster does not need this"
         held = [
             self.proxy.add(Rule(api, Delay(_HELD_S), When.probability(1.0, 0)))
             for api in (Api.END_TXN, Api.INIT_PRODUCER_ID)

@@ -1,4 +1,4 @@
-"""The workers of a campaign: real processes that are started again when they end.
+"""The workers of a campaign: real processes that are started again when they exit.
 
 A worker with several processes has a supervisor, which is their parent.
 """
@@ -23,8 +23,8 @@ from stream.tools.child_environment import environment_without_settings
 from stream.tools.worker_process import WorkerProcess
 
 BACKOFF_S_MAX = 2.0
-QUICK_S = 5.0  # a worker that ends sooner than this after its start waits longer before each next start
-ORPHANS_S_MAX = 12.0  # until the processes of a killed supervisor have ended too
+QUICK_S = 5.0  # a worker that exits sooner after its start waits longer before each next start
+ORPHANS_S_MAX = 12.0  # until the processes of a killed supervisor have exited too
 NO_SPACE_BYTES = 1  # no file can grow beyond this size
 
 
@@ -34,7 +34,7 @@ class FleetWorker(WorkerProcess):
     Attributes:
         instance: instance id and client id; several processes append their numbers to it.
         output: what the worker logged.
-        started: time of the last start, by the monotonic clock.
+        started: time of the last start, on the monotonic clock.
     """
 
     def __init__(
@@ -84,14 +84,14 @@ class FleetWorker(WorkerProcess):
         self._signal(signal.SIGCONT)
 
     def fill_disk(self) -> None:
-        """Let no file of the processes grow any more, as a full disk does."""
+        """Prevent all files of the processes from growing, as a full disk does."""
         for process in self.processes():
             with contextlib.suppress(psutil.Error):
                 _, hard = process.rlimit(psutil.RLIMIT_FSIZE)
                 process.rlimit(psutil.RLIMIT_FSIZE, (NO_SPACE_BYTES, hard))
 
     def kill_and_wipe(self) -> None:
-        """Kill -9, wait until all processes have ended, and delete the state folder."""
+        """Kill -9, wait until all processes have exited, and delete the state folder."""
         killed = self.processes()
         self.kill()
         psutil.wait_procs(killed, timeout=ORPHANS_S_MAX)
@@ -99,7 +99,7 @@ class FleetWorker(WorkerProcess):
         self.output.stores_deleted(self._processes)
 
     def refusal(self) -> Refusal | None:
-        """Return what the worker logged if it ended because offsets, topics or logs changed; else None."""
+        """Return the refusal that the worker logged if it exited because offsets, topics or logs changed."""
         if self.status != 1:
             return None
         self.output.finish()
@@ -109,7 +109,7 @@ class FleetWorker(WorkerProcess):
         return Refusal(self.instance, failure["error"], failure["fix"])
 
     def commits(self) -> int | None:
-        """Read the number of committed transactions from the metrics; None if the worker does not answer."""
+        """Read the number of committed transactions from the metrics; None if the worker does not respond."""
         with contextlib.suppress(OSError), urlopen(f"{self.output.address}/metrics", timeout=0.3) as response:  # noqa: S310
             lines = response.read().decode().splitlines()
             counters = [line for line in lines if line.startswith("stream_transactions_total{")]
@@ -124,7 +124,7 @@ class FleetWorker(WorkerProcess):
 
 
 class Restart(Enum):
-    """Which workers that ended are started again."""
+    """Which exited workers are started again."""
 
     ALL = auto()
     UNLESS_REFUSED = auto()
@@ -132,12 +132,12 @@ class Restart(Enum):
 
 
 class Fleet:
-    """All workers of a campaign; a worker that ends by itself is started again, as an operator would.
+    """All workers of a campaign; a worker that exits by itself is started again, as by an operator.
 
     Attributes:
-        restart: which workers that ended are started again.
-        refusals: of the workers that refused and were not started again, by instance id.
-        refused: of all workers that refused, also of those that were started again, by instance id.
+        restart: which exited workers are started again.
+        refusals: refusals of workers that were not started again, by instance id.
+        refused: refusals of all workers, including those that were started again, by instance id.
     """
 
     def __init__(self, folder: Path, env: Mapping[str, str], workers: int) -> None:
@@ -153,7 +153,7 @@ class Fleet:
         self.workers = [self.create(f"worker-{number}") for number in range(workers)]
 
     def create(self, instance: str) -> FleetWorker:
-        """Return a worker that is not started yet, with an empty state folder of its own."""
+        """Return a worker that is not started yet, with its own empty state folder."""
         self._created += 1
         folder = self._folder / f"{instance}.{self._created}"
         processes = int(self._env["STREAM_PROCESSES"])
@@ -164,7 +164,7 @@ class Fleet:
             worker.start()
 
     def supervise(self) -> None:
-        """Start the workers again that have ended."""
+        """Start exited workers again."""
         for worker in self.workers:
             if worker.is_running or monotonic() < self._next_start_at or self._is_held(worker):
                 continue
@@ -178,7 +178,7 @@ class Fleet:
         return len(self.refusals) == len(self.workers)
 
     def start_again(self, *, wipe: bool = False) -> None:
-        """Start all workers that have ended, also those that refused; `wipe`: without their state folders."""
+        """Start all exited workers, including those that refused; `wipe` deletes their state folders."""
         self.refusals.clear()
         for worker in self.workers:
             if not worker.is_running:
@@ -188,7 +188,7 @@ class Fleet:
                 worker.start()
 
     def _is_held(self, worker: FleetWorker) -> bool:
-        """Whether a worker that ended must not be started again."""
+        """Whether an exited worker must not be started again."""
         if self.restart is Restart.UNLESS_REFUSED and worker.instance not in self.refusals:
             refusal = worker.refusal()
             if refusal is not None:
@@ -196,14 +196,14 @@ class Fleet:
         return self.restart is Restart.NONE or worker.instance in self.refusals
 
     def record_exit(self, worker: FleetWorker) -> None:
-        """Record how a worker ended, if it ended by itself."""
+        """Record the exit of a worker, if it exited by itself."""
         if worker.status is not None:
             worker.output.finish()
             self.history.add_exit(worker.instance, worker.status, worker.output.lines)
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Start no worker that has ended inside the `with` block."""
+        """Do not start exited workers inside the `with` block."""
         before, self.restart = self.restart, Restart.NONE
         try:
             yield
@@ -226,7 +226,7 @@ class Fleet:
 
 
 def worker_environment(settings: Settings, bootstrap_servers: str, processes: int) -> dict[str, str]:
-    """Return the settings of the workers; settings of the user apply to none of them."""
+    """Return the environment of the workers; settings of the user do not apply."""
     env = {
         "STREAM_BOOTSTRAP_SERVERS": bootstrap_servers,
         "STREAM_GROUP_PROTOCOL": settings.group_protocol,

@@ -9,12 +9,12 @@ from stream.tools.chaos.plan import CLUSTER, Fault, Kind
 from stream.tools.chaos.proxy import Delay, Disconnect, Error, Rule, When
 from stream.tools.chaos.waiter import Waiter
 
-WIRE_S = 1.5  # how long a fault with a probability lasts
+WIRE_S = 1.5  # duration of a fault with a probability
 DELAY_S = 0.7
-STEP_S_MAX = 5.0  # until the request arrives that a kill waits for
+STEP_S_MAX = 5.0  # maximum wait for the request at which a worker is killed
 STEP_HELD_S = 5.0
 START_S_MAX = 10.0  # until a killed worker has requested its producer id again
-FULL_S_MAX = 20.0  # until a worker with a full disk has ended
+FULL_S_MAX = 20.0  # until a worker with a full disk has exited
 CHANCE_SEED = 1
 
 
@@ -50,7 +50,7 @@ class Injector:
     def inject(self, fault: Fault) -> bool:
         """Inject a fault; return whether it took effect.
 
-        A worker that ends because of the fault is started again by the fleet.
+        The fleet starts a worker again that exits because of the fault.
         """
         workers = self._fleet.workers
         worker = workers[fault.worker % len(workers)]
@@ -59,7 +59,7 @@ class Injector:
         return self._actions[fault.kind](fault, worker) is not False
 
     def finish(self) -> None:
-        """End the faults that still last."""
+        """End the faults that are still active."""
         for guest in self._guests:
             guest.resume()
             guest.kill()
@@ -78,7 +78,7 @@ class Injector:
         worker.resume()
 
     def _zombie(self, fault: Fault, worker: FleetWorker) -> None:
-        """Pause a worker, start a successor with the same id as an operator would, and resume the worker."""
+        """Pause a worker, start a successor with the same id, as an operator would, and resume the worker."""
         worker.pause()
         position = self._fleet.workers.index(worker)
         successor = self._fleet.workers[position] = self._fleet.create(worker.instance)
@@ -106,7 +106,7 @@ class Injector:
         started = worker.started
         worker.fill_disk()
         self._until(lambda: not worker.is_running or worker.started != started, FULL_S_MAX)
-        if worker.is_running and worker.started == started:  # it did not write to the disk
+        if worker.is_running and worker.started == started:  # it has not written to the disk
             worker.kill()
 
     def _kill_at_step(self, fault: Fault, worker: FleetWorker) -> bool:

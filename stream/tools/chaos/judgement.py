@@ -13,7 +13,7 @@ from stream.tools.chaos.score import Score
 def judge_outputs(
     score: Score, settings: Settings, index: AnagramIndex, seen: SeenOutcomes, state_dirs: Sequence[Path]
 ) -> None:
-    """Compare what the concurrent reader saw with what the topics hold, and audit them."""
+    """Compare what the concurrent reader saw with the content of the topics, and audit them."""
     final = read_final_outcomes(settings)
     score.aborted_seen = seen.missing_in(final)
     score.disordered = seen.disordered + final.disordered
@@ -30,16 +30,16 @@ def judge_outputs(
     score.unchecked = verdict.unchecked
     score.input_duplicates = max(0, verdict.records - score.blobs)
     if verdict.records < score.blobs:
-        score.differ(f"{score.blobs} blobs were sent, the input holds {verdict.records}")
+        score.differ(f"blobs sent: {score.blobs}, records in the input topic: {verdict.records}")
 
 
 def judge_logs(score: Score, tracebacks: Sequence[str]) -> None:
-    """Check that there was no traceback, and that a restore read one transaction at most."""
+    """Check that there was no traceback, and that a restore read at most one transaction."""
     for line in tracebacks:
-        score.differ(f"a traceback: {line}")
+        score.differ(f"traceback: {line}")
     most = score.restored_max(same=True)
     if most > score.transaction_records_max:
         score.differ(
-            f"{most} records were restored into a store that was the partition's last owner; a "
-            f"transaction has at most {score.transaction_records_max}"
+            f"the store that last owned a partition restored {most} records, but a transaction has at "
+            f"most {score.transaction_records_max}"
         )

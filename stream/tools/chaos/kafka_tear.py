@@ -1,11 +1,11 @@
-"""Finds in the logs of the brokers that Kafka itself tore a transaction, and goes on as an operator would.
+"""Detects in broker logs that Kafka itself tore a transaction, and resumes as an operator would.
 
-A coordinator that loads the state of transactions sends the markers of those that are decided. Kafka 4.4.0
-does so on what is no decision in two cases (decision 21), which no client can prevent:
+A coordinator that loads the state of transactions sends the markers of decided ones. Kafka 4.4.0 also does so
+without a valid decision in two cases (decision 21), which no client can prevent:
 
 1. The broker was the leader before a crash and returns within its session. It acts on a decision at the end
-   of its log that no other replica has; the next leader decides the same transaction otherwise.
-2. The broker has lost the leadership already, so that it stopped loading in the middle.
+   of its log that no other replica has; the next leader decides the same transaction differently.
+2. The broker has already lost the leadership, so it stopped loading in the middle.
 """
 
 import re
@@ -26,7 +26,7 @@ from stream.tools.child_environment import environment_without_settings
 from stream.tools.kafka.cluster_view import coordinator_partition
 
 CHECKED_S = 5.0
-COMMAND_S_MAX = 180.0  # `offsets` waits for open transactions of workers that died
+COMMAND_S_MAX = 180.0  # `offsets` waits for open transactions of dead workers
 RESUMED_S_MAX = 120.0  # a static member leaves when its session ends
 STATE_PARTITIONS = 8  # of the transactions topic of the embedded brokers
 _SENT = re.compile(
@@ -54,7 +54,7 @@ class _Sent(NamedTuple):
 
 
 def find_tears(logs: Mapping[int, str], group: str) -> list[str]:
-    """Return, in sentences, which transactions of a group's workers Kafka tore; `logs` are by node id."""
+    """Return sentences about the transactions of a group's workers that Kafka tore; `logs` are by node id."""
     sent = sorted(
         each for node, log in logs.items() for each in _sent(node, log) if group in each.transactional_id
     )
@@ -63,7 +63,7 @@ def find_tears(logs: Mapping[int, str], group: str) -> list[str]:
         if each.result != "COMMIT":
             continue
         about = (
-            f"{each.transactional_id} (begun at {each.start}): node {each.node} committed it at {each.time}"
+            f"{each.transactional_id} (started at {each.start}): node {each.node} committed it at {each.time}"
         )
         other = next((s for s in sent if _is_other_decision(s, each)), None)
         if other is not None:
@@ -84,7 +84,7 @@ def _is_other_decision(one: _Sent, other: _Sent) -> bool:
 
 
 def _resigned_before(log: str, sent: _Sent) -> datetime | None:
-    """Return when the broker resigned by a later epoch than that of the markers that it sent afterwards."""
+    """Return when the broker resigned with a later epoch than that of the markers that it sent afterwards."""
     partition = coordinator_partition(sent.transactional_id, STATE_PARTITIONS)
     for match in _RESIGNED.finditer(log):
         time = _time(match[1])
@@ -98,7 +98,7 @@ def _time(text: str) -> datetime:
 
 
 class TearRecovery:
-    """Goes on with `offsets resume` where workers refuse because Kafka tore a transaction."""
+    """Runs `offsets resume` where workers refuse because Kafka tore a transaction."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class TearRecovery:
         self._known: set[str] = set()
 
     def until(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Wait as a `Waiter` does, but go on where Kafka tore a transaction, and then begin to wait again."""
+        """Wait like a `Waiter`, but resume where Kafka tore a transaction, and then restart the wait."""
         deadline = monotonic() + seconds
         while not self._waiter.until(condition, CHECKED_S):
             if self._fleet.refused and (torn := self._go_on()):
@@ -127,9 +127,9 @@ class TearRecovery:
         return True
 
     def _go_on(self) -> list[str]:
-        """Return the transactions that Kafka tore since the last call, once the workers go on after them.
+        """Return the transactions that Kafka tore since the last call, once the workers continue.
 
-        Without such evidence nothing is done: then a refusal is the fault of the workers.
+        Without such evidence this does nothing: then the workers are at fault for a refusal.
         """
         command = resume_command([refusal.fix for refusal in self._fleet.refused.values()])
         torn = [

@@ -16,7 +16,7 @@ _API, _CORRELATION_ID = 45, 1
 
 
 def with_next_leaders(replicas: Replicas, nodes: int) -> dict[str, dict[int, list[int]]]:
-    """Return the replicas with the next node in front of each: every node leads as many as before."""
+    """Return the replicas with the next node first: every node leads as many partitions as before."""
     return {
         topic: {
             partition: sorted(each, key=lambda node: (node - each[0] - 1) % nodes)
@@ -30,7 +30,7 @@ def reorder_replicas(address: str, replicas: Replicas) -> None:
     """Set the order of the replicas of each partition; the first one is the preferred leader.
 
     Raises:
-        Retriable: the broker at this address (`host:port`) did not do it.
+        Retriable: the broker at this address (`host:port`) did not set it.
     """
     host, _, port = address.rpartition(":")
     try:
@@ -42,7 +42,7 @@ def reorder_replicas(address: str, replicas: Replicas) -> None:
     except OSError as error:
         raise Retriable(f"{address}: {error}") from error
     if codes := {code for code in reassignment_errors(body) if code}:
-        raise Retriable(f"{address}: the order of replicas was refused with {sorted(codes)}")
+        raise Retriable(f"{address}: the order of replicas was rejected with error codes {sorted(codes)}")
 
 
 def reassignment_request(replicas: Replicas) -> bytes:
@@ -69,7 +69,7 @@ def reassignment_request(replicas: Replicas) -> bytes:
 
 
 def reassignment_errors(frame: bytes) -> list[int]:
-    """Return the error codes of a response: of the request, then of each partition."""
+    """Return the error codes of a response: that of the request, then those of the partitions."""
     reader = Reader(frame, 4, flexible=True)
     reader.tags()
     reader.integer(4)  # throttle time, ms

@@ -19,12 +19,12 @@ from stream.tools.chaos.probe import Probes
 from stream.tools.chaos.waiter import Waiter
 from stream.tools.kafka.cluster_view import OFFSETS_TOPIC, TRANSACTIONS_TOPIC, ClusterView
 
-BROKER_SESSION_S = 9.0  # Kafka's default `broker.session.timeout.ms`: then the controller takes it for dead
+BROKER_SESSION_S = 9.0  # Kafka's default `broker.session.timeout.ms`; then the broker counts as dead
 IN_SYNC_S_MAX = 120.0
 REQUESTS_S_MAX = 60.0  # until a request of the campaign itself succeeds
 START_S_MAX = 150.0
 LEADERLESS_S_MAX = 60.0  # until the controller has noticed that the last in-sync replica is dead
-ALONE_S = 3.0  # the last in-sync replica acknowledges records alone
+ALONE_S = 3.0  # the last in-sync replica is the only one to acknowledge records
 MIN_ISR = 2
 _MIN_ISR_CONFIG = "min.insync.replicas"
 
@@ -33,7 +33,7 @@ class NodeInjector:
     """Injects faults into the nodes of a cluster, one at a time; afterwards all nodes run.
 
     Attributes:
-        target: what the last fault was about, such as `node 2`.
+        target: the target of the last fault, such as `node 2`.
     """
 
     def __init__(self, cluster: Cluster, settings: Settings, partitions: int, waiter: Waiter) -> None:
@@ -72,9 +72,9 @@ class NodeInjector:
         return self._actions[fault.kind](fault, client)
 
     def await_in_sync(self) -> str:
-        """Wait until all replicas are in sync, and give the preferred replicas their leaders back.
+        """Wait until all replicas are in sync, and make the preferred replicas leaders again.
 
-        Returns what is missing; empty if nothing is.
+        Returns a description of what is missing; empty if nothing is.
         """
         if not self._until(lambda: not self.view.not_in_sync(self._cluster.nodes), IN_SYNC_S_MAX):
             return self.view.not_in_sync(self._cluster.nodes)
@@ -85,7 +85,7 @@ class NodeInjector:
         """Start the probes of this cluster, and wait until each has committed.
 
         Raises:
-            Fatal: one did not.
+            Fatal: one did not commit.
         """
         created: list[Probes] = []
         self.ask("the probes", lambda: created.append(Probes(self._settings, self.view, self._cluster.nodes)))
@@ -115,7 +115,7 @@ class NodeInjector:
         return True
 
     def _freeze(self, node: int, fault: Fault) -> bool:
-        """Stop all threads of a broker until it counts as dead, and for some time more."""
+        """Stop all threads of a broker until it counts as dead, and somewhat longer."""
         self.target = f"node {node}"
         pid = self._cluster.broker(node).pid
         assert pid is not None, f"node {node} does not run"
@@ -134,11 +134,11 @@ class NodeInjector:
             self._together([broker.stop])
             self._together([broker.start])
             if not self._until(lambda: not self.view.not_in_sync(self._cluster.nodes), IN_SYNC_S_MAX):
-                break  # `await_in_sync` says it
+                break  # `await_in_sync` reports it
         return True
 
     def _move_leaders(self) -> bool:
-        """Give every partition, also of Kafka's own topics, another leader at once."""
+        """Give every partition, including those of internal topics, another leader at once."""
         self.target = "every partition"
         broker = self._cluster.broker(1).bootstrap_servers
 
@@ -153,8 +153,8 @@ class NodeInjector:
     def _lose_min_isr(self, fault: Fault) -> bool:
         """Freeze a follower, while the partitions need all their replicas.
 
-        Each node is a controller too. With two nodes down or frozen there is no quorum, and no replica leaves
-        the in-sync replicas. So the minimum is raised instead, as if one replica were missing already.
+        Each node is also a controller. With two nodes down or frozen there is no quorum, so no replica leaves
+        the in-sync set. Instead, the minimum is raised, as if one replica were already missing.
         """
         leader = self._leader(fault)
         follower = leader % self._cluster.nodes + 1
@@ -174,7 +174,7 @@ class NodeInjector:
         return True
 
     def lose_in_sync(self, fault: Fault, then: Callable[[int], None] = lambda _: None) -> bool:
-        """Kill the only in-sync replica of all partitions; the others run, and must not become leaders.
+        """Kill the only in-sync replica of all partitions; the others run, but must not become leaders.
 
         Return whether there was no leader. `then` is called with the killed node while there is none.
         """
@@ -182,7 +182,7 @@ class NodeInjector:
         self.target = f"node {node}, then the others without it"
         last, others = self._cluster.broker(node), self._others(node)
         self._set_min_isr(1)
-        for broker in others:  # in order, so that each leaves the in-sync replicas
+        for broker in others:  # cleanly, so that each leaves the in-sync replicas
             self._together([broker.stop])
         self._wait(ALONE_S)
         last.kill()
@@ -227,7 +227,7 @@ class NodeInjector:
         def ask() -> None:
             node = find()
             if node is None:
-                raise Retriable("there is none")
+                raise Retriable(f"there is no such node: {what}")
             nodes.append(node)
 
         self.ask(what, ask)
@@ -266,13 +266,13 @@ class NodeInjector:
             return True
 
         if not self._until(succeeds, REQUESTS_S_MAX):
-            raise Fatal(f"the campaign got no answer about {what} within {REQUESTS_S_MAX:.0f} s: {why[-1]}")
+            raise Fatal(f"the campaign's request for {what} failed for {REQUESTS_S_MAX:.0f} s: {why[-1]}")
 
     def _together(self, calls: Iterable[Callable[[], object]]) -> None:
-        """Run calls at the same time, while the campaign goes on.
+        """Run calls concurrently, while the campaign continues.
 
         Raises:
-            StreamError: of a call, such as a broker that did not start.
+            StreamError: a call failed, for example because a broker did not start.
         """
         chosen = list(calls)
         with ThreadPoolExecutor(len(chosen)) as pool:

@@ -19,13 +19,13 @@ class CampaignOptions:
 
     Attributes:
         static: static membership, with the classic protocol.
-        size: of the input.
-        faults: injected one after the other.
+        size: size of the input.
+        faults: faults, injected one after the other.
         seconds: minimum time over which the faults are spread; 0: as long as the recoveries take.
-        processes: of each worker.
-        batch_records_max: of one transaction.
-        accident: happens once, after half of the faults; None: none does.
-        nodes: of the cluster.
+        processes: processes per worker.
+        batch_records_max: maximum records per transaction.
+        accident: accident that happens once, after half of the faults, if any.
+        nodes: number of nodes of the cluster.
     """
 
     seed: int

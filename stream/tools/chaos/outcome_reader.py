@@ -22,12 +22,12 @@ START_S_MAX, RETRY_S = 60.0, 0.2
 
 @dataclass(slots=True)
 class SeenOutcomes:
-    """The results and dead letters that a reader saw; 16 bytes a record.
+    """The results and dead letters that a reader saw; 16 bytes per record.
 
     Attributes:
         offsets: topic and partition -> offsets, in the order of reading.
         values: topic and partition -> a hash of each record, in the same order.
-        disordered: results whose input does not follow the input of the result before.
+        disordered: results whose input does not follow the input of the previous result.
         outcomes: number of results and dead letters.
     """
 
@@ -72,12 +72,12 @@ class SeenOutcomes:
 
 
 class OutcomeReader:
-    """Reads results, dead letters and totals as they are committed, each topic in a thread of its own.
+    """Reads results, dead letters and totals as they are committed, each topic in its own thread.
 
     Attributes:
         seen: the outcomes so far.
         offsets: input partition -> the offset after the last input with an outcome.
-        transaction_records_max: most totals that one transaction wrote to one partition.
+        transaction_records_max: maximum number of totals that one transaction wrote to one partition.
     """
 
     def __init__(self, settings: Settings, partitions: int) -> None:
@@ -104,7 +104,7 @@ class OutcomeReader:
             thread.start()
 
     def check(self) -> None:
-        """Raise the error that ended a reader, if one ended."""
+        """Raise the error that stopped a reader, if any."""
         if self._failed is not None:
             raise self._failed
 
@@ -130,7 +130,7 @@ class OutcomeReader:
                 self._stopped.wait(RETRY_S)
 
     def _add_outcome(self, record: StoredRecord) -> None:
-        if read_skipped(record.headers) is not None:  # no outcome: input that an operator left out
+        if read_skipped(record.headers) is not None:  # not an outcome: input that an operator skipped
             return
         with self._lock:
             partition, offset = self.seen.add(record)
@@ -175,7 +175,7 @@ class StallTimer:
 
     def __init__(self) -> None:
         self.worst_s = 0.0
-        self._since: dict[int, tuple[int, float]] = {}  # partition -> its offset, and since when
+        self._since: dict[int, tuple[int, float]] = {}  # partition -> its offset, and the time since then
 
     def update(self, ends: Mapping[int, int], outcome_offsets: Mapping[int, int]) -> None:
         """Compare the ends of the input with the offsets after the last outcomes."""

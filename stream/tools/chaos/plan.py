@@ -1,11 +1,11 @@
-"""Chooses the faults of a campaign from a seed; every variant occurs once before any occurs again."""
+"""Draws the faults of a campaign from a seed; every variant occurs once before any occurs again."""
 
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from stream.tools.chaos.proxy import Api
+from stream.tools.chaos.proxy import Api, error_name
 
 
 class Kind(StrEnum):
@@ -64,14 +64,14 @@ class Fault:
 
     Attributes:
         kind: its class.
-        worker: a number that chooses a worker, modulo their number, and one of its processes; or a partition.
+        worker: a number that selects a worker, modulo their number, and one of its processes; or a partition.
         api: the request that the fault affects, or that a kill waits for.
-        after: the fault comes after the broker has handled the request, not before.
+        after: whether the fault occurs after the broker has handled the request, not before.
         code: the error code of a wire error.
-        chance: share of the requests that are affected; None: a single request.
-        nth: which request is affected, counted from 1, if it is a single one.
-        crowded: the next fault does not wait for the recovery from this one.
-        seconds: how long the fault lasts, for classes where that is a choice.
+        chance: share of the requests that are affected; None for a single request.
+        nth: number of the affected request, counted from 1, if it is a single one.
+        crowded: whether the next fault does not wait for the recovery from this one.
+        seconds: duration of the fault, for classes where it varies.
     """
 
     kind: Kind
@@ -85,16 +85,17 @@ class Fault:
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        where = f" {'after' if self.after else 'before'} {self.api.name}" if self.api is not None else ""
-        code = f" {self.code}" if self.code else ""
-        often = f" with {self.chance:.0%}" if self.chance else f" on call {self.nth}" if self.nth > 1 else ""
-        return f"{self.kind}{code}{where}{often}"
+        moment = "at" if self.code else "after" if self.after else "before"
+        where = f" {moment} {self.api.text}" if self.api is not None else ""
+        code = f" {error_name(self.code)}" if self.code else ""
+        often = f", {self.chance:.0%} of the requests" if self.chance else f", request {self.nth}"
+        return f"{self.kind}{code}{where}{often if self.chance or self.nth > 1 else ''}"
 
 
 COMMIT_STEPS = (Api.PRODUCE, Api.ADD_OFFSETS_TO_TXN, Api.TXN_OFFSET_COMMIT, Api.END_TXN)
 HEARTBEATS = {"classic": Api.HEARTBEAT, "consumer": Api.CONSUMER_GROUP_HEARTBEAT}
 ERRORS = {
-    # Transient errors of a real broker. Errors that mean a fenced producer occur for real (ZOMBIE).
+    # Transient errors of a real broker. Errors of a fenced producer occur for real (ZOMBIE).
     Api.INIT_PRODUCER_ID: (14, 15, 16, 51),
     Api.ADD_OFFSETS_TO_TXN: (14, 15, 16, 51),
     Api.TXN_OFFSET_COMMIT: (14, 15, 16),
@@ -106,7 +107,7 @@ ERRORS = {
 }
 CROWDED = 0.2  # share of the faults
 PAUSE_S_MAX = 3.0  # beyond the session
-DOWN_S = 1.0, 12.0  # of a broker; Kafka notices a dead one after 9 s
+DOWN_S = 1.0, 12.0  # downtime of a broker; Kafka detects a dead one after 9 s
 
 
 def variants(protocol: str, processes: int = 1, nodes: int = 1) -> Iterator[Fault]:
@@ -149,8 +150,8 @@ def bounces(workers: int, nodes: int = 1) -> list[Fault]:
 def draw(seed: int, faults: int, protocol: str, processes: int = 1, nodes: int = 1) -> list[Fault]:
     """Return this number of faults, always the same for a seed.
 
-    All variants occur once in random order, then all again, so that few faults favour no class. With several
-    nodes, every second fault is one of the cluster, and none is crowded, so that each stall has one cause.
+    All variants occur once in random order, then all again, so that a small number favors no class. With
+    several nodes, every second fault is one of the cluster, and none is crowded, so each stall has one cause.
     """
     rng = random.Random(seed)  # noqa: S311 - repeatable, not secret
     common = _endless(list(variants(protocol, processes, nodes)), rng)
@@ -162,7 +163,7 @@ def draw(seed: int, faults: int, protocol: str, processes: int = 1, nodes: int =
 
 def _endless(bag: Sequence[Fault], rng: random.Random) -> Iterator[Fault]:
     """Yield all faults of the bag in random order, then all again, without end."""
-    while True:  # ends: `draw` takes as many as it needs
+    while True:  # ends: `draw` takes only as many as it needs
         yield from _spread(bag, rng)
 
 

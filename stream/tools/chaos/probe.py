@@ -1,6 +1,6 @@
-"""Transactions without a worker: how long Kafka and its client alone stall, beside the workers.
+"""Transactions without a worker, which show how long Kafka and its client alone stall.
 
-One probe for each node: that node coordinates its transactions, and the next node leads the partition to
+There is one probe per node: that node coordinates its transactions, and the next node leads the partition to
 which it writes. So a fault of any node affects two of three probes. They connect directly to the brokers,
 because faults on the wire are for the workers only.
 """
@@ -18,7 +18,7 @@ from stream.tools.kafka.cluster_view import TRANSACTIONS_TOPIC, ClusterView, coo
 
 PROBE_TOPIC = "chaos-probe"
 INTERVAL_S = 0.1
-HANG_S = 3 * CALL_S_MAX + 10.0  # a commit has three calls at most; then one of them does not return
+HANG_S = 3 * CALL_S_MAX + 10.0  # a commit has at most three calls; beyond it, one does not return
 
 
 def next_node(node: int, nodes: int) -> int:
@@ -43,12 +43,12 @@ def transactional_ids(leaders: Mapping[int, int], nodes: int) -> dict[int, str]:
 
 
 class Probe:
-    """Commits transactions of one record, one after the other, in a thread of its own.
+    """Commits transactions of one record, one after the other, in its own thread.
 
     Attributes:
         commits: number of committed transactions.
-        committed_at: time of the last one, by the monotonic clock; 0: none yet.
-        hangs: calls that did not return; each left its thread behind.
+        committed_at: time of the last one, on the monotonic clock; 0 if there is none yet.
+        hangs: number of calls that did not return; each left its thread behind.
     """
 
     def __init__(self, settings: Settings, transactional_id: str, partition: int) -> None:
@@ -78,7 +78,7 @@ class Probe:
             self.start()
 
     def reset(self) -> float:
-        """Return the longest time without a commit, and start over; a stall that lasts keeps its start."""
+        """Return the longest time without a commit, and start over; an ongoing stall keeps its start."""
         self.check()
         worst, self._worst_s = self._worst_s, 0.0
         return worst
@@ -110,7 +110,7 @@ class Probes:
         """Create the topic of the probes.
 
         Raises:
-            Retriable: the cluster did not create it, or has no leaders for the transactions.
+            Retriable: the cluster did not create it, or has no leaders for transactions.
         """
         replicas = [sorted(range(1, nodes + 1), key=lambda n: (n - p - 1) % nodes) for p in range(nodes)]
         view.create_topic(PROBE_TOPIC, replicas)
@@ -131,7 +131,7 @@ class Probes:
         return sum(probe.hangs for probe in self._probes)
 
     def commit_since(self, time_s: float) -> bool:
-        """Whether each probe has committed since then, by the monotonic clock."""
+        """Whether each probe has committed since then, on the monotonic clock."""
         return all(probe.committed_at > time_s for probe in self._probes)
 
     def start(self) -> None:
@@ -139,7 +139,7 @@ class Probes:
             probe.start()
 
     def check(self) -> None:
-        """Measure, and replace what hangs."""
+        """Measure, and replace hanging threads."""
         for probe in self._probes:
             probe.check()
 

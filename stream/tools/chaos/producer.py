@@ -17,7 +17,7 @@ QUEUE_RECORDS_MAX = 20_000
 PACE_MAX = 200_000.0
 TRICKLE_S = 0.02
 NAP_S = 0.005
-STALLED_S_MAX = 200.0  # longer than any broker outage of a campaign: then librdkafka is stuck, not a worker
+STALLED_S_MAX = 200.0  # longer than any broker outage of a campaign; then librdkafka is stuck
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +38,13 @@ class CampaignProducer(threading.Thread):
     Attributes:
         blobs: number of blobs to send.
         pace: words/s; may be changed at any time.
-        share: share of the blobs to send at this pace; the blobs after it are sent every `trickle_s`.
-        trickle_s: between two blobs beyond `share`, so that input never ends while faults last.
-        prefix: of the keys.
-        sent: blobs handed to the producer.
+        share: share of the blobs to send at this pace; later blobs are sent every `trickle_s`.
+        trickle_s: interval between blobs beyond `share`, so that input never ends while faults last.
+        prefix: prefix of the keys.
+        sent: number of blobs passed to the producer.
         ends: input partition -> the offset after the last acknowledged blob.
-        delivered: blobs that the broker has acknowledged.
-        failed: why it ended too soon; empty if it did not.
+        delivered: number of blobs that the broker has acknowledged.
+        failed: why it stopped too early; empty if it did not.
     """
 
     def __init__(
@@ -82,18 +82,18 @@ class CampaignProducer(threading.Thread):
 
     @property
     def words_left(self) -> int:
-        """Words that were not sent yet."""
+        """Number of words that were not sent yet."""
         return (self.blobs - self.sent) * self._words_per_blob
 
     def spread(self, left_s: float, share: float, factor: float) -> None:
-        """Send the words that are left within `left_s` seconds, times `factor`; see `share`."""
+        """Send the remaining words within `left_s` seconds, at `factor` times that pace; see `share`."""
         self.share, self.pace = share, self.words_left / max(1.0, left_s) * factor
 
     def run(self) -> None:
         ahead_s, last = 0.0, time.monotonic()
         while self.sent < self.blobs and not self._has_ended():
             now = time.monotonic()
-            ahead_s = max(-1.0, ahead_s - (now - last))  # it catches up on one second at most
+            ahead_s = max(-1.0, ahead_s - (now - last))  # it catches up on at most one second
             last = now
             if ahead_s > 0:
                 self._producer.poll(NAP_S)
@@ -109,8 +109,8 @@ class CampaignProducer(threading.Thread):
             self._acknowledged_at = now
         elif now - self._acknowledged_at > STALLED_S_MAX:
             self.failed = (
-                f"the campaign's own producer: the broker acknowledged none of {self.sent - self.delivered} "
-                f"blobs for {STALLED_S_MAX:.0f} s; no worker is at fault, run the same seed again"
+                f"the campaign's own producer is stuck: none of {self.sent - self.delivered} blobs was "
+                f"acknowledged for {STALLED_S_MAX:.0f} s. No worker is at fault; run the same seed again"
             )
         return bool(self.failed) or self._stopped.is_set()
 
@@ -143,7 +143,7 @@ class CampaignProducer(threading.Thread):
         return True
 
     def acknowledge(self, error: object, message: object) -> None:
-        """Take a delivery report."""
+        """Process a delivery report."""
         if error is not None:
             self.failed = f"a blob could not be delivered: {error}"
             return

@@ -15,7 +15,7 @@ PROGRESS_INTERVAL_S, METRICS_INTERVAL_S = 0.25, 1.0
 
 
 class Progress:
-    """Updates the score and reports it, several times a second."""
+    """Updates the score and reports it several times per second."""
 
     def __init__(self, score: Score, on_progress: Callable[[Score], None]) -> None:
         self.score = score
@@ -24,12 +24,12 @@ class Progress:
         self._commits: dict[str, int] = {}  # worker process -> its committed transactions
 
     def enter(self, phase: str) -> None:
-        """Report what the campaign does now."""
+        """Report the current phase of the campaign."""
         self.score.phase = phase
         self._on_progress(self.score)
 
     def tick(self, fleet: Fleet, update: Callable[[], None]) -> None:
-        """Call `update` and report the score, if the last time is long enough ago."""
+        """Call `update` and report the score, if enough time has passed since the last time."""
         now = monotonic()
         if now - self._metrics_read_at >= METRICS_INTERVAL_S:
             self._metrics_read_at = now

@@ -18,9 +18,9 @@ class NotedFault(NamedTuple):
 
     Attributes:
         time_s: epoch seconds.
-        stall_s: of the workers; None if the campaign did not wait for the recovery.
-        probe_stall_s: of the probes; None also if there are none.
-        target: which node it was about.
+        stall_s: stall of the workers; None if the campaign did not wait for the recovery.
+        probe_stall_s: stall of the probes; None also if there are none.
+        target: the node or nodes that it affected.
     """
 
     time_s: float
@@ -48,33 +48,33 @@ class Score:
     Attributes:
         faults: faults that took effect, by class.
         missed: faults without effect, by class, because the request that they waited for did not come.
-        wire: what the proxy did, by request and action.
-        commits: committed transactions, by the last metrics that were read; there may be more.
+        wire: number of requests that the proxy affected, by action and request.
+        commits: committed transactions, according to the last metrics read; there may be more.
         aborts: transactions that did not commit, by outcome, according to the workers' logs.
-        exits: exit status -> how often a worker ended with it by itself.
+        exits: exit status -> how often a worker exited with it by itself.
         records_aborted: results and dead letters that were written and then aborted.
-        unseen: input records that the broker has and whose outcome no reader has seen yet.
-        stalls_s: class of faults -> how long each kept a partition with input without an outcome; only
-            faults that were injected after the recovery from the one before.
-        probe_stalls_s: the same faults -> how long each kept a probe without a commit; empty without probes.
-        timeline: each fault.
-        nodes: of the cluster.
-        group_settings: lowered: sessions and heartbeats are shorter than those of a broker by default.
-        crashes: workers that ended by a signal that was not the campaign's, each with its last lines.
-        hangs: workers that ended themselves because they hung, and started again.
-        probe_commits: transactions of the probes.
-        probe_hangs: calls of the probes that did not return.
+        unseen: input records on the broker whose outcome no reader has seen yet.
+        stalls_s: class of faults -> for each, the longest time that a partition with input had no outcome;
+            only faults that were injected after the recovery from the previous one.
+        probe_stalls_s: the same faults -> the longest time that a probe had no commit; empty without probes.
+        timeline: all faults.
+        nodes: number of nodes of the cluster.
+        group_settings: lowered: sessions and heartbeats are shorter than the defaults of a broker.
+        crashes: workers killed by a signal that the campaign did not send, each with its last lines.
+        hangs: workers that exited because they hung, and were started again.
+        probe_commits: number of transactions of the probes.
+        probe_hangs: number of calls of the probes that did not return.
         restored: restores of a partition after a start.
-        transaction_records_max: most totals that one transaction wrote to one partition.
+        transaction_records_max: maximum number of totals that one transaction wrote to one partition.
         aborted_seen: records that the concurrent reader saw and the final reader did not.
-        disordered: results whose input does not follow the input of the result before, for either reader.
+        disordered: results whose input does not follow the input of the previous result, for either reader.
         markers_skipped: how often Kafka did not write the markers of a transaction; the workers are not at
             fault, and input that waits for the markers has no outcome.
-        torn_by_kafka: transactions that Kafka itself committed in part, with the evidence of its logs. The
-            workers refused, and went on after `offsets resume`.
+        torn_by_kafka: transactions that Kafka itself committed in part, with evidence from its logs. The
+            workers refused, and continued after `offsets resume`.
         input_duplicates: records that the campaign's own producer wrote twice; each is input like any other.
         unchecked: what `verify` could not check.
-        accident: that was injected, and what followed; None if none was.
+        accident: the injected accident and its consequences; None if there was none.
         differences: other broken promises, in sentences.
     """
 
@@ -131,7 +131,7 @@ class Score:
         return max((stall for stalls in self.stalls_s.values() for stall in stalls), default=0.0)
 
     def note(self, noted: NotedFault, kind: Kind, *, alone: bool) -> None:
-        """Add a fault; `alone`: the fault before had no part in its stall."""
+        """Add a fault; `alone`: the previous fault did not contribute to its stall."""
         self.timeline.append(noted)
         if alone and noted.stall_s is not None:
             self.stalls_s.setdefault(str(kind), []).append(noted.stall_s)
@@ -144,7 +144,7 @@ class Score:
             self.differences.append(sentence)
 
     def restored_max(self, *, same: bool) -> int:
-        """Return the most records of a restore, into the store of the last owner or into another one."""
+        """Return the maximum number of restored records, into the store of the last owner or another one."""
         return max((each.records for each in self.restored if each.same is same), default=0)
 
     def restores(self, *, same: bool) -> int:

@@ -1,7 +1,7 @@
-"""Truncates the log of a partition of a cluster: an election makes a replica the leader that lacks records.
+"""Truncates the log of a partition of a cluster: an election makes a replica leader that lacks records.
 
-Only of a topic without transactions. Otherwise the marker of a transaction may be lost while its records
-stay, and Kafka never ends it: a reader of committed records waits there for ever.
+This is only for a topic without transactions. Otherwise the marker of a transaction may be lost while its
+records stay, and Kafka never ends it: a reader of committed records waits there forever.
 """
 
 from collections.abc import Callable
@@ -19,9 +19,9 @@ LEADERLESS_S = 1.0  # after the election, until the former leader returns
 def truncate_by_election(
     cluster: Cluster, nodes: NodeInjector, topic: str, stop_input: Callable[[], None]
 ) -> Change:
-    """Let the partition that loses most have a leader without its newest records.
+    """Make a replica without the newest records the leader of the partition that loses most.
 
-    `stop_input` ends the writes, after there are records that only the lost leader has.
+    `stop_input` stops the writes, after there are records that only the lost leader has.
 
     Raises:
         Fatal: no record was lost.
@@ -35,7 +35,8 @@ def truncate_by_election(
         kept = {partition: max(each.get(partition, 0) for each in ends.values()) for partition in former}
         partition = max(former, key=lambda number: former[number] - kept[number])
         if former[partition] == kept[partition]:
-            raise Fatal(f"the accident did not happen: only node {lost} should have records of {topic}")
+            what = f"node {lost} has no records of {topic} that the others lack"
+            raise Fatal(f"the accident did not happen: {what}")
         nodes.ask("an unclean election", lambda: nodes.view.elect_unclean(topic, partition))
         leader = nodes.leader(topic, partition)
         end = ends[leader].get(partition, 0)
@@ -47,5 +48,5 @@ def truncate_by_election(
     if missing := nodes.await_in_sync():
         raise Fatal(f"the replicas are not in sync after the accident: {missing}")
     if not changes:
-        raise Fatal("the accident did not happen: the partitions had a leader all the time")
+        raise Fatal("the accident did not happen: the partitions always had a leader")
     return changes[0]

@@ -1,4 +1,4 @@
-"""What the workers of a campaign log, read from a pipe as it is written."""
+"""Reads the logs of the workers of a campaign from pipes, as they are written."""
 
 import os
 import threading
@@ -22,8 +22,8 @@ class Restored:
     """A partition that a worker restored after a start.
 
     Attributes:
-        records: changelog records that the store did not contain.
-        same: the partition's last owner was this store.
+        records: number of changelog records that the store did not contain.
+        same: whether this store was the partition's last owner.
     """
 
     worker: str
@@ -34,11 +34,11 @@ class Restored:
 
 @dataclass(frozen=True, slots=True)
 class Hang:
-    """A worker that ended itself because its loop or a call hung, and started again.
+    """A worker that exited because its loop or a call hung, and was started again.
 
     Attributes:
         what: the loop, or a call of the client library.
-        where: the function in which its main thread was.
+        where: the function that its main thread was in.
     """
 
     worker: str
@@ -48,18 +48,18 @@ class Hang:
 
 @dataclass(slots=True)
 class FleetHistory:
-    """What the logs of all workers say.
+    """The content of the logs of all workers.
 
     Attributes:
-        lock: protects the other attributes; each log is read in a thread of its own.
+        lock: protects the other attributes; each log is read in its own thread.
         restored: restores after a start.
         transactions: transactions that did not commit, by outcome.
-        exits: exit status -> how often a worker ended with it by itself.
-        crashes: workers that ended by a signal that was not the campaign's, each with its last lines.
-        hangs: workers that ended themselves because they hung.
-        tracebacks: log lines that begin a traceback; each is a defect.
+        exits: exit status -> how often a worker exited with it by itself.
+        crashes: workers killed by a signal that the campaign did not send, each with its last lines.
+        hangs: workers that exited because they hung.
+        tracebacks: log lines that start a traceback; each is a defect.
         owners: partition -> the store that last ran it.
-        runs: partition -> how often it began to run: its offsets and logs were checked.
+        runs: partition -> how often it started to run: its offsets and logs were checked.
     """
 
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -73,7 +73,7 @@ class FleetHistory:
     runs: Counter[int] = field(default_factory=Counter)
 
     def add_exit(self, instance: str, status: int, lines: Iterable[str]) -> None:
-        """Count a worker that ended by itself."""
+        """Count a worker that exited by itself."""
         with self.lock:
             self.exits[status] += 1
             if status > SIGNAL_STATUS:
@@ -83,7 +83,7 @@ class FleetHistory:
 
 
 def _where(frames: Sequence[str]) -> str:
-    """Return the innermost frame that has a name of its own, without its folder."""
+    """Return the innermost frame that is not a wrapper, without its folder."""
     named = (frame for frame in reversed(frames) if not frame.endswith(_WRAPPERS))
     return next(named, "").rpartition("/")[2]
 
@@ -92,12 +92,12 @@ class WorkerLog:
     """Reads the output of one worker, over all its starts.
 
     Attributes:
-        pipe: takes the output. It is not a file, because a full disk must not reach the log.
+        pipe: receives the output. It is not a file, because a full disk must not affect the log.
         file: keeps the output.
-        address: of the probes and metrics; empty until the worker logs it.
+        address: address of the probes and metrics; empty until the worker logs it.
         lines: the last lines.
         pids: number of a process -> its process id, if a worker has several.
-        failure: the line that says why the worker ended; None if it did not say so since its last start.
+        failure: the line that states why the worker exited; None if there is none since its last start.
     """
 
     def __init__(self, instance: str, folder: Path, history: FleetHistory) -> None:
@@ -116,7 +116,7 @@ class WorkerLog:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Read what a process writes that is started inside the `with` block."""
+        """Read the output of a process that is started inside the `with` block."""
         self.pipe.unlink(missing_ok=True)
         os.mkfifo(self.pipe)
         read_end = os.open(self.pipe, os.O_RDONLY | os.O_NONBLOCK)
@@ -127,7 +127,7 @@ class WorkerLog:
         self._reader.start()
 
     def finish(self) -> None:
-        """Wait for the last line of a process that has ended."""
+        """Wait for the last line of an exited process."""
         if self._reader is not None:
             self._reader.join(FINISH_S_MAX)
 

@@ -18,7 +18,7 @@ _JSON, _TEXT, _BYTES = "application/json", "text/plain", "application/octet-stre
 _NULL: Mapping[str, Any] = {"type": "null"}
 _ANY_HEADERS: Mapping[str, Any] = {"type": "object"}
 _TRACE: Mapping[str, Any] = {
-    "traceparent": {"type": "string", "description": "W3C Trace Context; results have those of their input."},
+    "traceparent": {"type": "string", "description": "W3C Trace Context; results have that of their input."},
     "tracestate": {"type": "string", "description": "W3C Trace Context, as `traceparent`."},
 }
 _ANY_KEY = {"type": "string", "description": "The id of the blob, if the value contains none; may be null."}
@@ -63,8 +63,8 @@ def asyncapi(settings: Settings) -> Document:
 _INPUT = {
     "action": "receive",
     "summary": "Reads text blobs in any of the three forms.",
-    "description": "The texts to count. The header `content-type` says which form a value has; without it, "
-    "the value is a text, or what `STREAM_INPUT_FORMAT` says.",
+    "description": "The texts to count. The header `content-type` states the form of a value; without it, "
+    "`STREAM_INPUT_FORMAT` does, which is plain text by default.",
     "messages": ("blobText", "blobEnvelope", "blobEvent"),
     "configs": {},
 }
@@ -86,7 +86,7 @@ _COUNTS = {
 _DEAD_LETTERS = {
     "action": "send",
     "summary": "Writes one dead letter for each rejected record.",
-    "description": "The rejected records, unchanged, with headers that say why.",
+    "description": "The rejected records, unchanged, with headers that state why.",
     "messages": ("deadLetter", "skippedRange", "replayedList"),
     "configs": {},
 }
@@ -114,13 +114,13 @@ def _messages() -> Document:
 
 def _input_messages(envelope: Document) -> Document:
     event = inlined(CloudEvent.model_json_schema()) | {
-        "description": "Its data is a text, or an envelope. In the binary mode the event is a text or an "
+        "description": "The data is a text or an envelope. In binary mode, the event is a text or an "
         "envelope with headers `ce_…`."
     }
     forms = {
         "blobText": ("A text", _TEXT, {"type": "string"}),
         "blobEnvelope": ("A text with an id", _JSON, envelope),
-        "blobEvent": ("A CloudEvent 1.0 in the structured mode", STRUCTURED, event),
+        "blobEvent": ("A CloudEvent 1.0 in structured mode", STRUCTURED, event),
     }
     return {
         name: _message(
@@ -142,7 +142,7 @@ def _output_messages(result: Document, count: Document) -> Document:
             "The total of a signature on one partition", _TEXT, total, key=signature, headers=_ANY_HEADERS
         ),
         "processedOffset": _message(
-            "How far the totals of a partition go; of the worker",
+            "How far the totals of a partition go; for workers only",
             _TEXT,
             {"type": "string"},
             key=processed_key,
@@ -158,7 +158,7 @@ def _dead_letter_messages(headers: Document) -> Document:
             "Input that an operator skipped", _BYTES, _NULL, key=_NULL, headers=_reason(SKIPPED)
         ),
         "replayedList": _message(
-            "Which dead letters were replayed", _BYTES, _NULL, key=_NULL, headers=_reason(REPLAYED)
+            "A list of replayed dead letters", _BYTES, _NULL, key=_NULL, headers=_reason(REPLAYED)
         ),
     }
 
@@ -174,7 +174,7 @@ def _message(title: str, content_type: str, payload: Any, *, key: Any, headers: 
 
 
 def _schema(schema: Document) -> Document:
-    """Wrap a JSON Schema; without its own dialect and id, which are those of another document."""
+    """Wrap a JSON Schema, without its dialect and id, which belong to another document."""
     kept = {name: value for name, value in inlined(schema).items() if name not in {"$schema", "$id"}}
     return {"schemaFormat": _DRAFT, "schema": kept}
 

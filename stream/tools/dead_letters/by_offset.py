@@ -8,13 +8,13 @@ from stream.kafka.offsets import offset_ranges
 from stream.tools.kafka.topic_reader import StoredRecord, read_topic
 
 OFFSET_MAX = 2**63 - 1
-READ_ON_OFFSETS = 2_000  # a record that is at most so far ahead is read with those before it
+READ_ON_OFFSETS = 2_000  # a record at most this far ahead is reached by reading on
 
 
 class RecordsByOffset:
-    """Reads single records of a topic; those of one partition that are near each other in one pass.
+    """Reads single records of a topic; nearby records of a partition are read in one pass.
 
-    It holds at most one consumer.
+    It has at most one consumer at a time.
     """
 
     def __init__(self, options: Options, admin: Admin, topic: str, partitions: int) -> None:
@@ -35,11 +35,11 @@ class RecordsByOffset:
         return first <= offset < end
 
     def is_deleted(self, partition: int, offset: int) -> bool:
-        """Whether the log begins after the offset."""
+        """Whether the log starts after the offset."""
         return offset < self._ranges[partition][0]
 
     def read(self, partition: int, offset: int) -> StoredRecord | None:
-        """Return the record at an offset; None if the log holds no committed record there.
+        """Return the record at an offset; None if the log has no committed record there.
 
         Raises:
             Retriable: the broker is unavailable.

@@ -1,4 +1,4 @@
-"""Which dead letters can be replayed, and the record to send for each."""
+"""Determines which dead letters can be replayed, and the record to send for each."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ class Candidate:
     """A dead letter of this group and input topic that was not replayed.
 
     Attributes:
-        record: what to send; None if it is not selected or left out.
+        record: the record to send; None if the dead letter is not selected or is left out.
         left_out: why a selected one cannot be sent.
     """
 
@@ -44,13 +44,13 @@ class Candidate:
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the dead letters.
+    """Counts of dead letters, by what is done with them.
 
     Attributes:
-        selected: number of those to send, by reason of the rejection.
-        left_out: number of those that are selected and cannot be sent.
-        examples: the position of the first of them.
-        replayed: number of selected ones that were replayed before, as far as they were read.
+        selected: number of dead letters to send, by reason of the rejection.
+        left_out: number of selected dead letters that cannot be sent, by cause.
+        examples: the position of the first one of each cause.
+        replayed: number of selected dead letters that were replayed before, as far as they were read.
         others: number of records of other groups and input topics.
     """
 
@@ -73,7 +73,7 @@ class Tally:
 
 
 def record_bytes_max(settings: Settings, topics: Topics) -> int:
-    """Return the size of the largest record that can be sent, without a header for its timestamp."""
+    """Return the maximum size of a record to send, without the header for its timestamp."""
     return min(topics.input.record_bytes_max, message_bytes_max(settings)) - HEADER_BYTES_MAX
 
 
@@ -89,7 +89,7 @@ class Candidates:
         self._record_bytes_max = record_bytes_max(settings, topics)
 
     def read(self, state: ReplayState, tally: Tally) -> Iterator[Candidate]:
-        """Yield the candidates of all partitions, each partition in the order of its log; count them.
+        """Yield the candidates of all partitions, each partition in log order; count them.
 
         Raises:
             Retriable: the broker is unavailable.

@@ -30,13 +30,13 @@ from stream.tools.dead_letters.state import ReplayState, group_options, wait_for
 from stream.tools.dead_letters.transactions import Replayed
 from stream.tools.kafka.topic_reader import StoredRecord
 
-LETTERS_MAX = 2**31  # an export has no limit of replays
+LETTERS_MAX = 2**31  # an export has no limit on replays
 
 
 def export(
     settings: Settings, admin: Admin, topics: Topics, selection: Selection, say: Callable[[str], None]
 ) -> Iterator[ExportedLetter]:
-    """Yield the selected dead letters that were not replayed, also those that a replay leaves out.
+    """Yield the selected dead letters that were not replayed, including those that a replay leaves out.
 
     `say` as for `wait_for_state`.
 
@@ -78,7 +78,7 @@ class Import:
 
     Attributes:
         sending: sends them, and counts.
-        tally: what became of the lines.
+        tally: counts of the lines, by what is done with them.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Import:
 
         Raises:
             Retriable: the broker is unavailable.
-            Misconfigured: a line is wrong, names no dead letter of this group, or the one of another line.
+            Misconfigured: a line is wrong, names no dead letter of this group, or repeats another line.
         """
         topic = self._topics.dead_letter
         stored = RecordsByOffset(group_options(self._settings), self._admin, topic.name, topic.partitions)
@@ -108,7 +108,7 @@ class Import:
             position = letter.dead_letter.partition, letter.dead_letter.offset
             if (line := seen.setdefault(position, number)) != number:
                 raise Misconfigured(
-                    f"{self._path}:{number}: the dead letter of line {line} again; each can be sent once",
+                    f"{self._path}:{number}: repeats the dead letter of line {line}; each can be sent once",
                     "remove one of the two lines",
                 )
             self._check(letter, number)
@@ -128,7 +128,7 @@ class Import:
         return self.tally
 
     def run(self, on_progress: Callable[[int], None]) -> None:
-        """Send the dead letters of the file; arguments and errors as `Sending.run`."""
+        """Send the dead letters of the file; arguments and errors as for `Sending.run`."""
         self.sending.run(self._read, on_progress)
 
     def _read(self, state: ReplayState) -> Generator[Replayed | Unsent]:
@@ -174,25 +174,26 @@ class Import:
         place, topics, hint = f"{self._path}:{number}", self._topics, "export the dead letters again"
         if letter.dead_letter.topic_id != topics.dead_letter.id:
             raise Misconfigured(
-                f"{place}: the dead letter is of another topic: its id is {letter.dead_letter.topic_id}, and "
-                f"{topics.dead_letter.name} has {topics.dead_letter.id}",
+                f"{place}: the dead letter is from another topic: its id is {letter.dead_letter.topic_id}, "
+                f"but {topics.dead_letter.name} has {topics.dead_letter.id}",
                 "set STREAM_DEAD_LETTER_TOPIC and STREAM_BOOTSTRAP_SERVERS to those of the export",
             )
         if letter.dead_letter.partition >= topics.dead_letter.partitions:
-            raise Misconfigured(f"{place}: {topics.dead_letter.name} has no such partition", hint)
+            partition = letter.dead_letter.partition
+            raise Misconfigured(f"{place}: {topics.dead_letter.name} has no partition {partition}", hint)
         if letter.input.topic != topics.input.name:
             raise Misconfigured(
-                f"{place}: its record is of the topic {letter.input.topic}",
+                f"{place}: its record is from the topic {letter.input.topic}",
                 f"set STREAM_INPUT_TOPIC={letter.input.topic}",
             )
         if letter.input.partition >= topics.input.partitions:
             raise Misconfigured(
                 f"{place}: {topics.input.name} has no partition {letter.input.partition}",
-                f"give `input.partition` a number below {topics.input.partitions}",
+                f"set `input.partition` to a number below {topics.input.partitions}",
             )
 
     def _check_origin(self, letter: ExportedLetter, number: int, stored: StoredRecord | None) -> None:
-        """Check that the line names a dead letter of this group, and the record that it was made of."""
+        """Check that the line names a dead letter of this group and its original record."""
         origin = None if stored is None else read_origin(stored.headers)
         place, group = f"{self._path}:{number}", self._settings.group_id
         position = f"{letter.dead_letter.partition}:{letter.dead_letter.offset}"
@@ -200,10 +201,10 @@ class Import:
             raise Misconfigured(
                 f"{place}: {self._topics.dead_letter.name} has no dead letter of {letter.input.topic}, "
                 f"offset {letter.input.offset}, at {position}",
-                "export the dead letters again; leave `dead_letter` and the offset in `input` as they are",
+                "export the dead letters again; do not change `dead_letter` or the offset in `input`",
             )
         if origin.group != group:
             raise Misconfigured(
-                f"{place}: the dead letter is of the group {origin.group}, not of {group}",
+                f"{place}: the dead letter is from the group {origin.group}, not from {group}",
                 f"set STREAM_GROUP_ID={origin.group}",
             )

@@ -1,7 +1,7 @@
-"""The line of JSON that a dead letter is exported to, for repair by hand.
+"""The JSON line of an exported dead letter, for repair by hand.
 
-Bytes are exact: a key, a value or a header's value is text if it is UTF-8; otherwise it is in base64 in a
-field of its own, whose name ends in `_base64`. If neither field is there, it is null.
+Bytes are preserved: a key, value or header value is text if it is UTF-8, otherwise base64 in a field whose
+name ends with `_base64`. If both fields are missing, it is null.
 """
 
 from base64 import b64decode, b64encode
@@ -40,7 +40,7 @@ class ExportedHeader(_Model):
 
 
 class DeadLetterPosition(_Model):
-    """Where the dead letter is. The id tells the topic from a later one of the same name."""
+    """Position of the dead letter. The id distinguishes the topic from a later one of the same name."""
 
     topic_id: str
     partition: Offset
@@ -48,7 +48,7 @@ class DeadLetterPosition(_Model):
 
 
 class InputPosition(_Model):
-    """Where its record was; the record is sent to the same topic and partition."""
+    """Position of its record, which is sent to the same topic and partition."""
 
     topic: str
     partition: Offset
@@ -59,8 +59,8 @@ class ExportedLetter(_Model):
     """A dead letter.
 
     Attributes:
-        replays: how often its record was replayed before.
-        left_out: why the record is not complete, or not to be sent; an import refuses such a line.
+        replays: how many times its record was replayed before.
+        left_out: why the record is incomplete or must not be sent; an import leaves such a line out.
     """
 
     dead_letter: DeadLetterPosition
@@ -93,7 +93,7 @@ class ExportedLetter(_Model):
 
 
 def content_fields(name: str, content: bytes | None) -> dict[str, str]:
-    """Return the field for bytes: text, base64, or none for None."""
+    """Return the field for bytes: text or base64; no field for None."""
     if content is None:
         return {}
     try:
@@ -103,7 +103,7 @@ def content_fields(name: str, content: bytes | None) -> dict[str, str]:
 
 
 def content_of(record: StoredRecord) -> dict[str, Any]:
-    """Return key, value, headers and timestamp of a record as a line has them."""
+    """Return key, value, headers and timestamp of a record as fields of a line."""
     return {
         **content_fields("key", record.key),
         **content_fields("value", record.value),
@@ -113,13 +113,13 @@ def content_of(record: StoredRecord) -> dict[str, Any]:
 
 
 def exported_header(header: Header) -> ExportedHeader:
-    """Return the header as a line has it."""
+    """Return the header in the form of a line."""
     name, value = header
     return ExportedHeader(name=name, **content_fields("value", value))
 
 
 def encode_letter(letter: ExportedLetter) -> str:
-    """Return the line, without its end."""
+    """Return the line without a line break."""
     return letter.model_dump_json(exclude_none=True)
 
 
@@ -127,7 +127,7 @@ def decode_letter(line: bytes, origin: str) -> ExportedLetter:
     """Read a line; `origin` names its file and number.
 
     Raises:
-        Misconfigured: it is not the line of a dead letter.
+        Misconfigured: it is not the line of an exported dead letter.
     """
     try:
         return ExportedLetter.model_validate_json(line)

@@ -1,4 +1,4 @@
-"""Replays dead letters: sends the records that they were made of to the input topic, each exactly once."""
+"""Replays dead letters: sends their original records to the input topic, each exactly once."""
 
 from collections.abc import Callable, Generator
 
@@ -17,7 +17,7 @@ class Replay:
 
     Attributes:
         sending: sends them, and counts.
-        tally: what became of those that it read.
+        tally: counts of the dead letters read, by what is done with them.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Replay:
         return tally
 
     def run(self, on_progress: Callable[[int], None]) -> None:
-        """Send the dead letters that the topic holds now; arguments and errors as `Sending.run`."""
+        """Send the dead letters that are in the topic now; arguments and errors as for `Sending.run`."""
         self.sending.run(self._read, on_progress)
 
     def _read(self, state: ReplayState) -> Generator[Replayed | Unsent]:

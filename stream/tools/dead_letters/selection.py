@@ -1,4 +1,4 @@
-"""Which dead letters a command is about."""
+"""Selects the dead letters that a command applies to."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ from stream.tools.dead_letters.stored import StoredDeadLetter
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Filters; a dead letter is selected if it passes all of them. An empty filter passes all dead letters.
+    """Filters; a dead letter is selected if it passes all of them. An empty filter passes everything.
 
     Attributes:
         reasons: values of the header `dead-letter.reason`.
         stages: values of the header `dead-letter.stage`.
-        fingerprints: as `StoredDeadLetter.fingerprint`.
-        partitions: of the dead-letter topic.
+        fingerprints: values of `StoredDeadLetter.fingerprint`.
+        partitions: partitions of the dead-letter topic.
         since_ms: rejected at this time or later, in ms since 1970.
         until_ms: rejected before this time.
         headers: names and values; all must be among the headers of the dead letter.

@@ -1,4 +1,4 @@
-"""Sends the records of dead letters in transactions, and goes on after a failure from what was committed."""
+"""Sends the records of dead letters in transactions; after a failure, continues from the last commit."""
 
 import time
 from collections import Counter
@@ -15,25 +15,25 @@ from stream.tools.dead_letters.state import ReplayState
 from stream.tools.dead_letters.transactions import Replayed, ReplayTransactions
 
 BATCH_RECORDS, BATCH_BYTES = 500, 4 * 1024 * 1024
-RATE_BATCH_S = 0.5  # with a rate, a transaction has the records of this time
-RETRY_S, RETRY_S_MAX = 0.5, 90.0  # without a committed transaction; then the command gives up
+RATE_BATCH_S = 0.5  # with a rate, a transaction covers this time
+RETRY_S, RETRY_S_MAX = 0.5, 90.0  # wait before a retry; without a commit for the longer time, give up
 REPLAYS_MAX = 3
-AGAIN = "run the command again: it sends what is left, each dead letter once"
+AGAIN = "run the command again: it sends the remaining dead letters, each once"
 
 Unsent = tuple[int, int]
-"""Partition and offset of a dead letter that is not to be sent."""
+"""Partition and offset of a dead letter that must not be sent."""
 Read = Callable[[ReplayState], Generator[Replayed | Unsent]]
 """Reads what to send, in the order of each partition if positions are to advance."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayLimits:
-    """How much to send, and how fast.
+    """Limits on number and rate.
 
     Attributes:
-        letters_max: the most dead letters to send; None if there is no limit.
+        letters_max: maximum number of dead letters to send; None for no limit.
         rate: dead letters per second; None: as fast as possible.
-        replays_max: dead letters whose record was replayed so often are left out.
+        replays_max: dead letters whose record was replayed this many times are left out.
     """
 
     letters_max: int | None = None
@@ -47,7 +47,7 @@ class ReplayLimits:
         return max(1, min(BATCH_RECORDS, rate))
 
     def reached(self, number: int) -> bool:
-        """Whether no more than this number is to be sent."""
+        """Whether this number reaches the limit."""
         return self.letters_max is not None and number >= self.letters_max
 
 
@@ -69,10 +69,10 @@ class Sending:
         self.sent = Counter[str]()
 
     def run(self, read: Read, on_progress: Callable[[int], None]) -> None:
-        """Send the dead letters that the topic holds now; `on_progress` takes the number sent so far.
+        """Send the dead letters that are in the topic now; `on_progress` takes the number sent so far.
 
         Raises:
-            Refused: Kafka is unavailable for too long, or another replay began.
+            Refused: Kafka is unavailable for too long, or another replay started.
         """
         ends: Mapping[int, int] | None = None
         failing_since: float | None = None  # without a committed transaction since then
@@ -82,7 +82,7 @@ class Sending:
                 sent_before = self.sent.total()
                 try:
                     state = transactions.open()
-                    ends = ends or state.ends  # later dead letters are perhaps of records sent here
+                    ends = ends or state.ends  # later dead letters may be those of records sent here
                     self._count_in_flight(state)
                     self._send_all(transactions, read, replace(state, ends=ends), on_progress)
                 except (Abortable, InDoubt, Retriable) as why:
@@ -90,7 +90,8 @@ class Sending:
                     if failing_since is None or self.sent.total() > sent_before:
                         failing_since = now
                     if now - failing_since > retry_s_max:
-                        raise Refused(f"Kafka took no records for {retry_s_max:.0f} s: {why}", AGAIN) from why
+                        message = f"Kafka accepted no records for {retry_s_max:.0f} s: {why}"
+                        raise Refused(message, AGAIN) from why
                     time.sleep(RETRY_S)
                 else:
                     return
@@ -115,7 +116,7 @@ class Sending:
                     time.sleep(max(0.0, due - time.monotonic()))
 
     def _batches(self, items: Iterable[Replayed | Unsent]) -> Iterator[tuple[list[Replayed], dict[int, int]]]:
-        """Yield batches to send, and the position of each partition after it.
+        """Yield batches to send, and the positions of the partitions after each.
 
         The position is that of the first dead letter that is not sent, so that a later replay reads it.
         """

@@ -1,8 +1,8 @@
-"""What was replayed: read from the dead-letter topic itself, and from the offsets of the replay group.
+"""Determines what was replayed, from the dead-letter topic itself and the offsets of the replay group.
 
-The records that list replayed dead letters decide (`core/replay.py`). The committed offset of a partition
-only says where the first dead letter is that was not replayed, so that a replay does not read what is before
-it. An offset that somebody else committed, or for a deleted topic of the same name, is ignored.
+The records that list replayed dead letters are authoritative (`core/replay.py`). The committed offset of a
+partition only marks the first dead letter that was not replayed, so that a replay skips everything before it.
+An offset that another client committed, or one for a deleted topic of the same name, is ignored.
 """
 
 import time
@@ -21,7 +21,7 @@ from stream.tools.kafka.backwards import decided_ranges
 from stream.tools.kafka.topic_reader import read_topic
 
 COMMITTED_TIMEOUT_S = 5.0
-DECIDED_S_MAX = 5.0  # longer than the transaction of a worker that runs
+DECIDED_S_MAX = 5.0  # longer than a transaction of a running worker
 RETRY_S, SAID_S = 0.5, 8.0
 TRANSACTION_S_MAX = 15.0  # after its timeout, for the broker to abort the transaction of a killed worker
 
@@ -33,9 +33,9 @@ class ReplayState:
     Attributes:
         first: partition -> the first offset of the log.
         start: partition -> the offset before which every dead letter was replayed, or is deleted.
-        ends: partition -> the end of the log; no transaction before it is open.
+        ends: partition -> the end of the log; no transaction below it is open.
         replayed: partition -> offsets of dead letters at `start` or later that were replayed.
-        log_ends: partition -> the last record that lists replayed dead letters, as `Evidence` has it.
+        log_ends: partition -> the last record that lists replayed dead letters, as in `Evidence`.
     """
 
     first: Mapping[int, int]
@@ -50,7 +50,7 @@ class ReplayState:
 
 
 def replay_group(settings: Settings) -> str:
-    """Return the consumer group that holds how far dead letters were replayed."""
+    """Return the consumer group whose offsets mark how far dead letters were replayed."""
     return f"{settings.group_id}-replay"
 
 
@@ -64,7 +64,7 @@ def read_state(settings: Settings, admin: Admin, topics: Topics) -> ReplayState:
 
     Raises:
         Retriable: the broker is unavailable, or a transaction is open.
-        Refused: the dead-letter topic lost what it said.
+        Refused: the dead-letter topic lost records that listed replayed dead letters.
     """
     topic, partitions = topics.dead_letter.name, range(topics.dead_letter.partitions)
     commits = stable_commits(group_options(settings), topic, partitions, COMMITTED_TIMEOUT_S)
@@ -90,12 +90,12 @@ def read_state(settings: Settings, admin: Admin, topics: Topics) -> ReplayState:
 def wait_for_state(
     settings: Settings, admin: Admin, topics: Topics, say: Callable[[str], None]
 ) -> ReplayState:
-    """Read what was replayed, once the transaction of a replay that was killed has ended.
+    """Read what was replayed, once the transaction of a killed replay has ended.
 
-    `say` takes a sentence if that takes time.
+    `say` receives a sentence if that takes long.
 
     Raises:
-        Refused: as `read_state`, or the transaction does not end.
+        Refused: as for `read_state`, or the transaction does not end.
     """
     began_at, said_at = time.monotonic(), 0.0
     while True:
@@ -105,11 +105,11 @@ def wait_for_state(
             now = time.monotonic()
             if now - began_at > settings.transaction_timeout_ms / 1000 + TRANSACTION_S_MAX:
                 raise Refused(
-                    f"it cannot be read which dead letters were replayed: {why}",
-                    "run the command again; if the brokers answer, see `anagram-stream doctor`",
+                    f"cannot determine which dead letters were replayed: {why}",
+                    "run the command again; if that fails too, run: anagram-stream doctor",
                 ) from why
             if now - said_at > SAID_S:
-                say(f"waiting until it can be read which dead letters were replayed: {why}")
+                say(f"waiting to determine which dead letters were replayed: {why}")
                 said_at = now
             time.sleep(RETRY_S)
 
@@ -121,7 +121,7 @@ def _is_of(committed: CommittedOffset, topics: Topics) -> bool:
 
 
 def _is_of_input(committed: CommittedOffset, topics: Topics) -> bool:
-    """Whether the replay was for this input topic; it did not send the dead letters of another one."""
+    """Whether the replay was for this input topic: it sends no dead letters of another one."""
     evidence = committed.evidence
     return evidence is not None and evidence.topics.get("input") == topics.input.id
 
@@ -129,10 +129,10 @@ def _is_of_input(committed: CommittedOffset, topics: Topics) -> bool:
 def _held_ends(
     settings: Settings, commits: Mapping[int, CommittedOffset], topics: Topics
 ) -> dict[int, LogEnds]:
-    """Return the ends of what the replays listed, with the present leader epochs.
+    """Return the ends of the lists that replays wrote, with the current leader epochs.
 
     Raises:
-        Refused: the log does not hold it any more.
+        Refused: the log lost some of them.
     """
     known = {p: evidence.ends for p, each in commits.items() if (evidence := each.evidence) is not None}
     logs = OutputLogs(group_options(settings), Offsets(lambda: make_admin(settings)), names(settings))
@@ -142,10 +142,10 @@ def _held_ends(
             if held[partition][role].offset < end.offset:
                 place = f"{topics.dead_letter.name}, partition {partition}"
                 raise Refused(
-                    f"{place}: the log lost what a replay wrote before offset {end.offset} (an unclean "
-                    "leader election), so nobody knows which dead letters were replayed. Nothing was sent",
-                    f"let nobody replay; delete the consumer group {replay_group(settings)}, run "
-                    "`anagram-stream dead-letters export`, remove the lines of those that have a result, and "
-                    "import the rest",
+                    f"{place}: the log lost records of a replay before offset {end.offset} (an unclean "
+                    "leader election), so it is unknown which dead letters were replayed. Nothing was sent",
+                    f"start no other replay; delete the consumer group {replay_group(settings)}, run "
+                    "`anagram-stream dead-letters export`, remove the lines of dead letters that have a "
+                    "result, and import the rest",
                 )
     return held

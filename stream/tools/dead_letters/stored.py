@@ -16,7 +16,7 @@ from stream.tools.kafka.topic_reader import StoredRecord
 
 SHOWN_CHARS_MAX = 60  # of a value, in a list
 _UTF8_BYTES_MAX = 4  # of a character
-UNKNOWN = "?"  # for a header that is missing: another program wrote the record
+UNKNOWN = "?"  # for a missing header: another program wrote the record
 
 
 class StoredDeadLetter:
@@ -67,7 +67,7 @@ class StoredDeadLetter:
 
     @property
     def message(self) -> str:
-        """What was wrong, for people."""
+        """What was wrong, in words."""
         return self.header("__streams.errors.message")
 
     @property
@@ -80,13 +80,13 @@ class StoredDeadLetter:
 
     @property
     def fingerprint(self) -> str:
-        """Eight hex digits, equal for rejections of the same kind: numbers in the message do not matter."""
+        """Eight hex digits, equal for rejections of the same kind: numbers in the message are ignored."""
         names = ("dead-letter.reason", "dead-letter.stage", "__streams.errors.exception")
         kind = "\0".join([*map(self.header, names), generalized(self.message)])
         return blake2s(kind.encode(), digest_size=4).hexdigest()
 
     def shown_value(self, chars_max: int) -> str:
-        """Return the first characters of the value; those that are not printable are escaped."""
+        """Return the first characters of the value; unprintable ones are escaped."""
         start = (self.record.value or b"")[: _UTF8_BYTES_MAX * (chars_max + 1)]
         text = start.decode(errors="backslashreplace")
         return printable(text[:chars_max]) + ("…" if len(text) > chars_max else "")
@@ -153,7 +153,7 @@ def dead_letter_at(settings: Settings, partition: int, offset: int) -> StoredDea
 
 
 def dead_letters_of_input(settings: Settings, partition: int, offset: int) -> list[StoredDeadLetter]:
-    """Return the dead letters of an input record, the newest last; the whole topic is read.
+    """Return the dead letters of an input record, newest last; this reads the whole topic.
 
     Raises:
         Refused: the broker is unavailable.
@@ -167,7 +167,7 @@ def dead_letters_of_input(settings: Settings, partition: int, offset: int) -> li
 
 
 def generalized(message: str) -> str:
-    """Return a message with `#` for each number."""
+    """Return the message with each number replaced by `#`."""
     return re.sub(r"\d+", "#", message)
 
 

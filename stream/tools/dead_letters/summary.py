@@ -18,9 +18,9 @@ class Kind:
 
     Attributes:
         error: the message, with `#` for each number.
-        replayed: number of those that were replayed.
-        first_ms, last_ms: when the first and the last one was rejected, in ms since 1970.
-        example: position of the last one.
+        replayed: how many of them were replayed.
+        first_ms, last_ms: when the first and the last of them was rejected, in ms since 1970.
+        example: position of the last of them.
     """
 
     reason: str
@@ -39,9 +39,9 @@ class Kind:
 
 
 class Summary:
-    """Counts the records of the dead-letter topic as they come, in the order of each partition.
+    """Counts the records of the dead-letter topic as they are read, each partition in log order.
 
-    It takes about 16 bytes for each dead letter, to know which of them are replayed later.
+    It takes about 16 bytes per dead letter, to match those that later records list as replayed.
     """
 
     def __init__(self, selection: Selection) -> None:
@@ -57,7 +57,7 @@ class Summary:
         return sum(kind.number for kind in self.kinds)
 
     def add(self, record: StoredRecord) -> None:
-        """Count a record: a dead letter, or a list of replayed ones."""
+        """Count a record: a dead letter, or a list of replayed dead letters."""
         if (replayed := read_replayed(record.headers)) is not None:
             self._add_replayed(record.partition, replayed)
             return
@@ -80,5 +80,5 @@ class Summary:
     def _add_replayed(self, partition: int, ranges: list[tuple[int, int]]) -> None:
         offsets = self._offsets[partition]
         for first, last in ranges:
-            for place in range(bisect_left(offsets, first), bisect_right(offsets, last)):
-                self.kinds[self._kind_of[partition][place]].replayed += 1
+            for index in range(bisect_left(offsets, first), bisect_right(offsets, last)):
+                self.kinds[self._kind_of[partition][index]].replayed += 1

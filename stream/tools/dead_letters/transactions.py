@@ -1,4 +1,4 @@
-"""The transaction of a replay: records to the input topic, what was replayed, and the position, in one."""
+"""The transaction of a replay: records for the input topic, the list of dead letters, and the position."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -28,9 +28,9 @@ class Replayed(NamedTuple):
     """A dead letter and the record to send for it.
 
     Attributes:
-        partition: of the dead-letter topic.
-        offset: in the dead-letter topic.
-        reason: of the rejection.
+        partition: partition of the dead-letter topic.
+        offset: offset in the dead-letter topic.
+        reason: reason of the rejection.
     """
 
     partition: int
@@ -40,10 +40,10 @@ class Replayed(NamedTuple):
 
 
 class ReplayTransactions:
-    """Sends records for dead letters; only one process can, the one that called `open` last.
+    """Sends records for dead letters; only the process that called `open` last can do so.
 
-    A replay is a stream from the dead-letter topic to the input topic, so the sink of a worker does it: its
-    input is the dead-letter topic, its results are the records that are sent.
+    A replay is a stream from the dead-letter topic to the input topic, so it uses the sink of a worker: the
+    input is the dead-letter topic, the results are the sent records.
     """
 
     def __init__(self, settings: Settings, admin: Admin, topics: Topics) -> None:
@@ -66,7 +66,7 @@ class ReplayTransactions:
 
         Raises:
             Retriable: the broker is unavailable.
-            Refused: as `read_state`.
+            Refused: as for `read_state`.
         """
         self._sink.reset_producer()
         self._sink.check_topics()
@@ -77,12 +77,12 @@ class ReplayTransactions:
     def send(self, batch: Sequence[Replayed], positions: Mapping[int, int]) -> None:
         """Send the records of a batch, list their dead letters as replayed, and commit the positions.
 
-        `positions` are by partition of the dead-letter topic; they are committed for those of the batch.
+        `positions` are by partition of the dead-letter topic; those of the batch's partitions are committed.
 
         Raises:
             Abortable: nothing was sent.
-            InDoubt: it is unknown whether all or nothing was sent; `open` says it.
-            Refused: nothing was sent; another replay began, or a topic was created again.
+            InDoubt: it is unknown whether all or nothing was sent; `open` finds out.
+            Refused: nothing was sent; another replay started, or a topic was created again.
             Fatal: nothing was sent; a record cannot be sent.
         """
         sink = self._sink
@@ -114,7 +114,7 @@ class ReplayTransactions:
 
         Raises:
             InDoubt: the abort failed.
-            Refused: another replay began.
+            Refused: another replay started.
         """
         try:
             self._sink.abort()
@@ -123,9 +123,9 @@ class ReplayTransactions:
 
     def _taken_over(self) -> Refused:
         return Refused(
-            f"another replay of the group {self._settings.group_id} began, or the broker ended the "
-            "transaction; nothing of it was sent",
-            "run one replay at a time; run this command again to send what is left",
+            f"another replay of the group {self._settings.group_id} started, or the broker aborted the "
+            "transaction; nothing in it was sent",
+            "run one replay at a time; run this command again to send the rest",
         )
 
     def _lists(self, batch: Iterable[Replayed]) -> list[OutputRecord]:
@@ -156,7 +156,7 @@ class ReplayTransactions:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, KeyboardInterrupt):
-            with suppress(StreamError, AssertionError):  # no transaction is open, or there is no producer
+            with suppress(StreamError, AssertionError):  # no open transaction, or no producer
                 self._sink.abort()
         self._sink.close()
         self._consumer.close()

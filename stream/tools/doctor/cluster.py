@@ -24,7 +24,7 @@ AFTER_CONNECTION = ("brokers", "topics", "group", "transactions", "clock")
 
 
 def examine(settings: Settings) -> Findings:
-    """Check the cluster; if no broker answers, report the remaining checks as skipped."""
+    """Check the cluster; if no broker responds, report the remaining checks as skipped."""
     confluent, librdkafka = client_versions()
     yield ok("client", f"confluent-kafka {confluent}, librdkafka {librdkafka}")
     try:
@@ -34,7 +34,7 @@ def examine(settings: Settings) -> Findings:
         servers = settings.bootstrap_servers
         hint = "set STREAM_BOOTSTRAP_SERVERS, or start a broker with: anagram-stream broker"
         yield failed("reach", f"{servers}: {error}", getattr(error, "hint", "") or hint)
-        yield from (skipped(check, "no broker answers") for check in AFTER_CONNECTION)
+        yield from (skipped(check, "no broker responds") for check in AFTER_CONNECTION)
         return
     yield ok("reach", f"{settings.bootstrap_servers}, {len(brokers)} broker{'s' * (len(brokers) > 1)}")
     yield from _brokers(admin, brokers, settings)
@@ -61,12 +61,13 @@ def _brokers(admin: Admin, brokers: list[int], settings: Settings) -> Findings:
     if settings.transaction_timeout_ms > timeout_max:
         yield failed(
             "transaction timeout",
-            f"{settings.transaction_timeout_ms} ms, the brokers allow {timeout_max}",
+            f"{settings.transaction_timeout_ms} ms; the brokers allow up to {timeout_max}",
             f"set STREAM_TRANSACTION_TIMEOUT_MS={timeout_max} or less",
         )
     else:
         yield ok(
-            "transaction timeout", f"{settings.transaction_timeout_ms} ms, the brokers allow {timeout_max}"
+            "transaction timeout",
+            f"{settings.transaction_timeout_ms} ms; the brokers allow up to {timeout_max}",
         )
     yield from _session(configs, settings)
     yield from _retention(configs, len(brokers))
@@ -88,23 +89,23 @@ def _session(configs: Mapping[str, str], settings: Settings) -> Findings:
     least = int(configs.get("group.min.session.timeout.ms", "0"))
     most = int(configs.get("group.max.session.timeout.ms", str(session)))
     if least <= session <= most:
-        yield ok("session", f"{session} ms, the brokers allow {least} to {most}")
+        yield ok("session", f"{session} ms; the brokers allow {least} to {most}")
     else:
         yield failed(
             "session",
-            f"{session} ms, the brokers allow {least} to {most}",
+            f"{session} ms; the brokers allow {least} to {most}",
             f"set session.timeout.ms in STREAM_KAFKA_CONFIG to {least} to {most}",
         )
 
 
 def _retention(configs: Mapping[str, str], brokers: int) -> Findings:
-    """Check Kafka's internal topics, which hold offsets and transactions."""
+    """Check Kafka's internal topics, which store offsets and transactions."""
     for name in ("offsets.topic.replication.factor", "transaction.state.log.replication.factor"):
         if brokers > 1 and configs.get(name) == "1":
             yield warning(
                 "brokers",
-                f"{name}=1: the topic is lost with one disk",
-                f"set {name}=3 before the first start of the brokers",
+                f"{name}=1: the topic is lost if one disk fails",
+                f"set {name}=3 before the brokers first start",
             )
     minutes = int(configs.get("offsets.retention.minutes", "10080"))
     if minutes < 24 * 60:
@@ -146,11 +147,12 @@ def _membership(group: Group, settings: Settings, session: str) -> Finding:
     check, n = f"group {settings.group_id}", len(group.members)
     if group.operations is not None and "read" not in group.operations:
         return failed(check, "Kafka does not grant Read on the group", ACCESS_HINT)
-    return ok(check, "new" if group.state == "dead" else f"{group.state}, {n} members{session}")
+    members = f"{n} member{'s' * (n != 1)}"
+    return ok(check, "new" if group.state == "dead" else f"{group.state}, {members}{session}")
 
 
 def _offsets(admin: Admin, partitions: list[PartitionLag], settings: Settings) -> Findings:
-    """Check by the rule of the worker that offsets, totals and logs belong together."""
+    """Check that offsets, totals and logs belong together, by the rule of the worker."""
     check = "committed offsets"
     try:
         refused = read_refusals(settings, admin, topics.check(admin, settings))
@@ -160,20 +162,20 @@ def _offsets(admin: Admin, partitions: list[PartitionLag], settings: Settings) -
     yield from (failed(check, str(refusal), refusal.hint) for refusal in refused)
     if not refused:
         n, total = sum(lag.committed is not None for lag in partitions), sum(lag.lag for lag in partitions)
-        yield ok(check, f"{n} of {len(partitions)} partitions, totals and logs agree; lag {total:,}")
+        yield ok(check, f"in {n} of {len(partitions)} partitions, matching totals and logs; lag {total:,}")
 
 
 def _transactions(settings: Settings, facts: Mapping[str, TopicFacts]) -> Finding:
-    """Check by a trial that the coordinator works and that the transactional id may be used."""
+    """Initialize a transactional producer, which needs the coordinator and access to the transactional id."""
     if len(facts) < len(topics.names(settings)):
         return skipped("transactions", "topics are missing")
     options = transactional_options(settings, "doctor", 1_000_000)
     try:
         seconds = try_transactions(options, f"{settings.group_id}-doctor", TRANSACTIONS_TIMEOUT_S)
     except StreamError as error:
-        hint = "set transaction.state.log.replication.factor and .min.isr to at most the number of brokers"
+        hint = "set transaction.state.log.replication.factor and .min.isr to the number of brokers or less"
         return failed("transactions", str(error), getattr(error, "hint", "") or hint)
-    return ok("transactions", f"the coordinator initialized the transactional id in {seconds:.2f} s")
+    return ok("transactions", f"transactional producer initialized in {seconds:.2f} s")
 
 
 def _clock(admin: Admin, facts: Mapping[str, TopicFacts]) -> Finding:
@@ -189,6 +191,6 @@ def _clock(admin: Admin, facts: Mapping[str, TopicFacts]) -> Finding:
         return warning(
             "clock",
             f"the newest input record is {ahead_s:.0f} s ahead of this machine: lag in seconds will be wrong",
-            "synchronize the clock of this machine (timedatectl set-ntp true) or of the producer by NTP",
+            "synchronize the clock of this machine (timedatectl set-ntp true) or of the producer with NTP",
         )
     return ok("clock", "no input record has a timestamp in the future")

@@ -49,5 +49,5 @@ def failed(check: str, detail: str, hint: str) -> Finding:
 
 
 def skipped(check: str, why: str) -> Finding:
-    """Return the finding of a check that could not be made."""
+    """Return the finding of a check that could not run."""
     return Finding(check, Level.SKIPPED, why)

@@ -78,17 +78,17 @@ def _state_folder(settings: Settings) -> Findings:
             "set STREAM_STATE_DIR to a folder on a disk or a volume",
         )
     else:
-        yield ok("state folder", f"{folder}, {kind or 'file system unknown'}")
-    free = f"{free_mib:,} MiB free below {folder}"
+        yield ok("state folder", f"{folder}, {kind or 'unknown file system'}")
+    free = f"{free_mib:,} MiB free in {folder}"
     if free_mib < FREE_MIB_RECOMMENDED:
         finding = failed if free_mib < FREE_MIB_MIN else warning
-        yield finding("disk", free, "free some space, or set STREAM_STATE_DIR to a folder with more space")
+        yield finding("disk", free, "free up disk space, or set STREAM_STATE_DIR to a folder with more space")
     else:
         yield ok("disk", free)
 
 
 def _file_system(folder: Path) -> str:
-    """Return the file system type of the longest matching mount point; empty if the system has no list."""
+    """Return the file system type of the longest matching mount point; empty if the system lists none."""
     try:
         lines = Path("/proc/mounts").read_text(encoding="utf-8").splitlines()
     except OSError:

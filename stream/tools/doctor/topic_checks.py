@@ -26,7 +26,7 @@ def examine(facts: Mapping[str, TopicFacts], settings: Settings, brokers: int) -
         if not problems:
             yield ok(
                 f"topic {name}",
-                f"{topic.partitions} partitions, {topic.replicas} replicas, "
+                f"{_quantity(topic.partitions, 'partition')}, {_quantity(topic.replicas, 'replica')}, "
                 f"cleanup.policy={topic.configs.get('cleanup.policy', '?')}",
             )
         yield from (ok(f"topic {name}", sentence) for sentence in unknown_configs(role, topic, settings))
@@ -35,7 +35,7 @@ def examine(facts: Mapping[str, TopicFacts], settings: Settings, brokers: int) -
 def _partitions(role: str, topic: TopicFacts, facts: Mapping[str, TopicFacts]) -> Findings:
     needed = facts["input"].partitions if "input" in facts else 0
     if role in {"result", "count"} and topic.partitions < needed:
-        message = f"{topic.partitions} partitions, the input has {needed}"
+        message = f"{_quantity(topic.partitions, 'partition')}, the input has {needed}"
         yield failed(f"topic {topic.name}", message, CREATE)
 
 
@@ -50,36 +50,40 @@ def _replication(topic: TopicFacts, brokers: int) -> Findings:
     administer = "with your cluster's administration tool"
     if topic.leaderless:
         yield failed(
-            check, f"{topic.leaderless} partitions have no leader", "start the brokers of these partitions"
+            check, f"partitions without a leader: {topic.leaderless}", "start the brokers of these partitions"
         )
     elif topic.in_sync < in_sync_min:
         yield failed(
             check,
-            f"{topic.in_sync} replicas in sync, min.insync.replicas={in_sync_min}: all writes are refused",
+            f"in-sync replicas: {topic.in_sync}, min.insync.replicas={in_sync_min}: all writes are rejected",
             "start the brokers of the other replicas",
         )
     elif topic.in_sync < topic.replicas:
         yield warning(
-            check, f"{topic.in_sync} of {topic.replicas} replicas in sync", "check the broker that lags"
+            check, f"{topic.in_sync} of {topic.replicas} replicas in sync", "check the broker that is behind"
         )
     if brokers > 1 and topic.replicas == 1:
         yield warning(
             check,
-            "one replica: the data are lost with one disk",
-            f"give it three replicas {administer}",
+            "one replica: the data is lost if one disk fails",
+            f"give the topic three replicas {administer}",
         )
     if topic.replicas > 1 and in_sync_min == 1:
         yield warning(
             check,
             "min.insync.replicas=1: an acknowledged write may be on only one disk",
-            f"set min.insync.replicas=2 on it {administer}",
+            f"set min.insync.replicas=2 on the topic {administer}",
         )
     if topic.configs.get("unclean.leader.election.enable") == "true":
         yield warning(
             check,
             "unclean.leader.election.enable=true: acknowledged records may be lost",
-            f"set unclean.leader.election.enable=false on it {administer}",
+            f"set unclean.leader.election.enable=false on the topic {administer}",
         )
+
+
+def _quantity(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _access(topic: TopicFacts, settings: Settings) -> Findings:

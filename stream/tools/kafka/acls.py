@@ -32,16 +32,16 @@ _OPERATIONS = {
 
 
 def grant(admin: Admin, acls: Sequence[RequiredAcl], principal: str) -> None:
-    """Create the ACLs; those that exist already stay.
+    """Create the ACLs; existing ones stay.
 
     Raises:
         Misconfigured: the principal has no type.
-        Refused: the brokers have no authorizer, or this user may not grant.
+        Refused: the brokers have no authorizer, or this user may not create ACLs.
         Retriable: the broker is unavailable.
     """
     kind, separator, name = principal.partition(":")
     if not (kind and separator and name):
-        raise Misconfigured(f"{principal} is not a principal", "name it with its type, such as User:anagrams")
+        raise Misconfigured(f"'{principal}' is not a principal", "include its type, such as User:anagrams")
     bindings = [
         AclBinding(
             _RESOURCES[acl.resource],
@@ -65,12 +65,12 @@ def grant(admin: Admin, acls: Sequence[RequiredAcl], principal: str) -> None:
 def _refusal(error: KafkaError) -> Exception:
     if error.code() == KafkaError.SECURITY_DISABLED:
         return Refused(
-            "the brokers have no authorizer, so everybody may do everything",
-            "nothing has to be granted; to restrict access set authorizer.class.name on the brokers",
+            "the brokers have no authorizer, so every client may do everything",
+            "no ACL is needed; to restrict access, set authorizer.class.name on the brokers",
         )
     if error.code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
         return Refused(
-            f"this user may not grant: {describe(error)}",
-            "set STREAM_KAFKA_CONFIG to that of an administrator, who has Alter on the cluster",
+            f"this user may not create ACLs: {describe(error)}",
+            "set STREAM_KAFKA_CONFIG to the file of an administrator with Alter on the cluster",
         )
     return from_call(error)

@@ -1,4 +1,4 @@
-"""Reads the last committed records of a topic, of all its partitions at once."""
+"""Reads the last committed records of all partitions of a topic, from their ends backwards."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
@@ -9,10 +9,10 @@ from stream.kafka.offsets import offset_ranges
 from stream.tools.kafka.topic_reader import StoredRecord, read_topic
 from stream.worker.startup import retry_for
 
-WINDOW_OFFSETS, GROWTH = 100, 10  # the first window that is read, and how much longer the next one is
+WINDOW_OFFSETS, GROWTH = 100, 10  # size of the first window, and growth factor of the next ones
 RETRY_S = 0.1
 OPEN_TRANSACTION_HINT = (
-    "run the command again after the transaction timeout of the workers; abort a transaction that hangs with "
+    "run the command again after the transaction timeout of the workers; abort a hanging transaction with "
     "your cluster's administration tool (KIP-664)"
 )
 
@@ -26,7 +26,7 @@ class _OpenTransaction(Retriable):
 
 
 def decided_ranges(admin: Admin, topic: str, partitions: Sequence[int], wait_s: float) -> Ranges:
-    """Return the first offsets and the high watermarks, once no transaction below these is open.
+    """Return the first offsets and the high watermarks, once no transaction below them is open.
 
     Raises:
         Retriable: the broker is unavailable.
@@ -42,11 +42,11 @@ def decided_ranges(admin: Admin, topic: str, partitions: Sequence[int], wait_s: 
     try:
         retry_for(check, wait_s, RETRY_S)
     except _OpenTransaction as why:
-        raise Refused(f"{why}, for {wait_s:.0f} s and longer", OPEN_TRANSACTION_HINT) from why
+        raise Refused(f"{why}, for more than {wait_s:.0f} s", OPEN_TRANSACTION_HINT) from why
     return ranges
 
 
-def read_backwards(  # noqa: PLR0913 - what to read, and when it is enough
+def read_backwards(  # noqa: PLR0913 - what to read, and when to stop
     options: Options,
     admin: Admin,
     topic: str,
@@ -56,10 +56,10 @@ def read_backwards(  # noqa: PLR0913 - what to read, and when it is enough
     is_enough: Callable[[int, Sequence[Item]], bool],
     offsets_max: int | None = None,
 ) -> tuple[dict[int, list[Item]], set[int]]:
-    """Return by partition, in the order of the log, what `extract` returns of the last records.
+    """Return what `extract` returns for the last records, by partition and in log order.
 
-    Windows of offsets, each longer than the one after it, are read until `is_enough` or the partition
-    begins. The second result holds the partitions that were left before that, after `offsets_max` offsets.
+    Growing windows of offsets are read from the end backwards, until `is_enough` returns True or the log
+    starts. The second result contains the partitions that were given up after `offsets_max` offsets.
 
     Raises:
         Retriable: the broker is unavailable.

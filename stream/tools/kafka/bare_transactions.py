@@ -1,4 +1,4 @@
-"""Transactions of one record, without a consumer: what Kafka and its client need alone."""
+"""Transactions of one record without a consumer, to measure Kafka and its client alone."""
 
 from contextlib import suppress
 
@@ -15,7 +15,7 @@ BATCH_BYTES_MAX = 100_000
 class BareTransactions:
     """Commits records one by one, with the client options of a worker.
 
-    After a failure it aborts; if that fails too, the next transaction has a new producer with the same id.
+    After a failure it aborts; if that fails too, the next transaction uses a new producer with the same id.
     """
 
     def __init__(self, settings: Settings, transactional_id: str) -> None:

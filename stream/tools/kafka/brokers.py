@@ -1,4 +1,4 @@
-"""Questions about the brokers: their newest timestamp, and whether transactions work."""
+"""Queries about brokers and client: versions, session timeout, newest timestamp, transactions."""
 
 import time
 from collections.abc import Sequence
@@ -24,9 +24,9 @@ def client_versions() -> tuple[str, str]:
 
 
 def group_session(admin: Admin, settings: Settings) -> tuple[str, float | None]:
-    """Return the protocol of the workers' group and its session in seconds; None if Kafka does not say.
+    """Return the protocol of the workers' group and its session timeout in seconds; None if unknown.
 
-    Under `classic` it is the client's setting, under `consumer` the group's, or by default the broker's.
+    With `classic` the client sets the timeout, with `consumer` the group or, by default, the broker.
     """
     facts = read_group_facts(admin, settings.group_id)
     protocol, _ = choose_protocol(settings.group_protocol, facts, needs_classic=needs_classic(settings))
@@ -35,7 +35,7 @@ def group_session(admin: Admin, settings: Settings) -> tuple[str, float | None]:
     group = ConfigResource(ConfigResource.Type.GROUP, settings.group_id)
     try:
         entries = result_of(admin.describe_configs([group], request_timeout=REQUEST_TIMEOUT_S)[group])
-    except StreamError:  # it needs a right that no worker needs
+    except StreamError:  # it requires a permission that no worker needs
         return protocol, None
     session = entries.get("consumer.session.timeout.ms")
     return protocol, None if session is None or session.value is None else int(session.value) / 1000
@@ -61,7 +61,7 @@ def try_transactions(options: Options, transactional_id: str, wait_s: float) -> 
     Nothing is produced. The brokers keep the id until it expires.
 
     Raises:
-        StreamError: the coordinator gives no producer id.
+        StreamError: the coordinator returned no producer id.
     """
     producer = make_producer({**options, "transactional.id": transactional_id})
     started = time.monotonic()

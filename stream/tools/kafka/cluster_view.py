@@ -26,7 +26,7 @@ _BITS = 32
 def coordinator_partition(name: str, partitions: int) -> int:
     """Return the partition of the offsets topic (transactions topic) that coordinates a group (producer).
 
-    As Kafka does: the absolute value of Java's `String.hashCode`, modulo the number of partitions.
+    Same formula as in Kafka: the absolute value of Java's `String.hashCode`, modulo the number of partitions.
     """
     units = name.encode("utf-16-be")
     number = 0
@@ -40,7 +40,7 @@ def coordinator_partition(name: str, partitions: int) -> int:
 class ClusterView:
     """Reads leaders and in-sync replicas from the brokers, with a client that is replaced after a failure.
 
-    librdkafka's client may forget all brokers for good (librdkafka#5301).
+    librdkafka's client may permanently forget all brokers (librdkafka#5301).
     """
 
     def __init__(self, make_admin: Callable[[], Admin]) -> None:
@@ -51,7 +51,7 @@ class ClusterView:
         """Return the node id of a leader; None if there is none.
 
         Raises:
-            Retriable: no broker answers, or none knows the partition.
+            Retriable: no broker responds, or none knows the partition.
         """
         return self.leaders(topic).get(partition)
 
@@ -59,17 +59,17 @@ class ClusterView:
         """Return partition -> node id of its leader, for those that have one.
 
         Raises:
-            Retriable: no broker answers.
+            Retriable: no broker responds.
         """
         described = self.topics().get(topic)
         partitions = {} if described is None else described.partitions
         return {number: each.leader for number, each in partitions.items() if each.leader > 0}
 
     def coordinator(self, topic: str, name: str) -> int | None:
-        """Return the node id of the coordinator of a group or a transactional producer; None: there is none.
+        """Return the node id of the coordinator of a group or transactional producer; None if there is none.
 
         Raises:
-            Retriable: no broker answers.
+            Retriable: no broker responds.
         """
         described = self.topics().get(topic)
         if described is None or not described.partitions:
@@ -79,10 +79,10 @@ class ClusterView:
         return leader if leader > 0 else None
 
     def replicas(self) -> dict[str, dict[int, list[int]]]:
-        """Return topic -> partition -> its replicas, the preferred leader first, also of Kafka's own topics.
+        """Return topic -> partition -> its replicas, preferred leader first, including internal topics.
 
         Raises:
-            Retriable: no broker answers.
+            Retriable: no broker responds.
         """
         return {
             name: {number: list(each.replicas) for number, each in topic.partitions.items()}
@@ -90,11 +90,11 @@ class ClusterView:
         }
 
     def not_in_sync(self, nodes: int) -> str:
-        """Return what is missing until all replicas of all topics are in sync; empty: nothing."""
+        """Describe what is missing until all replicas of all topics are in sync; empty if nothing is."""
         try:
             metadata = self._metadata()
         except Retriable as error:
-            return f"no broker answers ({error})"
+            return f"no broker responds ({error})"
         if len(metadata.brokers) < nodes:
             return f"only {len(metadata.brokers)} of {nodes} brokers are registered"
         missing = sorted(_not_in_sync(metadata.topics))
@@ -102,23 +102,23 @@ class ClusterView:
         return ", ".join(missing[:NAMED_MAX]) + more
 
     def topics(self) -> Mapping[str, TopicMetadata]:
-        """Return the description of each topic, also of Kafka's own.
+        """Return the description of each topic, including internal ones.
 
         Raises:
-            Retriable: no broker answers.
+            Retriable: no broker responds.
         """
         return self._metadata().topics
 
     def elect_preferred(self) -> None:
-        """Let the preferred replica of each partition be its leader.
+        """Make the preferred replica of each partition its leader.
 
         Raises:
-            Retriable: not all of them are.
+            Retriable: not all of them became leaders.
         """
         self._elect(ElectionType.PREFERRED, None)
 
     def elect_unclean(self, topic: str, partition: int) -> None:
-        """Let a replica that is not in sync be the leader: records that it does not have are lost.
+        """Make an out-of-sync replica the leader; records that it lacks are lost.
 
         Raises:
             Retriable: no leader was elected.
@@ -126,7 +126,7 @@ class ClusterView:
         self._elect(ElectionType.UNCLEAN, [TopicPartition(topic, partition)])
 
     def set_topic_config(self, name: str, value: str) -> None:
-        """Set a configuration of all topics, also of Kafka's own.
+        """Set a configuration of all topics, including internal ones.
 
         Raises:
             Retriable: the cluster is unavailable.
@@ -141,7 +141,7 @@ class ClusterView:
             result_of(future)
 
     def create_topic(self, name: str, replicas: list[list[int]]) -> None:
-        """Create a topic with these replicas of each partition, if there is none.
+        """Create a topic with these replicas of each partition, unless it exists.
 
         Raises:
             Retriable: the cluster is unavailable.
@@ -175,7 +175,7 @@ class ClusterView:
             raise from_call(kafka_error(error)) from error
         if not metadata.brokers:
             self.forget()
-            raise Retriable("the answer lists no broker")
+            raise Retriable("the response lists no broker")
         return metadata
 
 

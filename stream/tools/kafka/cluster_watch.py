@@ -1,4 +1,4 @@
-"""Watches, while a command reads or waits, whether the cluster answers and is still the same one."""
+"""Checks, while a command reads or waits, that the cluster responds and is still the same one."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -14,19 +14,20 @@ from stream.kafka.futures import existing_results, result_of
 
 REQUEST_S_MAX = 2.5
 HEALTHY_WAIT_S, FAILING_WAIT_S = 1.0, 0.3  # between two requests: two that fail take less than 10 s
-FAILURES_SAID_AT = 2  # in a row: a broker that has answered may miss one
+FAILURES_SAID_AT = 2  # in a row: a broker that has responded before may miss one
 REPEATED_S = 6.0  # so that, with the time of a request, no silence exceeds 10 s
-MISSING_S_MAX = 10.0  # a broker that restarts may not know all topics at once
+MISSING_S_MAX = 10.0  # a restarting broker may not know all topics at once
 EXPLAIN_S_MAX = 20.0
-DELAY_S = 1.0  # a command without topics to watch may end sooner: then it costs no client
+DELAY_S = 1.0  # a command without topics to watch that finishes sooner needs no client
 AGAIN = "run the command again to read"
 
 
 class ClusterWatch:
-    """Says that the broker is unavailable, and that it is back; notices another cluster and recreated topics.
+    """Reports an unavailable broker and its return; detects another cluster and recreated topics.
 
-    A thread asks with a client of its own, because a call of the command's client may wait for long. The ids
-    of the cluster and of `topics` are compared with those of the first answer. Without topics it only says.
+    A thread sends requests with its own client, because a call of the command's client may block for long.
+    It compares the ids of the cluster and of `topics` with those of the first response. Without topics it
+    only reports availability.
     """
 
     def __init__(self, settings: Settings, topics: Sequence[str], say: Callable[[str], None]) -> None:
@@ -44,7 +45,7 @@ class ClusterWatch:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the broker is unavailable, and this was said."""
+        """Whether the broker is unavailable, and this was reported."""
         return self._said_at > 0
 
     def check(self) -> None:
@@ -58,11 +59,11 @@ class ClusterWatch:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Replace a Fatal that another cluster or topic explains: the client reports only what it met."""
+        """Replace a Fatal that another cluster or topic explains: the client only reports the symptom."""
         try:
             yield
         except Fatal:
-            if not self._ids:  # no cluster has answered, so none was replaced
+            if not self._ids:  # no cluster has responded, so none was replaced
                 raise
             began_at = monotonic()
             while self._answered_at < began_at and monotonic() < began_at + EXPLAIN_S_MAX:
@@ -92,7 +93,7 @@ class ClusterWatch:
                 self._report_failure(str(why))
                 admin, wait_s = None, FAILING_WAIT_S  # as in topic_watch.py
             except StreamError:
-                return  # the command meets it, too
+                return  # the command gets the same error
             else:
                 self._report_answer()
                 self._compare(ids)
@@ -106,7 +107,7 @@ class ClusterWatch:
         if self._failures == said_at:
             self._say(f"waiting for Kafka at {servers}: {why}")
         elif self._failures > said_at and now - self._said_at >= REPEATED_S:
-            self._say(f"no answer from {servers} for {now - self._failing_since:.0f} s; still waiting")
+            self._say(f"no response from {servers} for {now - self._failing_since:.0f} s; still waiting")
         else:
             return
         self._said_at = now
@@ -123,7 +124,7 @@ class ClusterWatch:
         cluster_id = self._ids.setdefault("", ids[""])
         if ids[""] != cluster_id:
             self._changed = Refused(
-                f"another Kafka cluster answers at {servers} (id {cluster_id} before, "
+                f"another Kafka cluster responds at {servers} (id {cluster_id} before, "
                 f"{ids['']} now): what this command has read belongs to the old one",
                 f"{AGAIN} the new cluster, or set STREAM_BOOTSTRAP_SERVERS to the address of the old one",
             )
@@ -134,11 +135,14 @@ class ClusterWatch:
                 self._changed = Refused(
                     f"the topic {name} was deleted and created again (id {before} before, {ids[name]} now): "
                     "what this command has read belongs to the old one",
-                    f"{AGAIN} the new topic; what it means for the totals says: anagram-stream offsets show",
+                    f"{AGAIN} the new topic; for the effect on the totals, run: anagram-stream offsets show",
                 )
         if not names:
             self._missing_since, self._answered_at = None, now
         elif self._missing_since is None:
             self._missing_since = now
         elif now - self._missing_since >= MISSING_S_MAX:
-            self._changed = Refused(f"the topic {names} was deleted", f"{AGAIN} it once it exists again")
+            is_one = ", " not in names
+            what = f"the topic {names} was deleted" if is_one else f"the topics {names} were deleted"
+            again = f"{AGAIN} {'it once it exists' if is_one else 'them once they exist'} again"
+            self._changed = Refused(what, again)

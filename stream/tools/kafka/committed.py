@@ -11,7 +11,7 @@ from stream.worker.startup import retry_while_unreachable, unreachable
 
 
 def reachable_admin(settings: Settings, topic: str) -> Admin:
-    """Return an admin client after the cluster has answered, because readers wait for it without limit.
+    """Return an admin client once the cluster has responded, because readers wait for it without limit.
 
     Raises:
         Refused: the broker is unavailable.

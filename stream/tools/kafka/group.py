@@ -30,7 +30,7 @@ class Group:
     Attributes:
         state: `stable`, `empty`, …; `dead` if the group does not exist (yet).
         protocol: `consumer` or `classic`.
-        operations: that ACLs grant, in lower case; None if unknown.
+        operations: operations that ACLs grant, in lower case; None if unknown.
     """
 
     state: str
@@ -111,7 +111,7 @@ def group_lag(admin: Admin, options: Options, group_id: str, topic: str) -> tupl
         Retriable: the broker is unavailable.
         Fatal: the topic is missing, or Kafka denied access.
     """
-    partitions = partitions_of(admin, topic)  # first: it finds out whether a broker answers at all
+    partitions = partitions_of(admin, topic)  # first, to detect an unavailable broker
     group = describe_group(admin, group_id, topic)
     committed = {p: each.offset for p, each in group_offsets(options, topic, partitions).items()}
     topic_partitions = [TopicPartition(topic, partition) for partition in partitions]

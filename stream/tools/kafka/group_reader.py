@@ -1,4 +1,4 @@
-"""Reads the lag of the group again and again."""
+"""Reads the lag of the group repeatedly."""
 
 from stream.config import Settings
 from stream.errors import Retriable
@@ -8,9 +8,9 @@ from stream.tools.kafka.group import Group, PartitionLag, group_lag
 
 
 class GroupReader:
-    """Reads the lag, after a failure with a new client.
+    """Reads the lag; after a failure, with a new client.
 
-    librdkafka ends the process when a request about a group has failed and its coordinator comes back
+    librdkafka crashes the process if a request about a group has failed and its coordinator returns
     (`rd_kafka_enq_once_del_source_return`).
     """
 

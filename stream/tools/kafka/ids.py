@@ -1,4 +1,4 @@
-"""The ids of the cluster and of topics, which tell a recreated one from the one before."""
+"""The ids of the cluster and of topics, which distinguish a recreated one from its predecessor."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Checks whether the input log still holds what was counted (KIP-320), as a seek of the worker does."""
+"""Checks whether the input log still contains what was counted (KIP-320), as a seek of the worker does."""
 
 import time
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ CHECK_S_MAX = 10.0
 
 
 def truncated_partitions(options: Options, topic: str, commits: Mapping[int, CommittedOffset]) -> set[int]:
-    """Return the partitions whose log was truncated below the committed offset, and has grown beyond it.
+    """Return the partitions whose log was truncated below the committed offset and has since grown beyond it.
 
-    librdkafka asks the leader where the epoch of the committed offset ends, if a seek carries it; an
-    assignment alone is not validated. A record, or the end of the log, arrives only afterwards.
+    librdkafka asks the leader where the epoch of the committed offset ends, if a seek carries that epoch; an
+    assignment alone is not validated. Records, or the end of the log, arrive only afterwards.
 
     Raises:
         Retriable: the broker is unavailable.
@@ -34,7 +34,7 @@ def truncated_partitions(options: Options, topic: str, commits: Mapping[int, Com
         deadline = time.monotonic() + CHECK_S_MAX
         while unknown:
             if time.monotonic() >= deadline:
-                raise Retriable(f"{topic}, partition {min(unknown)}: the broker did not answer in time")
+                raise Retriable(f"{topic}, partition {min(unknown)}: the broker did not respond in time")
             message = consumer.poll(0.2)
             if message is None or (partition := message.partition()) is None:
                 continue

@@ -12,12 +12,12 @@ from stream.errors import Refused, Retriable, StreamError
 from stream.kafka import clients
 from stream.kafka.failure import describe, from_call, kafka_error
 
-DELIVERY_S_MAX = 60.0  # that a record waits for an unavailable broker; enough for a restart
+DELIVERY_S_MAX = 60.0  # wait of a record for an unavailable broker; enough for a restart
 _QUEUE_RECORDS_MAX = 100_000
 _QUEUE_BYTES_MAX = 64 * 1024 * 1024
 _BATCH_BYTES = 1_000_000  # librdkafka's default
 _DISCARD_S_MAX = 5.0
-_STEP_S = 0.1  # of one wait for a full queue; short, so that Ctrl-C works
+_STEP_S = 0.1  # one wait for a full queue; short, so that Ctrl-C works
 _SLEEP_S_MIN = 0.001
 _TOPIC_CHANGED = {
     KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
@@ -75,7 +75,7 @@ class Sender:
 
         Raises:
             Retriable: the broker was unavailable for too long.
-            StreamError: an earlier record failed with an error that every record will meet.
+            StreamError: an earlier record failed with an error that affects every record.
         """
         on_delivery = partial(self._on_delivery, origin, len(value))
         while True:  # ends: the queue drains, or its records time out, which raises
@@ -106,7 +106,7 @@ class Sender:
 
         Raises:
             Retriable: the broker was unavailable for too long.
-            StreamError: a record failed with an error that every record will meet.
+            StreamError: a record failed with an error that affects every record.
         """
         self._raise_failure()
         queued = self._producer.flush(_STEP_S)
@@ -150,7 +150,7 @@ class Sender:
         if error.code() in _TOPIC_CHANGED:
             return Refused(
                 f"{self._settings.input_topic} was deleted, or created again with fewer partitions, while "
-                f"blobs were sent: {describe(error)}; what was delivered before is in the former topic",
-                "run `anagram-stream topics check`, then send again what is missing",
+                f"blobs were sent: {describe(error)}; blobs delivered before are in the old topic",
+                "run `anagram-stream topics check`, then send the missing blobs again",
             )
         return Retriable(describe(error)) if error.code() in _TIMED_OUT else from_call(error)

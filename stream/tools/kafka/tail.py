@@ -16,7 +16,7 @@ def tail(
 ) -> Iterator[Message | None]:
     """Yield committed records as they arrive, while `go_on()` is true; yield None after `wait_s` without one.
 
-    `start`: partition -> offset. It uses `poll`, because `consume` waits for a whole number of records.
+    `start`: partition -> offset. It uses `poll`, because `consume` waits for a full batch of records.
 
     Raises:
         Fatal: the topic was deleted or truncated.

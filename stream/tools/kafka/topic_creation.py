@@ -35,7 +35,7 @@ def create_topics(
     *,
     repair: bool,
 ) -> list[str]:
-    """Create missing topics, add missing partitions; return sentences that say what was done.
+    """Create missing topics, add missing partitions; return sentences about what was done.
 
     The number of partitions never decreases. The input keeps its number unless `partitions` is greater;
     result and count topic follow the input. With `repair`, wrong configurations are set to the wanted ones.
@@ -43,14 +43,14 @@ def create_topics(
 
     Raises:
         Retriable: the broker is unavailable.
-        Refused: Kafka denied access, or does not create a topic; the others were created.
+        Refused: Kafka denied access, or rejected a topic; the others were created.
         Misconfigured: `partitions` is less than the number that exists.
     """
     described = describe(admin, settings)
     existing = described["input"].partitions if "input" in described else 0
     if partitions is not None and partitions < existing:
         raise Misconfigured(
-            f"{settings.input_topic} has {existing} partitions already; a topic cannot shrink to {partitions}"
+            f"{settings.input_topic} has {_partitions(existing)} already; it cannot shrink to {partitions}"
         )
     number = partitions or existing or PARTITIONS
     done: list[str] = []
@@ -80,7 +80,7 @@ def create_topics(
 
 
 def delete_topics(admin: Admin, settings: Settings) -> None:
-    """Delete the four topics with their records, and so the group's offsets too.
+    """Delete the four topics with their records and, as a consequence, the group's offsets.
 
     Raises:
         Retriable: the broker is unavailable.
@@ -93,7 +93,7 @@ def _wait_until_known(admin: Admin, settings: Settings, partitions: int) -> None
     """Wait until brokers describe the new topics: the controller confirms before they know them.
 
     Raises:
-        Retriable: they do not within `REQUEST_TIMEOUT_S`.
+        Retriable: they do not describe them within `REQUEST_TIMEOUT_S`.
     """
     deadline = time.monotonic() + REQUEST_TIMEOUT_S
     while True:
@@ -107,6 +107,10 @@ def _wait_until_known(admin: Admin, settings: Settings, partitions: int) -> None
         if time.monotonic() >= deadline:
             raise Retriable("the topics were created, but the brokers do not know all of them yet")
         time.sleep(0.1)
+
+
+def _partitions(number: int) -> str:
+    return "1 partition" if number == 1 else f"{number} partitions"
 
 
 def _left_replicas(topic: TopicFacts) -> str:
@@ -140,12 +144,12 @@ def _create(admin: Admin, topic: NewTopic, required: Sequence[str]) -> list[str]
         error = _creation_error(admin, topic, needed)
     if error is None or error.code() == KafkaError.TOPIC_ALREADY_EXISTS:  # another client has just created it
         verb = "found" if error else "created"
-        return [f"{verb} {topic.topic}: {topic.num_partitions} partitions", *left_out]
+        return [f"{verb} {topic.topic}: {_partitions(topic.num_partitions)}", *left_out]
     if error.code() in _NOT_ACCEPTED:
         needed_text = "".join(f" and {name}={wanted[name]}" for name in required)
         raise _NotAccepted(
-            f"the brokers do not create {topic.topic}: {failure.describe(error)}",
-            f"ask the owner of the cluster to create {topic.topic} with {topic.num_partitions} partitions"
+            f"the brokers refused to create {topic.topic}: {failure.describe(error)}",
+            f"ask the owner of the cluster to create {topic.topic} with {_partitions(topic.num_partitions)}"
             f"{needed_text}, then run: anagram-stream topics check",
         )
     raise from_call(error)
@@ -161,7 +165,7 @@ def _creation_error(
 
 
 def _repair(admin: Admin, topic: TopicFacts, wanted: Mapping[str, str], required: Sequence[str]) -> list[str]:
-    """Set the wrong settings one by one, because the brokers accept either all of a request or nothing.
+    """Set the wrong settings one by one, because the brokers accept a request either entirely or not at all.
 
     Raises:
         _NotAccepted: they do not accept a required setting.
@@ -169,7 +173,7 @@ def _repair(admin: Admin, topic: TopicFacts, wanted: Mapping[str, str], required
     done = []
     for name, value in wanted.items():
         actual = topic.configs.get(name)
-        if actual == value:
+        if actual == value or _is_enough(name, actual, value):
             continue
         entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource(ConfigResource.Type.TOPIC, topic.name, incremental_configs=[entry])
@@ -181,13 +185,19 @@ def _repair(admin: Admin, topic: TopicFacts, wanted: Mapping[str, str], required
             raise from_call(error)
         elif name in required:
             raise _NotAccepted(
-                f"the brokers do not set {name}={value} on {topic.name}: {failure.describe(error)}",
+                f"the brokers refused to set {name}={value} on {topic.name}: {failure.describe(error)}",
                 f"ask the owner of the cluster to set {name}={value} on {topic.name}, then run: "
                 "anagram-stream topics check",
             )
         else:
             done.append(_left_out(topic.name, name, value, error))
     return done
+
+
+def _is_enough(name: str, actual: str | None, wanted: str) -> bool:
+    """Return whether a larger limit than the wanted one is left as it is."""
+    is_limit = name == "max.message.bytes" or name.endswith(".max.ms")
+    return is_limit and actual is not None and int(actual) > int(wanted)
 
 
 def _left_out(topic: str, name: str, value: str, error: KafkaError) -> str:

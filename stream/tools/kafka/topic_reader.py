@@ -42,9 +42,9 @@ def read_topic(  # noqa: PLR0913 - what to read, from where, up to where
 ) -> Iterator[StoredRecord]:
     """Yield the committed records of a topic from its beginning, or from `start` (partition -> offset).
 
-    It ends at the offsets that are the end when it starts; with `follow`, when that returns False; with
-    `ends` (partition -> offset) at those, and then it reads only their partitions. Partitions are read
-    concurrently; within each one the records are in the order of the log.
+    It stops at the end offsets that it reads first; with `follow`, when that returns False; with `ends`
+    (partition -> offset), at those, and then it reads only their partitions. Partitions are read
+    concurrently; the records of each are in log order.
 
     Raises:
         Retriable: the broker is unavailable.
@@ -81,7 +81,7 @@ def read_topic(  # noqa: PLR0913 - what to read, from where, up to where
 
 
 class _AssignedConsumer:
-    """A consumer of chosen partitions; one that lost its brokers for good is replaced where it was."""
+    """A consumer of given partitions; if it loses its brokers for good, it is replaced at its positions."""
 
     def __init__(self, options: Options, topic: str, positions: dict[int, int]) -> None:
         self._options = {**options, "queued.max.messages.kbytes": PREFETCH_KIB}
@@ -111,7 +111,7 @@ class _AssignedConsumer:
 
 
 def stored_record(message: Message) -> StoredRecord:
-    """Return a message that is no error as a record."""
+    """Convert a message that is not an error to a record."""
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     assert topic is not None
     assert partition is not None

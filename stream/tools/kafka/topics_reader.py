@@ -11,7 +11,7 @@ from stream.kafka.connection import Connection
 from stream.kafka.offsets import LogPartition
 from stream.kafka.reader import position_after, read_messages
 
-_RECORDS_MAX, _PREFETCH_KIB = 20_000, 8 * 1024  # of one read; held by the client
+_RECORDS_MAX, _PREFETCH_KIB = 20_000, 8 * 1024  # per read; prefetched by the client
 _FETCH_WAIT_MS = 100
 
 
@@ -28,7 +28,7 @@ class LogChunk(NamedTuple):
 
 
 class TopicsReader:
-    """A consumer of chosen partitions; one that lost its brokers for good is replaced where it was."""
+    """A consumer of given partitions; if it loses its brokers for good, it is replaced at its positions."""
 
     def __init__(self, options: Options, positions: Mapping[LogPartition, int]) -> None:
         self._options = {
@@ -60,11 +60,11 @@ class TopicsReader:
         for (topic, partition), run in groupby(messages, lambda each: (each.topic(), each.partition())):
             if topic is None or partition is None:
                 for each in run:
-                    position_after(each)  # raises what is no transient error
+                    position_after(each)  # raises an error that is not transient
                 continue
             several = list(run)
             records = [each for each in several if each.error() is None]
-            # Of the records only the last one counts; an event at the end of a partition has a position, too.
+            # Only the last record matters; an event at the end of a partition has a position, too.
             events = [each for each in several if each.error() is not None]
             known = [after for each in (*records[-1:], *events) if (after := position_after(each)[1])]
             log = topic, partition

@@ -16,11 +16,11 @@ def read_totals(settings: Settings, on_progress: Callable[[int, int], None]) -> 
     """Return the totals by signature, summed over all partitions.
 
     `on_progress` takes the offsets read so far and the offsets to read. Memory is bounded by the number of
-    signatures of the dictionary, for each partition.
+    signatures in the dictionary, times the number of partitions.
 
     Raises:
         Refused: the broker is unavailable.
-        Fatal: the topic is missing, or holds a value that is not a total.
+        Fatal: the topic is missing, or contains a value that is not a total.
     """
     topic = settings.count_topic
     ranges = committed_ranges(settings, topic)

@@ -1,1 +1,1 @@
-"""The command `bench`: a load test of workers on Kafka, whose output is checked."""
+"""The command `bench`: a load test of workers on Kafka, with a check of their output."""

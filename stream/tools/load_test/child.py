@@ -1,4 +1,4 @@
-"""A child process that takes orders on standard input and reports on standard output: both ends of it."""
+"""A child process that takes orders on standard input and reports on standard output: both sides."""
 
 import os
 import queue
@@ -28,7 +28,7 @@ class Overdue(Fatal):
 
 
 class Parent:
-    """The parent process, as the child sees it. The child ends when the parent ends."""
+    """The parent process, as seen by the child. The child exits when the parent exits."""
 
     def __init__(self, orders: BinaryIO, reports: BinaryIO) -> None:
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -51,12 +51,12 @@ class Parent:
     def _read(self) -> None:
         for line in self._orders:
             self._lines.put(line)
-        os._exit(1)  # the parent has ended
+        os._exit(1)  # the parent has exited
 
 
 def run_child(kind: type[OrderT], run: Callable[[OrderT, Parent], Status]) -> None:
-    """Run the child: receive the order, carry it out, report how it ended."""
-    # Unbuffered: if a thread holds the lock of a buffered reader, the interpreter ends with a fatal error.
+    """Run the child: receive the order, carry it out, report the outcome."""
+    # Unbuffered: if a thread holds the lock of a buffered reader, the interpreter exits with a fatal error.
     parent = Parent(FileIO(sys.stdin.fileno(), closefd=False), sys.stdout.buffer)
     try:
         status = run(parent.receive(kind), parent)
@@ -66,7 +66,7 @@ def run_child(kind: type[OrderT], run: Callable[[OrderT, Parent], Status]) -> No
 
 
 class Child:
-    """A child process, as its parent sees it.
+    """A child process, as seen by its parent.
 
     Attributes:
         last_status: the last status that was read.
@@ -94,7 +94,7 @@ class Child:
         """Send an order; does nothing if the child is already done.
 
         Raises:
-            Fatal: the child failed or ended without being done.
+            Fatal: the child failed, or exited before it was done.
         """
         assert self._process.stdin is not None
         try:
@@ -106,10 +106,10 @@ class Child:
                 raise self._ended() from error
 
     def poll(self, wait_s: float = 0.0) -> Status:
-        """Return the last status; wait for a new one at most `wait_s`.
+        """Return the last status; wait at most `wait_s` for a new one.
 
         Raises:
-            Fatal: the child failed or ended without being done.
+            Fatal: the child failed, or exited before it was done.
         """
         try:
             status = self._statuses.get(timeout=wait_s) if wait_s else self._statuses.get_nowait()
@@ -128,11 +128,11 @@ class Child:
     def wait_for(
         self, condition: Callable[[Status], bool], seconds: float, on_progress: Callable[[Status], None]
     ) -> Status:
-        """Wait for a status that fulfils the condition, and return it.
+        """Wait for a status that fulfills the condition, and return it.
 
         Raises:
-            Overdue: no status fulfils the condition within `seconds`.
-            Fatal: the child failed or ended without being done.
+            Overdue: no status fulfills the condition within `seconds`.
+            Fatal: the child failed, or exited before it was done.
         """
         deadline = monotonic() + seconds
         while not condition(status := self.poll(0.1)):
@@ -142,10 +142,10 @@ class Child:
         return status
 
     def _ended(self) -> Fatal:
-        with suppress(subprocess.TimeoutExpired):  # its pipes are closed shortly before it ends
+        with suppress(subprocess.TimeoutExpired):  # its pipes are closed shortly before it exits
             self._process.wait(_CLOSE_S_MAX)
         lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:]
-        return Fatal(f"the {self._name} ended with status {self._process.poll()}:\n" + "\n".join(lines))
+        return Fatal(f"the {self._name} exited with status {self._process.poll()}:\n" + "\n".join(lines))
 
     def _read(self) -> None:
         assert self._process.stdout is not None
@@ -161,7 +161,7 @@ class Child:
     ) -> None:
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):
-            self._process.stdin.close()  # the child ends
+            self._process.stdin.close()  # the child exits
         try:
             self._process.wait(_CLOSE_S_MAX)
         except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""Observes from outside when workers commit results, by the last stable offsets, which costs very little."""
+"""Observes from outside when workers commit results, by the last stable offsets, at a very low cost."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from stream.tools.load_test.worker_under_test import WorkerUnderTest
 
 POLL_S = 0.025
 GROUP_POLL_SOON_S, GROUP_POLL_S = 0.1, 2.0  # between two reads of the group's committed offsets
-REBALANCE_POLL_S = 0.25  # between two checks whether partitions have moved
+REBALANCE_POLL_S = 0.25  # between two checks for moved partitions
 STALL_S_MAX = 120.0
 
 
 @dataclass(slots=True)
 class CommitTimes:
-    """When results were committed, by the monotonic clock.
+    """When results were committed, on the monotonic clock.
 
     Attributes:
         first_at: time of the first commit.
@@ -50,7 +50,7 @@ class CommitWatcher:
         """Wait until all input is committed; call `on_progress` with the number of results.
 
         Raises:
-            Fatal: a worker ended, or nothing was committed for `STALL_S_MAX`.
+            Fatal: a worker exited, or nothing was committed for `STALL_S_MAX`.
         """
         while not self._is_done():  # ends: all input is committed, or nothing was for `STALL_S_MAX`
             ends = self._environment.result_ends()
@@ -77,7 +77,7 @@ class CommitWatcher:
             self._is_steady = True
 
     def _check_moves(self, now: float) -> None:
-        """Start the steady part over if partitions moved: a group needs seconds to balance its members."""
+        """Restart the steady part if partitions moved: a group needs seconds to balance its members."""
         if now - self._moves_checked_at < REBALANCE_POLL_S:
             return
         self._moves_checked_at = now

@@ -1,4 +1,4 @@
-"""Lines through what was measured: the cost of a record and of a word, the round trips of a transaction."""
+"""Lines fitted to measurements: the cost of a record and of a word, the round trips of a transaction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ _MICRO = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a blob costs in microseconds: `record_us` + words x `word_us`."""
+    """The cost of a blob in microseconds: `record_us` + words x `word_us`."""
 
     record_us: float
     word_us: float
@@ -26,7 +26,7 @@ class Costs:
 
     Attributes:
         cpu: processor time.
-        process: time of one process; it waits a part of it.
+        process: time of one process, including the time that it waits.
     """
 
     cpu: Cost
@@ -47,7 +47,7 @@ def fit_costs(rows: Sequence[Throughput]) -> Costs | None:
 
 
 def round_trips(rows: Sequence[LatencyAtDelay]) -> float | None:
-    """Return for how many responses of the broker a blob waits, one after the other, with idle workers.
+    """Return the number of consecutive broker responses that a blob waits for, with idle workers.
 
     It is the slope of the median latency over the delay of each response; None for fewer than two delays.
     """
@@ -65,7 +65,7 @@ def round_trips(rows: Sequence[LatencyAtDelay]) -> float | None:
 
 
 def fit_line(sizes: Sequence[float], values: Sequence[float]) -> tuple[float, float]:
-    """Return start and slope, none below 0, of the line with the least sum of squared relative errors."""
+    """Return intercept and slope, neither below 0, of the line with the least squared relative errors."""
     ones = [1 / value for value in values]
     slopes = [size / value for size, value in zip(sizes, values, strict=True)]
     a, b, c = _dot(ones, ones), _dot(ones, slopes), _dot(slopes, slopes)

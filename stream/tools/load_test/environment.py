@@ -1,4 +1,4 @@
-"""The topics, group and state folder of one measurement; own ones are deleted afterwards."""
+"""The topics, group and state folder of one measurement; those created for it are deleted afterwards."""
 
 import contextlib
 import shutil
@@ -21,13 +21,13 @@ PREFIX = "bench-"
 
 @dataclass(frozen=True, slots=True)
 class LoadTestEnvironment:
-    """Where a measurement takes place.
+    """The environment of a measurement.
 
     Attributes:
-        partitions: of the input topic and the result topic.
-        folder: of logs and stores.
-        own: created for this measurement; otherwise topics and group are in use and stay.
-        prefix: of the blob ids.
+        partitions: partitions of the input topic and the result topic.
+        folder: folder of logs and stores.
+        own: whether it was created for this measurement; otherwise topics and group are in use and stay.
+        prefix: prefix of the blob ids.
     """
 
     settings: Settings
@@ -43,7 +43,7 @@ class LoadTestEnvironment:
         return retry_while_unreachable(self.settings, lambda: stable_ends(self.admin, topic, partitions))
 
     def log_ends(self, topic: str) -> dict[int, int]:
-        """Return partition -> end offset of a topic, uncommitted records included."""
+        """Return partition -> end offset of a topic, including uncommitted records."""
         partitions = range(self.partitions)
         ranges = retry_while_unreachable(self.settings, lambda: offset_ranges(self.admin, topic, partitions))
         return {partition: end for partition, (_, end) in ranges.items()}
@@ -62,7 +62,7 @@ class LoadTestEnvironment:
 def own_environment(
     settings: Settings, folder: Path, partitions: int, text_bytes_max: int, result_bytes_max: int
 ) -> Iterator[LoadTestEnvironment]:
-    """Create topics and a folder, and delete them afterwards; size limits are raised if the texts need it."""
+    """Create topics and a folder, and delete them afterwards; raise size limits if the texts need it."""
     own = uuid.uuid4().hex[:8]
     chosen = settings.model_copy(
         update={

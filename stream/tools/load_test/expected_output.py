@@ -1,4 +1,4 @@
-"""The output that the texts must give, by the definition (`core/decide`), not by the measured code."""
+"""The expected output of the texts, from the definition (`core/decide`), not from the measured code."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class ExpectedOutput:
         self._decider = Decider(index)
         self._totals: Counter[str] = Counter()
         self._expected: list[_Expected] = []
-        self._right_hashes: list[int] = [0] * len(self._texts)  # hash of the last result that was right
+        self._right_hashes: list[int] = [0] * len(self._texts)  # hash of the last correct result
         self.text_bytes_max = self.result_bytes_max = 0
         for text in self._texts:
             decision = self._decider.decide(text)

@@ -6,10 +6,10 @@ from typing import Any
 
 from stream.tools.load_test.output_check import OutputCheck
 
-GENERATOR_LATE_MS_MAX = 10.0  # p99; beyond it the generator distorts the latency
-TAKEN_MS_MAX = 100.0  # p99; beyond it the acknowledgements of the broker are most of the latency
-IDLE_RATE = 1.0  # blobs/s; a transaction is over before the next blob comes
-DRAIN_S_MAX = 2.0  # after the last due time; beyond it the load exceeded the capacity
+GENERATOR_LATE_MS_MAX = 10.0  # p99; beyond it, the generator distorts the latency
+TAKEN_MS_MAX = 100.0  # p99; beyond it, acknowledgements of the broker dominate the latency
+IDLE_RATE = 1.0  # blobs/s; each transaction ends before the next blob arrives
+DRAIN_S_MAX = 2.0  # after the last due time; beyond it, the load exceeded the capacity
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +34,15 @@ class Throughput:
     """Processing of a backlog that was produced before the workers started.
 
     Attributes:
-        partitions: of the input topic.
-        dictionary_words: number of words of the dictionary.
+        partitions: partitions of the input topic.
+        dictionary_words: number of words in the dictionary.
         processes: number of group members.
         words: words of all blobs, as the workers count them.
         first_s: from the start of the workers to the first commit.
         whole_s: from the start of the workers to the last commit.
         steady_words_per_s: from the first commit after the last rebalance to the last commit; None if that
             was too short.
-        cpu_s: processor time of all worker processes, their start included.
+        cpu_s: processor time of all worker processes, including their start.
         steady_cpu_s_per_million_words: processor time of the steady part; None if that was too short.
         peak_mib: maximum memory of all worker processes together.
     """
@@ -85,16 +85,16 @@ class LatencyAtRate:
     """An open loop at one rate; latency is the time from when a blob is due until its result can be read.
 
     Attributes:
-        rate: blobs/s that were due.
-        achieved_rate: blobs/s that were produced.
-        words_per_s: words/s that were due.
+        rate: scheduled blobs/s.
+        achieved_rate: produced blobs/s.
+        words_per_s: scheduled words/s.
         missing: blobs without a result.
-        late_p99_ms: how long after their due times blobs were produced, 99th percentile.
+        late_p99_ms: delay of the production of blobs after their due times, 99th percentile.
         late_max_ms: the same, maximum.
         taken_p99_ms: time until the broker acknowledged a blob, 99th percentile.
         drain_s: from the due time of the last blob until the last result was read.
-        cpu_cores: processor time of all worker processes by time; None for workers that ran already.
-        peak_mib: maximum memory of all worker processes together; None for workers that ran already.
+        cpu_cores: processor time of all worker processes per second; None if they were already running.
+        peak_mib: maximum memory of all worker processes together; None if they were already running.
     """
 
     rate: float
@@ -124,10 +124,10 @@ class LatencyAtRate:
 
 @dataclass(frozen=True, slots=True)
 class LatencyAtDelay:
-    """An open loop; at `IDLE_RATE` each blob meets workers that wait for it.
+    """An open loop; at `IDLE_RATE`, each blob meets idle workers.
 
     Attributes:
-        delay_ms: by which all that the workers receive from the broker is delayed.
+        delay_ms: delay of all data that the workers receive from the broker.
     """
 
     delay_ms: float
@@ -153,10 +153,10 @@ class RecoveryTimes:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """A kill -9 of all worker processes under load, which were started again at once.
+    """A kill -9 of all worker processes under load, followed by an immediate restart.
 
     Attributes:
-        session_s: session timeout of a dynamic member, in seconds; None if Kafka does not tell it.
+        session_s: session timeout of a dynamic member, in seconds; None if unknown.
     """
 
     rate: float
@@ -194,5 +194,5 @@ class Report:
 
     @property
     def holds(self) -> bool:
-        """Whether all output is right."""
+        """Whether all output is correct."""
         return all(checked.holds for checked in self.checks)

@@ -1,8 +1,8 @@
 """The process that produces a load: `python -m stream.tools.load_test.generator`.
 
-Its order arrives on standard input. It produces a backlog as fast as possible, or in an open loop each
-blob when it is due, whatever happens to earlier blobs. It reports how late blobs were produced, because
-lateness of the generator distorts the latency.
+Its order arrives on standard input. It produces a backlog as fast as possible or, in an open loop, each blob
+when it is due, whatever happens to earlier blobs. It reports how late blobs were produced, because a late
+generator distorts the latency.
 """
 
 import time
@@ -108,7 +108,7 @@ class Generator:
         while not self._failed:
             try:
                 self._producer.produce(self._topic, value, key, partition)
-            except BufferError:  # the broker is slower; an open loop is late then, and reports it
+            except BufferError:  # the broker is slower; then an open loop is late, and reports it
                 self._producer.poll(0.01)
             else:
                 self.sent += 1

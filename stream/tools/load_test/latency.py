@@ -1,4 +1,4 @@
-"""Percentiles of latencies by an HdrHistogram with three digits, from a microsecond to an hour."""
+"""Percentiles of latencies from an HdrHistogram with three digits, from a microsecond to an hour."""
 
 from collections.abc import Iterable, Sequence
 

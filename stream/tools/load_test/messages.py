@@ -12,11 +12,11 @@ class GeneratorOrder(Message):
     """The blobs to produce.
 
     Attributes:
-        prefix: of the blob ids.
+        prefix: prefix of the blob ids.
         first: number of the first blob. Text and partition of a blob follow from its number.
         blobs: number of blobs.
         rate: blobs/s of an open loop; 0: as fast as possible.
-        run: number of successive blobs that go to the same partition.
+        run: number of consecutive blobs on the same partition.
     """
 
     prefix: str
@@ -29,13 +29,13 @@ class GeneratorOrder(Message):
 
 
 class Begin(Message):
-    """Tells a generator that is ready when its first blob is due, by the monotonic clock."""
+    """Tells a ready generator when its first blob is due, on the monotonic clock."""
 
     begin_ns: int
 
 
 class Stop(Message):
-    """Tells a generator to stop, or a reader how many blobs it has to wait for."""
+    """Tells a generator to stop, or a reader how many blobs to wait for."""
 
     blobs: int
 
@@ -44,7 +44,7 @@ class ReaderOrder(Message):
     """The results to wait for.
 
     Attributes:
-        prefix: of the blob ids.
+        prefix: prefix of the blob ids.
         start: partition -> first offset to read.
         first: number of the first blob.
         blobs: number of blobs, unless a `Stop` changes it.
@@ -62,11 +62,11 @@ class Status(Message):
     """The progress of a generator or a reader.
 
     Attributes:
-        ready: the child has started; a generator waits for its `Begin`.
+        ready: whether the child has started; a generator waits for its `Begin`.
         count: blobs produced, or results seen, so far.
         ends: partition -> the offset after the last result seen.
-        done: this is the last status.
-        late_p99_ms: how long after their due times blobs were produced, 99th percentile.
+        done: whether this is the last status.
+        late_p99_ms: delay of the production of blobs after their due times, 99th percentile.
         late_max_ms: the same, maximum.
         ack_p99_ms: time from producing a blob to its acknowledgement, 99th percentile.
         seconds: from the due time of the first blob to the production of the last one.

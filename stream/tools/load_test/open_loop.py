@@ -18,16 +18,16 @@ from stream.tools.load_test.schedule import NS, Schedule
 from stream.tools.load_test.texts import Recipe
 from stream.tools.load_test.worker_under_test import WorkerUnderTest
 
-RUN_S = 0.005  # successive blobs of this time go to one partition, as with a sticky partitioner
+RUN_S = 0.005  # consecutive blobs within this time go to one partition, as with a sticky partitioner
 LEAD_NS = NS // 2  # from `Begin` until the first blob is due
 READY_S_MAX, SEND_S_MAX, GRACE_S = 120.0, 300.0, 60.0
 BEFORE_S, AFTER_S, RECOVER_S_MAX = 3.0, 2.0, 150.0
-LATE_FACTOR = 2  # times the longest latency before the kill; beyond it a result is late because of the kill
+LATE_FACTOR = 2  # times the longest latency before the kill; beyond it, a result is late because of the kill
 
 
 @dataclass(slots=True)
 class RunningLoad:
-    """A generator and a reader at work.
+    """A running generator and reader.
 
     Attributes:
         schedule: due times of the blobs.
@@ -53,7 +53,7 @@ class RunningLoad:
 
 
 class OpenLoop:
-    """Puts loads on one environment, one after the other; their blobs are numbered consecutively.
+    """Runs loads on one environment, one after the other; their blobs are numbered consecutively.
 
     Attributes:
         sent: number of blobs so far.
@@ -113,7 +113,7 @@ class OpenLoop:
         )
 
     def recovery(self, rate: float) -> RecoveryTimes:
-        """Kill the workers under load, start them again, and measure until results arrive as before.
+        """Kill the workers under load, restart them, and measure until results arrive as before.
 
         Raises:
             Fatal: the workers did not recover in time, or the generator or the reader failed.
@@ -200,7 +200,7 @@ class OpenLoop:
 
 
 def _start_usage(usage: ResourceUsage | None) -> float:
-    """Start the peak of the memory over; return the processor time so far."""
+    """Reset the memory peak; return the processor time so far."""
     if usage is None:
         return 0.0
     usage.peak_mib = 0.0

@@ -10,7 +10,7 @@ _RATE_MAX = 1_000_000.0
 _RATES_HINT = "give blobs/s or percentages: --rates 500,2000,50%"
 
 OnProgress = Callable[[str, int, int], None]
-"""Takes the current activity, how much of it is done, and its total."""
+"""Takes the current activity, its progress, and its total."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +34,17 @@ class LoadTestOptions:
     """The options of `bench`.
 
     Attributes:
-        throughput, latency, delay, recovery: what is measured.
-        duration_s: of each backlog, and of each rate.
+        throughput, latency, delay, recovery: what to measure.
+        duration_s: duration of each backlog and of each rate.
         warmup_s: the blobs of this time do not count for the latency.
-        words: of each backlog; 0: as many as a pilot run shows to take the duration.
+        words: words per backlog; 0: as many as take the duration, according to a pilot run.
         rates: loads of the open loop.
-        delays_ms: of the responses of the broker.
+        delays_ms: delays of the responses of the broker.
         blob_words: words per blob for which throughput is measured.
         live_words: words per blob of the open loop.
-        vocabulary: number of words of the dictionary that occur; 0: all.
-        seed: of the texts.
-        workers: number of worker commands that are started.
+        vocabulary: number of dictionary words that occur; 0: all.
+        seed: seed of the texts.
+        workers: number of worker commands to start.
         worker_arguments: arguments of each.
     """
 
@@ -66,10 +66,10 @@ class LoadTestOptions:
     worker_arguments: tuple[str, ...] = ()
 
     def check_rates(self, *, attached: bool) -> None:
-        """Check that percentages refer to a throughput that is measured.
+        """Check that percentages refer to a measured throughput.
 
         Raises:
-            Misconfigured: they do not.
+            Misconfigured: one does not.
         """
         is_measured = self.throughput and self.live_words in self.blob_words and not attached
         share = next((rate for rate in self.rates if rate.is_share), None)

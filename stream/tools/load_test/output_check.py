@@ -23,9 +23,9 @@ class OutputCheck:
         results: results that were read.
         missing: blobs without a result.
         duplicated: results beyond the first of a blob.
-        wrong: results with wrong counts, or on another partition than their blob.
+        wrong: results with wrong counts, or on a different partition than their blob.
         dead_letters: dead letters; no text should be rejected.
-        totals: signatures with a wrong total; None if not checked, because the topics have other input too.
+        totals: signatures with a wrong total; None if not checked because the topics have other input too.
         words: words of the results below the given offsets.
         sentences: descriptions of the first differences.
     """
@@ -42,7 +42,7 @@ class OutputCheck:
 
     @property
     def holds(self) -> bool:
-        """Whether the output is right."""
+        """Whether the output is correct."""
         return not (self.missing or self.duplicated or self.wrong or self.dead_letters or self.totals)
 
     def differ(self, sentence: str) -> None:
@@ -108,7 +108,7 @@ class OutputChecker:
                 on_progress(check.results)
         check.missing = seen.count(0)
         if check.missing:
-            check.differ(f"{check.missing} blobs have no result, the first is blob {seen.index(0)}")
+            check.differ(f"blobs without a result: {check.missing}, the first is blob {seen.index(0)}")
 
     def _check_counts(self, number: int, record: StoredRecord) -> None:
         value = record.value or b""
@@ -135,7 +135,7 @@ class OutputChecker:
         for key in totals.keys() | expected.keys():
             if totals[key] != expected[key]:
                 self._check.totals += 1
-                self._check.differ(f"the total of {key} is {totals[key]}, the blobs give {expected[key]}")
+                self._check.differ(f"the total of {key} is {totals[key]}, the blobs sum to {expected[key]}")
 
     def _read(self, topic: str, start: dict[int, int] | None = None) -> Iterator[StoredRecord]:
         return read_topic(

@@ -1,4 +1,4 @@
-"""Draws a report: latency over load, throughput and processor time over the size of blobs."""
+"""Draws a report: latency against load, throughput and processor time against blob size."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -75,7 +75,7 @@ def _latency(axis: Axes, loads: Sequence[LatencyAtRate]) -> None:
         axis.plot([load.words_per_s for load in rows], points, "o-", label=name, markersize=4)
     _log(axis)
     axis.set_xscale("log")
-    axis.set_title("latency over load, ms (from due to committed)", fontsize=10)
+    axis.set_title("latency against load, ms (from due to committed)", fontsize=10)
     axis.set_xlabel(f"words/s, in blobs of {rows[0].words_per_blob:,} words")
     axis.set_xticks([load.words_per_s for load in rows])
     for load in rows:
@@ -111,12 +111,10 @@ def _delays(axis: Axes, rows: Sequence[LatencyAtDelay]) -> None:
         axis.plot(*zip(*points, strict=True), "o-", markersize=4, label=f"{rate:,.0f} blobs/s")
     axis.set_title("latency in a slow network, p50, ms", fontsize=10)
     axis.legend(fontsize=8, frameon=False, loc="lower right")
-    axis.set_xlabel("delay of what the broker sends, ms")
+    axis.set_xlabel("delay of broker responses, ms")
     axis.set_ylim(bottom=0)
     if number is not None:
-        axis.text(
-            0.05, 0.9, f"at 1 blob/s {number:.1f} round trips, one after the other", transform=axis.transAxes
-        )
+        axis.text(0.05, 0.9, f"at 1 blob/s: {number:.1f} consecutive round trips", transform=axis.transAxes)
     _plain(axis)
 
 
@@ -134,7 +132,7 @@ def _cost(axis: Axes, rows: Sequence[Throughput], cost: Cost) -> None:
     axis.plot(words, [cost.of_blob(size) for size in words], "-", label=label)
     axis.set_xscale("log")
     _log(axis)
-    axis.set_title("processor time of a blob, µs", fontsize=10)
+    axis.set_title("processor time per blob, µs", fontsize=10)
     axis.set_xlabel("words per blob")
     axis.legend(fontsize=8, frameon=False)
     _plain(axis)
@@ -157,7 +155,7 @@ def _costs(key: str, rows: Sequence[Throughput]) -> list[Panel]:
 
     return [
         panel("throughput, words/s", lambda row: row.words_per_s),
-        panel("processor, CPU seconds per million words", lambda row: row.cpu_s_per_million_words),
+        panel("processor time, s per million words", lambda row: row.cpu_s_per_million_words),
     ]
 
 

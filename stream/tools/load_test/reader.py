@@ -30,7 +30,7 @@ class Arrivals:
 
     Attributes:
         numbers: numbers of the blobs.
-        times_ns: times of arrival, by the monotonic clock.
+        times_ns: times of arrival, on the monotonic clock.
         partitions: partitions of the results.
         offsets: offsets of the results.
     """
@@ -70,7 +70,7 @@ class Reader:
         self._arrivals = Arrivals()
 
     def run(self, parent: Parent) -> Status:
-        """Read until all results were seen, or as many as the parent says in a `Stop`."""
+        """Read until all results were seen, or the number in a `Stop` of the parent."""
 
         def is_waiting() -> bool:
             stop = parent.receive_nowait(Stop)

@@ -28,7 +28,7 @@ def as_json(report: Report) -> dict[str, Any]:
 
 def _checked(checked: OutputCheck) -> dict[str, Any]:
     figures = asdict(checked)
-    del figures["words"]  # only of a part; it serves to compute a rate
+    del figures["words"]  # covers only a part; it serves to compute a rate
     return {"holds": checked.holds, **figures}
 
 

@@ -11,11 +11,11 @@ _MIB = 1024 * 1024
 
 
 class ResourceUsage(threading.Thread):
-    """Samples processes and all processes below them, several times a second.
+    """Samples processes and all processes below them, several times per second.
 
     Memory is the proportional set size, in which shared memory counts once; on a system without it (macOS) it
-    is the memory that belongs to each process alone. A process that has ended keeps the processor time of its
-    last sample.
+    is the memory that belongs to each process alone. An exited process keeps the processor time of its last
+    sample.
 
     Attributes:
         peak_mib: maximum memory of all processes together.

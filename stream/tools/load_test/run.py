@@ -1,4 +1,4 @@
-"""Runs a load test: one measurement after the other, into a report."""
+"""Runs the measurements of a load test, one after the other, and returns a report."""
 
 import platform
 from collections.abc import Iterator, Sequence
@@ -32,10 +32,10 @@ from stream.tools.load_test.worker_under_test import WorkerUnderTest
 SCALE_BLOB_WORDS = (5, 100, 10_000, 1_000_000)
 SCALE_PARTITIONS = (1, 4, 64)
 SCALE_DICTIONARY_WORDS = (10_000, 100_000, 1_000_000)
-SCALE_WORDS_PER_BLOB = 100  # if partitions or the dictionary vary
+SCALE_WORDS_PER_BLOB = 100  # while partitions or dictionary vary
 LIVE_POOL_BLOBS = 20_000
 MS = 1_000
-_NOT_REPORTED = {  # names, addresses and paths, on which no figure depends
+_NOT_REPORTED = {  # names, addresses and paths, which affect no figure
     "bootstrap_servers", "input_topic", "result_topic", "count_topic", "dead_letter_topic", "group_id",
     "instance_id", "state_dir", "dictionary", "log_format", "http_host", "http_port", "kafka_config", "java",
 }  # fmt: skip
@@ -63,7 +63,7 @@ class LoadTest:
         self._throughput = ThroughputTest(settings, options, folder, on_progress)
 
     def run(self) -> Report:
-        """Measure what the options ask for, on workers that are started for it.
+        """Measure what the options request, on workers that are started for it.
 
         Raises:
             Fatal: the broker or a worker failed.
@@ -86,7 +86,7 @@ class LoadTest:
         return report
 
     def attach(self) -> Report:
-        """Measure the latency of workers that run already.
+        """Measure the latency of workers that are already running.
 
         Raises:
             Fatal: the broker failed.
@@ -130,7 +130,7 @@ class LoadTest:
             path = self._folder / f"{words}-words.txt"
             path.write_text("\n".join(synthesize(words, options.seed)), encoding="utf-8")
             try:
-                load_lexicon(path)  # caches it, as for a dictionary in use, so that no worker builds it
+                load_lexicon(path)  # caches it, like a dictionary in use, so that no worker builds it
                 rows.append(
                     measured(BacklogShape(SCALE_WORDS_PER_BLOB, options.partitions, path), load_index(path))
                 )
@@ -166,7 +166,7 @@ class LoadTest:
     def _running_workers(
         self, address: str | None = None
     ) -> Iterator[tuple[LoadTestEnvironment, WorkerUnderTest, OpenLoop]]:
-        """Run workers, which connect to the broker at `address` if it is given."""
+        """Run workers, which connect to the broker at `address`, if given."""
         options, expected = self._options, self._live_expected
         limits = expected.text_bytes_max, expected.result_bytes_max
         with (
@@ -188,7 +188,7 @@ class LoadTest:
     def _stop_and_check(
         self, what: str, environment: LoadTestEnvironment, worker: WorkerUnderTest, open_loop: OpenLoop
     ) -> OutputCheck:
-        worker.stop()  # a drained worker has written all duplicates that it would write
+        worker.stop()  # a drained worker writes no more duplicates
         return OutputChecker(environment, self._live_expected, open_loop.sent).run(
             lambda done: self._on_progress(f"{what}: check", done, open_loop.sent)
         )

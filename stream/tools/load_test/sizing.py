@@ -4,7 +4,7 @@ from stream.tools.load_test.figures import Throughput
 
 PILOT_BLOBS_MAX, PILOT_WORDS_MAX = 20_000, 1_000_000
 WORDS_MAX = 200_000_000  # of one backlog, about 1.6 GB in the topic
-STEADY_S_MIN = 1.0  # a shorter steady part gives no rate
+STEADY_S_MIN = 1.0  # a shorter steady part yields no rate
 QUICK_GROWTH, SLOW_GROWTH = 8, 2  # of the next pilot, if the steady part of this one was too short
 
 
@@ -20,7 +20,7 @@ def pilot_blobs(words_per_blob: int, partitions: int) -> int:
 
 
 def more_blobs(pilot: Throughput, duration_s: float) -> int:
-    """Return the number of blobs of the next run: for the duration, or more if the pilot gave no rate.
+    """Return the number of blobs of the next run: for the duration, or more if the pilot yielded no rate.
 
     It is at most that of the pilot if the pilot took long enough.
     """

@@ -1,4 +1,4 @@
-"""A slow network between workers and a broker: what the broker sends arrives later."""
+"""A slow network between workers and a broker, which delays everything that the broker sends."""
 
 import asyncio
 import contextlib
@@ -14,17 +14,17 @@ _START_S_MAX = 10.0
 
 
 class SlowNetwork:
-    """Forwards connections to a broker. Each byte that comes back is delayed, and none delays another.
+    """Forwards connections to a broker. Each byte from the broker is delayed, and none delays another.
 
     Attributes:
-        port: the port is open from the construction on, so that a broker can advertise it.
+        port: its port, open from construction on, so that a broker can advertise it.
         delay_s: may be changed at any time.
     """
 
     def __init__(self) -> None:
         self._socket = socket.create_server((_ADDRESS, 0))
-        # Connections have it from their listener. asyncio sets it only on sockets that it made itself, and
-        # without it a small response may wait 40 ms for the acknowledgement of the one before.
+        # Connections inherit it from their listener. asyncio sets it only on sockets that it created; without
+        # it, a small response may wait 40 ms for the acknowledgement of the previous one.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port: int = self._socket.getsockname()[1]
         self.delay_s = 0.0
@@ -90,7 +90,7 @@ class SlowNetwork:
         held = deque[bytes]()
 
         def deliver() -> None:
-            writer.write(held.popleft())  # in order, whichever timer comes first
+            writer.write(held.popleft())  # in order, whichever timer fires first
 
         with contextlib.suppress(OSError):
             while received := await reader.read(_READ_BYTES):

@@ -1,7 +1,7 @@
 """The texts of a load test, from a seed; they are the same on every machine.
 
-Words follow Zipf's law over the shuffled dictionary. A tenth of them is altered as in real text: typos,
-numbers, hyphens, punctuation, foreign letters. Others are capitalised or followed by punctuation.
+Words follow Zipf's law over the shuffled dictionary. A tenth of them are altered as in real text: typos,
+numbers, hyphens, punctuation, foreign letters. Others are capitalized or followed by punctuation.
 """
 
 import random
@@ -14,7 +14,7 @@ import numpy.typing as npt
 ZIPF = 1.05
 ALTERED = 0.10
 POOL_WORDS_MAX = 1_000_000  # words of all distinct texts; a longer load repeats the texts
-_ANAGRAMS = 0.15  # share of anagrams in a synthesised dictionary, as in the real one
+_ANAGRAMS = 0.15  # share of anagrams in a synthesized dictionary, as in the real one
 _LETTERS = "etaoinshrdlcumwfgypbvkjxqz"
 _FREQUENCIES = (
     127, 91, 82, 75, 70, 67, 63, 61, 60, 43, 40, 28, 28, 24, 24, 22, 20, 20, 19, 15, 10, 8, 2, 2, 1, 1,
@@ -28,9 +28,9 @@ class Recipe:
     """Determines a pool of texts, together with the dictionary.
 
     Attributes:
-        words_per_blob: before the alterations; a hyphen makes two words of one, punctuation alone is no word.
+        words_per_blob: before the alterations; a hyphen splits a word, punctuation alone is not a word.
         texts: number of distinct texts.
-        vocabulary: number of words of the dictionary that occur; 0: all.
+        vocabulary: number of dictionary words that occur; 0: all.
     """
 
     words_per_blob: int

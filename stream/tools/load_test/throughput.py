@@ -25,7 +25,7 @@ PRELOAD_S_MAX = 900.0
 
 @dataclass(frozen=True, slots=True)
 class BacklogShape:
-    """What throughput is measured for."""
+    """The shape of a backlog."""
 
     words_per_blob: int
     partitions: int

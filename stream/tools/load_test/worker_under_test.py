@@ -1,4 +1,4 @@
-"""The workers that a load test measures, started as users start them, and the resources that they use."""
+"""The workers that a load test measures, started as users would, and the resources that they use."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,7 +44,7 @@ class WorkerUnderTest:
         """Wait until all workers are ready.
 
         Raises:
-            Fatal: a worker ended, or is not ready in time.
+            Fatal: a worker exited, or is not ready in time.
         """
         wait_all_ready(self.processes)
 
@@ -52,7 +52,7 @@ class WorkerUnderTest:
         """Wait until no partition has moved between the members for a while, if there are several members.
 
         Raises:
-            Fatal: partitions keep moving, or a worker ended.
+            Fatal: partitions keep moving, or a worker exited.
         """
         deadline = monotonic() + SETTLE_S_MAX
         moves, since = -1, 0.0
@@ -75,7 +75,7 @@ class WorkerUnderTest:
         return self._count(*_MOVES)
 
     def check(self) -> None:
-        """Raise Fatal with the last log lines if a worker ended by itself."""
+        """Raise Fatal with the last log lines if a worker exited by itself."""
         for process in self.processes:
             process.check()
 

@@ -1,4 +1,4 @@
-"""Reads what the rule of `core/resume.py` needs to know of every input partition, without restoring it."""
+"""Reads the facts that the rule of `core/resume.py` needs for each input partition, without a restore."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +21,7 @@ from stream.tools.offsets.plan import refusal_of
 from stream.worker.startup import retry_for
 
 COMMITTED_TIMEOUT_S, RETRY_S = 2.0, 0.2
-REQUESTS_MAX = 16  # at the same time
+REQUESTS_MAX = 16  # concurrent
 ABORT_S_MAX = 15.0  # after the timeout of a transaction, for the broker to abort it
 
 Commits = Mapping[int, CommittedOffset | None]
@@ -30,11 +30,11 @@ Commits = Mapping[int, CommittedOffset | None]
 def read_facts(settings: Settings, admin: Admin, topics: Topics, digest: str) -> list[PartitionFacts]:
     """Return the facts of each input partition; `digest` is that of the dictionary to count with.
 
-    Workers may commit meanwhile. What one commits between two requests is not taken for a contradiction.
+    Workers may commit meanwhile. A commit between two requests is not mistaken for a contradiction.
 
     Raises:
         Retriable: the broker is unavailable.
-        Refused: a transaction stays open, or the count topic holds records that no worker writes.
+        Refused: a transaction stays open, or the count topic contains records that no worker writes.
     """
     suspects = set[int]()
     while True:
@@ -91,11 +91,11 @@ def _read_facts(settings: Settings, admin: Admin, topics: Topics, digest: str) -
 
 
 def read_refusals(settings: Settings, admin: Admin, topics: Topics) -> list[Refused]:
-    """Return why a worker with these settings does not resume partitions; empty if it resumes all.
+    """Return why a worker with these settings refuses partitions; empty if it resumes all.
 
     Raises:
         Misconfigured: the dictionary cannot be read.
-        Retriable, Refused: as `read_facts`.
+        Retriable, Refused: as for `read_facts`.
     """
     facts = read_facts(settings, admin, topics, load_index(settings.dictionary).digest)
     return [refusal for each in facts if (refusal := refusal_of(each)) is not None]
@@ -117,8 +117,8 @@ def read_commits(settings: Settings, partitions: Sequence[int]) -> Commits:
         )
     except Retriable as why:
         raise Refused(
-            f"the committed offsets of {settings.group_id} are not stable for {wait_s:.0f} s and longer, "
-            f"because a transaction is open or the broker is unavailable: {why}",
+            f"the committed offsets of {settings.group_id} have not been stable for more than "
+            f"{wait_s:.0f} s, because a transaction is open or the broker is unavailable: {why}",
             OPEN_TRANSACTION_HINT,
         ) from why
 
@@ -129,9 +129,9 @@ def wait_s_max(settings: Settings) -> float:
 
 
 def _moving(before: Commits, after: Commits, counts: Ranges, topics: Topics) -> Ranges:
-    """Return what to read of the count topic for partitions on which a worker commits just now.
+    """Return the ranges of the count topic for partitions on which a worker is committing.
 
-    It ends where the changelog of the last commit ends, so that the same transaction is compared.
+    They end where the changelog of the last commit ends, so that the same transaction is compared.
     """
     moving = {
         p: committed.evidence
@@ -146,7 +146,7 @@ def _moving(before: Commits, after: Commits, counts: Ranges, topics: Topics) -> 
 
 
 def _read_processed(settings: Settings, admin: Admin, ranges: Ranges) -> dict[int, ProcessedOffset | None]:
-    """Return by partition how far the totals below the ends go."""
+    """Return, by partition, how far the totals below the ends go."""
     topic = settings.count_topic
     entries, _ = read_backwards(
         reader_options(settings),
@@ -160,7 +160,8 @@ def _read_processed(settings: Settings, admin: Admin, ranges: Ranges) -> dict[in
     for partition, items in entries.items():
         of_partition = [item for item in items if isinstance(item, ProcessedOffset)]
         if items and not of_partition:
-            raise Refused(f"{topic}, partition {partition}: holds totals that no worker writes", START_OVER)
+            where = f"{topic}, partition {partition},"
+            raise Refused(f"{where} contains totals that no worker writes", START_OVER)
         processed[partition] = of_partition[-1] if of_partition else None
     return processed
 
@@ -173,6 +174,6 @@ def _processed_offset(record: StoredRecord) -> ProcessedOffset | bool:
         return read_processed_offset(record.headers) or False
     except ValueError as error:
         raise Refused(
-            f"{record.topic}, partition {record.partition}: holds records that no worker writes: {error}",
+            f"{record.topic}, partition {record.partition}, contains records that no worker writes: {error}",
             START_OVER,
         ) from error

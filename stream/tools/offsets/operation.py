@@ -1,4 +1,4 @@
-"""Changes the offsets of a group that nobody uses: reads its state, plans, and writes in one transaction."""
+"""Changes the offsets of a group without members: reads its state, plans, commits in one transaction."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
@@ -26,15 +26,15 @@ from stream.tools.offsets.outcomes import read_outcomes
 from stream.tools.offsets.plan import LastOutcomes, Move
 from stream.worker.startup import retry_while_unreachable
 
-INSTANCE = "offsets"  # its transactional id is `<group>-offsets`; a second one fences the first
+INSTANCE = "offsets"  # the transactional id is `<group>-offsets`; a second command fences the first
 AGAIN = "run the command again"
-SHOW = "see where the group is with `anagram-stream offsets show`, and " + AGAIN + " if it is needed"
+SHOW = "check the group with `anagram-stream offsets show`, and " + AGAIN + " if needed"
 Plan = Callable[[Sequence["PartitionState"]], list[Move]]
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionState:
-    """What is known of an input partition: the facts of the rule, and the last outcomes."""
+    """The state of an input partition: the facts for the rule, and the last outcomes."""
 
     facts: PartitionFacts
     outcomes: LastOutcomes
@@ -44,7 +44,7 @@ class OffsetsOperation:
     """Reads the state of all partitions, and commits moves.
 
     Attributes:
-        topics: the four topics, as they were when the operation began.
+        topics: the four topics, as they were when the operation started.
     """
 
     def __init__(self, settings: Settings, admin: Admin, digest: str) -> None:
@@ -76,16 +76,16 @@ class OffsetsOperation:
         """Check that the group has no members.
 
         Raises:
-            Refused: it has some, which may commit offsets at any time.
+            Refused: it has members, which may commit offsets at any time.
         """
         group = self._settings.group_id
         members = describe_group(self._admin, group, self._settings.input_topic).members
         if members:
             first = members[0]
             raise Refused(
-                f"the group {group} has members ({len(members)}, one is {first.client_id} on {first.host}): "
-                "they may commit offsets at any time",
-                "stop all its consumers, wait until `anagram-stream lag` shows no member, then " + AGAIN,
+                f"the group {group} has {len(members)} member{'s' * (len(members) > 1)}, such as "
+                f"{first.client_id} on {first.host}, which may commit offsets at any time",
+                "stop all its consumers, wait until `anagram-stream lag` shows no members, then " + AGAIN,
             )
 
     def write(self, moves: Sequence[Move], plan: Plan) -> None:
@@ -134,10 +134,10 @@ class OffsetsOperation:
         self._check_unchanged(moves)
 
     def _check_unchanged(self, moves: Sequence[Move]) -> None:
-        """Check that nobody joined or committed since the state was read.
+        """Check that no client joined or committed since the state was read.
 
         Raises:
-            MustNotCommit: somebody did.
+            MustNotCommit: one did.
         """
         options = {**self._options, "isolation.level": "read_uncommitted"}  # not those of this transaction
         known = {move.facts.partition: move.facts.committed for move in moves}
@@ -147,7 +147,7 @@ class OffsetsOperation:
         except Refused as why:
             raise MustNotCommit(str(why), why.hint) from why
         if present != known:
-            raise MustNotCommit("somebody else committed offsets meanwhile", AGAIN)
+            raise MustNotCommit("another client committed offsets meanwhile", AGAIN)
 
     def _skip_records(self, move: Move) -> list[OutputRecord]:
         if move.skipped is None:
@@ -157,7 +157,7 @@ class OffsetsOperation:
         return [OutputRecord(topic, move.facts.partition, None, None, headers)]
 
     def _leader_epochs(self, moves: Sequence[Move]) -> dict[int, int]:
-        """Return by partition the leader epoch of the record before the new offset, where it exists."""
+        """Return, by partition, the leader epoch of the record before the new offset, if there is one."""
         topic = self._settings.input_topic
         ranges = offset_ranges(self._admin, topic, [move.facts.partition for move in moves], stable=True)
         ends = {
@@ -174,7 +174,7 @@ def transact(sink: Sink, produce: Callable[[], None]) -> None:
     """Call `produce` in a transaction, and commit it.
 
     Raises:
-        Refused: it was not committed, or this is unknown; the message says which.
+        Refused: it was not committed, or this is unknown; the message states which.
     """
     failed = "nothing was committed"
     try:
@@ -193,5 +193,5 @@ def transact(sink: Sink, produce: Callable[[], None]) -> None:
 
 
 def _targets(moves: Sequence[Move]) -> list[object]:
-    """Return what the moves do; the rest may change meanwhile, as the end of the input does."""
+    """Return what the moves do; their other fields may change meanwhile, as the end of the input does."""
     return [(move.facts.partition, move.offset, move.skipped) for move in moves]

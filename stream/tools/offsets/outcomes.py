@@ -15,19 +15,19 @@ from stream.tools.kafka.topic_reader import StoredRecord, read_topic
 from stream.tools.offsets.facts import wait_s_max
 from stream.tools.offsets.plan import LastOutcome, LastOutcomes
 
-DEAD_LETTERS_MAX = 50_000  # offsets per partition that are searched for the last dead letter of an input
+DEAD_LETTERS_MAX = 50_000  # offsets per partition to search for the last dead letter of an input partition
 RESULTS_MAX = 1_000_000
 _TOPIC, _PARTITION, _OFFSET = (f"__streams.errors.{name}" for name in ("topic", "partition", "offset"))
 _GROUP = "dead-letter.group"
 
 
 class Outcome(NamedTuple):
-    """A result, a dead letter, or the record of a range that was skipped.
+    """A result, a dead letter, or the record of a skipped range.
 
     Attributes:
-        partition: of the input.
-        last: the input offset that it is of; of a range, the last one.
-        uncounted: the input offsets that changed no total, as this outcome shows.
+        partition: input partition.
+        last: input offset of the outcome; for a range, the last one.
+        uncounted: input offsets that, according to this outcome, changed no total.
     """
 
     partition: int
@@ -98,9 +98,9 @@ def read_dead_letter(headers: Sequence[Header], topic: str, group: str) -> Outco
 
 
 def dead_letter_partitions(inputs: Sequence[int], number: int) -> dict[int, set[int]]:
-    """Return by input partition where its dead letters may be, in a topic that has `number` partitions now.
+    """Return, by input partition, where its dead letters may be in a topic that has `number` partitions now.
 
-    A worker writes to the input partition modulo the number, which may have been any lower one.
+    A worker writes to the input partition modulo the number, which may have been lower before.
     """
     return {partition: {partition % n for n in range(1, number + 1)} for partition in inputs}
 
@@ -110,8 +110,8 @@ def certain_partitions(
 ) -> set[int]:
     """Return the input partitions that have no later dead letter than the ones found.
 
-    `entries` and `whole` are by partition of the dead-letter topic: what was found at its end, and those that
-    were read from their first record on. In each, the dead letters of an input partition are in its order.
+    `entries` are the outcomes found at the end of each dead-letter partition; `whole` are those partitions
+    that were read from their first record on. Each contains the dead letters of an input partition in order.
     """
     reached = {(home, each.partition) for home, outcomes in entries.items() for each in outcomes}
     return {p for p, of_p in homes.items() if all(home in whole or (home, p) in reached for home in of_p)}
@@ -120,7 +120,7 @@ def certain_partitions(
 def uncounted_gaps(covered: int, outcomes: Sequence[Outcome]) -> set[int] | None:
     """Return the offsets from `covered` to the last outcome that have no outcome.
 
-    None if an outcome shows that totals changed, or if the offsets are too many.
+    None if an outcome shows that totals changed, or if there are too many offsets.
     """
     end = max((each.last + 1 for each in outcomes), default=0)
     is_counted = any(each.last >= covered and not each.uncounted for each in outcomes)
@@ -134,7 +134,7 @@ def _read_counted(
 ) -> set[int]:
     """Return the input partitions in which a record from `covered` on may have changed a total.
 
-    An offset without an outcome may be that of no record: one of a producer's transaction, for example.
+    An offset without an outcome need not be a record: it may be a transaction marker of a producer.
     """
     log = {each.partition: range(each.first, each.end) for each in facts}
     asked = {
@@ -152,7 +152,7 @@ def _read_counted(
 def _read_dead_letters(
     settings: Settings, admin: Admin, topics: Topics, covered: Mapping[int, int]
 ) -> tuple[dict[int, list[Outcome]], set[int]]:
-    """Return the dead letters by input partition, and the partitions that certainly have no later one."""
+    """Return the dead letters by input partition, and the partitions that certainly have no later ones."""
     topic, number = topics.dead_letter.name, topics.dead_letter.partitions
     ranges = decided_ranges(admin, topic, range(number), wait_s_max(settings))
     homes = dead_letter_partitions(list(covered), number)

@@ -1,4 +1,4 @@
-"""Plans where partitions go on that the rule of `core/resume.py` refuses, and what is lost. Pure."""
+"""Plans where partitions resume that the rule of `core/resume.py` refuses, and what is lost. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,14 +11,14 @@ from stream.core.resume import START_OVER, check_totals, resume_offset
 from stream.core.skipped import SkippedRange
 from stream.errors import Refused
 
-EARLIER_VERSION = "an earlier version committed the offset: the evidence is written"
+EARLIER_VERSION = "an earlier version committed the offset: its evidence is added"
 
 
 class LastOutcome(NamedTuple):
     """The last outcome of a kind.
 
     Attributes:
-        offset: of its input record; None if none was found.
+        offset: offset of its input record; None if none was found.
         is_certain: whether no later one exists: retention deleted none, and all logs were read far enough.
     """
 
@@ -35,7 +35,7 @@ class LastOutcomes:
 
     Attributes:
         result: the last result.
-        dead_letter: the last dead letter; of a range that was skipped, its last offset.
+        dead_letter: the last dead letter; for a skipped range, its last offset.
         is_uncounted: whether the input that the changelog does not cover, up to the last outcome, changed no
             total: each of its records has a dead letter or a result without counts.
         is_checked: whether all results that the changelog does not cover were read.
@@ -61,7 +61,7 @@ class Move:
     """A new committed offset of a partition.
 
     Attributes:
-        offset: where the partition goes on.
+        offset: where the partition resumes.
         skipped: the input whose outcomes are lost, or which is not counted; None if nothing is lost.
         why: what is wrong now.
         loss: what is lost, in words; empty if nothing is.
@@ -75,7 +75,7 @@ class Move:
 
     @property
     def ends(self) -> LogEnds:
-        """The ends of the output logs that the present evidence names, without those that lost records."""
+        """The ends of the output logs in the current evidence, without those of logs that lost records."""
         evidence, held = self.facts.evidence, self.facts.output_ends
         ends = {} if evidence is None else evidence.ends
         return {role: end for role, end in ends.items() if held.get(role, -1) >= end.offset}
@@ -96,10 +96,10 @@ def refusal_of(facts: PartitionFacts) -> Refused | None:
 
 
 def plan_resume(facts: PartitionFacts, outcomes: LastOutcomes, *, accept_loss: bool) -> Move | None:
-    """Return where the partition goes on exactly; None if a worker resumes it as it is.
+    """Return the move to the exact offset; None if a worker resumes the partition as it is.
 
     Raises:
-        Refused: the partition cannot go on exactly, or outcomes are lost and `accept_loss` is not given.
+        Refused: the partition cannot resume exactly, or outcomes are lost and `accept_loss` is not given.
     """
     refusal = refusal_of(facts)
     if refusal is None and not facts.is_of_earlier_version:
@@ -113,7 +113,7 @@ def plan_resume(facts: PartitionFacts, outcomes: LastOutcomes, *, accept_loss: b
 
 
 def plan_skip(facts: PartitionFacts, outcomes: LastOutcomes, offset: int, *, accept_loss: bool) -> Move:
-    """Return the move that leaves input before the offset out.
+    """Return the move that skips input before the offset.
 
     Raises:
         Refused: the offset cannot be skipped to, or the totals cannot be continued.
@@ -123,19 +123,20 @@ def plan_skip(facts: PartitionFacts, outcomes: LastOutcomes, offset: int, *, acc
         raise Refused(
             f"{facts.where}: the input before offset {exact} is counted, so there is nothing to skip before "
             f"{offset}",
-            "go on exactly with `anagram-stream offsets resume`",
+            "resume exactly with `anagram-stream offsets resume`",
         )
     if not facts.first <= offset <= facts.end:
         raise Refused(
-            f"{facts.where}: offset {offset} is not in the log, which holds {facts.first} to before "
+            f"{facts.where}: offset {offset} is not in the log, which starts at {facts.first} and ends at "
             f"{facts.end}",
-            f"name an offset of the log: {facts.skip} --to OFFSET",
+            f"choose an offset of the log: {facts.skip} --to OFFSET",
         )
     _check_committed(facts, offset)
     lost = _accepted_loss(facts, outcomes, exact, accept_loss=accept_loss)
     refusal = refusal_of(facts)
     why = "skipped deliberately" if refusal is None else str(refusal).removeprefix(f"{facts.where}: ")
-    loss = f"input from {exact} to before {offset} is not counted ({offset - exact} offsets)"
+    number = offset - exact
+    loss = f"input at {_offsets(exact, offset)} is not counted ({number} offset{'s' * (number > 1)})"
     skipped = (
         SkippedRange(facts.partition, lost.start, offset, exact)
         if lost
@@ -147,7 +148,7 @@ def plan_skip(facts: PartitionFacts, outcomes: LastOutcomes, offset: int, *, acc
 def exact_offset(facts: PartitionFacts, outcomes: LastOutcomes) -> int:
     """Return the offset before which all input is counted, and from which on none is.
 
-    This version covers each outcome by a changelog record. An earlier version wrote none for input that
+    This version covers each outcome with a changelog record. An earlier version wrote none for input that
     changed no total, so its outcomes may go further than the changelog. Both may have counted in turn.
 
     Raises:
@@ -160,8 +161,8 @@ def exact_offset(facts: PartitionFacts, outcomes: LastOutcomes) -> int:
     if after_last > covered and not outcomes.is_uncounted:
         raise Refused(
             f"{facts.where}: the totals cover the input before offset {covered}, but the input up to offset "
-            f"{last} has outcomes, and not only of input without counts: {facts.names['count']} was "
-            "truncated or emptied, and totals are lost",
+            f"{last} has outcomes, some of them with counts: {facts.names['count']} was truncated or "
+            "emptied, and totals are lost",
             START_OVER,
         )
     if refusal_of(facts) is None:
@@ -196,7 +197,7 @@ def lost_outcomes(facts: PartitionFacts, outcomes: LastOutcomes, exact: int) -> 
 
 
 def _lost_from(facts: PartitionFacts, outcomes: LastOutcomes) -> Iterator[int]:
-    """Yield for each output topic that lost records the first input offset that this may concern."""
+    """Yield, for each output topic that lost records, the first input offset that this may affect."""
     evidence = facts.evidence
     if evidence is None:
         return
@@ -217,7 +218,7 @@ def _accepted_loss(
             f"{facts.where}: {_outcomes_lost(lost)}; the totals are not affected"
             if refusal is None
             else f"{refusal}; {_outcomes_lost(lost)}",
-            "accept that loss with --accept-loss, or bring the log back from a replica",
+            "accept the loss with --accept-loss, or restore the log from a replica",
         )
     return lost
 
@@ -227,7 +228,11 @@ def _outcomes_lost(lost: range | None) -> str:
         return ""
     if not lost:
         return "outcomes of input that retention deleted are lost"
-    return f"outcomes of the input from {lost.start} to before {lost.stop} are lost"
+    return f"outcomes of the input at {_offsets(lost.start, lost.stop)} are lost"
+
+
+def _offsets(start: int, stop: int) -> str:
+    return f"offset {start}" if stop - start == 1 else f"offsets {start} to {stop - 1}"
 
 
 def _check_committed(facts: PartitionFacts, offset: int) -> None:

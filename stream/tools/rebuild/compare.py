@@ -1,4 +1,4 @@
-"""Compares two sets of totals: the count topic, a folder of stores, or those of a moment."""
+"""Compares two sets of totals: those of the count topic, a folder of stores, or a moment."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ class TotalsOf:
     """Totals by signature, summed over the partitions.
 
     Attributes:
-        name: what the user called them.
-        covers: partition -> they cover the input before this offset.
-        digest: of their dictionary; "" if unknown.
+        name: name that the user gave.
+        covers: partition -> the totals cover the input before this offset.
+        digest: digest of their dictionary; "" if unknown.
     """
 
     name: str
@@ -58,7 +58,7 @@ def totals_of_counted(name: str, counted: Mapping[int, CountedTotals]) -> Totals
     """Return the totals of the count topic.
 
     Raises:
-        Fatal: it holds a value that is not a total.
+        Fatal: it contains a value that is not a total.
     """
     totals: Counter[str] = Counter()
     for partition, each in counted.items():
@@ -69,10 +69,10 @@ def totals_of_counted(name: str, counted: Mapping[int, CountedTotals]) -> Totals
 
 
 def totals_of_folder(folder: Path) -> TotalsOf:
-    """Return the totals of the stores below a folder; of several of a partition, those that go furthest.
+    """Return the totals of the stores below a folder; of several for a partition, the most advanced one.
 
     Raises:
-        Refused: there is no store, or they belong to different inputs or dictionaries.
+        Refused: there are no stores, or they belong to different inputs or dictionaries.
         Fatal: a store cannot be read.
     """
     stores: dict[int, tuple[int, Mapping[bytes, bytes], Path]] = {}
@@ -92,18 +92,18 @@ def totals_of_folder(folder: Path) -> TotalsOf:
             else:
                 interrupted.pop(partition, None)
     if not stores:
-        raise Refused(f"no stores found in {folder}", "name the folder of a rebuild or a STREAM_STATE_DIR")
+        raise Refused(f"no stores found in {folder}", "pass the folder of a rebuild or a STREAM_STATE_DIR")
     if len(identities) > 1:
         first, second = list(identities.values())[:2]
         raise Refused(
             f"the stores below {folder} belong to different clusters, topics or dictionaries, such as "
             f"{first} and {second}",
-            "name the folder of one group",
+            "pass the folder of one group",
         )
     for path in interrupted.values():
         raise Refused(
-            f"the restore of the store {path} did not reach its end, so it matches no offset of the input",
-            "wait until its worker is ready, or start the worker again",
+            f"the restore of the store {path} is incomplete, so the store matches no input offset",
+            "wait until its worker is ready, or restart the worker",
         )
     (identity,) = identities
     summed: Counter[str] = Counter()

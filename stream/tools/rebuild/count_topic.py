@@ -16,8 +16,8 @@ class CountedTotals:
     """The totals of one partition.
 
     Attributes:
-        counted_to: they cover the input before this offset; None if nothing was counted.
-        digest: of the dictionary that they were counted with, or "".
+        counted_to: the totals cover the input before this offset; None if nothing was counted.
+        digest: digest of the dictionary that they were counted with, or "".
     """
 
     totals: dict[bytes, bytes] = field(default_factory=dict)
@@ -30,13 +30,13 @@ def read_counted(
     on_progress: Callable[[int, int], None] = lambda *_: None,
     kept: Callable[[int], bool] = lambda _: True,
 ) -> Mapping[int, CountedTotals]:
-    """Return how far the totals of each partition go, and the totals themselves of the partitions `kept`.
+    """Return how far the totals of each partition go, and the totals themselves for the partitions `kept`.
 
-    `on_progress` takes the offsets read so far and those to read.
+    `on_progress` takes the number of offsets read so far and the number to read.
 
     Raises:
         Refused: the broker is unavailable.
-        Fatal: the topic is missing, or holds a record that no worker writes.
+        Fatal: the topic is missing, or contains a record that no worker writes.
     """
     topic = settings.count_topic
     ranges = committed_ranges(settings, topic)

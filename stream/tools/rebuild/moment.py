@@ -1,4 +1,4 @@
-"""As of which offsets totals are rebuilt: the committed ones, given ones, or those of a time."""
+"""The offsets as of which totals are rebuilt: committed ones, given ones, or those of a time."""
 
 import re
 from collections.abc import Mapping
@@ -23,9 +23,9 @@ class Moment:
     """A moment in the input.
 
     Attributes:
-        text: as the user gave it.
-        time_ms: before the first record of this time or later, in ms since 1970.
-        offsets: input partition -> offset. If there is neither, the group's committed offsets are meant.
+        text: the user's text.
+        time_ms: before the first record with this timestamp or a later one, in ms since 1970.
+        offsets: input partition -> offset. If there is neither, the group's committed offsets apply.
     """
 
     text: str
@@ -43,18 +43,18 @@ def parse_offsets(text: str) -> Mapping[int, int]:
     for pair in text.split(","):
         partition, offset = map(int, pair.split(":"))
         if partition in offsets:
-            raise Misconfigured(f"--at {text}: names a partition twice", "name each partition once")
+            raise Misconfigured(f"--at {text} names a partition twice", "name each partition once")
         offsets[partition] = offset
     return offsets
 
 
 def target_offsets(settings: Settings, admin: Admin, moment: Moment) -> dict[int, int]:
-    """Return, by input partition, the offset before which the input is folded.
+    """Return, by input partition, the offset before which the input is counted.
 
     Raises:
         Retriable: the broker is unavailable.
-        Misconfigured: the offsets do not fit the topic.
-        Refused: the time is before the first record that is left.
+        Misconfigured: the offsets do not match the topic.
+        Refused: the time is before the first remaining record.
         Fatal: the input topic is missing.
     """
     topic = settings.input_topic
@@ -67,8 +67,8 @@ def target_offsets(settings: Settings, admin: Admin, moment: Moment) -> dict[int
             if 0 < ranges[partition][0] >= offset:
                 raise Refused(
                     f"{topic}, partition {partition}: retention deleted the input before offset {offset}, so "
-                    f"the input before {moment.text} is not known",
-                    "choose a later time, or offsets",
+                    f"the input before {moment.text} is unknown",
+                    "choose a later time, or give offsets",
                 )
         return {p: min(ends[p], each) for p, each in offsets.items()}
     if not moment.offsets:
@@ -89,7 +89,7 @@ def target_offsets(settings: Settings, admin: Admin, moment: Moment) -> dict[int
 
 def _offsets_at(admin: Admin, topic: str, ends: Mapping[int, int], time_ms: int) -> dict[int, int]:
     """Return the first offsets with this timestamp or a later one; the end if there is none."""
-    spec = OffsetSpec.for_timestamp(max(0, time_ms))  # negative numbers have a meaning of their own
+    spec = OffsetSpec.for_timestamp(max(0, time_ms))  # negative numbers have special meanings
     requests = {TopicPartition(topic, partition): spec for partition in ends}
     try:
         futures = admin.list_offsets(requests, request_timeout=REQUEST_TIMEOUT_S)

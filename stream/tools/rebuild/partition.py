@@ -1,4 +1,4 @@
-"""Folds the input of one partition, in a process of its own, and writes its store."""
+"""Counts the input of one partition, in its own process, and writes its store."""
 
 from array import array
 from bisect import bisect_left
@@ -32,12 +32,12 @@ _FORMATS: tuple[Literal["text", "json"], ...] = ("text", "json")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a process folds.
+    """The work of one process.
 
     Attributes:
-        base: the totals to begin with, as the count topic holds them.
-        counted_to: a worker counted the input before this offset; None: none did.
-        rejected: offsets of the input that has a dead letter, sorted.
+        base: the totals to start from, as in the count topic.
+        counted_to: a worker counted the input before this offset; None if none did.
+        rejected: sorted offsets of the input that has a dead letter.
         skipped: input that was skipped deliberately.
         store: folder of the store to write.
     """
@@ -55,7 +55,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """What a process folded."""
+    """The result of one process."""
 
     partition: int
     records: int
@@ -64,7 +64,7 @@ class Rebuilt:
 
 
 def rebuild_partition(job: Job, progress: "Queue[tuple[int, int]]") -> Rebuilt:
-    """Fold the input of a partition and write its store; report partition and offsets read to `progress`.
+    """Count the input of a partition and write its store; report partition and offsets read to `progress`.
 
     Raises:
         Retriable: the broker is unavailable.
@@ -84,8 +84,8 @@ class PartitionFold:
     """Adds or subtracts the words of input records.
 
     Attributes:
-        records: number of records that were counted.
-        words: their words.
+        records: number of counted records.
+        words: number of their words.
     """
 
     def __init__(self, job: Job, engine: Engine) -> None:
@@ -95,7 +95,7 @@ class PartitionFold:
         self.records = self.words = 0
 
     def add(self, records: Iterable[StoredRecord]) -> None:
-        """Fold records of the partition."""
+        """Add records of the partition."""
         texts = [text for record in records if (text := self._text(record)) is not None]
         counted = self._engine.count(texts)
         self._sums += np.bincount(counted.ids, minlength=len(self._sums)) if len(counted.ids) else 0
@@ -118,7 +118,7 @@ class PartitionFold:
             if total < 0:
                 raise Fatal(
                     f"{where}: the input after the chosen moment has more {signature.decode()} than the "
-                    "count topic, whose totals are not those of this input; see `anagram-stream verify`"
+                    "count topic, so its totals do not belong to this input; run: anagram-stream verify"
                 )
             if total:
                 totals[signature] = encode_total(total)
@@ -132,10 +132,10 @@ class PartitionFold:
             raise Fatal(f"partition {self._job.partition} of the count topic: {error}") from error
 
     def _text(self, stored: StoredRecord) -> bytes | None:
-        """Return the text of a record that was or will be counted; None for another one."""
+        """Return the text of a record that was or will be counted; None for other records."""
         job, offset = self._job, stored.offset
-        place = bisect_left(job.rejected, offset)
-        if place < len(job.rejected) and job.rejected[place] == offset:
+        index = bisect_left(job.rejected, offset)
+        if index < len(job.rejected) and job.rejected[index] == offset:
             return None
         if any(offset in each and offset >= each.counted_to for each in job.skipped):
             return None
@@ -143,7 +143,7 @@ class PartitionFold:
         settings = job.settings
         blob = _decoded(record, settings.input_format, settings.text_bytes_max)
         if blob is None and job.counted_to is not None and offset < job.counted_to:
-            # It has a result although these settings reject it, so it was counted under other ones.
+            # It has a result although these settings reject it, so it was counted with other settings.
             blobs = (_decoded(record, each, _NO_LIMIT) for each in _FORMATS)
             blob = next((each for each in blobs if each is not None), None)
         return None if blob is None else blob.utf8

@@ -1,8 +1,8 @@
-"""Rebuilds the totals as of a moment from the input, beside the stores of the workers; all cores take part.
+"""Rebuilds the totals as of a moment from the input, apart from the workers' stores, on all cores.
 
 INTO/
-    rebuild.json    of which moment and input the stores are
-    partition-0/ …  stores, as those of a worker
+    rebuild.json    moment and input of the stores
+    partition-0/ …  stores, like those of a worker
 """
 
 import multiprocessing
@@ -43,18 +43,18 @@ REPORT = "rebuild.json"
 PROGRESS_S = 0.2
 TRANSACTION_S_MAX = 15.0  # after its timeout, for the broker to abort the transaction of a killed worker
 OnProgress = Callable[[int, int], None]
-"""Takes the number of input offsets read so far, and of those to read."""
+"""Takes the number of input offsets read so far, and the number to read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What a rebuild reads, known before it starts.
+    """What a rebuild reads, determined before it starts.
 
     Attributes:
-        plans: by input partition.
-        counted: the totals of the count topic, by partition.
-        dead_letters: what to read of the dead-letter topic, by its partition.
-        notes: sentences about what the result cannot be sure of.
+        plans: plans by input partition.
+        counted: totals of the count topic, by partition.
+        dead_letters: ranges of the dead-letter topic to read, by its partition.
+        notes: sentences about uncertainties of the result.
     """
 
     plans: Mapping[int, RebuildPlan]
@@ -83,7 +83,7 @@ class Rebuilding:
         """Return what will be read.
 
         Raises:
-            Refused: the logs do not hold what is needed, or the totals are of another dictionary.
+            Refused: the logs lack required records, or the totals were counted with another dictionary.
         """
         settings, admin = self._settings, self._admin
         inputs = retry_while_unreachable(settings, lambda: partitions_of(admin, settings.input_topic))
@@ -103,20 +103,20 @@ class Rebuilding:
             if plan.from_totals:
                 self._check_digest(partition, totals)
                 notes.append(
-                    f"partition {partition}: the input begins at offset {first}; the base is the totals of "
-                    f"{settings.count_topic}, which cover the input before {totals.counted_to}"
+                    f"partition {partition}: the input starts at offset {first}; the rebuild starts from the "
+                    f"totals of {settings.count_topic}, which cover the input before {totals.counted_to}"
                 )
             plans[partition] = plan
         dead_letters = self._dead_letter_ranges()
         if any(first for first, _ in dead_letters.values()):
             notes.append(
                 f"retention deleted records of {settings.dead_letter_topic}: input that was rejected for its "
-                "result or its retries is counted, if its dead letter is gone"
+                "result size or exhausted retries is counted if its dead letter was deleted"
             )
         return Sources(plans, counted, dead_letters, notes)
 
     def _dead_letter_ranges(self) -> Ranges:
-        """Return what to read of the dead letters: all that is decided, of the input before the targets too.
+        """Return the ranges of the dead-letter topic to read: everything that is decided.
 
         Raises:
             Refused: a transaction stays open.
@@ -174,8 +174,8 @@ class Rebuilding:
     def _check_digest(self, partition: int, totals: CountedTotals) -> None:
         if totals.digest != self._digest:
             raise Refused(
-                f"the totals of partition {partition} were counted with another dictionary (its digest is "
-                f"{totals.digest}, not {self._digest}), and the input is not whole",
+                f"the totals of partition {partition} were counted with another dictionary (digest "
+                f"{totals.digest}, not {self._digest}), and part of the input was deleted",
                 "set STREAM_DICTIONARY to the dictionary that the workers use",
             )
 
@@ -196,9 +196,9 @@ def _make_folder(into: Path) -> None:
         into.mkdir(parents=True, exist_ok=True)
         is_empty = next(into.iterdir(), None) is None
     except OSError as error:
-        raise Misconfigured(f"{into} cannot be written: {error.strerror}", "name a new folder") from error
+        raise Misconfigured(f"{into} cannot be written: {error.strerror}", "choose a new folder") from error
     if not is_empty:
-        raise Misconfigured(f"the folder {into} is not empty", "name a new folder")
+        raise Misconfigured(f"the folder {into} is not empty", "choose a new folder")
 
 
 def _run_all(jobs: Sequence[Job], processes: int, on_progress: OnProgress) -> list[Rebuilt]:
@@ -217,7 +217,7 @@ def _run_all(jobs: Sequence[Job], processes: int, on_progress: OnProgress) -> li
                 on_progress(min(total, sum(done.values())), total)
         except BrokenProcessPool as error:
             raise Fatal(
-                "a process of the rebuild was killed, perhaps for lack of memory; try fewer with --processes"
+                "a process of the rebuild was killed, perhaps for lack of memory; use fewer with --processes"
             ) from error
         except BaseException:
             executor.shutdown(wait=False, cancel_futures=True)
@@ -238,14 +238,14 @@ def _drain(progress: "Queue[tuple[int, int]]", done: dict[int, int]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """An error of a process: the class itself cannot be passed on."""
+    """An error of a process: the exception itself cannot be passed between processes."""
 
     message: str
     hint: str
 
 
 def _initialize(progress: "Queue[tuple[int, int]]") -> None:
-    global _progress  # noqa: PLW0603 - a queue is passed to a process of a pool at its start only
+    global _progress  # noqa: PLW0603 - a process of a pool receives a queue only at its start
     _progress = progress
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -254,7 +254,7 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
-    os._exit(1)  # a killed parent cannot end it
+    os._exit(1)  # a killed parent cannot stop it
 
 
 _progress: "Queue[tuple[int, int]] | None" = None

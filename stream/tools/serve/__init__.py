@@ -1,1 +1,1 @@
-"""Answers questions about totals and outcomes over HTTP, from a view that follows the topics."""
+"""Serves totals and outcomes over HTTP, from a view that follows the topics."""

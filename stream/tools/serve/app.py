@@ -30,7 +30,7 @@ def make_app(service: Service) -> FastAPI:
         title="Anagram stream",
         version=__version__,
         summary="Totals and outcomes of text blobs, as committed in Kafka.",
-        description="Every answer is read from committed records, and says which offsets it covers.",
+        description="Every response is based on committed records and states which offsets it covers.",
         docs_url=None,  # they load scripts from other hosts
         redoc_url=None,
         openapi_url="/openapi.json",
@@ -57,7 +57,7 @@ def _routes(service: Service) -> APIRouter:
 
 
 def _add_page(app: FastAPI) -> None:
-    """Serve the page. Its files are below /page: a mount at / would answer for every wrong method."""
+    """Serve the page. Its files are below /page: a mount at / would respond to every wrong method."""
 
     async def index(_: Request) -> Response:
         return FileResponse(PAGE / "index.html")
@@ -83,7 +83,7 @@ def _add_health(app: FastAPI, service: Service) -> None:
 
 
 def _describe_problems(app: FastAPI) -> None:
-    """Describe errors in OpenAPI as they are sent: not in FastAPI's own form."""
+    """Describe errors in OpenAPI as they are sent, not in FastAPI's own form."""
     document = app.openapi()
     schemas = document["components"]["schemas"]
     for unused in ("HTTPValidationError", "ValidationError"):
@@ -92,11 +92,11 @@ def _describe_problems(app: FastAPI) -> None:
     everywhere = responses(HTTPStatus.UNAUTHORIZED, HTTPStatus.UNPROCESSABLE_ENTITY)
     for path in document["paths"].values():
         for operation in path.values():
-            operation["responses"] |= {str(code): answer for code, answer in everywhere.items()}
+            operation["responses"] |= {str(code): response for code, response in everywhere.items()}
 
 
 def openapi() -> dict[str, Any]:
-    """Return the document of the API; it depends on no settings."""
+    """Return the OpenAPI document, which does not depend on settings."""
     service = SimpleNamespace(
         settings=Settings.model_construct(), view=SimpleNamespace(outcome_topics={}, totals=None)
     )

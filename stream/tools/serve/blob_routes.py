@@ -17,14 +17,14 @@ WAIT_MS_MAX = 30_000
 _ID_MAX = 5_000  # httptools takes URLs of 64 KiB; a character takes up to 12 bytes there
 _OFFSET_MAX, _PARTITION_MAX = 2**63 - 1, 2**31 - 1
 _MISSING = responses(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY)
-_LOCATION = {"schema": {"type": "string"}, "description": "Path of its outcome."}
+_LOCATION = {"schema": {"type": "string"}, "description": "Path of the outcome."}
 _SUBMITTED: dict[int | str, dict[str, Any]] = {
     HTTPStatus.ACCEPTED.value: {
         "model": models.Accepted,
-        "description": "It will be counted once.",
+        "description": "The text will be counted once.",
         "headers": {"Location": _LOCATION},
     },
-    HTTPStatus.OK.value: {"model": models.OutcomeOfBlob, "description": "It was counted."},
+    HTTPStatus.OK.value: {"model": models.OutcomeOfBlob, "description": "The outcome of the text."},
     **responses(
         HTTPStatus.BAD_REQUEST,
         HTTPStatus.FORBIDDEN,
@@ -42,7 +42,7 @@ Offset = Annotated[int, Path(ge=0, le=_OFFSET_MAX)]
 
 
 class BlobRoutes:
-    """What came of blobs, and new ones."""
+    """The routes for outcomes of blobs and for new blobs."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -63,7 +63,7 @@ class BlobRoutes:
         )(self.submit)
 
     async def blob(self, blob_id: BlobId, wait: Wait = 0) -> models.OutcomeOfBlob:
-        """What came of the blob with this id? The newest result or dead letter."""
+        """Return the newest result or dead letter of the blob with this id."""
         view = self._service.view
         outcome = await self._service.signal.until(lambda: view.outcome_of_blob(blob_id), wait / 1000)
         if outcome is None:
@@ -73,14 +73,14 @@ class BlobRoutes:
     async def outcome_of_input(
         self, partition: Partition, offset: Offset, wait: Wait = 0
     ) -> models.OutcomeOfBlob:
-        """What came of the blob at this position of the input topic?"""
+        """Return the result or dead letter of the blob at this position of the input topic."""
         outcome = await self._wait_for(partition, offset, wait)
         if outcome is None:
             raise self._missing(f"the input at {partition}:{offset}")
         return self._answer(outcome)
 
     async def submit(self, request: Request, wait: Wait = 0) -> Response:
-        """Submit a text. The answer is its position in the input, or with `wait` what came of it."""
+        """Submit a text. The response is its position in the input or, with `wait`, its outcome."""
         service = self._service
         if service.submitter is None:
             detail = "submission is disabled; set STREAM_SERVE_SUBMIT=true to enable it"
@@ -107,7 +107,7 @@ class BlobRoutes:
         return models.OutcomeOfBlob(**shown.outcome(outcome), freshness=fresh)
 
     def _missing(self, what: str) -> ProblemRaised:
-        kept = "among those that are kept, up to the offsets in `freshness`"
+        kept = "is kept, up to the offsets in `freshness`"
         fresh = shown.freshness(self._service.view.freshness(*self._topics)).model_dump()
         detail = f"no result or dead letter of {what} {kept}"
         return ProblemRaised(HTTPStatus.NOT_FOUND, detail, freshness=fresh)

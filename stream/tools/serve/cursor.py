@@ -1,4 +1,4 @@
-"""Where a reader of the event stream is: the id of an event, which resumes the stream on any replica."""
+"""The position of a reader of the event stream, as an event id that resumes it on any replica."""
 
 import re
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ def encode_cursor(tag: str, positions: Positions) -> str:
 
 
 def decode_cursor(tag: str, text: str) -> dict[tuple[bytes, int], int] | None:
-    """Return the positions; None if it is not a cursor, or one of other topics."""
+    """Return the positions; None if it is not a cursor, or belongs to other topics."""
     if not _FORM.fullmatch(text) or text[:_TAG_CHARS] != tag:
         return None
     return {(kind.encode(), int(partition)): int(offset) for kind, partition, offset in _PART.findall(text)}

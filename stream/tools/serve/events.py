@@ -28,9 +28,9 @@ class EventStream:
 
     Attributes:
         tag: names the topics, see `encode_cursor`.
-        wanted: the names of the events to send.
-        rate: outcomes per second at most; above it the stream skips to the end. None: all of them.
-        status, shown_totals, shown_outcome: make the content of events.
+        wanted: names of the events to send.
+        rate: maximum outcomes per second; above it, the stream skips to the end. None for no limit.
+        status, shown_totals, shown_outcome: return the content of events.
         is_closing: whether the server stops.
     """
 
@@ -47,7 +47,7 @@ class EventStream:
     _allowed: float = 0.0
 
     async def run(self, last_id: str | None) -> AsyncIterator[bytes]:
-        """Yield events, from after the event `last_id`, or from now."""
+        """Yield the events after the event `last_id`, or from now on."""
         gap = self._start(last_id)
         yield b"retry: %d\nid: %b\n\n" % (_RETRY_MS, encode_cursor(self.tag, self._positions).encode())
         if gap:
@@ -90,7 +90,7 @@ class EventStream:
         positions = decode_cursor(self.tag, last_id)
         if positions is None:
             self._positions = now
-            return "the last event id is of other topics; the stream goes on with new outcomes"
+            return "the last event id belongs to other topics; the stream continues with new outcomes"
         self._positions = {log: positions.get(log, 0) for log in now}
         return ""
 
@@ -106,7 +106,7 @@ class EventStream:
         )
 
     def _outcome_events(self) -> list[bytes]:
-        """Return the next outcomes, an event per partition, and move the positions behind them."""
+        """Return the next outcomes, an event per partition, and move the positions past them."""
         events: list[bytes] = []
         for (kind, partition), offset in list(self._positions.items()):
             end = self.view.positions.get((self.view.outcome_topics[kind], partition), 0)
@@ -114,9 +114,7 @@ class EventStream:
                 continue
             limit = _EVENT_OUTCOMES_MAX if self.rate is None else min(_EVENT_OUTCOMES_MAX, int(self._allowed))
             if self.rate is None and not self.view.is_kept_from(kind, partition, offset):
-                events.append(
-                    _event("gap", {"detail": "the oldest of the missed outcomes are no longer kept"})
-                )
+                events.append(_event("gap", {"detail": "the oldest missed outcomes are no longer kept"}))
             taken = list(islice(self.view.outcomes_from(kind, partition, offset), limit))
             is_skipping = self.rate is not None and len(taken) == limit
             self._allowed -= len(taken)

@@ -22,8 +22,8 @@ from stream.tools.serve.outcomes import RESULT, ReadOutcome, ResultReader, read_
 from stream.tools.serve.view import View
 
 _READ_WAIT_S = 0.2
-_MEASURED_S = 0.25  # between two measurements of the ends: the age of an answer is seldom known better
-# An answer takes 2 ms, but librdkafka 2.16 sometimes waits 3 s for leaders that it knows: ask a new client.
+_MEASURED_S = 0.25  # between two measurements of the ends; bounds the precision of the age
+# A response takes 2 ms, but librdkafka 2.16 sometimes waits 3 s for leaders that it knows: use a new client.
 _ENDS_S_MAX = 0.5
 _PARTITIONS_CHECKED_S = 10.0
 _MIB = 1024 * 1024
@@ -34,14 +34,14 @@ class Follower:
     """Reads the topics into a view until it is closed.
 
     Attributes:
-        view: what was read.
+        view: the content read so far.
         failure: why it stopped reading; None while it reads.
-        topics: that it reads.
-        digest: of the dictionary that the last totals were counted with; empty if not known yet.
+        topics: the topics that it reads.
+        digest: digest of the dictionary that the last totals were counted with; empty if unknown.
     """
 
     def __init__(self, settings: Settings, view: View, *, only_new: Collection[str] = ()) -> None:
-        """Start to follow; of the topics `only_new` the records that exist already are left out.
+        """Start to follow; skip existing records of the topics in `only_new`.
 
         Raises:
             Retriable: the broker is unavailable.
@@ -69,10 +69,10 @@ class Follower:
             thread.start()
 
     def check(self) -> None:
-        """Return while it reads.
+        """Check that it still reads.
 
         Raises:
-            StreamError: why it does not.
+            StreamError: it stopped, for this reason.
         """
         if self.failure is not None:
             raise self.failure
@@ -86,7 +86,7 @@ class Follower:
         self.view.close()
 
     def _start_positions(self, admin: Admin, only_new: Collection[str]) -> dict[LogPartition, int]:
-        """Return where to read on: at the stored position, but not below what retention has left.
+        """Return the positions to read from: the stored ones, but none before the start of the log.
 
         Raises:
             Refused: a stored position lies beyond the end: the log was truncated.
@@ -125,7 +125,7 @@ class Follower:
     def _read_chunks(self) -> Mapping[LogPartition, LogChunk]:
         try:
             return self._reader.read(_READ_WAIT_S)
-        except Retriable:  # the age of the answers says how long it lasts
+        except Retriable:  # the age in responses shows how long it lasts
             self._closed.wait(_READ_WAIT_S)
             return {}
 
@@ -144,7 +144,7 @@ class Follower:
                 outcome = self._results.read(offset, message.key(), message.value(), timestamp_ms)
             else:
                 outcome = read_dead_letter(stored_record(message), self._settings)
-            if outcome is not None:  # else a record of another input topic or group, or of a stranger
+            if outcome is not None:  # else a record of another input topic or group, or a foreign one
                 outcomes.append((offset, outcome))
         self.view.apply_outcomes(kind, partition, outcomes, chunk.position)
 
@@ -176,17 +176,17 @@ class Follower:
 
 
 class Truncated(Refused):
-    """A log ends before the position of the view, so the view may hold what was never committed."""
+    """A log ends before the position of the view, so the view may contain records that no longer exist."""
 
     def __init__(self, topic: str, partition: int, position: int, end: int) -> None:
         super().__init__(
             f"partition {partition} of {topic} ends at {end}, but the view has read it up to {position}",
-            "start again: the view is then built again from the topics",
+            "start again: the view is then rebuilt from the topics",
         )
 
 
 def follow(settings: Settings, on_new_view: Callable[[str], None]) -> Follower:
-    """Follow the topics with the view in the state folder; `on_new_view` takes why a view starts over.
+    """Follow the topics with the view in the state folder; `on_new_view` takes the reason for a new view.
 
     Raises:
         Retriable: the broker is unavailable.

@@ -1,4 +1,4 @@
-"""Knows how old the knowledge of a view is: from when the last end of the logs is that it has reached."""
+"""Determines the age of a view from the latest measured ends of the logs that it has reached."""
 
 from collections import defaultdict, deque
 from collections.abc import Collection, Mapping
@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from stream.kafka.offsets import LogPartition
 
-_PENDING_MAX = 240  # measured ends that were not reached yet
+_PENDING_MAX = 240  # measured ends that the view has not reached yet
 
 
 class Freshness(NamedTuple):
-    """What an answer covers.
+    """What a response covers.
 
     Attributes:
         age_s: everything that was committed this long ago is covered; None until the end was reached once.
@@ -22,7 +22,7 @@ class Freshness(NamedTuple):
 
 
 class ReachedEnds:
-    """Compares positions with ends of the logs that were measured before.
+    """Compares positions with previously measured ends of the logs.
 
     All that was committed before a measurement lies below the last stable offsets that it returned, so a
     view whose positions have reached them is complete as of that moment. One thread measures, one updates.
@@ -33,13 +33,13 @@ class ReachedEnds:
         self._complete_at: dict[str, float] = {}
 
     def measured(self, topic: str, at_s: float, ends: Mapping[int, int]) -> None:
-        """Take the last stable offsets by partition that were requested at a time of the monotonic clock."""
+        """Add the last stable offsets by partition that were requested at a time of the monotonic clock."""
         pending = self._pending[topic]
         if len(pending) < _PENDING_MAX:  # the oldest ones must stay: they are reached first
             pending.append((at_s, ends))
 
     def update(self, positions: Mapping[LogPartition, int]) -> None:
-        """Take the positions of the view."""
+        """Compare with the current positions of the view."""
         for topic, pending in list(self._pending.items()):
             while pending and all(positions.get((topic, p), 0) >= end for p, end in pending[0][1].items()):
                 self._complete_at[topic] = pending.popleft()[0]

@@ -1,4 +1,4 @@
-"""Asks for the lag of the group, and workers for their readiness, again and again in a thread."""
+"""Polls the lag of the group and the readiness of workers in a thread."""
 
 import threading
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _WORKER_S_MAX = 2.0
 
 @dataclass(frozen=True, slots=True)
 class WorkerReadiness:
-    """What a worker says of itself; `ready` is None if it does not answer."""
+    """The readiness that a worker reports; `ready` is None if it does not respond."""
 
     url: str
     ready: bool | None
@@ -28,11 +28,11 @@ class WorkerReadiness:
 
 @dataclass(frozen=True, slots=True)
 class GroupSeen:
-    """What was learned last; `unknown` says why group and lags are not known."""
+    """The latest state; `unknown` states why group and lags are unknown."""
 
     group: Group | None = None
     lags: Sequence[PartitionLag] = ()
-    unknown: str | None = "not asked yet"
+    unknown: str | None = "not polled yet"
     workers: Sequence[WorkerReadiness] = field(default_factory=tuple)
 
 
@@ -43,7 +43,7 @@ class GroupPoller:
     """Polls until it is closed.
 
     Attributes:
-        seen: what was learned last.
+        seen: the latest state.
     """
 
     def __init__(self, settings: Settings, worker_urls: Sequence[str]) -> None:
@@ -65,7 +65,7 @@ class GroupPoller:
             try:
                 reader = reader or GroupReader(self._settings)
                 self.seen = GroupSeen(*reader.read(), unknown=None, workers=workers)
-            except StreamError as why:  # access denied, or the coordinator is unavailable: the view goes on
+            except StreamError as why:  # access denied, or the coordinator is unavailable: the view continues
                 reader = None
                 self.seen = GroupSeen(unknown=str(why), workers=workers)
             self._closed.wait(_POLLED_S)
@@ -73,9 +73,9 @@ class GroupPoller:
 
 def _readiness(url: str) -> WorkerReadiness:
     try:
-        with urlopen(f"{url.rstrip('/')}/healthz/ready", timeout=_WORKER_S_MAX) as answer:  # noqa: S310 - of the operator
-            body = orjson.loads(answer.read())
-    except HTTPError as error:  # 503: it says why
+        with urlopen(f"{url.rstrip('/')}/healthz/ready", timeout=_WORKER_S_MAX) as response:  # noqa: S310 - of the operator
+            body = orjson.loads(response.read())
+    except HTTPError as error:  # 503: the body states why
         try:
             body = orjson.loads(error.read())
         except (orjson.JSONDecodeError, OSError):
@@ -83,11 +83,11 @@ def _readiness(url: str) -> WorkerReadiness:
     except (URLError, OSError, orjson.JSONDecodeError, ValueError) as error:
         return WorkerReadiness(url, None, [_why(error)])
     if not isinstance(body, dict) or not isinstance(body.get("ready"), bool):
-        return WorkerReadiness(url, None, ["it is no worker"])
+        return WorkerReadiness(url, None, ["it is not a worker"])
     return WorkerReadiness(url, body["ready"], [str(each) for each in body.get("reasons", ())])
 
 
 def _why(error: Exception) -> str:
-    """Return what the operating system says, without the names of Python's classes."""
+    """Return the message of the operating system, without names of Python classes."""
     cause = getattr(error, "reason", error)
     return getattr(cause, "strerror", None) or str(cause)

@@ -1,4 +1,4 @@
-"""`GET /metrics`: requests, how old the view is, and what it holds."""
+"""`GET /metrics`: requests, and age and content of the view."""
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,7 +15,7 @@ Rows = Mapping[tuple[str, ...], float]
 
 
 class MeasuredRequests:
-    """Measures every request until the head of its answer: the event stream has no end."""
+    """Measures every request until the head of its response: the event stream has no end."""
 
     def __init__(self, app: ASGIApp, metrics: ServeMetrics) -> None:
         self._app = app
@@ -39,7 +39,7 @@ class MeasuredRequests:
 
 
 def add_metrics(app: FastAPI, service: Service, check: Callable[..., Awaitable[None]]) -> None:
-    """Measure the requests of an app, and serve the metrics to those who pass the check of the token."""
+    """Measure the requests of an app, and serve the metrics to requests that pass the token check."""
     metrics = ServeMetrics()
     _connect(metrics, service)
 
@@ -52,7 +52,7 @@ def add_metrics(app: FastAPI, service: Service, check: Callable[..., Awaitable[N
 
 
 def _connect(metrics: ServeMetrics, service: Service) -> None:
-    """Let each scrape read the view. A number that is not known has no sample: 0 would look like a fact."""
+    """Let each scrape read the view. An unknown number has no sample: 0 would look like a fact."""
     view, totals = service.view, service.view.totals
     topics = (service.settings.count_topic, *view.outcome_topics.values())
 

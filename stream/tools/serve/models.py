@@ -1,6 +1,6 @@
-"""The bodies of requests and answers. `schemas/openapi.v1.json` is generated from them.
+"""The bodies of requests and responses. `schemas/openapi.v1.json` is generated from them.
 
-A later version may add fields to an answer; it changes or removes none of the path `/v1`.
+A later version may add fields to a response; it changes or removes none under the path `/v1`.
 """
 
 from typing import Annotated, Any, Literal
@@ -11,11 +11,11 @@ Offset = Annotated[int, Field(ge=0)]
 
 
 class Freshness(BaseModel):
-    """What an answer covers."""
+    """What a response covers."""
 
     age_ms: int | None = Field(
-        description="Everything that was committed this long ago is covered; null until the first time that "
-        "the end of the topics was reached."
+        description="Everything that was committed this long ago is covered; null until the end of the "
+        "topics was reached for the first time."
     )
     offsets: dict[str, dict[int, Offset]] = Field(
         description="Topic -> partition -> everything before this offset is covered."
@@ -23,7 +23,7 @@ class Freshness(BaseModel):
 
 
 class SignatureTotal(BaseModel):
-    """How many words with this signature were counted, over all blobs and partitions."""
+    """The number of counted words with this signature, over all blobs and partitions."""
 
     signature: str
     total: Annotated[int, Field(ge=0)]
@@ -33,19 +33,19 @@ class SignatureTotal(BaseModel):
 class WordTotal(SignatureTotal):
     """How often a word and its anagrams were counted."""
 
-    word: str = Field(description="The word as it is counted: in lower case, without other characters.")
+    word: str = Field(description="The word as it is counted: in lower case, letters and digits only.")
     freshness: Freshness
 
 
 class Top(BaseModel):
-    """The greatest totals."""
+    """The largest totals."""
 
     top: list[SignatureTotal]
     freshness: Freshness
 
 
 class Position(BaseModel):
-    """Where a record is."""
+    """The position of a record."""
 
     topic: str
     partition: Annotated[int, Field(ge=0)]
@@ -64,7 +64,7 @@ class Result(BaseModel):
 
 
 class DeadLetter(BaseModel):
-    """Why a record was rejected. `anagram-stream dead-letters show` shows the whole of it."""
+    """Why a record was rejected. `anagram-stream dead-letters show` shows the complete dead letter."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -80,17 +80,17 @@ class DeadLetter(BaseModel):
 
 
 class Outcome(BaseModel):
-    """What came of one blob: a result or a dead letter."""
+    """The outcome of one blob: a result or a dead letter."""
 
     outcome: Literal["result", "dead-letter"]
-    position: Position = Field(description="Where the result or dead letter is.")
+    position: Position = Field(description="The position of the result or dead letter.")
     timestamp_ms: int = Field(description="The timestamp of the input record, in ms since 1970.")
     result: Result | None = None
     dead_letter: DeadLetter | None = None
 
 
 class OutcomeOfBlob(Outcome):
-    """What came of one blob, and what the answer covers."""
+    """The outcome of one blob, and what the response covers."""
 
     freshness: Freshness
 
@@ -110,18 +110,18 @@ class Accepted(BaseModel):
     """A blob that is in the input topic, and will be counted once."""
 
     id: str
-    input: Position = Field(description="Where the blob is.")
+    input: Position = Field(description="The position of the blob.")
 
 
 class PartitionStatus(BaseModel):
-    """How far the group is from the end of one partition of the input."""
+    """The lag of the group on one partition of the input."""
 
     partition: int
     committed: Offset | None
     end: Offset = Field(description="The last stable offset: the end of what the group can read.")
-    lag: int = Field(description="Offsets until the end; 0 if no record is left.")
-    age_s: float | None = Field(description="The age of the oldest record that is left.")
-    member: str | None = Field(description="The worker that has the partition; null if none has it.")
+    lag: int = Field(description="Offsets up to the end; 0 if no record is left.")
+    age_s: float | None = Field(description="The age of the oldest remaining record.")
+    member: str | None = Field(description="The worker that owns the partition; null if none does.")
 
 
 class GroupStatus(BaseModel):
@@ -134,11 +134,11 @@ class GroupStatus(BaseModel):
 
 
 class WorkerStatus(BaseModel):
-    """What a worker says of itself."""
+    """The readiness that a worker reports."""
 
     url: str
-    ready: bool | None = Field(description="null if it does not answer.")
-    reasons: list[str] = Field(description="Why it is not ready, or does not answer.")
+    ready: bool | None = Field(description="null if it does not respond.")
+    reasons: list[str] = Field(description="Why it is not ready, or does not respond.")
 
 
 class ReasonCount(BaseModel):
@@ -149,19 +149,19 @@ class ReasonCount(BaseModel):
 
 
 class Status(BaseModel):
-    """How far everything is."""
+    """The progress of the workers and of this view."""
 
     version: str
-    group: GroupStatus | None = Field(description="null if it is not known; then `unknown` says why.")
+    group: GroupStatus | None = Field(description="null if it is unknown; then `unknown` states why.")
     partitions: list[PartitionStatus]
-    unknown: str | None = Field(description="Why group and partitions are not known.")
+    unknown: str | None = Field(description="Why group and partitions are unknown.")
     workers: list[WorkerStatus]
     results: int
     dead_letters: list[ReasonCount]
     words: int = Field(description="Words of the dictionary that were counted: the sum of all totals.")
     signatures: int
     dictionary_differs: bool = Field(
-        description="Whether the workers count by another dictionary than the one that `words` come from."
+        description="Whether the workers use a different dictionary than the one that `words` come from."
     )
     submit: bool = Field(description="Whether `POST /v1/blobs` is enabled.")
     freshness: Freshness
@@ -172,7 +172,7 @@ class Problem(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    type: str = Field("about:blank", description="Always about:blank: the status says what it is.")
+    type: str = Field("about:blank", description="Always about:blank; the status identifies the error.")
     title: str
     status: int
     detail: str

@@ -1,4 +1,4 @@
-"""Reads results and dead letters from their topics, and keeps them in the form that a view stores."""
+"""Reads results and dead letters, and converts them to the form that a view stores."""
 
 import re
 import struct
@@ -28,7 +28,7 @@ class ReadOutcome(NamedTuple):
 
     Attributes:
         source: partition and offset of the input record.
-        value: as the view stores it.
+        value: the value in the form that the view stores.
         reason: why the record was rejected; empty for a result.
     """
 
@@ -42,7 +42,7 @@ class ResultReader:
     """Reads the results of one input topic."""
 
     def __init__(self, input_topic: str) -> None:
-        # What every version writes last; a full parse of each result would take five times as long.
+        # Every version writes this field last; fully parsing each result would take five times as long.
         self._source = re.compile(
             rb',"source":\{"topic":%b,"partition":(\d{1,9}),"offset":(\d{1,18})\}\}$'
             % re.escape(orjson.dumps(input_topic))

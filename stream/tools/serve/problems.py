@@ -15,7 +15,7 @@ CONTENT_TYPE = "application/problem+json"
 
 
 class ProblemRaised(Exception):
-    """An answer that is an error."""
+    """An error response."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ def problem(
     headers: Mapping[str, str] | None = None,
     **more: Any,  # noqa: ANN401 - JSON
 ) -> Response:
-    """Return the answer for an error; `more` are further fields."""
+    """Return the response for an error; `more` are further fields."""
     body = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail, **more}
     return Response(orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS), status, headers, CONTENT_TYPE)
 
@@ -54,14 +54,14 @@ def responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
 
 
 async def check_query(request: Request) -> None:
-    """Refuse a parameter that is given more than once: which one is meant is unknown."""
+    """Reject a parameter that is given more than once, because it is ambiguous."""
     for name in request.query_params:
         if (number := len(request.query_params.getlist(name))) > 1:
             raise ProblemRaised(HTTPStatus.UNPROCESSABLE_ENTITY, f"query {name}: given {number} times")
 
 
 def add_handlers(app: FastAPI) -> None:
-    """Answer every error of this app as a problem."""
+    """Return every error of this app as a problem."""
 
     async def raised(_: Request, error: Exception) -> Response:
         assert isinstance(error, ProblemRaised)

@@ -1,4 +1,4 @@
-"""Headers that protect browsers, the bearer token, and requests that another site makes a browser send."""
+"""Headers that protect browsers, the bearer token, and protection against cross-site requests."""
 
 import hmac
 from collections.abc import Awaitable, Callable
@@ -30,7 +30,7 @@ Given = Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
 
 
 class SecurityHeaders:
-    """Adds headers to every answer; answers of the API are never stored by caches."""
+    """Adds headers to every response; caches must not store responses of the API."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -53,7 +53,7 @@ class SecurityHeaders:
 
 
 def token_check(token: str | None) -> Callable[..., Awaitable[None]]:
-    """Return a dependency that accepts only requests with the token; all, if there is none."""
+    """Return a dependency that accepts only requests with the token, or all requests if there is none."""
 
     async def check(given: Given) -> None:
         if token is None:
@@ -69,7 +69,7 @@ def token_check(token: str | None) -> Callable[..., Awaitable[None]]:
 
 
 async def check_origin(request: Request) -> None:
-    """Refuse a request that a page of another site makes a browser send: such a page could submit texts."""
+    """Reject a request that a page of another site makes a browser send: such a page could submit texts."""
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
-        raise ProblemRaised(HTTPStatus.FORBIDDEN, f"the page of another site, {origin[:200]}, sent it")
+        raise ProblemRaised(HTTPStatus.FORBIDDEN, f"the request came from another site, {origin[:200]}")

@@ -1,4 +1,4 @@
-"""Runs the service until it is stopped, or cannot go on."""
+"""Runs the service until it is stopped or cannot continue."""
 
 import asyncio
 import signal
@@ -24,14 +24,14 @@ from stream.tools.serve.service import Service
 from stream.tools.serve.signal import ViewSignal
 from stream.tools.serve.submitter import Submitter
 
-_SWITCH_S = 0.001  # Python's own is 5 ms
+_SWITCH_S = 0.001  # Python's default is 5 ms
 _CHECKED_S = 0.5
 _DRAIN_S_MAX = 5
 _BACKLOG, _CONNECTIONS_MAX, _KEEP_ALIVE_S = 512, 1_000, 30
 
 
 class _Server(uvicorn.Server):
-    """Ends with our exit status: uvicorn would raise the signal again once it has stopped."""
+    """Exits with our status: uvicorn would raise the signal again after its shutdown."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -43,13 +43,13 @@ class _Server(uvicorn.Server):
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What the service works with.
+    """The parts of the service.
 
     Attributes:
         listener: a listening socket.
-        worker_urls: whose probes are shown.
-        watch: notices another cluster, and topics that were created again.
-        on_ready: called when requests are answered.
+        worker_urls: URLs of the workers whose probes are shown.
+        watch: detects another cluster, and topics that were created again.
+        on_ready: called once the server accepts requests.
     """
 
     settings: Settings
@@ -64,7 +64,7 @@ class Serving:
         """Serve until SIGTERM or Ctrl-C.
 
         Raises:
-            StreamError: the topics cannot be followed any more.
+            StreamError: the topics can no longer be followed.
         """
         # The follower computes in this process. Under load this makes the 99th percentile a third shorter.
         sys.setswitchinterval(_SWITCH_S)
@@ -105,12 +105,12 @@ class Serving:
             raise failure
 
     async def _check(self, server: _Server) -> StreamError | None:
-        """Stop the server if the topics cannot be followed any more; return why."""
-        is_said = False
+        """Stop the server if the topics can no longer be followed; return why."""
+        is_reported = False
         while not server.should_exit:
-            if server.started and not is_said:
+            if server.started and not is_reported:
                 self.on_ready()
-                is_said = True
+                is_reported = True
             try:
                 self.watch.check()
                 self.follower.check()

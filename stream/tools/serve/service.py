@@ -1,4 +1,4 @@
-"""What the routes work with, and how they answer."""
+"""The dependencies of the routes, and their JSON responses."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from stream.tools.serve.view import View
 
 @dataclass(slots=True)
 class Service:
-    """What the routes work with.
+    """The dependencies of the routes.
 
     Attributes:
         words: signature -> words of the dictionary.
@@ -40,7 +40,7 @@ class Service:
 
     @property
     def tag(self) -> str:
-        """Names the topics of the outcomes in ids of events."""
+        """Identifies the topics of the outcomes in event ids."""
         ids = [self.topic_ids[topic] for topic in self.view.outcome_topics.values()]
         return blake2s(" ".join(ids).encode(), digest_size=4).hexdigest()
 

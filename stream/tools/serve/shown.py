@@ -1,4 +1,4 @@
-"""Makes the models of answers from what the view and the cluster say."""
+"""Builds the models of responses from the view and the state of the cluster."""
 
 from collections.abc import Mapping
 from typing import Any

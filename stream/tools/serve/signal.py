@@ -16,7 +16,7 @@ class ViewSignal:
         self._is_scheduled = False
 
     def notify(self) -> None:
-        """Wake all that wait; called by the writer."""
+        """Wake all waiting coroutines; called by the writer."""
         if not self._is_scheduled and not self._loop.is_closed():
             self._is_scheduled = True
             self._loop.call_soon_threadsafe(self._wake)

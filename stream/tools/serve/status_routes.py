@@ -11,7 +11,7 @@ from stream.tools.serve import events, models, shown
 from stream.tools.serve.problems import ProblemRaised, responses
 from stream.tools.serve.service import Service
 
-STREAMS_MAX = 200  # readers of the event stream at once
+STREAMS_MAX = 200  # concurrent readers of the event stream
 _NAMES = (events.OUTCOMES, events.TOTALS, events.STATUS)
 _ALL = ",".join(_NAMES)
 _ONE = f"({'|'.join(_NAMES)})"
@@ -30,12 +30,12 @@ Wanted = Annotated[
 ]
 Rate = Annotated[
     float | None,
-    Query(gt=0, le=1e6, description="Outcomes per second at most; others are skipped. By default all."),
+    Query(gt=0, le=1e6, description="Maximum outcomes per second; others are skipped. By default, all."),
 ]
 
 
 class StatusRoutes:
-    """How far everything is, and what changes."""
+    """The routes for the status and the event stream."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -45,7 +45,7 @@ class StatusRoutes:
         routes.get("/stream", response_class=StreamingResponse, responses=_STREAMED)(self.stream)
 
     async def status(self) -> models.Status:
-        """How far are the workers, and this view?"""
+        """Return the progress of the workers and of this view."""
         return shown.status(self._service)
 
     async def stream(
@@ -54,14 +54,16 @@ class StatusRoutes:
         rate: Rate = None,
         last_event_id: Annotated[str | None, Header()] = None,
     ) -> StreamingResponse:
-        """Follow outcomes, totals that change and the status, as server-sent events.
+        """Follow outcomes, changed totals and the status, as server-sent events.
 
-        `Last-Event-ID` resumes after an event, also on another replica. The event `gap` says that outcomes
-        are missing before the next one.
+        `Last-Event-ID` resumes after an event, on any replica. The event `gap` reports that outcomes are
+        missing before the next one.
         """
         if self._service.streams >= STREAMS_MAX:
             raise ProblemRaised(
-                HTTPStatus.SERVICE_UNAVAILABLE, f"{STREAMS_MAX} readers follow already", {"retry-after": "5"}
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                f"the event stream already has {STREAMS_MAX} readers",
+                {"retry-after": "5"},
             )
         content = self._content(wanted.split(","), rate, last_event_id)
         return StreamingResponse(content, media_type="text/event-stream")

@@ -11,7 +11,7 @@ from stream.tools.serve.models import Submission
 from stream.tools.serve.problems import ProblemRaised
 
 _JSON, _TEXT = "application/json", "text/plain"
-_JSON_FACTOR, _FRAMING_BYTES = 6, 8 * 1024  # a character of JSON takes at most `\u0000`; id and names
+_JSON_FACTOR, _FRAMING_BYTES = 6, 8 * 1024  # a character takes at most `\u0000` in JSON; id and field names
 
 
 def submission_body() -> dict[str, Any]:
@@ -28,7 +28,7 @@ def submission_body() -> dict[str, Any]:
 
 
 async def read_submission(request: Request, text_bytes_max: int) -> Submission:
-    """Read the text, with an id; a new one if the client gave none.
+    """Read the text and its id; create an id if the client gave none.
 
     Raises:
         ProblemRaised: the body is too large, of another type, not UTF-8, or not of the right form.
@@ -52,12 +52,12 @@ async def read_submission(request: Request, text_bytes_max: int) -> Submission:
         raise ProblemRaised(HTTPStatus.BAD_REQUEST, f"not UTF-8 at byte {error.start}") from error
     size = len(submission.text.encode())
     if size > text_bytes_max:
-        raise _too_large(f"the text has {size} bytes, the limit is {text_bytes_max}")
+        raise _too_large(f"the text has {size} bytes; the limit is {text_bytes_max}")
     return submission.model_copy(update={"id": submission.id or str(uuid.uuid4())})
 
 
 async def _read(request: Request, bytes_max: int) -> bytes:
-    """Read the body; stop at the limit, whatever its length is said to be."""
+    """Read the body; stop at the limit, whatever length the client declared."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

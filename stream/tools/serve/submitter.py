@@ -18,7 +18,7 @@ _QUEUE_RECORDS_MAX = 10_000
 _POLL_S = 0.2
 _HEADERS: list[tuple[str, str | bytes | None]] = [
     ("content-type", b"application/json")
-]  # an envelope, whatever STREAM_INPUT_FORMAT says
+]  # an envelope, regardless of STREAM_INPUT_FORMAT
 
 
 class InputPosition(NamedTuple):
@@ -44,7 +44,7 @@ class Submitter:
         self._thread.start()
 
     async def submit(self, blob_id: str, text: str) -> InputPosition:
-        """Send a text, and return where it is once all in-sync replicas have it.
+        """Send a text, and return its position once all in-sync replicas have it.
 
         Raises:
             ProblemRaised: it is too large, or the broker is unavailable.
@@ -61,7 +61,7 @@ class Submitter:
                 self._topic, value, blob_id.encode(), headers=_HEADERS, on_delivery=on_delivery
             )
         except BufferError as error:
-            raise _unavailable("too many texts wait for the broker") from error
+            raise _unavailable("too many texts are waiting for the broker") from error
         except KafkaException as error:
             raise _failed(kafka_error(error)) from error
         outcome = await delivered
@@ -70,7 +70,7 @@ class Submitter:
         raise _failed(outcome)
 
     def close(self) -> None:
-        """Send what is queued, for a short time."""
+        """Send the queue, for a short time at most."""
         self._producer.flush(5)
         self._closed.set()
         self._thread.join(2)
@@ -83,15 +83,13 @@ class Submitter:
 def _resolve(
     delivered: "asyncio.Future[InputPosition | KafkaError]", outcome: InputPosition | KafkaError
 ) -> None:
-    if not delivered.done():  # the client may have gone
+    if not delivered.done():  # the client may have disconnected
         delivered.set_result(outcome)
 
 
 def _failed(error: KafkaError) -> ProblemRaised:
     if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-        return ProblemRaised(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the input topic does not accept so large a record"
-        )
+        return ProblemRaised(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the text is too large for the input topic")
     return _unavailable(f"the text was not sent: {describe(error)}")
 
 

@@ -22,7 +22,7 @@ Limit = Annotated[int, Query(ge=1, le=TOP_MAX)]
 
 
 class TotalRoutes:
-    """How often words were counted."""
+    """The routes for totals."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -32,7 +32,7 @@ class TotalRoutes:
         routes.get("/top", responses=_INVALID)(self.top)
 
     async def word_total(self, word: Word) -> models.WordTotal:
-        """How often were a word and its anagrams counted?"""
+        """Return how often a word and its anagrams were counted."""
         several = words_of(word)
         if len(several) != 1:
             detail = f"{len(several)} words instead of one; a word consists of a-z, A-Z and 0-9"
@@ -47,7 +47,7 @@ class TotalRoutes:
         )
 
     async def top(self, limit: Limit = 20) -> models.Top:
-        """Which signatures have the greatest totals?"""
+        """Return the signatures with the largest totals."""
         totals, words = self._service.view.totals.top(limit), self._service.words
         return models.Top(
             top=[shown.signature_total(each, words) for each in totals], freshness=self._freshness()

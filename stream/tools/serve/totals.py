@@ -25,15 +25,15 @@ class Total(NamedTuple):
 class SummedTotals:
     """Sums of totals by signature. One thread calls `apply`; others may read meanwhile.
 
-    A reader sees each total before or after a change, never between, and may see some totals of a change
-    before others: the count topic tells transactions of several partitions apart no better.
+    A reader sees each total before or after a change, never in between, and may see some totals of a change
+    before others, as in the count topic across partitions.
     """
 
     def __init__(self) -> None:
         self._ids: dict[bytes, int] = {}
         self._signatures: list[bytes] = []
         self._sums: Numbers = np.zeros(0, np.int64)
-        self._changed_in: Numbers = np.zeros(0, np.int64)  # the version that changed it last
+        self._changed_in: Numbers = np.zeros(0, np.int64)  # the version that last changed each
         self._of_partition: dict[int, Numbers] = {}
         self._top: tuple[int, list[Total]] = (-1, [])
         self.version = 0
@@ -63,7 +63,7 @@ class SummedTotals:
         return 0 if number is None else int(self._sums[number])
 
     def top(self, limit: int) -> list[Total]:
-        """Return the greatest totals; equal ones by signature."""
+        """Return the largest totals; equal ones by signature."""
         version, kept = self._top
         if version != self.version or limit > len(kept):  # 1 ms for 100,000 signatures
             version, kept = self.version, self._greatest(np.flatnonzero(self._sums), max(limit, _TOP_KEPT))
@@ -71,7 +71,7 @@ class SummedTotals:
         return kept[:limit]
 
     def changed_since(self, version: int, limit: int) -> list[Total]:
-        """Return the greatest of the totals that changed after a version."""
+        """Return the largest of the totals that changed after a version."""
         return self._greatest(np.flatnonzero(self._changed_in > version), limit)
 
     @property
@@ -87,7 +87,7 @@ class SummedTotals:
     def _greatest(self, ids: npt.NDArray[np.intp], limit: int) -> list[Total]:
         sums = self._sums[ids]
         if len(ids) > limit:
-            # All that equal the last one stay, so that the order by signature decides among them.
+            # All that equal the last one stay, so that the order by signature decides between them.
             least = np.partition(sums, len(sums) - limit)[len(sums) - limit]
             kept = sums >= least
             ids, sums = ids[kept], sums[kept]

@@ -1,4 +1,4 @@
-"""The view: what was read of the three output topics, with its answers. One thread writes, others read."""
+"""The view: totals and outcomes read from the three output topics. One thread writes, others read."""
 
 import time
 from collections import Counter
@@ -25,8 +25,8 @@ class Outcome(NamedTuple):
     Attributes:
         kind: `result` or `dead-letter`.
         partition, offset: its position in its own topic.
-        timestamp_ms: of the input record.
-        fields: of the result, or of the dead letter without key and value.
+        timestamp_ms: timestamp of the input record.
+        fields: fields of the result, or of the dead letter without key and value.
     """
 
     kind: str
@@ -43,13 +43,13 @@ class View:
     Attributes:
         totals: the sums by signature.
         positions: the next offset to read, by topic and partition.
-        dead_letters: number that was read, by reason.
-        results: number of results that was read.
-        reached: how old the knowledge is.
+        dead_letters: number of dead letters read, by reason.
+        results: number of results read.
+        reached: determines the age of the view.
     """
 
     def __init__(self, settings: Settings, store: ViewStore) -> None:
-        """Load what the store holds.
+        """Load the content of the store.
 
         Raises:
             Fatal: the store cannot be read.
@@ -116,7 +116,7 @@ class View:
         self.positions[self._topics[kind], partition] = position
 
     def applied(self) -> None:
-        """Finish what one read brought: update the age, write totals when it is time, call listeners."""
+        """Finish one read: update the age, write totals if they are due, call listeners."""
         self.reached.update(self.positions)
         if self._unwritten and time.monotonic() - self._written_at >= _TOTALS_WRITTEN_S:
             self.write_totals()
@@ -159,7 +159,7 @@ class View:
         self._store.close()
 
     def freshness(self, *topics: str) -> Freshness:
-        """Return what an answer from these topics covers."""
+        """Return what a response based on these topics covers."""
         offsets: dict[str, dict[int, int]] = {topic: {} for topic in topics}
         for (topic, partition), position in sorted(self.positions.items()):
             if topic in offsets:

@@ -1,6 +1,6 @@
-"""Accidents that no fault of a process explains: somebody or something changes offsets, logs or topics.
+"""Accidents outside the processes: something changes offsets, logs or topics.
 
-One happens in a simulation. Afterwards the workers refuse to continue, for good, or everything is exact.
+A simulation has at most one. Afterwards either the workers refuse to continue for good, or all is exact.
 """
 
 import random
@@ -13,10 +13,10 @@ from stream.tools.simulation.auditor import Auditor
 
 
 class Accident(StrEnum):
-    """What may happen to the offsets, logs and topics of a pipeline."""
+    """Accidental changes to the offsets, logs and topics of a pipeline."""
 
-    OFFSET_MOVED = "offset moved by a stranger"
-    OFFSET_COPIED = "offset moved with the metadata of another one"
+    OFFSET_MOVED = "offset moved by another client"
+    OFFSET_COPIED = "offset moved with the metadata of another offset"
     OFFSET_RESTORED = "offset moved back to an earlier commit"
     OFFSETS_DELETED = "offsets deleted"
     OFFSETS_AND_COUNTS_LOST = "offsets deleted and count topic recreated"
@@ -32,10 +32,10 @@ class Accident(StrEnum):
 
 
 class Accidents:
-    """Lets one accident happen.
+    """Causes one accident.
 
     Attributes:
-        happened: the accident, once it happened.
+        happened: the accident, once it has happened.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Accidents:
                 earlier.append(committed)
 
     def happen(self) -> Accident | None:
-        """Let the accident happen; return None if it cannot yet."""
+        """Cause the accident; return None if it is not possible yet."""
         names, accident = self._pipeline.names, self._accident
         topics = {
             Accident.INPUT_TRUNCATED: names.input,

@@ -1,4 +1,4 @@
-"""Checks a simulation: reads the topics as a read_committed reader, and checks every promise at the end."""
+"""Checks a simulation: reads the topics with read_committed, and checks every promise at the end."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -63,7 +63,7 @@ class Auditor:
         self._deleted[partition] = first
 
     def judge_refusal(self, *, inputs_are_unique: bool) -> None:
-        """Check what holds even after workers refused to continue: nothing aborted is seen, nothing is twice.
+        """Check what must hold even after a refusal: no aborted record was read, no input has two outcomes.
 
         `inputs_are_unique`: no other record got the offset of a lost one.
 
@@ -77,10 +77,10 @@ class Auditor:
             results = self._cluster.committed(self._names.results, partition)
             counted = [json.loads(record.value or b"")["source"]["offset"] for _, record in results]
             outcomes = sorted([*counted, *(offset for offset, _ in dead_letters.get(partition, ()))])
-            _hold(len(set(outcomes)) == len(outcomes), f"partition {partition}: outcomes of {outcomes}")
+            _hold(len(set(outcomes)) == len(outcomes), f"partition {partition}: repeated outcomes {outcomes}")
 
     def judge(self, stores: Mapping[int, Store]) -> None:
-        """Check everything; `stores` are those of all partitions, which run.
+        """Check everything; `stores` are those of all partitions, all of which run.
 
         Raises:
             Violation: a promise was broken.
@@ -163,7 +163,7 @@ def _judge_result(where: str, result: Mapping[str, Any], expected: Expected) -> 
 
 
 def _totals(counted: Sequence[Expected]) -> dict[bytes, bytes]:
-    """Add up the deltas of the results: the oracle's own sum."""
+    """Add up the deltas of the results, independently of the fold."""
     totals: dict[bytes, int] = {}
     for expected in counted:
         for key, added in expected.deltas.items():
@@ -171,6 +171,6 @@ def _totals(counted: Sequence[Expected]) -> dict[bytes, bytes]:
     return {key: str(total).encode() for key, total in totals.items()}
 
 
-def _hold(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - a condition, as `assert` takes it
+def _hold(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - a condition, as in `assert`
     if not holds:
         raise Violation(otherwise)

@@ -1,4 +1,4 @@
-"""Starts, crashes, pauses, doubles and stops the worker processes of a simulation."""
+"""Starts, crashes, pauses, duplicates and stops the worker processes of a simulation."""
 
 import random
 from collections import Counter
@@ -19,7 +19,7 @@ DEPTH_MAX = 4  # processes inside a call at the same time
 STEPS_SWITCHED_MAX = 4
 STEPS_PAUSED_MAX = 12
 DISK_LOST = 0.4  # share of the restarts
-DOUBLED = 0.2  # share of the pauses in which another process takes the instance over
+DOUBLED = 0.2  # share of the pauses during which another process takes over the instance
 KILLED_WHILE_PAUSED = 0.2
 
 
@@ -28,9 +28,9 @@ class Weather:
     """The faults that the processes are exposed to.
 
     Attributes:
-        rate: share of the calls with a fault; 0 is calm.
-        weights: of the fault classes.
-        pause_s_max: longest time that a process is paused.
+        rate: share of the calls with a fault; 0 for none.
+        weights: weights of the fault classes.
+        pause_s_max: maximum pause of a process.
     """
 
     rate: float
@@ -58,8 +58,8 @@ class Hooks:
 class Fleet:
     """The processes. At most one runs at any time; the others are inside a call, or waiting.
 
-    The fault hook of a call steps the other processes. So everything that others may do while a process is
-    slow, paused or dead happens in the middle of its call.
+    The fault hook of a call steps the other processes, so that everything that others may do while a process
+    is slow, paused or dead happens in the middle of its call.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what the processes share
@@ -86,7 +86,7 @@ class Fleet:
 
     @property
     def depth(self) -> int:
-        """How many processes are inside a call."""
+        """Number of processes inside a call."""
         return len(self._inside)
 
     def restart_dead(self, share: float) -> None:
@@ -120,7 +120,7 @@ class Fleet:
             self._within(process, partial(self._stop, process))
 
     def calm(self) -> None:
-        """End all faults."""
+        """Stop injecting faults."""
         self._weather.rate = 0.0
 
     def is_settled(self) -> bool:
@@ -177,10 +177,10 @@ class Fleet:
             elif self.may_refuse and not isinstance(why, Fenced):
                 self.refusals += 1
             elif not (isinstance(why, Fenced) and process.instance in self._doubled):
-                raise Violation(f"a worker ended: {type(why).__name__}: {why}") from why
+                raise Violation(f"a worker exited: {type(why).__name__}: {why}") from why
             self._hooks.score[type(why).__name__] += 1
             process.worker.close()
-            self._remove(process, f"ended: {why}")
+            self._remove(process, f"exited: {why}")
 
     def _stop(self, process: FakeProcess) -> None:
         process.worker.close()

@@ -14,7 +14,7 @@ from stream.tools.simulation.workload import MakeWorkload
 
 CHUNK = 50  # seeds of one task
 AHEAD = 3  # tasks submitted per process
-FAILURES_MAX = 10  # the run ends after this number of failures: each is a defect
+FAILURES_MAX = 10  # the run stops after this number of failures; each is a defect
 
 
 @dataclass(slots=True)
@@ -22,7 +22,7 @@ class Outcome:
     """The outcome of some seeds.
 
     Attributes:
-        seeds: number that ran.
+        seeds: number of seeds that ran.
         seconds: simulated time.
         score: number of each event.
         failed: seed -> the broken promise, and the last events.
@@ -44,7 +44,7 @@ class Outcome:
 def run_seed(
     seed: int, trace_lines: int | None = None, make_workload: MakeWorkload = AnagramWorkload
 ) -> tuple[Simulation, str]:
-    """Run one seed; return the simulation and the broken promise with the trace, empty if all held."""
+    """Run one seed; return the simulation, and the broken promise with the trace, or an empty string."""
     simulation = Simulation(seed, Scale.drawn(seed), make_workload=make_workload, trace_lines=trace_lines)
     try:
         simulation.run()
@@ -54,7 +54,7 @@ def run_seed(
 
 
 def run_seeds(seeds: Sequence[int], processes: int, on_progress: Callable[[Outcome], None]) -> Outcome:
-    """Run seeds on several processes; too many failures end the run early."""
+    """Run seeds on several processes; stop early after too many failures."""
     so_far = Outcome()
     chunks = (seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK))
     context = multiprocessing.get_context("spawn")

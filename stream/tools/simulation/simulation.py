@@ -1,6 +1,6 @@
 """Seeded simulation: real workers on the fake cluster, first with many faults, then without, then the audit.
 
-Everything is drawn from one seed and runs in one thread, so a seed is a complete replay.
+Everything is drawn from one seed and runs in one thread, so a seed reproduces a run completely.
 """
 
 import random
@@ -25,11 +25,11 @@ SESSION_TIMEOUT_S = 3.0
 TRANSACTION_TIMEOUT_S = 1.0
 MARKER_DELAY_S_MAX = 5.0
 TRACE_LINES_MAX = 60
-CLASSIC = 0.3  # of the seeds: the stricter of the group protocols
+CLASSIC = 0.3  # share of the seeds with the stricter group protocol
 ROUNDS_MAX = 3000  # passes without faults, after which all input must be committed
 RESTARTED = 0.3  # share of the dead processes, per step
 ACCIDENT = 0.4  # share of the seeds with an accident
-REFUSALS_MIN = 12  # of workers without other faults, after which the accident is refused for good
+REFUSALS_MIN = 12  # without other faults; then the refusal of the accident counts as final
 COMPACTED, ROLLED, TRIMMED, READ, STOPPED = 0.03, 0.02, 0.03, 0.1, 0.02  # shares of the steps
 
 
@@ -41,8 +41,8 @@ class Scale:
         records: number of input records.
         steps: number of steps with faults (the storm).
         fault_rate: share of the calls with a fault.
-        weights: of the fault classes.
-        marker_delayed: share of the transaction markers that are delayed; None: drawn.
+        weights: weights of the fault classes.
+        marker_delayed: share of the transaction markers that are delayed; None if drawn.
         accident: what happens once to offsets, logs or topics.
     """
 
@@ -142,7 +142,7 @@ class Simulation:
         return self._pipeline.cluster.clock.monotonic() - self._began
 
     def run(self) -> None:
-        """Storm, drain, audit.
+        """Run with faults, drain without them, and audit.
 
         Raises:
             Violation: a promise was broken.
@@ -171,7 +171,7 @@ class Simulation:
             self._fleet.step_another()
 
     def _suffer(self, steps: int) -> None:
-        """Let the accident of this seed happen, once."""
+        """Cause the accident of this seed, once."""
         accidents = self._accidents
         if accidents is None or accidents.happened:
             return
@@ -198,7 +198,7 @@ class Simulation:
                 and pipeline.cluster.is_settled()
                 and self._fleet.is_settled()
             )
-            if is_settled and was_settled:  # a partition that resumed finds out at its next poll if it may
+            if is_settled and was_settled:  # a resumed partition learns at its next poll whether it may run
                 return True
             was_settled = is_settled
             if self._fleet.refusals >= REFUSALS_MIN:
@@ -231,7 +231,7 @@ class Simulation:
         elif kind == 2:  # noqa: PLR2004
             log = pipeline.cluster.log(pipeline.names.input, partition)
             committed = pipeline.group.unstable([partition])[partition]
-            if committed is not None and committed.evidence:  # what a stranger committed may not be counted
+            if committed is not None and committed.evidence:  # another client may commit what is not counted
                 log.trim(min(log.high_watermark, max(log.first_offset, committed.offset)))
         elif kind == 3:  # noqa: PLR2004
             self._auditor.read_along()

@@ -15,9 +15,9 @@ from stream.exercise.benchmark.loading import error_line
         ({"runtime": -1.0, "anagram_counts": {}}, "its runtime is -1.0"),
         ({"runtime": True, "anagram_counts": {}}, "its runtime is True"),
         ({"runtime": 1.0, "anagram_counts": ["cat"]}, "its anagram_counts are ['cat']"),
-        ({"runtime": 1.0, "anagram_counts": {"cat": 1.0}}, "its anagram_counts hold 'cat': 1.0"),
-        ({"runtime": 1.0, "anagram_counts": {1: 1}}, "its anagram_counts hold 1: 1"),
-        ({"runtime": 1.0, "anagram_counts": {"cat": True}}, "its anagram_counts hold 'cat': True"),
+        ({"runtime": 1.0, "anagram_counts": {"cat": 1.0}}, "its anagram_counts have 'cat': 1.0"),
+        ({"runtime": 1.0, "anagram_counts": {1: 1}}, "its anagram_counts have 1: 1"),
+        ({"runtime": 1.0, "anagram_counts": {"cat": True}}, "its anagram_counts have 'cat': True"),
     ],
 )
 def test_result_of_another_shape_is_described(answer: object, why: str) -> None:

@@ -67,10 +67,10 @@ def test_file_without_an_orchestrator_is_named_with_its_error(
         ("exiting", "2 of 2 runs: it called sys.exit(3)"),
         (
             "exiting_at_once",
-            "run 1 of 2: its process ended with status 4: the last line of its output; 1 run",
+            "run 1 of 2: its process exited with status 4: the last line of its output; 1 run",
         ),
-        ("crashing", "run 1 of 2: its process was ended by SIGSEGV; 1 run"),
-        ("eating_memory", "run 1 of 2: it took more than 400 MiB of memory; 1 run"),
+        ("crashing", "run 1 of 2: its process was killed by SIGSEGV; 1 run"),
+        ("eating_memory", "run 1 of 2: it used more than 400 MiB of memory; 1 run"),
         ("silencing", "run 1 of 2: it closed the socket of the benchmark; 1 run"),
     ],
 )

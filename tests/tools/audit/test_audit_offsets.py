@@ -25,7 +25,7 @@ def test_offsets_that_belong_together_are_no_difference() -> None:
 
 
 def test_totals_beyond_the_committed_offset_are_a_difference() -> None:
-    assert "cover the input before offset 5, the committed offset is 2" in differences(
+    assert "cover the input before offset 5, but the committed offset is 2" in differences(
         2, ProcessedOffset(5, "d")
     )
     assert "the committed offset is 0" in differences(None, ProcessedOffset(5, "d", "id"))
@@ -50,8 +50,8 @@ def test_what_retention_deleted_is_said() -> None:
     assert list(truncated_logs(SETTINGS, snapshot(5))) == []
     said = list(truncated_logs(SETTINGS, snapshot(5, log=(7, 9), results=(3, 9))))
     assert [sentence.partition(" (")[0] for sentence in said] == [
-        f"{SETTINGS.input_topic}, partition 0, begins at 7",
-        f"{SETTINGS.input_topic}, partition 0, begins at 7",
-        f"{SETTINGS.result_topic}, partition 0, begins at 3",
+        f"{SETTINGS.input_topic}, partition 0, starts at 7",
+        f"{SETTINGS.input_topic}, partition 0, starts at 7",
+        f"{SETTINGS.result_topic}, partition 0, starts at 3",
     ]
     assert "from the committed offset 5 on was deleted before it was counted" in said[1]

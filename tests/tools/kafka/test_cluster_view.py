@@ -37,7 +37,7 @@ def test_client_is_replaced_after_a_failure() -> None:
         with pytest.raises(Retriable):
             view.leaders("any")
     assert len(clients) == 2
-    assert view.not_in_sync(3).startswith("no broker answers")
+    assert view.not_in_sync(3).startswith("no broker responds")
 
 
 class Elections:

@@ -115,7 +115,7 @@ def test_another_cluster_is_noticed_even_if_its_topics_are_missing_or_have_the_s
     cluster.topic_ids.clear()
     cluster.cluster_id = "two"
     assert wait_changed(watch).startswith(
-        "another Kafka cluster answers at localhost:9092 (id one before, two now)"
+        "another Kafka cluster responds at localhost:9092 (id one before, two now)"
     )
 
 

@@ -124,7 +124,7 @@ def test_required_setting_that_a_broker_refuses_is_named_with_what_to_ask_for(
         )
     )
     with pytest.raises(
-        Refused, match=r"do not create signature-counts: .*compaction is not offered"
+        Refused, match=r"refused to create signature-counts: .*compaction is not offered"
     ) as caught:
         create(admin)
     assert "signature-counts with 4 partitions and cleanup.policy=compact" in caught.value.hint

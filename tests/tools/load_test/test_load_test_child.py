@@ -64,7 +64,7 @@ def test_child_that_ends_unexpectedly_is_an_error_with_its_last_lines(tmp_path: 
             "stream.tools.load_test.nothing", read_order(tmp_path), environment(), tmp_path / "log"
         ) as child,
         pytest.raises(
-            Fatal, match=r"nothing ended with status 1:\n.*No module named stream.tools.load_test.nothing"
+            Fatal, match=r"nothing exited with status 1:\n.*No module named stream.tools.load_test.nothing"
         ),
     ):
         child.wait_for(lambda status: status.done, 60, lambda _: None)

@@ -98,15 +98,15 @@ def test_tables_contain_figures_and_remarks(
     bench_view.show_report(report())
     shown = capsys.readouterr().out
     assert "session" in shown  # the group waits that long for a killed member
-    assert "the generator was late by 33.0 ms at p99, which the latency includes" in shown
-    assert "above capacity: results came until 9.0 s after the last blob was due" in shown
+    assert "the generator was 33.0 ms late at p99; the latency includes this" in shown
+    assert "above capacity: last result 9.0 s after the last blob was due" in shown
     assert "the broker took 400 ms at p99 to acknowledge a blob" in shown
     assert "7 results missing" in shown
     assert "classic, static" in shown
-    assert "A blob waits for 5.0 responses" in shown
-    assert "A record takes " in shown
-    assert "cost per word over words in the dictionary" in shown
-    assert "all right: 5,079 blobs" in shown  # a row in several tables counts once
+    assert "Each blob waits for 5.0 consecutive broker responses" in shown
+    assert " µs per record and " in shown
+    assert "cost per word by words in the dictionary" in shown
+    assert "correct: 5,079 blobs" in shown  # a row in several tables counts once
     broken = report()
     broken.throughput[0].checked.duplicated = 1
     broken.throughput[0].checked.differ("blob 3 has a second result [x]")

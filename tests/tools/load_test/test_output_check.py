@@ -73,13 +73,13 @@ def test_right_output_is_right_and_words_below_offsets_are_counted(check: Check)
 @pytest.mark.parametrize(
     ("change", "kind", "sentence"),
     [
-        (lambda sent: sent[1:], "missing", "1 blobs have no result, the first is blob 0"),
+        (lambda sent: sent[1:], "missing", "blobs without a result: 1, the first is blob 0"),
         (lambda sent: [sent[0], *sent], "duplicated", "blob 0 has a second result"),
         (lambda sent: [result(0, TEXTS[1], 0), *sent[1:]], "wrong", "blob 0 differs from the definition"),
         (lambda sent: [result(0, TEXTS[0], 0, 1), *sent[1:]], "wrong", "blob 0 differs from the definition"),
         (lambda sent: [*sent, result(9, TEXTS[0], 0)], "wrong", "a result names blob 9, which was not sent"),
-        (lambda sent: sent[:-1], "totals", "the blobs give"),
-        (lambda sent: [*sent, ("count_topic", 1, sent[-1][2], b"1")], "totals", "the blobs give"),
+        (lambda sent: sent[:-1], "totals", "the blobs sum to"),
+        (lambda sent: [*sent, ("count_topic", 1, sent[-1][2], b"1")], "totals", "the blobs sum to"),
         (lambda sent: [*sent, ("dead_letter_topic", 0, b"b0", b"x")], "dead_letters", "a blob was rejected"),
     ],
     ids=["lost", "twice", "other counts", "other partition", "unknown", "no total", "more total", "rejected"],

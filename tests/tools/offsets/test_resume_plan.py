@@ -124,11 +124,11 @@ FINAL = {
     "input recreated": (
         known(own(5, topics={**TOPICS, "input": "old"}), 5),
         last(4),
-        "blobs is another topic",
+        "blobs is not the same topic",
     ),
     "count topic recreated": (known(own(5, topics={**TOPICS, "count": "old"}), None), last(4), "counts is"),
     "changelog truncated": (known(own(5), 3), last(4), "counts was truncated"),
-    "changelog emptied": (known(own(5), None), last(4), "counts holds no record"),
+    "changelog emptied": (known(own(5), None), last(4), "counts has no record"),
     "changelog shorter, offset deleted": (known(None, 3), last(4), "totals are lost"),
     "changelog shorter, stranger": (known(STRANGER, 3), last(2, 4), "totals are lost"),
     "changelog emptied, stranger": (known(STRANGER, None), last(4), "totals are lost"),
@@ -198,7 +198,9 @@ def test_lost_outcomes_must_be_accepted_and_are_recorded(case: str) -> None:
     assert facts.processed is not None
     assert move.offset == facts.processed.input_offset
     assert move.skipped == SkippedRange(3, first, move.offset, counted_to=move.offset)
-    assert f"from {first} to before {move.offset} are lost" in move.loss
+    end = move.offset - 1
+    offsets = f"offset {first}" if first == end else f"offsets {first} to {end}"
+    assert f"outcomes of the input at {offsets} are lost" in move.loss
 
 
 def test_topic_without_a_record_of_the_partition_lost_none_of_it() -> None:

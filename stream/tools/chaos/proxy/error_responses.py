@@ -1,4 +1,4 @@
-"""Makes the response to a request that carries an error code, in place of the broker's response.
+"""Builds an error response to a request, in place of the broker's response.
 
 Layouts are those of the message definitions of Apache Kafka 4.3 (clients/src/main/resources/common/message).
 """
@@ -16,7 +16,7 @@ def error_response(header: RequestHeader, frame: bytes, code: int) -> bytes:
     """Return the response, without the length that precedes it.
 
     Raises:
-        NotImplementedError: this request or this version of it is not supported here.
+        NotImplementedError: this request, or this version of it, is not supported here.
     """
     name = Api(header.api).name
     if header.api not in _BODIES:

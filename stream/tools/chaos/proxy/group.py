@@ -12,7 +12,7 @@ from stream.tools.chaos.proxy.server import FaultProxy
 class ProxyGroup:
     """Adds and removes rules at all proxies of a cluster.
 
-    The proxies share each rule with its counter: a rule for one request affects one request in all.
+    The proxies share each rule with its counter: a rule for one request affects one request in total.
     """
 
     def __init__(self, nodes: int = 1) -> None:
@@ -46,7 +46,7 @@ class ProxyGroup:
         return rule
 
     def remove(self, rule: Rule) -> None:
-        """Remove a rule; requests that it holds are forwarded when their delay is over."""
+        """Remove a rule; requests that it holds are forwarded after their delay."""
         for proxy in self.proxies:
             proxy.remove(rule)
 

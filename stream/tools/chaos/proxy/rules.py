@@ -27,6 +27,29 @@ class Api(IntEnum):
     TXN_OFFSET_COMMIT = 28
     CONSUMER_GROUP_HEARTBEAT = 68
 
+    @property
+    def text(self) -> str:
+        """The name in Kafka's documentation, such as `TxnOffsetCommit`."""
+        return "".join(part.capitalize() for part in self.name.split("_"))
+
+
+_ERROR_NAMES = {
+    6: "NOT_LEADER_OR_FOLLOWER",
+    7: "REQUEST_TIMED_OUT",
+    14: "COORDINATOR_LOAD_IN_PROGRESS",
+    15: "COORDINATOR_NOT_AVAILABLE",
+    16: "NOT_COORDINATOR",
+    25: "UNKNOWN_MEMBER_ID",
+    27: "REBALANCE_IN_PROGRESS",
+    51: "CONCURRENT_TRANSACTIONS",
+    56: "KAFKA_STORAGE_ERROR",
+}
+
+
+def error_name(code: int) -> str:
+    """Return Kafka's name of an error code."""
+    return _ERROR_NAMES.get(code, f"error {code}")
+
 
 @dataclass(frozen=True, slots=True)
 class Error:
@@ -40,7 +63,7 @@ class Error:
 
 @dataclass(frozen=True, slots=True)
 class Disconnect:
-    """Close the connection, before the broker receives the request or `after` it, without the response."""
+    """Close the connection before the broker receives the request, or `after` it but before the response."""
 
     after: bool
 
@@ -64,7 +87,7 @@ class Delay:
 
 @dataclass(frozen=True, slots=True)
 class NoBrokers:
-    """Remove the brokers from the response to a metadata request, as a node that shuts down does."""
+    """Remove the brokers from the response to a metadata request, like a node that is shutting down."""
 
     def __str__(self) -> str:
         return "no brokers"
@@ -74,7 +97,7 @@ Action = Error | Disconnect | Delay | NoBrokers
 
 
 class When:
-    """Chooses which of the matching requests a rule affects. It counts, so each rule needs its own."""
+    """Chooses which of the matching requests a rule affects. It counts them, so each rule needs its own."""
 
     def __init__(self, affects: Callable[[int], bool], last: int | None) -> None:
         """`affects` decides by the number of the request, from 1; none after number `last` is affected."""
@@ -116,8 +139,8 @@ class Rule:
     """An action, and the requests that it affects; several proxies may share it.
 
     Attributes:
-        client: client id of the sender; None: any sender.
-        injected: how many requests were affected.
+        client: client id of the sender; None for any sender.
+        injected: number of affected requests.
     """
 
     api: Api

@@ -27,10 +27,10 @@ class _PendingResponse:
     """A response that a client waits for; a client receives responses in the order of its requests.
 
     Attributes:
-        own: the response of the proxy; None: the broker responds.
+        own: the response of the proxy; None if the broker responds.
         delay_s: how long the response is held.
-        cut: the connection is closed instead.
-        emptied: the version of a metadata request whose response loses its brokers.
+        cut: whether the connection is closed instead.
+        emptied: version of a metadata request whose response loses its brokers.
     """
 
     own: bytes | None = None
@@ -53,7 +53,7 @@ class _Connection:
             writer.transport.abort()
 
     async def flush_own(self) -> None:
-        """Send the responses of the proxy that wait for no response of the broker."""
+        """Send the responses of the proxy that do not have to wait for a response of the broker."""
         while self.pending and (own := self.pending[0].own) is not None:
             self.pending.popleft()
             await _send(self.client[1], own)
@@ -63,7 +63,7 @@ class FaultProxy:
     """Forwards requests to a broker, except those that a rule affects.
 
     Attributes:
-        port: the port is open from the construction on, so that a broker can advertise it.
+        port: its port, open from construction on, so that a broker can advertise it.
         seen: number of requests by name.
         injected: number of faults by request and action.
         failed: why a rule could not be applied; `check` raises it.
@@ -114,7 +114,7 @@ class FaultProxy:
         return rule
 
     def remove(self, rule: Rule) -> None:
-        """Remove a rule; requests that it holds are forwarded when their delay is over."""
+        """Remove a rule; requests that it holds are forwarded after their delay."""
         with self._lock:
             self._rules = tuple(each for each in self._rules if each is not rule)
 
@@ -219,7 +219,7 @@ class FaultProxy:
             frame = await _receive(connection.broker[0])
             pending = connection.pending[
                 0
-            ]  # stays there until it is sent, so that no own response overtakes it
+            ]  # stays until it is sent, so that no response of the proxy overtakes it
             if pending.cut:
                 return
             if pending.delay_s:

@@ -25,7 +25,7 @@ class RequestHeader:
 
 
 def read_header(frame: bytes) -> RequestHeader:
-    """Read these fields; they have the same form in all versions."""
+    """Read the header fields, which have the same form in all versions."""
     api, version, correlation_id, length = _HEADER.unpack_from(frame)
     end = _HEADER.size + max(length, 0)
     client = None if length < 0 else frame[_HEADER.size : end].decode(errors="replace")
@@ -52,7 +52,7 @@ class Reader:
     def raw(self, size: int) -> bytes:
         """Read `size` bytes."""
         value = self._frame[self._position : self._position + size]
-        assert len(value) == size, "the frame ends too soon"
+        assert len(value) == size, "the frame is too short"
         self._position += size
         return value
 
@@ -79,7 +79,7 @@ class Reader:
 
     def _varint(self) -> int:
         value = shift = 0
-        while True:  # ends: at the end of the frame at the latest
+        while True:  # ends: at the latest at the end of the frame
             byte = self.raw(1)[0]
             value |= (byte & 0x7F) << shift
             if byte < 0x80:  # noqa: PLR2004 - the last byte of a varint

@@ -1,4 +1,4 @@
-// The page of `anagram-stream serve`: shows the event stream, sends texts, asks for words.
+// The page of `anagram-stream serve`: shows the event stream, sends texts, looks up words.
 
 const SHOWN_WORDS_MAX = 12;
 const ANSWERS_MAX = 8;
@@ -29,11 +29,11 @@ function headers(more = {}) {
 }
 
 async function call(path, options = {}) {
-  const answer = await fetch(path, { ...options, headers: headers(options.headers) });
-  const body = await answer.json();
-  if (answer.status === 401) askForToken();
-  if (!answer.ok) throw new Error(body.detail || answer.statusText);
-  return { body, status: answer.status };
+  const response = await fetch(path, { ...options, headers: headers(options.headers) });
+  const body = await response.json();
+  if (response.status === 401) askForToken();
+  if (!response.ok) throw new Error(body.detail || response.statusText);
+  return { body, status: response.status };
 }
 
 function askForToken() {
@@ -56,8 +56,8 @@ function outcomeLine(outcome) {
     line.append(element("span", count === 1 ? word : `${word} × ${numbers.format(count)}`, "chip"), " ");
   }
   if (counts.length > SHOWN_WORDS_MAX) line.append(`and ${numbers.format(counts.length - SHOWN_WORDS_MAX)} more `);
-  if (!counts.length) line.append("no word of the dictionary ");
-  line.append(element("span", `${numbers.format(outcome.result.words)} words`, "quiet"));
+  if (!counts.length) line.append("no dictionary words ");
+  line.append(element("span", `${numbers.format(outcome.result.words)} word${outcome.result.words === 1 ? "" : "s"}`, "quiet"));
   return line;
 }
 
@@ -81,7 +81,7 @@ async function submitText(text) {
     });
     if (status === 202) {
       const place = `${body.input.partition}:${body.input.offset}`;
-      item.lastElementChild.textContent = `in the input topic at ${place}, but not counted within ${WAIT_MS / 1000} s: does a worker run?`;
+      item.lastElementChild.textContent = `in the input topic at ${place}, but not counted within ${WAIT_MS / 1000} s: is a worker running?`;
       return;
     }
     item.lastElementChild.replaceWith(outcomeLine(body));
@@ -121,7 +121,7 @@ byId("word-form").addEventListener("submit", async (event) => {
   event.preventDefault();
   try {
     const { body } = await call(`v1/words/${encodeURIComponent(byId("word").value.trim())}`);
-    const same = body.words.length ? body.words.join(", ") : "no word of the dictionary";
+    const same = body.words.length ? body.words.join(", ") : "no dictionary words";
     show("word-answer", `${body.signature}: ${numbers.format(body.total)} (${same})`);
   } catch (error) {
     show("word-answer", error.message);
@@ -185,9 +185,9 @@ function showLag(status) {
     });
   });
   const group = status.group;
-  show("group", group ? `group ${group.id}: ${group.state}, ${group.members} member${group.members === 1 ? "" : "s"}` : `not known: ${status.unknown}`);
+  show("group", group ? `group ${group.id}: ${group.state}, ${group.members} member${group.members === 1 ? "" : "s"}` : `unknown: ${status.unknown}`);
   byId("workers").replaceChildren(...status.workers.map((each) => {
-    const state = each.ready === null ? "does not answer" : each.ready ? "ready" : "not ready";
+    const state = each.ready === null ? "does not respond" : each.ready ? "ready" : "not ready";
     return element("li", `${each.url}: ${state}${each.reasons.length ? ` (${each.reasons.join("; ")})` : ""}`, each.ready ? "" : "bad");
   }));
 }
@@ -258,7 +258,7 @@ const handlers = {
     show("submit-state", status.submit ? "" : "Start serve with STREAM_SERVE_SUBMIT=true to send texts.");
     const notice = byId("notice");
     notice.hidden = !status.dictionary_differs;
-    show("notice", status.dictionary_differs ? "The workers count by another dictionary than this server: set STREAM_DICTIONARY to theirs." : "");
+    show("notice", status.dictionary_differs ? "The workers use a different dictionary than this server: set STREAM_DICTIONARY to theirs." : "");
   },
   gap() {},
 };
@@ -268,7 +268,7 @@ function connection(text, isGood) {
   byId("connection").className = `state ${isGood ? "good" : "bad"}`;
 }
 
-// Not EventSource, which can send no token.
+// Not EventSource, which cannot send a token.
 const follow = {
   lastId: "",
   failures: 0,
@@ -286,27 +286,27 @@ const follow = {
       } catch (error) {
         if (error.message === "401") {
           askForToken();
-          connection("a token is needed", false);
+          connection("token required", false);
           await new Promise((resolve) => { byId("token-form").addEventListener("submit", resolve, { once: true }); });
           continue;
         }
       }
       const wait = RECONNECT_MS[Math.min(this.failures, RECONNECT_MS.length - 1)];
       this.failures += 1;
-      connection("connection lost, trying again …", false);
+      connection("connection lost, reconnecting …", false);
       await new Promise((resolve) => { setTimeout(resolve, wait); });
     }
   },
 
   async read() {
     const more = this.lastId ? { "Last-Event-ID": this.lastId } : {};
-    const answer = await fetch("v1/stream?rate=5", { headers: headers(more), signal: this.controller.signal });
-    if (!answer.ok) throw new Error(String(answer.status));
+    const response = await fetch("v1/stream?rate=5", { headers: headers(more), signal: this.controller.signal });
+    if (!response.ok) throw new Error(String(response.status));
     const { body } = await call("v1/top?limit=50");
     keepTotals(body.top);
     connection("live", true);
     this.failures = 0;
-    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let buffered = "";
     for (;;) {
       const { value, done } = await reader.read();
