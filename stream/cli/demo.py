@@ -28,7 +28,7 @@ from stream.cli.demo_view import View, make_view
 from stream.config import Settings, load_settings
 from stream.core.processed_offset import PROCESSED_KEY
 from stream.dictionary import load_index
-from stream.errors import Fatal
+from stream.errors import Fatal, Misconfigured
 from stream.telemetry.listening import listen
 from stream.tools.audit.verdict import Verdict
 from stream.tools.audit.verify import verify
@@ -106,7 +106,7 @@ def _run(settings: Settings, folder: Path, files: list[Path], rounds: int, *, ke
     to_send = [(blob.key or blob.origin, blob.text) for blob in own]
     to_send += [(f"{blob.origin} #{n}", blob.text) for n in range(1, rounds + 1) for blob in samples]
     if not to_send:
-        raise Fatal("nothing to send; give --rounds 1 or more, or --file")
+        raise Misconfigured("there is nothing to send", "use --rounds 1 or more, or --file")
     index = load_index(settings.dictionary)
     worker = WorkerProcess(child_environment(settings), folder / "worker.log")
     worker.start()

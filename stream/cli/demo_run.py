@@ -11,7 +11,7 @@ import orjson
 
 from stream.cli.app import admin_client, warn
 from stream.config import Settings
-from stream.errors import Fatal, StreamError
+from stream.errors import Misconfigured, StreamError
 from stream.kafka.clients import make_producer, producer_options, reader_options
 from stream.tools.blobs import Blob, BlobSplitting, find_sources, read_blobs, stdin_has_text
 from stream.tools.kafka.topic_reader import StoredRecord, read_topic
@@ -40,7 +40,7 @@ def collect_blobs(settings: Settings, files: Sequence[Path]) -> tuple[list[Blob]
         own += list(read_blobs(find_sources([Path("-")]), splitting))
     for blob in own:
         if blob.problem:
-            raise Fatal(f"{blob.origin}: {blob.problem}")
+            raise Misconfigured(f"{blob.origin}: {blob.problem}", "correct the file, or give others")
     return own, list(read_blobs(find_sources([sample_folder()]), splitting))
 
 

@@ -1,4 +1,4 @@
-"""`settings`: all settings with their defaults, their current values, and their table in the documentation."""
+"""`settings`: all settings with their defaults, their current values, and their documentation."""
 
 import sys
 from pathlib import Path

@@ -45,7 +45,8 @@ def top(
     """
     chosen = settings()
     index = load_index(chosen.dictionary)
-    watch = watch_cluster(chosen, chosen.count_topic, chosen.result_topic, say=lambda _: None)
+    topics = chosen.count_topic, chosen.result_topic, chosen.dead_letter_topic
+    watch = watch_cluster(chosen, *topics, say=lambda _: None)
     with tempfile.TemporaryDirectory(prefix="anagram-stream-top-") as folder:
         view = View(chosen, ViewStore(Path(folder), _STORE_BYTES_MAX))
         follower = retry_while_unreachable(

@@ -19,8 +19,8 @@ from stream.errors import LogsChanged
 FORMAT = 1
 COUNTED = "counted"  # the whole metadata that earlier versions wrote for a partition with totals
 TOPICS_DELETED_HINT = (
-    "run `anagram-stream topics create`, then `anagram-stream offsets show`: it shows what is lost and how to "
-    "continue"
+    "run `anagram-stream topics create`, then `anagram-stream offsets show`: it shows what is lost and how "
+    "to continue"
 )
 TOPICS_CHANGED_HINT = "run `anagram-stream offsets show`: it shows what is lost and how to continue"
 
