@@ -1,8 +1,8 @@
 """Brokers, topics and environments for tests.
 
-A real broker comes from STREAM_BOOTSTRAP_SERVERS if set, from `--broker=docker` (apache/kafka in a
-container), else one embedded broker serves the whole run. Each test has topics, group and state folder of
-its own.
+The broker is the one at STREAM_BOOTSTRAP_SERVERS if that is set, apache/kafka in a container with
+`--broker=docker`, or else one embedded broker for the whole run. Each test has its own topics, group and
+state folder.
 """
 
 import os
@@ -19,16 +19,14 @@ from stream.broker.embedded import EmbeddedBroker
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--broker", choices=("embedded", "docker"), default="embedded", help="where Kafka comes from"
+        "--broker", choices=("embedded", "docker"), default="embedded", help="the Kafka to test against"
     )
-    parser.addoption(
-        "--kafka", help="versions of Kafka for tests/brokers, or `all`; default: oldest and newest"
-    )
+    parser.addoption("--kafka", help="Kafka versions for tests/brokers, or `all`; default: oldest and newest")
 
 
 @pytest.fixture(scope="session")
 def kafka(pytestconfig: pytest.Config) -> Iterator[str]:
-    """The address of a broker for the whole run."""
+    """The address of one broker for the whole run."""
     given = os.environ.get("STREAM_BOOTSTRAP_SERVERS")
     if given:
         yield given
@@ -42,11 +40,11 @@ def kafka(pytestconfig: pytest.Config) -> Iterator[str]:
 
 @pytest.fixture
 def stream_env(kafka: str, tmp_path: Path) -> dict[str, str]:
-    """Settings with topics (2 partitions, made already), group and state folder of the test's own."""
+    """Settings with the test's own group, state folder and existing topics (2 partitions each)."""
     return make_topics(own_env(kafka, tmp_path), partitions=2)
 
 
 @pytest.fixture
 def bare_env(kafka: str, tmp_path: Path) -> dict[str, str]:
-    """The same without topics."""
+    """The same settings, but the topics do not exist."""
     return own_env(kafka, tmp_path)

@@ -21,21 +21,21 @@ Schema = dict[str, Any]
 
 
 def complaints(released: Schema, current: Schema, *, is_read: bool, where: str = "") -> list[str]:
-    """Return what a program that was written against the released schema would stumble over."""
+    """Return the changes that would break a program written for the released schema."""
     broken = []
     if released.get("type") != current.get("type") or released.get("pattern") != current.get("pattern"):
-        broken.append(f"{where} has another type")
+        broken.append(f"{where} has a different type")
     required, now_required = set(released.get("required", ())), set(current.get("required", ()))
     if is_read and now_required - required:
         broken.append(f"{where} requires {now_required - required}")
     if not is_read and required - now_required:
-        broken.append(f"{where} does not promise {required - now_required} any more")
+        broken.append(f"{where} no longer requires {required - now_required}")
     if current.get("additionalProperties") is False:
         broken.append(f"{where} is closed to new fields")
     for name, schema in released.get("properties", {}).items():
         now = current.get("properties", {}).get(name)
         if now is None:
-            broken.append(f"{where}.{name} is gone")
+            broken.append(f"{where}.{name} was removed")
         else:
             broken += complaints(schema, now, is_read=is_read, where=f"{where}.{name}")
     return broken
@@ -44,7 +44,7 @@ def complaints(released: Schema, current: Schema, *, is_read: bool, where: str =
 @pytest.mark.parametrize("path", RELEASED, ids=lambda path: f"{path.parent.name}-{path.name}")
 def test_present_schema_is_compatible_with_the_released_one(path: Path) -> None:
     current = schemas().get(path.name)
-    assert current is not None, f"{path.name} is gone"
+    assert current is not None, f"{path.name} was removed"
     released = inlined(json.loads(path.read_text(encoding="utf-8")))
     assert complaints(released, inlined(current), is_read=path.name in READ) == []
 
@@ -65,7 +65,7 @@ def test_a_version_was_released() -> None:
     ],
     ids=str,
 )
-def test_incompatible_change_is_found(change: Schema, is_read: bool) -> None:  # noqa: FBT001
+def test_incompatible_change_is_detected(change: Schema, is_read: bool) -> None:  # noqa: FBT001
     released = {"type": "object", "properties": {"blob_id": {"type": "string"}}, "required": ["blob_id"]}
     assert complaints(released, released, is_read=is_read) == []
     assert complaints(released, released | change, is_read=is_read)

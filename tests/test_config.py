@@ -21,7 +21,7 @@ NAMES = sorted(Settings.model_fields)
 
 @pytest.fixture(autouse=True)
 def _no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Without settings in the environment, in a folder without `.env`."""
+    """Run without settings in the environment, in a folder without `.env`."""
     for name in list(os.environ):
         if name.upper().startswith(PREFIX):
             monkeypatch.delenv(name)
@@ -51,7 +51,7 @@ def test_nothing_needs_to_be_set() -> None:
     assert settings.client_config == {}
 
 
-def test_override_beats_the_environment_beats_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_override_precedes_the_environment_which_precedes_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     dotenv("STREAM_GROUP_ID=file", "STREAM_INPUT_TOPIC=file", "STREAM_COUNT_TOPIC=file")
     monkeypatch.setenv("STREAM_GROUP_ID", "environment")
     monkeypatch.setenv("STREAM_INPUT_TOPIC", "environment")
@@ -79,7 +79,7 @@ def test_unknown_name_in_the_file_is_refused(line: str) -> None:
 
 
 def test_byte_order_mark_is_not_part_of_the_first_name() -> None:
-    """An editor wrote it: in `.env` and in the properties file."""
+    """Some editors write one, in `.env` and in the properties file."""
     dotenv("\ufeffSTREAM_GROUP_ID=file")
     assert load_settings().group_id == "file"
     assert read_properties(kafka_config("\ufeffssl.ca.location=ca.pem")) == {"ssl.ca.location": "ca.pem"}
@@ -149,7 +149,7 @@ def test_service_links_in_the_file_are_unknown() -> None:
     assert refusal() == "unknown setting STREAM_PORT"
 
 
-def test_all_unknown_names_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_unknown_names_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     dotenv("STREAM_B=1")
     monkeypatch.setenv("STREAM_A", "1")
     assert refusal() == "unknown settings STREAM_A, STREAM_B"
@@ -234,7 +234,7 @@ def test_bad_value_is_refused_with_its_name(name: str, bad: str, monkeypatch: py
 
 
 @pytest.mark.parametrize(
-    ("together", "says"),
+    ("together", "expected"),
     [
         ({"input_topic": "a", "result_topic": "a"}, "four different topics"),
         ({"count_topic": "text-blobs"}, "four different topics"),
@@ -246,8 +246,8 @@ def test_bad_value_is_refused_with_its_name(name: str, bad: str, monkeypatch: py
         ({"commit_interval_ms": 10_000}, "COMMIT_INTERVAL_MS must be below TRANSACTION_TIMEOUT_MS"),
     ],
 )
-def test_contradicting_values_are_refused(together: dict[str, object], says: str) -> None:
-    assert says in refusal(**together)
+def test_contradicting_values_are_refused(together: dict[str, object], expected: str) -> None:
+    assert expected in refusal(**together)
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_values_at_their_limits_are_accepted(together: dict[str, object]) -> Non
 
 
 @pytest.mark.parametrize(
-    ("protocol", "session_ms", "says"),
+    ("protocol", "session_ms", "expected"),
     [
         ("consumer", "45000", "needs GROUP_PROTOCOL=classic"),
         ("classic", "10000", "must exceed TRANSACTION_TIMEOUT_MS"),
@@ -277,9 +277,9 @@ def test_values_at_their_limits_are_accepted(together: dict[str, object]) -> Non
         ("classic", "-20000", "must exceed TRANSACTION_TIMEOUT_MS"),
     ],
 )
-def test_session_shorter_than_a_transaction_is_refused(protocol: str, session_ms: str, says: str) -> None:
+def test_session_shorter_than_a_transaction_is_refused(protocol: str, session_ms: str, expected: str) -> None:
     path = kafka_config(f"session.timeout.ms={session_ms}")
-    assert says in refusal(kafka_config=path, group_protocol=protocol)
+    assert expected in refusal(kafka_config=path, group_protocol=protocol)
 
 
 def test_session_longer_than_a_transaction_is_accepted() -> None:
@@ -295,8 +295,8 @@ def test_heartbeat_that_is_too_rare_for_its_session_is_refused(heartbeat_ms: str
 
 def test_heartbeat_of_the_client_is_refused_under_consumer() -> None:
     path = kafka_config("heartbeat.interval.ms=3000")
-    says = "heartbeat.interval.ms in KAFKA_CONFIG needs GROUP_PROTOCOL=classic or auto"
-    assert says in refusal(kafka_config=path, group_protocol="consumer")
+    expected = "heartbeat.interval.ms in KAFKA_CONFIG needs GROUP_PROTOCOL=classic or auto"
+    assert expected in refusal(kafka_config=path, group_protocol="consumer")
 
 
 def test_heartbeat_of_a_third_of_its_session_is_accepted() -> None:
@@ -305,7 +305,7 @@ def test_heartbeat_of_a_third_of_its_session_is_accepted() -> None:
     load_settings(kafka_config=kafka_config(*lines), group_protocol="auto")
 
 
-def test_kafka_config_holds_a_name_and_a_value_per_line() -> None:
+def test_kafka_config_has_a_name_and_a_value_per_line() -> None:
     path = kafka_config("# SASL", "! too", "", "  sasl.username = me ", "sasl.password=a=b # c", "ssl.ca=")
     expected = {"sasl.username": "me", "sasl.password": "a=b # c", "ssl.ca": ""}
     assert load_settings(kafka_config=path).client_config == expected

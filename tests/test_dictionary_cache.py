@@ -60,8 +60,8 @@ def test_damaged_index_is_rebuilt(words: Path, tmp_path: Path, damage: bytes) ->
     assert cached.read_bytes() == whole
 
 
-def test_byte_order_marks_are_no_part_of_a_word(tmp_path: Path) -> None:
-    """Also those within a list that was put together from several files."""
+def test_byte_order_marks_are_not_part_of_a_word(tmp_path: Path) -> None:
+    """This includes marks inside a list that was concatenated from several files."""
     (tmp_path / "words").write_bytes("\ufeffgranite\r\ncat\r\n\ufeffdog\r\n".encode())
     assert load_index(tmp_path / "words", tmp_path / "cache") == build_index(["granite", "cat", "dog"])
 
@@ -136,7 +136,7 @@ def test_lexicon_of_a_list_without_words_is_refused_each_time(tmp_path: Path) ->
 def test_lexicon_that_does_not_find_its_own_words_is_rebuilt(
     words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Such a lexicon was cached by a version with other factors."""
+    """Such a lexicon was cached by a version with different factors."""
     words.write_text("act\ndog\nlisten")
     with monkeypatch.context() as patch:
         patch.setattr(lexicon_module, "_FACTORS", lexicon_module._FACTORS[::-1].copy())
@@ -146,7 +146,7 @@ def test_lexicon_that_does_not_find_its_own_words_is_rebuilt(
 
 
 def test_word_list_is_read_only_once(words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The list is replaced right after it was read."""
+    """The list is replaced right after it is read."""
     read = dictionary._read
 
     def replaced(path: Path) -> bytes:

@@ -36,7 +36,7 @@ def test_line_is_read_as_it_was_written() -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_other_lines_are_an_error(line: bytes) -> None:
+def test_invalid_lines_are_an_error(line: bytes) -> None:
     for expected in (Ended, REPORTS):
         with pytest.raises(ValueError, match=r".*"):
             decode_line(line, expected)

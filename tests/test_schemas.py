@@ -75,7 +75,7 @@ def references(node: object) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", ["asyncapi.json", "openapi.v1.json"])
-def test_every_reference_leads_somewhere(name: str) -> None:
+def test_every_reference_resolves(name: str) -> None:
     document = json.loads((FOLDER / name).read_text(encoding="utf-8"))
     for reference in references(document):
         target = document
@@ -129,7 +129,7 @@ def test_headers_of_a_dead_letter_are_valid(reason: Reason, bytes_max: int) -> N
 
 @settings(deadline=None)
 @given(JSON_VALUES)
-def test_envelope_is_valid_exactly_if_it_can_be_decoded(value: object) -> None:
+def test_envelope_is_valid_exactly_when_it_can_be_decoded(value: object) -> None:
     record = InputRecord("text-blobs", 3, 7, None, json.dumps(value).encode())
     try:
         decode_blob(record, "json", 10**6)

@@ -1,4 +1,4 @@
-"""The rules of style that a machine can hold."""
+"""Style rules that a machine can check."""
 
 import ast
 import re
@@ -15,8 +15,8 @@ SOURCE = ROOT / "stream"
 PATHS = sorted(SOURCE.rglob("*.py"))
 MODULES = {path.relative_to(SOURCE).with_suffix("").as_posix().removesuffix("/__init__") for path in PATHS}
 
-# Folder or module -> what it may import of ours, and of others. The longest name that fits counts, and
-# what has a line of its own must be named to be imported: `worker` is not `worker/wiring`.
+# Folder or module -> the project's modules that it may import, and the third-party packages. The longest
+# matching name counts. A module with its own entry must be listed by name: `worker` excludes `worker/wiring`.
 MAY_IMPORT = {
     "__init__": ("", ""),
     "__main__": ("cli", ""),
@@ -131,7 +131,7 @@ CATCHES_ALL = (
     "store/rocks",
     "store/view",
     "testing/process",
-)  # a stranger's code in bench; rocksdict raises no narrower class; a crash in testing is raised later
+)  # foreign code in bench; rocksdict raises no narrower class; a crash in testing is raised later
 READS_ENVIRONMENT = (
     "config",
     "broker/jre",
@@ -144,7 +144,7 @@ IMPURE = {
     "socket", "subprocess", "sys", "tempfile", "threading", "time", "urllib", "uuid",
 }  # fmt: skip
 IMPURE_CALLS = {"input", "open", "print"}
-# The runtime knows the fold by `core/fold` only; what is particular to anagrams is kept from it.
+# The runtime knows the fold only through `core/fold`; it must not import what is specific to anagrams.
 RUNTIME = ("worker", "store", "supervisor", "testing", "tools/simulation", "ports", "events")
 KNOWS_ANAGRAMS = (
     "worker/wiring",
@@ -155,13 +155,13 @@ KNOWS_ANAGRAMS = (
     "tools/simulation/anagram_workload",
     "tools/simulation/simulation",
     "tools/simulation/seeds",
-)  # the composition root, and what gives tests and storms their default fold
+)  # the composition root, and the modules that set the default fold of tests and simulations
 ANAGRAMS = (
     *("core/anagrams", "core/codec", "core/counts", "core/decide", "core/dictionary", "core/engine"),
     *("core/lexicon", "core/signature", "core/spelling", "core/text", "core/totals", "dictionary"),
     *("testing/anagrams", "tools/simulation/anagram_workload"),
 )
-# Words of an earlier vocabulary, which are not to come back: one word per thing, and the field's own.
+# Words of an earlier vocabulary that must not return: one word per thing, taken from the field.
 RETIRED = {
     *("Aside", "Behind", "Board", "Bookmark", "Bury", "Cell", "Counted", "Counts", "Cut", "Disturbed"),
     *("DisturbedProcessor", "Front", "Grown", "Joined", "Letter", "Need", "Onlooker", "Outcomes", "Part"),
@@ -177,7 +177,7 @@ REGISTRY = re.compile(r"pypi\.org|files\.pythonhosted|repo1\.maven|repo\.maven\.
 
 @dataclass(frozen=True)
 class Module:
-    """A module of ours: `worker/loop` for stream/worker/loop.py."""
+    """A module of this project: `worker/loop` for stream/worker/loop.py."""
 
     name: str
     text: str
@@ -199,13 +199,13 @@ def written(name: str, text: str) -> Module:
 
 
 def unit(name: str) -> str:
-    """Return the line of the table that a module or folder stands under; its folder where it has none."""
+    """Return the entry of MAY_IMPORT that covers a module or folder, or its top folder without an entry."""
     lines = [line for line in MAY_IMPORT if within(name, line)]
     return max(lines, key=len, default=name.split("/", maxsplit=1)[0])
 
 
 def imports(module: Module) -> Iterator[tuple[int, str]]:
-    """Find every import, in functions too, as a dotted name; a relative one keeps its dots."""
+    """Yield every import, also inside functions, as a dotted name; a relative import keeps its dots."""
     for node in module.nodes:
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
@@ -215,7 +215,7 @@ def imports(module: Module) -> Iterator[tuple[int, str]]:
 
 
 def ours(dotted: str) -> str:
-    """Return the module or folder of ours that a dotted name lies in: `kafka/reader`, `__init__`."""
+    """Return the project's module or folder that contains a dotted name: `kafka/reader`, `__init__`."""
     parts = dotted.split(".")[1:]
     while parts and "/".join(parts) not in MODULES:
         parts.pop()
@@ -226,7 +226,7 @@ def imports_upwards(module: Module) -> Complaints:
     own = unit(module.name)
     may_ours, may_foreign = (set(names.split()) for names in MAY_IMPORT.get(own, ("", "")))
     if own not in MAY_IMPORT:
-        yield f"{own} has no line in MAY_IMPORT"
+        yield f"{own} has no entry in MAY_IMPORT"
     for line, dotted in imports(module):
         top = dotted.split(".", maxsplit=1)[0]
         if top == "stream":
@@ -245,21 +245,21 @@ def functions(module: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef
 def long(module: Module) -> Complaints:
     lines = len(module.text.splitlines())
     if lines > MODULE_LINES_MAX:
-        yield f"{lines} lines, {MODULE_LINES_MAX} are allowed"
+        yield f"{lines} lines; at most {MODULE_LINES_MAX} are allowed"
     for function in functions(module):
         lines = (function.end_lineno or 0) - function.lineno + 1
         if lines > FUNCTION_LINES_MAX:
-            yield f"{function.name} has {lines} lines, {FUNCTION_LINES_MAX} are allowed"
+            yield f"{function.name} has {lines} lines; at most {FUNCTION_LINES_MAX} are allowed"
 
 
 def untyped(module: Module) -> Complaints:
     for function in functions(module):
         if function.returns is None:
-            yield f"line {function.lineno}: {function.name} does not say what it returns"
+            yield f"line {function.lineno}: {function.name} has no return type"
 
 
 def catches_all(module: Module) -> Complaints:
-    """See to it that nobody swallows everything; to clean up on the way of a BaseException is no catching."""
+    """Find code that swallows all exceptions; to clean up and raise a BaseException again is allowed."""
     if module.is_in(CATCHES_ALL):
         return
     for node in module.nodes:
@@ -286,7 +286,7 @@ def name_of(what: ast.expr) -> str:
 
 
 def vague(module: Module) -> Complaints:
-    yield from (f"the name {part} says nothing" for part in sorted(VAGUE & set(module.name.split("/"))))
+    yield from (f"the name {part} is too vague" for part in sorted(VAGUE & set(module.name.split("/"))))
 
 
 def reads_environment(module: Module) -> Complaints:
@@ -338,7 +338,7 @@ def retired(module: Module) -> Complaints:
 
 
 def names_in(node: ast.AST) -> Iterator[str]:
-    """Find the names that a node binds or uses."""
+    """Yield the names that a node binds or uses."""
     match node:
         case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name):
             yield name
@@ -355,13 +355,13 @@ def names_in(node: ast.AST) -> Iterator[str]:
 def of_one_machine(text: str) -> Complaints:
     for number, line in enumerate(text.splitlines(), start=1):
         if MACHINE_PATH.search(line):
-            yield f"line {number}: a path of one machine"
+            yield f"line {number}: a path that exists on one machine only"
         if REGISTRY.search(line):
             yield f"line {number}: the address of a package registry"
 
 
 def tracked() -> list[str]:
-    """List what is or would be in the repository; nothing where this is no checkout."""
+    """List the files that are or would be in the repository; none outside a checkout."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.split("\n")
     return sorted({name for name in listed if name and (ROOT / name).is_file()})
@@ -392,7 +392,7 @@ def test_file_uses_no_retired_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", tracked())
-def test_file_says_nothing_of_one_machine_or_registry(name: str) -> None:
+def test_file_names_no_path_of_one_machine_and_no_registry(name: str) -> None:
     complaints = list(of_one_machine((ROOT / name).read_bytes().decode(errors="ignore")))
     assert not complaints
 
@@ -441,7 +441,7 @@ def test_file_says_nothing_of_one_machine_or_registry(name: str) -> None:
         (retired, "x", "match x:\n    case at: ..."),
     ],
 )
-def test_rule_sees_what_it_forbids(rule: Callable[[Module], Complaints], name: str, text: str) -> None:
+def test_rule_detects_what_it_forbids(rule: Callable[[Module], Complaints], name: str, text: str) -> None:
     assert list(rule(written(name, text)))
 
 
@@ -471,11 +471,11 @@ def test_rule_sees_what_it_forbids(rule: Callable[[Module], Complaints], name: s
         (retired, "x", "position, metadata = 1, foundation"),
     ],
 )
-def test_rule_does_not_see_what_it_allows(rule: Callable[[Module], Complaints], name: str, text: str) -> None:
+def test_rule_accepts_what_it_allows(rule: Callable[[Module], Complaints], name: str, text: str) -> None:
     assert not list(rule(written(name, text)))
 
 
-def test_paths_of_one_machine_and_registries_are_seen() -> None:
+def test_paths_of_one_machine_and_registries_are_detected() -> None:
     for folder in ("root", "work"):
         assert list(of_one_machine(f"see /{folder}/x"))
         assert not list(of_one_machine(f"a/{folder}/x $HOME/{folder}/x https://example.org/{folder}/x"))

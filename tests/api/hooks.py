@@ -1,4 +1,4 @@
-"""Bounds how long a request of schemathesis waits for an outcome: `wait` allows 30 s, by design."""
+"""Limits how long a schemathesis request waits for an outcome: `wait` allows 30 s, by design."""
 
 from typing import Any
 

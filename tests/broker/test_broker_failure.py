@@ -67,4 +67,4 @@ def test_the_tail_starts_at_this_run(tmp_path: Path) -> None:
     log.write_text("before\nafter\n", "utf-8")
     assert tail(log, 10, since_byte=7) == "after"
     assert tail(log, 10, since_byte=13) == ""
-    assert tail(log, 10, since_byte=1000) == "before\nafter", "it was rolled over"
+    assert tail(log, 10, since_byte=1000) == "before\nafter", "the log was rolled over"

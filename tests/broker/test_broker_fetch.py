@@ -48,7 +48,7 @@ def test_a_lock_is_held_until_its_descriptor_is_closed(tmp_path: Path) -> None:
         pass
 
 
-def test_waiting_for_a_lock_is_reported_once_and_ends(
+def test_waiting_for_a_lock_is_reported_once_and_times_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stream.broker.locks._WAIT_S_MAX", 0.1)

@@ -41,12 +41,12 @@ EXIT = "os._exit(0)"
 def wait_until_gone(pid: int, timeout_s: float = 15) -> None:
     deadline = monotonic() + timeout_s
     while is_alive(pid):
-        assert monotonic() < deadline, f"process {pid} still runs"
+        assert monotonic() < deadline, f"process {pid} is still running"
         sleep(0.02)
 
 
 def is_alive(pid: int) -> bool:
-    """Return whether the process runs; a zombie does not."""
+    """Return whether the process is running; a zombie is not."""
     try:
         os.kill(pid, 0)
         return Path(f"/proc/{pid}/stat").read_text("ascii").rsplit(")", 1)[1].split()[0] != "Z"
@@ -148,7 +148,7 @@ def test_a_child_does_not_outlive_its_parent(then: str, tmp_path: Path) -> None:
             os.killpg(parent.pid, signal.SIGKILL)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills a child when its parent dies")
 def test_a_child_does_not_outlive_its_guard(tmp_path: Path, lock: int) -> None:
     child = guarded(SLEEPER, tmp_path, lock)
     child._guard.kill()

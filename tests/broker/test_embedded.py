@@ -22,7 +22,7 @@ PASSWORD = 'org.apache.kafka.common.security.plain.PlainLoginModule required use
 PROPERTIES = {
     "sasl.enabled.mechanisms": "PLAIN",
     "listener.name.secure.plain.sasl.jaas.config": PASSWORD,
-    "broker.session.timeout.ms": "3000",  # a start after a kill waits for its expiry
+    "broker.session.timeout.ms": "3000",  # a start after a kill waits until the session expires
 }
 
 
@@ -34,12 +34,12 @@ def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded
         data_dir=folder, listeners={"SECURE": "SASL_PLAINTEXT"}, properties=PROPERTIES
     ) as broker:
         yield broker
-    assert (folder / "kafka" / "meta.properties").exists(), "a given folder must stay"
+    assert (folder / "kafka" / "meta.properties").exists(), "a given folder is kept"
 
 
 @pytest.fixture
 def broker(shared_broker: EmbeddedBroker) -> EmbeddedBroker:
-    """The broker, started again if the last test ended it."""
+    """The broker, restarted if the last test stopped it."""
     if shared_broker.pid is None:
         shared_broker.start()
     return shared_broker
@@ -50,7 +50,7 @@ def admin(broker: EmbeddedBroker) -> AdminClient:
 
 
 def create_topic(broker: EmbeddedBroker, topic: str) -> str:
-    client = admin(broker)  # kept alive: its requests fail when it is collected
+    client = admin(broker)  # a reference is kept: requests fail once it is garbage-collected
     for future in client.create_topics([NewTopic(topic, 1, 1)]).values():
         future.result(TIMEOUT_S)
     return topic
@@ -98,7 +98,7 @@ def is_alive(pid: int) -> bool:
 
 
 @pytest.mark.broker
-def test_a_started_broker_answers(broker: EmbeddedBroker) -> None:
+def test_a_started_broker_responds(broker: EmbeddedBroker) -> None:
     assert list(admin(broker).list_topics(timeout=TIMEOUT_S).brokers) == [1]
     assert "Kafka Server started" in broker.log_tail()
 
@@ -188,13 +188,13 @@ def test_a_broker_and_its_temporary_folder_do_not_outlive_a_killed_parent() -> N
         assert parent.stdout is not None
         pid, folder = parent.stdout.readline().split()
         parent.kill()
-    wait_for(lambda: not is_alive(int(pid)), "the broker still runs")
+    wait_for(lambda: not is_alive(int(pid)), "the broker is still running")
     wait_for(lambda: not Path(folder).exists(), "its folder was not deleted")
 
 
 @pytest.fixture
 def fake_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Replace Java by a shell script: `$log` is the broker's log, and the folder counts as formatted."""
+    """Replace Java with a shell script: `$log` is the broker's log, and the folder counts as formatted."""
 
     def play(script: str) -> None:
         java = tmp_path / "java"
@@ -207,7 +207,7 @@ def fake_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
     return play
 
 
-def test_the_error_of_an_early_end_has_its_log(fake_java: Callable[[str], None]) -> None:
+def test_the_error_of_an_early_exit_shows_the_log(fake_java: Callable[[str], None]) -> None:
     fake_java('echo "java.io.IOException: No space left on device" > "$log"; exit 3')
     with pytest.raises(
         Refused, match="exited with status 3 instead of starting; likely cause: the disk is full"
@@ -243,11 +243,11 @@ def test_a_broker_that_died_can_be_started_again(fake_java: Callable[[str], None
         pid = broker.pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: broker.pid is None, "the end of the broker was not noticed")
+        wait_for(lambda: broker.pid is None, "the exit of the broker was not noticed")
     broker.close()
 
 
-def test_a_temporary_folder_is_deleted_and_a_given_one_stays(tmp_path: Path) -> None:
+def test_a_temporary_folder_is_deleted_and_a_given_one_is_kept(tmp_path: Path) -> None:
     temporary, given = EmbeddedBroker(), EmbeddedBroker(data_dir=tmp_path)
     folder = temporary._storage.folder
     assert folder.exists()
@@ -257,7 +257,7 @@ def test_a_temporary_folder_is_deleted_and_a_given_one_stays(tmp_path: Path) -> 
     assert tmp_path.exists()
 
 
-def test_an_unreferenced_broker_leaves_nothing() -> None:
+def test_an_unreferenced_broker_leaves_no_folder() -> None:
     folder = EmbeddedBroker()._storage.folder
     wait_for(lambda: not folder.exists(), "its temporary folder was not deleted")
 

@@ -33,19 +33,19 @@ def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedde
     """One cluster in its own folder for all tests of this module; its topic has one partition."""
     folder = tmp_path_factory.mktemp("cluster") / "data"
     with EmbeddedCluster(data_dir=folder) as cluster:
-        admin = admin_of(env(cluster))  # kept alive: its requests fail when it is collected
+        admin = admin_of(env(cluster))  # a reference is kept: requests fail once it is garbage-collected
         admin.create_topics([NewTopic(TOPIC, 1)])[TOPIC].result(SECONDS_MAX)
         yield cluster
         pids = [broker.pid for broker in cluster.brokers if broker.pid]
         began = monotonic()
     assert monotonic() - began < CLOSE_S_MAX
     assert not any(map(psutil.pid_exists, pids))
-    assert all((folder / f"node-{node}" / "kafka").exists() for node in (1, 2, 3)), "a given folder must stay"
+    assert all((folder / f"node-{node}" / "kafka").exists() for node in (1, 2, 3)), "a given folder is kept"
 
 
 @pytest.fixture
 def cluster(shared_cluster: EmbeddedCluster) -> EmbeddedCluster:
-    """The cluster, in which all nodes run and all replicas are in sync."""
+    """The cluster with all nodes running and all replicas in sync."""
     shared_cluster.start()
     await_in_sync(shared_cluster)
     return shared_cluster
@@ -95,7 +95,7 @@ def await_last(cluster: EmbeddedCluster, *expected: bytes) -> None:
 def test_topics_have_three_replicas_and_two_must_be_in_sync(cluster: EmbeddedCluster) -> None:
     admin = admin_of(env(cluster))
     producer = Producer({"bootstrap.servers": cluster.bootstrap_servers, "transactional.id": "one"})
-    producer.init_transactions(SECONDS_MAX)  # makes the broker create its topic
+    producer.init_transactions(SECONDS_MAX)  # makes the broker create __transaction_state
     for topic in (TOPIC, "__transaction_state"):
         assert {len(each.replicas) for each in describe(cluster, topic).partitions} == {3}
         resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
@@ -105,7 +105,7 @@ def test_topics_have_three_replicas_and_two_must_be_in_sync(cluster: EmbeddedClu
 
 @pytest.mark.broker
 @pytest.mark.embedded
-def test_record_survives_the_kill_of_its_leader_which_comes_back(cluster: EmbeddedCluster) -> None:
+def test_record_survives_a_kill_and_restart_of_its_leader(cluster: EmbeddedCluster) -> None:
     produce(cluster, b"before")
     killed = leader(cluster)
     killed.kill()
@@ -116,7 +116,7 @@ def test_record_survives_the_kill_of_its_leader_which_comes_back(cluster: Embedd
     for other in cluster.brokers:
         if other is not killed:
             other.stop()
-            break  # two nodes are left: the one that came back has what it missed
+            break  # two nodes remain: the restarted one must have caught up
     await_last(cluster, b"before", b"meanwhile")
 
 
@@ -132,7 +132,7 @@ def test_data_survive_the_kill_of_all_nodes(cluster: EmbeddedCluster) -> None:
 
 @pytest.mark.broker
 @pytest.mark.embedded
-def test_command_names_a_node_that_ended_and_ends_when_most_of_them_did() -> None:
+def test_command_names_a_node_that_stopped_and_exits_when_most_have_stopped() -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "stream", "broker", "--nodes", "3", "--port", "0"],
         env=environment_without_settings(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -153,11 +153,11 @@ def test_command_names_a_node_that_ended_and_ends_when_most_of_them_did() -> Non
     assert command.returncode == 1
     assert "node 2 of the cluster stopped; the others continue" in error
     assert len(re.findall("stopped unexpectedly; the last lines of its log", error)) == 2
-    # A process that nobody has waited for yet is a zombie: where pid 1 does not, it stays one.
+    # A process that nobody has waited for is a zombie, and stays one where pid 1 does not reap it.
     assert not [each for each in started if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
 
 
-# Instead of Java: a node that listens at once, or that ends as its test says.
+# Fake Java: a node that listens at once. With `fails`, node 2 exits and no other node finishes its start.
 FAKE_JAVA = """
 import pathlib, re, socket, sys, time
 if "node-2" in sys.argv[-1] and {fails}:
@@ -190,7 +190,7 @@ def write_fake_java(folder: Path, *, fails: bool = False) -> None:
 
 @pytest.fixture
 def fake_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Replace Java by a script, and return its folder."""
+    """Replace Java with a script, and return its folder."""
     java = Runtime(tmp_path / "java", "4.4.0", (tmp_path / "kafka.jar",))
     monkeypatch.setattr(runtime, "prepare", lambda *_: java)
     monkeypatch.setattr(embedded, "cache_dir", lambda: tmp_path)
@@ -199,7 +199,7 @@ def fake_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_close_ends_all_nodes_and_deletes_temporary_data(fake_java: Path) -> None:
+def test_close_stops_all_nodes_and_deletes_temporary_data(fake_java: Path) -> None:
     with EmbeddedCluster() as cluster:
         pids = [broker.pid or 0 for broker in cluster.brokers]
         folders = [broker.log.parents[1] for broker in cluster.brokers]
@@ -219,7 +219,7 @@ def test_start_starts_only_the_nodes_that_do_not_run(fake_java: Path) -> None:
     assert [now == before for now, before in zip(again, pids, strict=True)] == [True, False, True]
 
 
-def test_node_that_does_not_start_ends_the_others_and_its_cause_is_named(fake_java: Path) -> None:
+def test_node_that_does_not_start_stops_the_others_and_its_cause_is_named(fake_java: Path) -> None:
     write_fake_java(fake_java, fails=True)
     cluster = EmbeddedCluster()
     with pytest.raises(Refused, match="likely cause: the disk is full"):
@@ -242,20 +242,20 @@ def test_nodes_and_temporary_data_do_not_outlive_a_killed_parent(tmp_path: Path)
     wait_until(lambda: not Path(folder).exists(), 10)
 
 
-def test_only_the_first_node_records_the_archive_of_classes(fake_java: Path) -> None:
+def test_only_the_first_node_records_the_class_archive(fake_java: Path) -> None:
     assert fake_java.exists()
     with EmbeddedCluster() as cluster:
         assert [broker.records_archive for broker in cluster.brokers] == [True, False, False]
 
 
 @pytest.mark.parametrize("nodes", [-1, 0, 2, 4, 8, 9])
-def test_number_of_nodes_that_is_not_possible_is_refused(nodes: int) -> None:
+def test_impossible_number_of_nodes_is_refused(nodes: int) -> None:
     with pytest.raises(Misconfigured, match=f"1, 3, 5 or 7 nodes, not {nodes}") as caught:
         EmbeddedCluster(nodes=nodes)
     assert "3 nodes" in caught.value.hint
 
 
-def test_all_ports_of_a_cluster_differ_and_those_of_clients_follow_each_other() -> None:
+def test_all_ports_of_a_cluster_differ_and_client_ports_are_consecutive() -> None:
     advertised = {"PROXIED": (29_001, 29_002, 29_003)}
     cluster = EmbeddedCluster(port=22_310, listeners={"PROXIED": "PLAINTEXT"}, advertised=advertised)
     assert cluster.bootstrap_servers == "localhost:22310,localhost:22311,localhost:22312"
@@ -265,7 +265,7 @@ def test_all_ports_of_a_cluster_differ_and_those_of_clients_follow_each_other() 
     assert len(bound | controllers) == 9
 
 
-def test_advertised_ports_are_as_many_as_the_nodes() -> None:
+def test_each_node_needs_an_advertised_port() -> None:
     with pytest.raises(Misconfigured, match="ports advertised for PROXIED is 2, not 3"):
         EmbeddedCluster(listeners={"PROXIED": "PLAINTEXT"}, advertised={"PROXIED": (29_001, 29_002)})
 
@@ -276,7 +276,7 @@ def test_ports_beyond_the_last_one_are_refused() -> None:
 
 
 @pytest.mark.parametrize("name", ["node.id", "controller.quorum.voters", "process.roles"])
-def test_property_that_makes_the_cluster_is_refused(name: str) -> None:
+def test_property_that_the_cluster_sets_itself_is_refused(name: str) -> None:
     with pytest.raises(Misconfigured, match=re.escape(name)):
         EmbeddedCluster(properties={name: "1"})
 
@@ -304,13 +304,13 @@ def test_folder_of_another_number_of_nodes_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", [".", "node-1"])
-def test_folder_of_a_cluster_is_refused_to_one_node(tmp_path: Path, folder: str) -> None:
+def test_one_node_refuses_the_folder_of_a_cluster(tmp_path: Path, folder: str) -> None:
     claim_cluster(tmp_path, "4.4.0", 3)
     with pytest.raises(Refused, match=r"3 nodes with Kafka 4\.4\.0; .* does not start with 1 node"):
         Storage(tmp_path / folder, "4.4.0").lock()
 
 
-def test_folder_of_one_node_is_refused_to_a_cluster(tmp_path: Path) -> None:
+def test_cluster_refuses_the_folder_of_one_node(tmp_path: Path) -> None:
     (tmp_path / "kafka").mkdir()
     with pytest.raises(Refused, match="the data of one node") as caught:
         EmbeddedCluster(data_dir=tmp_path).start()

@@ -1,4 +1,4 @@
-"""Chooses the versions of Kafka."""
+"""Chooses the Kafka versions to test."""
 
 import pytest
 

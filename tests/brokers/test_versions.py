@@ -1,6 +1,6 @@
 """The pipeline on each supported version of Kafka: `hatch run test:brokers`, or `pytest tests/brokers`.
 
-`--kafka 3.5.2,4.4.0` chooses versions; without it, it is the oldest and the newest.
+`--kafka 3.5.2,4.4.0` chooses versions; the default is the oldest and the newest.
 """
 
 import shutil
@@ -25,7 +25,7 @@ TEXTS = [b"listen to the silent tinsel", b"a cat acts", b"\xff\xfe broken", b"ea
 
 @pytest.fixture(scope="module")
 def broker(kafka_version: str) -> Iterator[EmbeddedBroker]:
-    with EmbeddedBroker(kafka=kafka_version) as running:  # with the default settings of groups
+    with EmbeddedBroker(kafka=kafka_version) as running:  # with Kafka's default group settings
         yield running
 
 
@@ -61,7 +61,7 @@ def test_topics_are_created_and_everything_is_healthy(env: dict[str, str]) -> No
     assert "group protocol" in run(env, "doctor")
 
 
-def test_kills_and_a_lost_state_folder_leave_it_exact(env: dict[str, str], tmp_path: Path) -> None:
+def test_counts_are_exact_after_kills_and_a_lost_state_folder(env: dict[str, str], tmp_path: Path) -> None:
     run(env, "topics", "create", "--partitions", "2")
     sent = feed(env, 200)
     with WorkerProcess(env, tmp_path / "log") as worker:
@@ -83,7 +83,7 @@ def test_kills_and_a_lost_state_folder_leave_it_exact(env: dict[str, str], tmp_p
     run(env, "doctor")
 
 
-def test_protocol_that_the_brokers_lack_ends_the_worker_with_the_fix(
+def test_protocol_that_the_brokers_lack_stops_the_worker_with_the_fix(
     env: dict[str, str], kafka_version: str
 ) -> None:
     if not kafka_version.startswith("3."):

@@ -1,4 +1,4 @@
-"""A real headless browser. Where none is installed, the tests of the page are skipped, and say so."""
+"""A real headless browser. If none is installed, the tests of the page are skipped with that reason."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from support.process import WorkerProcess
 from support.serve_process import ServeProcess
 
-if TYPE_CHECKING:  # the module is loaded also where the library is not installed
+if TYPE_CHECKING:  # the module is loaded even if the library is not installed
     from playwright.sync_api import Browser, Page, ViewportSize
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -52,7 +52,7 @@ def serve(env: dict[str, str], tmp_path: Path) -> Iterator[ServeProcess]:
 
 @pytest.fixture
 def complaints() -> list[str]:
-    """What the browser complains about: errors of scripts, refused loads, violations of the policy."""
+    """Complaints of the browser: script errors, refused loads, violations of the policy."""
     return []
 
 

@@ -65,7 +65,7 @@ def test_page_shows_what_others_send_as_it_is_committed(
     assert complaints == []
 
 
-def test_page_asks_for_a_word(page: Page, serve: ServeProcess, complaints: list[str]) -> None:
+def test_page_looks_up_a_word(page: Page, serve: ServeProcess, complaints: list[str]) -> None:
     open_page(page, serve)
     page.get_by_label("How often were the anagrams").fill("Silent")
     page.get_by_role("button", name="Look up").click()
@@ -86,7 +86,7 @@ def test_page_connects_again_after_the_server_was_killed(page: Page, serve: Serv
     expect(page.locator("#answers li").first).to_contain_text("committed after", timeout=COUNTED_MS)
 
 
-def test_page_asks_for_the_token_that_the_server_demands(
+def test_page_asks_for_the_token_that_the_server_requires(
     page: Page, env: dict[str, str], tmp_path: Path
 ) -> None:
     with ServeProcess({**env, "STREAM_SERVE_TOKEN": "secret"}, tmp_path / "token.log") as serve:
@@ -97,7 +97,7 @@ def test_page_asks_for_the_token_that_the_server_demands(
         expect(page.locator("#connection")).to_have_text("live", timeout=20_000)
 
 
-def test_page_without_submission_says_how_to_enable_it(
+def test_page_without_submission_explains_how_to_enable_it(
     page: Page, env: dict[str, str], tmp_path: Path
 ) -> None:
     with ServeProcess({**env, "STREAM_SERVE_SUBMIT": "false"}, tmp_path / "serve.log") as serve:
@@ -111,7 +111,7 @@ def test_page_without_submission_says_how_to_enable_it(
 def test_page_is_accessible(
     page: Page, serve: ServeProcess, env: dict[str, str], scheme: str, width: str
 ) -> None:
-    """By the rules of axe-core, which include contrast; and no line is wider than a phone."""
+    """The page passes the rules of axe-core, including contrast, and no line is wider than a phone."""
     page.emulate_media(color_scheme=cast("Any", scheme))
     if width == "phone":
         page.set_viewport_size(PHONE)
@@ -127,7 +127,7 @@ def test_page_is_accessible(
     assert (ground == "rgb(17, 19, 24)") == (scheme == "dark")
 
 
-def test_page_is_used_with_the_keyboard_alone(page: Page, serve: ServeProcess) -> None:
+def test_page_is_usable_with_the_keyboard_alone(page: Page, serve: ServeProcess) -> None:
     open_page(page, serve)
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to content")).to_be_focused()

@@ -61,7 +61,7 @@ def test_records_in_the_replaced_log_are_silent_even_after_a_refusal() -> None:
     assert refused.outcome(is_exact=True) is Outcome.SILENT
 
 
-def test_workers_that_neither_refuse_nor_go_on_break_the_promise() -> None:
+def test_workers_that_neither_refuse_nor_continue_fail_the_campaign() -> None:
     score = Score(1, "consumer", static=False, accident=report(settled=False))
     assert not score.holds
     assert score.as_json()["accident"]["outcome"] == "unsettled"
@@ -80,17 +80,17 @@ def test_score_names_the_accident_only_if_there_was_one() -> None:
     )
 
 
-def test_refusal_is_recognised_by_the_command_that_goes_on() -> None:
+def test_refusal_is_recognized_by_the_command_in_its_fix() -> None:
     assert all(names_fix({"fix": fix}) for fix in (EXACT, WITH_LOSS, START_OVER))
     assert not names_fix({"fix": "check that the broker runs"})
     assert not names_fix({"event": "worker failed"})
 
 
-def test_command_goes_on_with_all_refused_partitions() -> None:
+def test_command_resumes_all_refused_partitions() -> None:
     assert resume_command([EXACT, EXACT]) == "offsets resume"
     assert resume_command([EXACT, WITH_LOSS]) == "offsets resume --accept-loss"
 
 
-def test_no_command_goes_on_if_one_partition_has_to_start_over() -> None:
+def test_no_command_resumes_if_one_partition_has_to_start_over() -> None:
     assert resume_command([EXACT, START_OVER]) is None
     assert resume_command([]) is None

@@ -48,7 +48,7 @@ def test_one_fault_of_each_class_under_the_consumer_protocol(tmp_path: Path, pro
         (Accident.COUNT_RECREATED, "classic", []),
     ],
 )
-def test_accident_is_refused_and_the_printed_command_goes_on(
+def test_accident_is_refused_and_the_printed_command_resumes(
     tmp_path: Path, accident: Accident, protocol: str, commands: list[str]
 ) -> None:
     options = CampaignOptions(
@@ -70,7 +70,7 @@ def test_kafka_transactions_test_under_the_classic_protocol(tmp_path: Path) -> N
     assert score.faults.total() == 10
 
 
-def test_brokers_of_three_nodes_are_killed_stopped_and_frozen_beside_probes(tmp_path: Path) -> None:
+def test_three_nodes_are_killed_stopped_and_frozen_while_probes_run(tmp_path: Path) -> None:
     faults = [fault for fault in draw(14, 4 * len(CLUSTER), "consumer", nodes=3) if fault.kind in CLUSTER]
     first = {fault.kind: replace(fault, seconds=2.0) for fault in reversed(faults)}
     kinds = (

@@ -1,4 +1,4 @@
-"""Where Kafka itself says which node has a role, on a cluster of three nodes."""
+"""Roles of the nodes of a three-node cluster, compared with what Kafka itself reports."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ from stream.tools.kafka.topic_creation import create_topics
 
 pytestmark = [pytest.mark.broker, pytest.mark.embedded, pytest.mark.timeout(300)]
 
-GROUP = "negative-hash-0"  # its hash is negative, where absolute value and lowest bits differ
+GROUP = "negative-hash-0"  # its hash is negative, so its absolute value and its low 31 bits differ
 WAIT_S_MAX = 60.0
 
 
@@ -81,7 +81,7 @@ def test_coordinator_of_a_group_is_the_leader_of_its_partition(
     def has_committed() -> bool:
         try:
             consumer.commit(offsets=offsets, asynchronous=False)
-        except KafkaException:  # the topic of the offsets has no leaders yet
+        except KafkaException:  # the offsets topic has no leaders yet
             return False
         return True
 
@@ -94,7 +94,7 @@ def test_coordinator_of_a_group_is_the_leader_of_its_partition(
     assert view.coordinator(OFFSETS_TOPIC, GROUP) == described.coordinator.id
 
 
-def test_coordinator_of_a_transactional_producer_is_found_as_kafka_does(
+def test_coordinator_of_a_transactional_producer_is_computed_as_in_kafka(
     started: Cluster, settings: Settings, view: ClusterView
 ) -> None:
     transactions = BareTransactions(settings, GROUP)
@@ -134,7 +134,7 @@ def test_another_controller_is_active_after_the_kill_of_the_first(
     assert first is not None
     started.broker(first).kill()
     wait_for(lambda: started.controller() not in {None, first})
-    wait_for(lambda: bool(view.not_in_sync(started.nodes)))  # when its session is over
+    wait_for(lambda: bool(view.not_in_sync(started.nodes)))  # once its session has expired
     started.broker(first).start()
     wait_for(lambda: not view.not_in_sync(started.nodes))
 

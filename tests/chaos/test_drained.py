@@ -16,7 +16,7 @@ from stream.tools.chaos.score import Score
         (3, 3, True),
         (3, 2, False),
         (4, 4, True),  # the client library wrote a record twice
-        (4, 3, False),  # as many outcomes as blobs, but one record has none
+        (4, 3, False),  # one outcome for each blob, but one record has none
     ],
 )
 def test_input_is_drained_if_every_record_has_an_outcome(
@@ -34,7 +34,7 @@ def test_input_is_drained_if_every_record_has_an_outcome(
     assert campaign._is_drained() is is_drained
 
 
-def test_record_that_the_campaign_wrote_twice_is_no_broken_promise() -> None:
+def test_record_that_the_campaign_wrote_twice_is_not_a_failure() -> None:
     score = Score(1, "consumer", static=False, input_duplicates=1)
     assert score.holds
     assert score.as_json()["input_duplicates"] == 1

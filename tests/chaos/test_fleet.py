@@ -13,7 +13,7 @@ UNAVAILABLE = {"event": "worker failed", "error": "no broker responds", "fix": "
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    """Two workers that fail at once; they are started again only unless they refuse."""
+    """Two workers that fail at once and are restarted unless they refuse."""
     fleet = Fleet(tmp_path, {"STREAM_PROCESSES": "1"}, 2)
     fleet.restart = Restart.UNLESS_REFUSED
     yield fleet
@@ -47,14 +47,14 @@ def test_worker_that_refuses_is_only_started_by_start_again(fleet: Fleet) -> Non
     assert fleet.history.exits == {1: 2}
 
 
-def test_worker_that_ends_for_another_cause_is_started_again(fleet: Fleet) -> None:
+def test_worker_that_exits_for_another_cause_is_restarted(fleet: Fleet) -> None:
     fail_with(fleet, UNAVAILABLE)
     supervise(fleet, 3)
     assert not fleet.refusals
     assert fleet.history.exits[1] > 2
 
 
-def test_no_worker_is_started_again_while_offsets_are_changed(fleet: Fleet) -> None:
+def test_no_worker_is_restarted_while_offsets_are_changed(fleet: Fleet) -> None:
     fleet.restart = Restart.NONE
     fail_with(fleet, UNAVAILABLE)
     supervise(fleet, 1)

@@ -1,4 +1,4 @@
-"""Which transactions the brokers' logs say that Kafka itself tore (decision 21)."""
+"""Transactions that Kafka itself tore, found in the logs of the brokers (decision 21)."""
 
 import pytest
 
@@ -34,7 +34,7 @@ def test_transaction_that_was_committed_and_aborted_is_torn() -> None:
 
 
 def test_transaction_that_was_committed_after_the_leadership_was_lost_is_torn() -> None:
-    """The coordinator stopped loading in the middle, and took an earlier decision for the last one."""
+    """The coordinator stopped loading midway, and mistook an earlier decision for the last one."""
     logs = {1: resigned("40,100", 37) + sent("40,830", 36, "COMMIT", 7), 2: ""}
     (torn,) = find_tears(logs, "anagram-counter")
     assert "resigned as its coordinator at 2026-11-28 19:35:40.100000" in torn
@@ -55,5 +55,5 @@ def test_transaction_that_was_committed_after_the_leadership_was_lost_is_torn() 
     ],
     ids=["repeated", "another", "aborted", "later", "same-epoch", "partition", "node", "group", "nothing"],
 )
-def test_markers_that_a_new_coordinator_sends_again_are_no_tear(logs: dict[int, str]) -> None:
+def test_markers_that_a_new_coordinator_sends_again_are_not_a_tear(logs: dict[int, str]) -> None:
     assert find_tears(logs, "anagram-counter") == []

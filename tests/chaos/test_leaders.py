@@ -2,7 +2,7 @@ from stream.tools.chaos.leaders import reassignment_errors, reassignment_request
 from stream.tools.chaos.proxy.wire import Writer, read_header
 
 
-def test_every_partition_gets_another_leader_and_every_node_as_many_as_before() -> None:
+def test_every_partition_gets_another_leader_and_nodes_stay_balanced() -> None:
     replicas = {"a": {0: [1, 2, 3], 1: [2, 1, 3], 2: [3, 1, 2]}, "b": {0: [1, 3, 2]}}
     moved = with_next_leaders(replicas, 3)
     assert moved == {"a": {0: [2, 3, 1], 1: [3, 1, 2], 2: [1, 2, 3]}, "b": {0: [2, 3, 1]}}
@@ -16,7 +16,7 @@ def test_request_names_all_replicas() -> None:
     frame = reassignment_request({"ab": {0: [2, 1]}})
     header = read_header(frame)
     assert (header.api, header.version, header.client) == (45, 0, None)
-    # one topic of two letters with one partition, number 0, with two replicas, 2 and 1; each ends with tags
+    # a topic with a two-letter name and one partition, 0, with replicas 2 and 1; each struct ends with tags
     assert frame.endswith(b"\x02\x03ab\x02\0\0\0\0\x03\0\0\0\x02\0\0\0\x01\0\0\0")
 
 

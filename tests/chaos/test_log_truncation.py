@@ -56,11 +56,11 @@ def test_batches_are_read_up_to_an_incomplete_one() -> None:
         ((DATA, MARKER), 0),
     ],
 )
-def test_half_of_a_log_remains_without_the_start_of_a_transaction(kinds: Sequence[bool], number: int) -> None:
+def test_half_of_a_log_is_kept_without_an_open_transaction(kinds: Sequence[bool], number: int) -> None:
     assert kept(log(*kinds)) == number
 
 
-def test_longest_log_of_the_topic_is_truncated_and_what_kafka_derived_from_it_is_deleted(
+def test_longest_log_of_the_topic_is_truncated_and_its_derived_files_are_deleted(
     tmp_path: Path,
 ) -> None:
     short = write_log(tmp_path, "results-0", log(DATA, MARKER))
@@ -74,7 +74,7 @@ def test_longest_log_of_the_topic_is_truncated_and_what_kafka_derived_from_it_is
     assert not (tmp_path / ".kafka_cleanshutdown").exists()
 
 
-def test_log_without_a_marker_holds_no_transaction(tmp_path: Path) -> None:
+def test_log_without_a_marker_has_no_transaction(tmp_path: Path) -> None:
     write_log(tmp_path, "results-0", log(DATA))
     assert not has_transaction(tmp_path, "results")
     write_log(tmp_path, "results-1", log(DATA, MARKER))

@@ -9,7 +9,7 @@ ALONE = set(Kind) - CLUSTER
 
 
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
-def test_seed_gives_the_same_faults(protocol: str) -> None:
+def test_same_seed_gives_the_same_faults(protocol: str) -> None:
     assert draw(7, 60, protocol) == draw(7, 60, protocol)
     assert draw(7, 60, protocol) != draw(8, 60, protocol)
 
@@ -21,7 +21,7 @@ def test_every_class_occurs_once_before_any_occurs_again(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_every_second_fault_of_several_nodes_is_one_of_the_cluster(seed: int) -> None:
+def test_every_second_fault_on_several_nodes_is_a_cluster_fault(seed: int) -> None:
     faults = draw(seed, 2 * len(CLUSTER), "consumer", nodes=3)
     assert Counter(fault.kind for fault in faults[::2]) == Counter(CLUSTER)
     assert {fault.kind for fault in faults[1::2]} <= set(Kind) - CLUSTER - ONE_NODE
@@ -33,12 +33,12 @@ def test_broker_is_down_for_less_and_for_more_time_than_kafka_needs_to_notice() 
     assert DOWN_S[0] <= seconds[0] < 9 < seconds[-1] <= DOWN_S[1]
 
 
-def test_each_fault_of_several_nodes_is_alone() -> None:
+def test_each_fault_on_several_nodes_waits_for_recovery() -> None:
     assert not any(fault.crowded for fault in draw(1, 200, "classic", nodes=3))
     assert any(fault.crowded for fault in draw(1, 200, "classic"))
 
 
-def test_one_node_has_no_faults_of_a_cluster() -> None:
+def test_one_node_has_no_cluster_faults() -> None:
     assert {fault.kind for fault in variants("classic", 2)} == ALONE
     assert draw(7, 60, "classic") == draw(7, 60, "classic", nodes=1)
 
@@ -60,7 +60,7 @@ def test_every_variant_occurs_once_before_any_occurs_again(protocol: str) -> Non
     assert steps(draw(3, len(all_variants), protocol)) == steps(all_variants)
 
 
-def test_kills_wait_for_every_step_of_the_commit_on_both_sides() -> None:
+def test_kills_happen_before_and_after_every_step_of_the_commit() -> None:
     steps_met = {
         (f.api.name, f.after)
         for f in variants("consumer")
@@ -91,7 +91,7 @@ def test_heartbeats_are_those_of_the_group_protocol() -> None:
         ),
     ],
 )
-def test_fault_is_described_in_the_words_of_kafka(fault: Fault, text: str) -> None:
+def test_fault_is_described_in_kafka_terms(fault: Fault, text: str) -> None:
     assert str(fault) == text
 
 

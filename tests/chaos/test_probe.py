@@ -14,7 +14,7 @@ SETTINGS = load_settings(bootstrap_servers="localhost:1")
 
 
 class Transactions:
-    """Stands in for transactions of Kafka: `commits` says what each of them does."""
+    """Replaces Kafka transactions: each commit calls `commits`."""
 
     commits: Callable[[], None]
 
@@ -57,11 +57,11 @@ def test_longest_time_without_a_commit_is_the_stall(monkeypatch: pytest.MonkeyPa
     fails.clear()
     before = probed.commits
     wait_for(lambda: probed.commits > before)
-    assert probed.reset() > 0.5, "a stall that lasts keeps its start"
+    assert probed.reset() > 0.5, "an ongoing stall keeps its start"
     probed.stop()
 
 
-def test_call_that_does_not_return_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_call_that_does_not_return_is_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
     hangs, released = threading.Event(), threading.Event()
 
     def commit() -> None:

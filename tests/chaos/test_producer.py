@@ -19,7 +19,7 @@ def test_producer_that_delivers_nothing_is_reported_as_the_cause(
 
 
 class AppendedBefore:
-    """The report of a retried record that the broker had appended already: librdkafka knows no offset."""
+    """The delivery report of a retried record that the broker had already appended: it has no offset."""
 
     def partition(self) -> int:
         return 0
@@ -28,7 +28,7 @@ class AppendedBefore:
         return None
 
 
-def test_blob_that_the_broker_had_appended_before_the_retry_is_delivered() -> None:
+def test_blob_that_the_broker_had_appended_before_the_retry_counts_as_delivered() -> None:
     no_broker = load_settings(bootstrap_servers="localhost:1")
     retried = CampaignProducer(no_broker, build_index(["cat", "dog"]), InputSize(1, 2), seed=1, partitions=1)
     retried.acknowledge(None, AppendedBefore())

@@ -1,4 +1,4 @@
-"""The proxy in front of a broker that responds to each request with its correlation id."""
+"""The fault proxy in front of a fake broker that responds to each request with its correlation id."""
 
 import socket
 import threading
@@ -13,7 +13,7 @@ from stream.tools.chaos.proxy.wire import Reader, Writer, read_header
 
 
 class Echo(threading.Thread):
-    """Stands in for a broker."""
+    """A fake broker."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -247,7 +247,7 @@ def test_when_affects_the_chosen_requests(when: When, affected: list[int]) -> No
     assert [number for number in range(1, 11) if when.affects()] == affected
 
 
-def test_probability_is_the_same_for_the_same_seed() -> None:
+def test_same_seed_affects_the_same_requests() -> None:
     def affected(seed: int) -> list[bool]:
         when = When.probability(0.5, seed)
         return [when.affects() for _ in range(50)]

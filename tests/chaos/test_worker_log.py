@@ -27,7 +27,7 @@ def test_restart_after_a_hang_is_counted_with_the_call_that_hung(tmp_path: Path)
     assert history.hangs == [Hang("worker-1", what, "sink.py:155 send_offsets")]
 
 
-def test_crash_is_kept_with_the_last_lines_and_an_orderly_end_is_not() -> None:
+def test_crash_is_kept_with_its_last_lines_and_an_orderly_exit_is_not() -> None:
     history = FleetHistory()
     history.add_exit("worker-0", 1, ["error: refused"])
     history.add_exit("worker-1", 134, [str(number) for number in range(9)] + ["Assertion failed"])

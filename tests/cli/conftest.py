@@ -29,7 +29,7 @@ def cli(
     (tmp_path / "words/few.txt").write_text("listen\nsilent\ncat\nact\nmoor\n")
     monkeypatch.setenv("STREAM_DICTIONARY", "words/few.txt")
 
-    watches: list[ClusterWatch] = []  # a command leaves its watch to the end of the process
+    watches: list[ClusterWatch] = []  # a command leaves its watch open until the process exits
 
     def watch(settings: Settings, topics: Sequence[str], say: Callable[[str], None]) -> ClusterWatch:
         watches.append(ClusterWatch(settings, topics, say))
@@ -60,7 +60,7 @@ def cli(
 
 @pytest.fixture
 def spawn(tmp_path: Path) -> Iterator[Spawn]:
-    """Start a command as a separate process with pipes; running processes are killed at the end."""
+    """Start a command as a separate process with pipes; kill running processes after the test."""
     started: list[subprocess.Popen[bytes]] = []
     pipe = subprocess.PIPE
 

@@ -1,4 +1,4 @@
-"""The types of the fixtures of these tests."""
+"""Types of the fixtures in conftest.py."""
 
 import subprocess
 from collections.abc import Callable, Mapping, Sequence

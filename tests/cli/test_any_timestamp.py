@@ -1,4 +1,4 @@
-"""No command fails on a timestamp that Kafka can hold: any signed number of 64 bits."""
+"""No command fails on a timestamp that Kafka accepts: any signed 64-bit integer."""
 
 import pytest
 from cli.running import Cli
@@ -34,7 +34,7 @@ def test_timestamp_is_a_date_or_raw(timestamp_ms: int, shown: str) -> None:
 
 @pytest.fixture
 def stamped(stream_env: dict[str, str]) -> dict[str, str]:
-    """Input, results and dead letters with each of the timestamps, and nothing counted."""
+    """Input, results and dead letters with each of the timestamps; no input is counted."""
     producer = Producer({"bootstrap.servers": stream_env["STREAM_BOOTSTRAP_SERVERS"]})
     admin = admin_of(stream_env)
     for role in ("INPUT", "RESULT", "DEAD_LETTER"):
@@ -63,7 +63,7 @@ def stamped(stream_env: dict[str, str]) -> dict[str, str]:
 def test_no_command_fails_on_a_timestamp(command: str, stamped: dict[str, str], cli: Cli) -> None:
     env = {name: value for name, value in stamped.items() if name != "STREAM_DICTIONARY"}
     done = cli(*command.split(), env=env)
-    assert done.status in {0, 1}, done.err  # 1: `verify` and `doctor` find something
+    assert done.status in {0, 1}, done.err  # 1: `verify` and `doctor` report problems
     assert "Traceback" not in done.err
 
 

@@ -67,7 +67,9 @@ def test_failed_runs_under_faults_are_a_measurement(cli: Cli, tmp_path: Path) ->
     assert "! small: 2 of 2 runs: StageFailed: get_words" in done.out
 
 
-def test_comparison_marks_the_best_draws_and_fails_for_a_wrong_orchestrator(cli: Cli, tmp_path: Path) -> None:
+def test_comparison_marks_the_best_draws_a_plot_and_fails_if_an_orchestrator_is_wrong(
+    cli: Cli, tmp_path: Path
+) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/right.py").write_text(RIGHT)
     (tmp_path / "mine/wrong.py").write_text(WRONG)
@@ -82,7 +84,9 @@ def test_comparison_marks_the_best_draws_and_fails_for_a_wrong_orchestrator(cli:
     assert (tmp_path / "mine/all.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_plot_without_matplotlib_says_what_to_install(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plot_without_matplotlib_names_the_package_to_install(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delitem(sys.modules, "stream.exercise.benchmark.plot", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     done = cli("benchmark", "--plot", "x.png")
@@ -106,7 +110,7 @@ def drawn(*, width: int = 200, no_color: bool = False, terminal: bool = True, ro
     return capture.get()
 
 
-def test_best_value_is_green_on_a_terminal_and_marked_without_colours() -> None:
+def test_best_value_is_green_on_a_terminal_and_marked_without_colors() -> None:
     assert "\x1b[1;32m10.0\x1b[0m" in drawn()
     assert "10.0*" not in drawn()
     plain = drawn(no_color=True)

@@ -1,4 +1,4 @@
-"""The lines about faulty requests in the score of `chaos`."""
+"""The lines about requests with injected faults in the score of `chaos`."""
 
 import re
 

@@ -11,7 +11,7 @@ import pytest
 from cli.running import Outcome
 
 COLOR = re.compile(r"\x1b\[[0-9;]*(3[0-9]|4[0-9]|9[0-7]|10[0-7])[0-9;]*m")
-# A log line, an error with its hint, and help: all that has colors.
+# A log line, an error with its hint, and help: everything that is colored.
 LINK = {"STREAM_SERVICE_HOST": "10.0.0.1"}
 COMMANDS = [("settings", "--current"), ("produce", "no-such-file"), ("worker", "--help")]
 
@@ -51,4 +51,4 @@ def test_terminal_gets_no_color_if_none_is_wanted(
 def test_terminal_gets_colors_otherwise(tmp_path: Path) -> None:
     for command in COMMANDS:
         assert COLOR.search(on_terminal(tmp_path, *command).out)
-    assert COLOR.search(on_terminal(tmp_path, "settings", "--current", NO_COLOR="").out), "empty is not set"
+    assert COLOR.search(on_terminal(tmp_path, "settings", "--current", NO_COLOR="").out), "empty means unset"

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.broker
 TIMESTAMP_MS = int(time.time() - 3_600) * 1000
 
 
-def letter(  # noqa: PLR0913 - its parts
+def letter(  # noqa: PLR0913 - the fields of a dead letter
     env: dict[str, str],
     offset: int,
     value: bytes | None = b"cat",
@@ -103,7 +103,7 @@ def test_dry_run_and_a_pipe_send_nothing(cli: Cli, rejected: dict[str, str]) -> 
     assert sum(json.loads(as_json.out)["to_send"].values()) == 2
 
 
-def test_max_bounds_a_replay_and_the_next_one_goes_on(cli: Cli, rejected: dict[str, str]) -> None:
+def test_max_bounds_a_replay_and_the_next_one_continues(cli: Cli, rejected: dict[str, str]) -> None:
     for number in (3, 1, 0):
         done = cli("dead-letters", "replay", "--max", "3", "--rate", "1000", "--yes", env=rejected)
         assert done.err.startswith(f"{number} dead letter")
@@ -155,7 +155,7 @@ def test_offset_that_somebody_moved_ahead_hides_no_dead_letter(cli: Cli, rejecte
     assert cli("dead-letters", "replay", "--yes", env=rejected).err.startswith("4 dead letters sent")
 
 
-def test_second_replay_ends_the_first(rejected: dict[str, str]) -> None:
+def test_second_replay_stops_the_first(rejected: dict[str, str]) -> None:
     settings, admin = settings_of(rejected), admin_of(rejected)
     topics = kafka_topics.check(admin, settings)
     with (
@@ -253,7 +253,7 @@ def test_pipe_is_imported(cli: Cli, rejected: dict[str, str], tmp_path: Path) ->
     writer.join()
 
 
-def test_incomplete_line_is_imported_only_once_it_was_repaired(
+def test_incomplete_line_is_imported_only_after_its_repair(
     cli: Cli, stream_env: dict[str, str], put: Put, tmp_path: Path
 ) -> None:
     put(stream_env["STREAM_DEAD_LETTER_TOPIC"], [letter(stream_env, 5, b"x" * 900, bytes_max=800)])
@@ -298,7 +298,7 @@ def test_wrong_option_is_named(cli: Cli, stream_env: dict[str, str], wrong: tupl
 
 
 @pytest.mark.parametrize(("answer", "status", "number"), [(b"n\n", 1, 0), (b"y\n", 0, 4)])
-def test_terminal_is_asked_before_anything_is_sent(
+def test_user_at_a_terminal_is_asked_before_anything_is_sent(
     rejected: dict[str, str], answer: bytes, status: int, number: int
 ) -> None:
     ours, theirs = pty.openpty()

@@ -1,4 +1,4 @@
-"""`doctor` finds each precondition that a test breaks, and the command that fixes it."""
+"""`doctor` reports each precondition that a test breaks, and the command that fixes it."""
 
 import json
 import time
@@ -81,7 +81,7 @@ def test_wrong_topic_configurations_are_found(cli: Cli, bare_env: dict[str, str]
 
 
 def commit(env: dict[str, str], offset: int) -> None:
-    """Commit an offset of partition 0 as a stranger does."""
+    """Commit an offset of partition 0 as a client other than a worker."""
     consumer = Consumer(
         {"bootstrap.servers": env["STREAM_BOOTSTRAP_SERVERS"], "group.id": env["STREAM_GROUP_ID"]}
     )

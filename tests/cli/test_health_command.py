@@ -1,4 +1,4 @@
-"""The health check of the image: the worker's own answer, at whatever port; other commands are healthy."""
+"""The image's health check returns the worker's response on any port; other commands are healthy."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ Serve = Callable[..., int]
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Serve the probe of a worker in this process; return the port."""
+    """Serve a worker's probe in this process; return the port."""
     servers: list[Server] = []
 
     def run(status: str = "200 OK", host: str = "127.0.0.1") -> int:
@@ -41,7 +41,7 @@ def serve() -> Iterator[Serve]:
 
 @pytest.fixture
 def workers(monkeypatch: pytest.MonkeyPatch) -> list[psutil.Process]:
-    """The workers that run: this process, not those of other programs on this machine."""
+    """The running workers: only this process, not workers of other programs on this machine."""
     running = [psutil.Process()]
     monkeypatch.setattr(health_check, "_workers", lambda: running)
     return running
@@ -62,14 +62,14 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> list[psutil.Process]:
         ("", None),
     ],
 )
-def test_command_line_of_a_worker_is_recognised(command: str, expected: str | None) -> None:
+def test_command_line_of_a_worker_is_recognized(command: str, expected: str | None) -> None:
     assert subcommand(command.split()) == expected
 
 
 @pytest.mark.usefixtures("workers")
 @pytest.mark.parametrize(("status", "healthy"), [("200 OK", True), ("503 Service Unavailable", False)])
 @pytest.mark.parametrize("is_configured", [True, False])
-def test_worker_is_asked_at_its_port_whether_the_port_is_configured_or_any(
+def test_worker_is_checked_at_its_port_whether_configured_or_any_free_one(
     serve: Serve,
     status: str,
     healthy: bool,  # noqa: FBT001
@@ -82,13 +82,13 @@ def test_worker_is_asked_at_its_port_whether_the_port_is_configured_or_any(
 
 @pytest.mark.usefixtures("workers")
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
-def test_worker_that_listens_on_all_addresses_is_asked_at_the_local_one(serve: Serve, host: str) -> None:
+def test_worker_that_listens_on_all_addresses_is_checked_at_the_local_one(serve: Serve, host: str) -> None:
     settings = settings_of({"STREAM_HTTP_PORT": str(serve(host=host)), "STREAM_HTTP_HOST": host})
     assert check_health(settings)[0]
 
 
 @pytest.mark.usefixtures("workers")
-def test_worker_that_does_not_answer_is_unhealthy() -> None:
+def test_worker_that_does_not_respond_is_unhealthy() -> None:
     with listen("127.0.0.1", 0) as free:
         port = free.getsockname()[1]
     healthy, why = check_health(settings_of({"STREAM_HTTP_PORT": str(port)}))
@@ -104,7 +104,9 @@ def test_command_without_probes_is_healthy(workers: list[psutil.Process]) -> Non
     assert check_health(settings_of({"STREAM_HTTP_PORT": "1"})) == (True, NO_WORKER)
 
 
-def test_command_reports_what_the_worker_says(cli: Cli, serve: Serve, workers: list[psutil.Process]) -> None:
+def test_command_prints_the_response_of_the_worker(
+    cli: Cli, serve: Serve, workers: list[psutil.Process]
+) -> None:
     port = serve("503 Service Unavailable")
     done = cli("health", env={"STREAM_HTTP_PORT": str(port)})
     assert (done.status, done.out) == (1, '{"live": "as said"}\n')
@@ -113,7 +115,7 @@ def test_command_reports_what_the_worker_says(cli: Cli, serve: Serve, workers: l
 
 
 def start(*command: str) -> "subprocess.Popen[bytes]":
-    """Start a process with a command line that looks like ours and does nothing else."""
+    """Start an idle process whose command line looks like ours."""
     code = (
         "import subprocess, sys; subprocess.Popen(sys.argv[3:]).wait() if sys.argv[3:] else sys.stdin.read()"
     )

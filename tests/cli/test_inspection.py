@@ -1,4 +1,4 @@
-"""`results` and `totals` with records in the documented format, and what all listings share."""
+"""`results` and `totals` on records in the documented format, and the behavior that all listings share."""
 
 import json
 import signal
@@ -78,7 +78,7 @@ def test_followed_results_appear_when_committed_until_ctrl_c(
     assert (process.returncode, out, err) == (0, b"", b"")
 
 
-def test_closed_pipe_ends_a_listing_silently(spawn: Spawn, stream_env: dict[str, str], put: Put) -> None:
+def test_closed_pipe_stops_a_listing_silently(spawn: Spawn, stream_env: dict[str, str], put: Put) -> None:
     put(stream_env["STREAM_RESULT_TOPIC"], [result(f"blob {n}", {"cat": n + 1}) for n in range(10_000)])
     process = spawn("results", env=stream_env)
     assert process.stdout is not None

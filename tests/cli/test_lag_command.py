@@ -30,7 +30,7 @@ def test_a_new_group_lags_by_the_whole_log(cli: Cli, stream_env: dict[str, str],
     done = cli("lag", env=stream_env)
     assert done.status == 0
     assert done.rows[0][:5] == ["partition", "current offset", "log end offset", "lag", "age"]
-    assert done.rows[1][:4] == ["0", "-", "3", "3"], "two records and a marker: lag is in offsets"
+    assert done.rows[1][:4] == ["0", "-", "3", "3"], "two records and a marker: lag counts offsets"
     assert done.rows[2][:5] == ["1", "-", "0", "0", "-"]
     assert "no such group yet, lag 3" in done.err
 

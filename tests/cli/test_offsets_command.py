@@ -13,7 +13,7 @@ pytestmark = pytest.mark.broker
 
 
 def commit(env: dict[str, str], offset: int, metadata: str = "") -> None:
-    """Commit an offset of partition 0 as a stranger does."""
+    """Commit an offset of partition 0 as a client other than a worker."""
     servers, group = env["STREAM_BOOTSTRAP_SERVERS"], env["STREAM_GROUP_ID"]
     consumer = Consumer({"bootstrap.servers": servers, "group.id": group})
     position = TopicPartition(env["STREAM_INPUT_TOPIC"], 0, offset, metadata=metadata)
@@ -21,7 +21,7 @@ def commit(env: dict[str, str], offset: int, metadata: str = "") -> None:
     consumer.close()
 
 
-def test_new_group_is_accepted_and_nothing_is_to_do(cli: Cli, stream_env: dict[str, str]) -> None:
+def test_new_group_is_accepted_and_needs_no_change(cli: Cli, stream_env: dict[str, str]) -> None:
     shown = cli("offsets", "show", env=stream_env)
     assert shown.status == 0
     assert [row[0] for row in shown.rows] == ["partition", "0", "1"]
@@ -29,7 +29,7 @@ def test_new_group_is_accepted_and_nothing_is_to_do(cli: Cli, stream_env: dict[s
     assert "nothing to do" in cli("offsets", "resume", "--yes", env=stream_env).out
 
 
-def test_stranger_and_its_metadata_are_named(cli: Cli, stream_env: dict[str, str]) -> None:
+def test_another_client_and_its_metadata_are_named(cli: Cli, stream_env: dict[str, str]) -> None:
     produce(stream_env, [(None, "cat")] * 5, partition=0)
     commit(stream_env, 4, "me")
     shown = cli("offsets", "show", env=stream_env)
@@ -98,7 +98,7 @@ def test_partition_or_offset_that_does_not_exist_is_refused(
     assert message in done.err
 
 
-def test_open_transaction_is_waited_for_within_a_limit(
+def test_wait_for_an_open_transaction_is_limited(
     cli: Cli, stream_env: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stream.tools.offsets.facts.ABORT_S_MAX", -3.0)

@@ -45,7 +45,7 @@ def test_json_has_all_results(cli: Cli) -> None:
     assert cli("pipeline", "--format", "json").out.count('"faults":null') == 1
 
 
-def test_own_text_is_counted_with_the_own_dictionary(cli: Cli) -> None:
+def test_given_text_is_counted_with_the_configured_dictionary(cli: Cli) -> None:
     done = cli("pipeline", "--text", "Listen: a silent cat, cat")
     assert (done.status, done.rows) == (
         0,
@@ -71,8 +71,8 @@ def test_text_in_a_pipe_is_counted_and_an_empty_pipe_is_ignored(spawn: Spawn, tm
     assert out.startswith(b"test case\t")
 
 
-def test_pipe_that_stays_silent_is_named(spawn: Spawn) -> None:
-    """It is not waited for, because nobody may ever write to it."""
+def test_silent_pipe_is_reported(spawn: Spawn) -> None:
+    """`pipeline` does not wait for input, because the pipe may stay silent forever."""
     process = spawn("pipeline", env={})
     assert process.stdout is not None
     assert process.stderr is not None

@@ -1,4 +1,4 @@
-"""Standard input and output that are closed, full, or without UTF-8; terminals without colours."""
+"""Standard input and output that are closed, full, or without UTF-8; terminals without colors."""
 
 import os
 import pty
@@ -51,13 +51,13 @@ def test_marks_are_ascii_where_the_encoding_has_no_others(tmp_path: Path, env: d
 
 
 def test_text_that_the_encoding_lacks_is_escaped(tmp_path: Path) -> None:
-    """So that nothing of it is lost, and `…` becomes three dots."""
+    """No text is lost; `…` becomes three dots."""
     done = run("$A pipeline --file nö☃", tmp_path, PYTHONIOENCODING="latin-1")
     assert done.returncode == 2
     assert "no such file: nö\\u2603".encode("latin-1") in done.stderr
 
 
-def test_argument_of_any_bytes_can_be_shown(tmp_path: Path) -> None:
+def test_argument_with_any_bytes_can_be_shown(tmp_path: Path) -> None:
     done = run(
         "$A pipeline --text \"$(printf 'cat \\377')\"; $A totals --top \"$(printf '\\377')\"", tmp_path
     )
@@ -75,25 +75,25 @@ def test_full_disk_is_one_error_and_status_1(tmp_path: Path, command: str) -> No
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_closed_standard_files_are_no_error(tmp_path: Path, closed: str) -> None:
+def test_closed_standard_files_are_not_an_error(tmp_path: Path, closed: str) -> None:
     done = run(f"$A pipeline {closed}", tmp_path)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.startswith(b"test case") == (">&-" not in closed.replace("2>&-", ""))
 
 
 @pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
-def test_log_lines_have_no_colour_if_the_user_wants_none(tmp_path: Path, name: str, value: str) -> None:
+def test_log_lines_have_no_color_if_the_user_wants_none(tmp_path: Path, name: str, value: str) -> None:
     printed = on_a_terminal(tmp_path, **{"TERM": "xterm-256color", name: value})
     assert b"dictionary loaded" in printed
     assert b"\x1b[3" not in printed
 
 
-def test_log_lines_are_in_colour_on_a_terminal(tmp_path: Path) -> None:
+def test_log_lines_are_colored_on_a_terminal(tmp_path: Path) -> None:
     assert b"\x1b[3" in on_a_terminal(tmp_path, TERM="xterm-256color")
 
 
 def on_a_terminal(folder: Path, **env: str) -> bytes:
-    """Return what a worker prints to its terminal until it ends: it finds no broker."""
+    """Return what a worker prints to its terminal until it exits for lack of a broker."""
     ours, theirs = pty.openpty()
     code = (
         "import stream.worker.startup as s; s.UNREACHABLE_S_MAX = 0.1;"

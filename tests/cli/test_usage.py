@@ -81,7 +81,7 @@ def test_unknown_setting_is_refused(args: tuple[str, ...], cli: Cli) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_wrong_usage_is_status_2_and_says_what_is_wrong(
+def test_wrong_usage_exits_with_status_2_and_names_the_mistake(
     args: tuple[str, ...], complaint: str, cli: Cli, tmp_path: Path
 ) -> None:
     (tmp_path / "empty").mkdir()

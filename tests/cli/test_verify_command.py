@@ -23,7 +23,7 @@ def forged(topic: str, offset: int) -> Any:
 
 
 def commit(env: dict[str, str], offsets: dict[int, int]) -> None:
-    """Commit offsets as a consumer does that is not a worker."""
+    """Commit offsets as a client other than a worker."""
     consumer = Consumer(
         {"bootstrap.servers": env["STREAM_BOOTSTRAP_SERVERS"], "group.id": env["STREAM_GROUP_ID"]}
     )
@@ -73,7 +73,7 @@ def test_more_pending_offsets_than_are_read_are_counted_as_offsets(
     assert [each["pending"] for each in report["partitions"]] == [4, 2]
 
 
-def test_offset_that_a_stranger_moved_ahead_is_lost_input_on_each_partition(
+def test_offset_that_another_client_moved_ahead_is_lost_input_on_each_partition(
     cli: Cli, stream_env: dict[str, str], put: Put
 ) -> None:
     put(stream_env["STREAM_INPUT_TOPIC"], [*texts(0, 1), *texts(1, 2)])
@@ -101,7 +101,7 @@ def test_lost_input_is_one_line_and_the_verdict_is_the_last(
     assert done.lines[-2:] == ["… and 400 more", "402 differences, 400 input records checked"]
 
 
-def test_skipped_range_is_said_and_not_lost(cli: Cli, stream_env: dict[str, str], put: Put) -> None:
+def test_skipped_range_is_reported_and_not_lost(cli: Cli, stream_env: dict[str, str], put: Put) -> None:
     topic, group = stream_env["STREAM_INPUT_TOPIC"], stream_env["STREAM_GROUP_ID"]
     put(topic, texts(1, 6))
     commit(stream_env, {1: 5})
@@ -132,7 +132,7 @@ def test_committed_offset_beyond_the_input_is_a_difference_at_once(
     assert "partition 0: input 0: no result and no dead letter" in done.out
 
 
-def test_stores_are_said_to_be_unchecked_or_missing(
+def test_stores_are_reported_as_unchecked_or_missing(
     cli: Cli, stream_env: dict[str, str], tmp_path: Path
 ) -> None:
     def stores_row(*arguments: str) -> tuple[str, str]:

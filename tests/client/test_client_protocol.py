@@ -20,7 +20,7 @@ LETTER = {
 }
 
 
-def test_outcome_is_a_result_or_the_reason_why_not() -> None:
+def test_outcome_is_a_result_or_a_reason() -> None:
     result = read_outcome(RESULT).result_or_raise()
     assert (result.blob_id, result.anagram_counts) == ("x", {"cat": 1})
     letter = read_outcome(LETTER)
@@ -37,7 +37,7 @@ def test_error_of_the_server_is_raised_with_its_detail() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"1"])
-def test_answer_of_another_server_is_an_error(body: bytes) -> None:
+def test_response_of_another_server_is_an_error(body: bytes) -> None:
     with pytest.raises(Answered, match="is the server `anagram-stream serve`"):
         read_answer(200, body)
 
@@ -55,7 +55,7 @@ def lines(*events: tuple[str, str, list[object]]) -> list[str]:
 
 
 def test_each_outcome_has_an_id_after_which_nothing_is_missed() -> None:
-    """Those before the last of an event have the id of the event before: it is repeated as a whole."""
+    """All outcomes but the last of an event have the previous id, because an event is repeated as a whole."""
     parser = EventParser("0")
     fed = list(parser.feed([": still here", "", *lines(("1", "outcomes", [RESULT, LETTER]))]))
     fed += parser.feed(["retry: 1000", "", *lines(("2", "other", []), ("3", "outcomes", [RESULT, RESULT]))])
@@ -64,12 +64,12 @@ def test_each_outcome_has_an_id_after_which_nothing_is_missed() -> None:
 
 
 def test_id_alone_is_kept() -> None:
-    """The server sends it first, so that a connection lost before the first outcome misses none."""
+    """The server sends it first, so that no outcome is missed if the connection is lost early."""
     parser = EventParser()
     assert list(parser.feed(["retry: 1000", "id: 7", ""])) == []
     assert parser.last_id == "7"
 
 
-def test_server_that_does_not_answer_is_unreachable() -> None:
+def test_server_that_does_not_respond_is_unreachable() -> None:
     with Client("http://127.0.0.1:9") as client, pytest.raises(Unreachable, match="does not respond"):
         client.total("cat")

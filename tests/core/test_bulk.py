@@ -1,4 +1,4 @@
-"""The fast path for a chunk does the same as its definition for each record."""
+"""The fast path for a chunk gives the same results as the definition for each record."""
 
 import json
 from typing import Any
@@ -63,7 +63,9 @@ def record(offset: int, key: bytes | None, value: bytes | None, headers: Any = (
         max_size=4,
     ),
 )
-def test_chunk_is_decoded_as_its_records_are(input_format: InputFormat, columns: list[Any]) -> None:
+def test_chunk_decodes_to_the_same_blobs_as_its_records(
+    input_format: InputFormat, columns: list[Any]
+) -> None:
     assert_decoded_alike([record(offset, *each) for offset, each in enumerate(columns)], input_format)
 
 
@@ -87,7 +89,7 @@ def test_one_strange_record_among_ordinary_ones_changes_none_of_them(
     st.integers(0, 200),
     st.sampled_from([(), [("traceparent", b"00-1")]]),
 )
-def test_results_of_a_chunk_are_encoded_as_each_of_them_is(
+def test_chunk_encodes_to_the_same_results_as_its_records(
     columns: list[tuple[str, bytes]], bytes_max: int, headers: list[Header]
 ) -> None:
     records = [InputRecord("in", 0, 7 + n, None, b"", headers, n) for n in range(len(columns))]
@@ -114,7 +116,7 @@ def test_results_of_a_chunk_are_encoded_as_each_of_them_is(
 @pytest.mark.parametrize(
     "ids", [['a",', "b"], ["a", ',"b'], ["\\", '"'], ['","', '","'], ["", ""], ["é", "日"]]
 )
-def test_ids_with_quotes_and_commas_are_encoded_as_they_are(ids: list[str]) -> None:
+def test_ids_with_quotes_and_commas_survive_encoding(ids: list[str]) -> None:
     records = InputRecords.of([InputRecord("in", 0, n, None, b"", (), n) for n in range(len(ids))])
     results, _ = encode_results(
         ResultEncoder("out", 1000, 1000), records, ids, [b""] * len(ids), [0] * len(ids)

@@ -1,4 +1,4 @@
-"""CloudEvents on the input, in both content modes of the Kafka binding, and values of a Schema Registry."""
+"""CloudEvents on the input, in both content modes of the Kafka binding, and Schema Registry values."""
 
 import base64
 import json
@@ -58,7 +58,7 @@ def test_data_of_type_json_is_an_envelope(datacontenttype: object) -> None:
     ("key", "own", "expected"),
     [(b"key", "own", "own"), (b"key", None, "key"), (None, None, "event-7"), (b"\xff", None, "event-7")],
 )
-def test_id_is_that_of_the_envelope_else_the_key_else_that_of_the_event(
+def test_id_is_the_envelope_id_else_the_key_else_the_event_id(
     key: bytes | None, own: str | None, expected: str
 ) -> None:
     event = structured(key, datacontenttype="application/json", data={"text": "listen", "id": own})
@@ -97,7 +97,7 @@ def test_data_in_base64_is_decoded(data: bytes) -> None:
     ],
     ids=str,
 )
-def test_event_that_is_none_is_rejected_by_the_name_of_what_is_wrong(
+def test_rejection_of_an_invalid_event_names_what_is_wrong(
     changes: dict[str, Any], reason: Reason, named: str
 ) -> None:
     why = rejected(structured(**changes))
@@ -128,10 +128,10 @@ def test_rejection_of_an_event_does_not_contain_its_text() -> None:
     "payload", [b"", b'{"text": "listen"}', b"\x0clisten", b"\x00\x0a\x06listen"], ids=ascii
 )
 @pytest.mark.parametrize("schema_id", [1, 42, 100_001, 2**24 - 1])
-def test_value_of_a_schema_registry_is_rejected_by_its_schema_id(
+def test_rejection_of_a_schema_registry_value_names_its_schema_id(
     schema_id: int, payload: bytes, input_format: str
 ) -> None:
-    """Without headers it would be counted as text: `text` and `listen`, for zeros are dropped."""
+    """Otherwise it would be counted as the words `text` and `listen`, because zero bytes are dropped."""
     value = b"\0" + schema_id.to_bytes(4) + payload
     with pytest.raises(Rejected) as caught:
         decode_blob(record(value), input_format, 1_000)  # type: ignore[arg-type]
@@ -140,5 +140,5 @@ def test_value_of_a_schema_registry_is_rejected_by_its_schema_id(
 
 
 @pytest.mark.parametrize("value", [b"", b"\0", b"\0\0\0\0", b"\0cat sat", "cat sat".encode("utf-16-be")])
-def test_other_text_with_zeros_is_a_text(value: bytes) -> None:
+def test_other_text_with_zero_bytes_is_accepted(value: bytes) -> None:
     assert decode(record(value)).utf8 == value

@@ -108,8 +108,8 @@ def test_value_is_an_envelope_if_the_last_content_type_is_json(
         ("content-type", b"\xff"),
     ],
 )
-def test_content_type_that_is_no_text_is_rejected_by_its_name(name: str, content_type: bytes) -> None:
-    """Its syntax would be counted as words."""
+def test_rejection_names_a_content_type_that_is_not_text(name: str, content_type: bytes) -> None:
+    """Otherwise its syntax would be counted as words."""
     why = rejected(record(b'{"id": "x", "text": "listen"}', (name, content_type)))
     assert why.reason is Reason.CONTENT_TYPE
     assert why.reason.value == "unsupported-content-type"
@@ -117,7 +117,7 @@ def test_content_type_that_is_no_text_is_rejected_by_its_name(name: str, content
     assert content_type.strip(b'"').decode("ascii", "backslashreplace") in why.detail
 
 
-def test_long_content_type_is_cut_in_the_rejection() -> None:
+def test_long_content_type_is_truncated_in_the_rejection() -> None:
     assert len(rejected(record(b"cat", ("content-type", b"x" * 10_000))).detail) < 300
 
 
@@ -143,11 +143,11 @@ def test_rejection_names_utf_16(encoding: str, name: str, input_format: Format) 
     assert why.detail.endswith(name)
 
 
-def test_envelope_in_ascii_characters_of_utf_16_is_named_too() -> None:
+def test_rejection_names_utf_16_for_an_ascii_envelope_too() -> None:
     assert rejected(record('{"text": "cat"}'.encode("utf-16-le")), "json").detail.endswith("like UTF-16")
 
 
-def test_other_text_that_is_not_utf_8_is_not_taken_for_utf_16() -> None:
+def test_other_text_that_is_not_utf_8_is_not_mistaken_for_utf_16() -> None:
     assert rejected(record("naïve".encode("latin-1"))).detail == "not UTF-8 at byte 2"
 
 
@@ -164,7 +164,7 @@ def test_input_format_json_needs_no_header() -> None:
 def test_id_is_the_key_else_the_location_of_the_record(
     key: bytes | None, expected: str | None, envelope: dict[str, str] | None
 ) -> None:
-    """Both without an envelope and with one that has no id."""
+    """This applies without an envelope and with an envelope that has no id."""
     value = b"text" if envelope is None else json.dumps(envelope | {"text": "text"}).encode()
     headers = [] if envelope is None else [JSON_HEADER]
     blob = decode_blob(record(value, *headers, key=key, offset=9), "text", LIMIT)
@@ -186,7 +186,7 @@ def test_unknown_fields_of_the_envelope_are_ignored(more: dict[str, object]) -> 
 @example({"id": None, "text": ""})
 @example({"id": "\x00", "text": "\u2028😀"})
 @example({"id": 1, "text": ""})
-def test_envelope_is_decoded_as_its_model_does(value: object) -> None:
+def test_envelope_is_decoded_as_by_its_model(value: object) -> None:
     """The fast path accepts exactly what pydantic accepts."""
     raw = json.dumps(value).encode()
     try:
@@ -261,7 +261,7 @@ def test_record_that_is_not_text_is_rejected(value: bytes | None, reason: Reason
 
 @pytest.mark.parametrize("char", ["x", "ä", "☂", "😀"])
 def test_limit_counts_the_bytes_of_the_text(char: str) -> None:
-    """In an envelope, those of the decoded text."""
+    """In an envelope, the limit applies to the decoded text."""
     size = len(char.encode()) * 10
     plain, envelope = record((char * 10).encode()), record(json.dumps({"text": char * 10}).encode())
     assert decode_blob(plain, "text", size).text == decode_blob(envelope, "json", size).text == char * 10
@@ -319,7 +319,7 @@ def _bad_values(secret: str) -> list[bytes]:
 
 @given(SECRETS)
 def test_rejection_does_not_contain_the_text(secret: str) -> None:
-    """Not in its message and arguments, and not in the headers of its dead letter."""
+    """Neither its message and arguments nor the headers of its dead letter contain it."""
     for value in _bad_values(secret):
         why = rejected(record(value), "json")
         assert secret not in repr((why.args, why.detail, vars(why)))
@@ -331,7 +331,7 @@ def test_rejection_does_not_contain_the_text(secret: str) -> None:
 
 
 def test_traceback_of_a_rejection_does_not_contain_the_text() -> None:
-    """As a log with `exc_info` prints it, including the causes."""
+    """A log line with `exc_info` prints this traceback, including the causes."""
     for value in _bad_values("☂Zq7☂Zq7"):
         why = rejected(record(value), "json")
         assert "☂Zq7" not in "".join(traceback.format_exception(why))

@@ -52,7 +52,7 @@ def test_order_of_the_counts_is_kept() -> None:
     assert list(json.loads(value)["anagram_counts"]) == ["b", "a", "c"]
 
 
-def test_result_of_a_text_without_words_is_a_result() -> None:
+def test_text_without_words_has_a_result() -> None:
     value = encode(Decision({}, {}, 0)).value or b""
     assert json.loads(value) == {
         "blob_id": "id",
@@ -77,7 +77,7 @@ def test_headers_contain_type_schema_and_the_trace_of_the_record() -> None:
     assert list(encode(decision, *TRACE, *foreign, *TRACE).headers) == own + TRACE + TRACE
 
 
-def test_result_too_large_is_rejected_and_one_as_large_as_allowed_is_not() -> None:
+def test_result_above_the_limit_is_rejected_and_one_at_the_limit_is_not() -> None:
     decision = Decision({"cat": 1}, {"act": 1}, 1)
     size = len(encode(decision).value or b"")
     assert encode(decision, result_bytes_max=size).value

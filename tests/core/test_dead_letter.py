@@ -138,7 +138,7 @@ def test_headers_name_the_rejection_if_it_has_no_cause() -> None:
 
 
 def test_stacktrace_does_not_contain_the_message_of_the_cause() -> None:
-    """It may quote the text; the detail, which never does, is the message."""
+    """The cause may quote the text; the message header has the detail, which never quotes it."""
     assert "secret" not in str(make_dead_letter(RECORD, caused_by(ValueError("secret"))).headers)
 
 

@@ -65,7 +65,7 @@ def test_json_of_the_counts_does_not_depend_on_the_order_of_the_words(
 
 @given(st.lists(TEXTS), ENTRIES)
 def test_decision_does_not_depend_on_earlier_decisions(texts: list[str], entries: list[str]) -> None:
-    """With a memo that is always full, one that never is, and an empty one."""
+    """Compare a memo that is always full, one that is never full, and an empty one."""
     index = build_index(entries)
 
     class Forgetful(Decider):

@@ -83,7 +83,7 @@ def test_digests_are_equal_only_for_equal_dictionaries(one: list[str], other: li
 
 
 def test_digest_is_the_same_in_every_release() -> None:
-    """The count topic holds the digest; if it changed for the same words, every restart would be refused."""
+    """The count topic contains the digest; if it changed for the same words, restarts would be refused."""
     assert build_index(["cat", "act"]).digest == build_index(["act", "cat", "4th"]).digest
     assert build_index(["cat", "act"]).digest == "acc937f94667fee25c24ce90cfbeda26"
 
@@ -96,6 +96,6 @@ def test_index_cannot_be_changed() -> None:
         index.digest = ""  # type: ignore[misc]
 
 
-def test_default_dictionary_has_as_many_words_as_documented(default_index: AnagramIndex) -> None:
+def test_default_dictionary_has_the_documented_number_of_words(default_index: AnagramIndex) -> None:
     assert default_index.words == 105_334
     assert default_index.anagrams["act"] == ("act", "cat", "tac")

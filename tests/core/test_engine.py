@@ -55,7 +55,7 @@ def assert_equal_to_the_definition(engine: Engine, index: AnagramIndex, texts: S
 @example([], ["", "", "cat", ""])
 @example(["cat" * 9_000], ["cat " * 9_000, "dog"])
 def test_engine_equals_the_definition_over_all_of_unicode(one: list[str], other: list[str]) -> None:
-    """Several texts in one engine: its memo changes no result."""
+    """The memo of an engine changes no result of a later text."""
     engine = engine_of(INDEX)
     for texts in (one, other, one):
         assert_equal_to_the_definition(engine, INDEX, texts)
@@ -82,13 +82,13 @@ def test_signatures_are_those_of_the_dictionary_in_order() -> None:
 def test_engine_equals_the_definition_with_the_smallest_dictionaries(
     entries: list[str], texts: list[str]
 ) -> None:
-    """No word, only a long word, one short word."""
+    """Dictionaries with no word, with only a long word, and with one short word."""
     index = build_index(entries)
     assert_equal_to_the_definition(engine_of(index), index, texts)
 
 
 def test_every_word_of_the_default_dictionary_is_found(default_index: AnagramIndex) -> None:
-    """On every level of the table, and none as another word."""
+    """Words are on every level of the table, and none is mistaken for another one."""
     engine = engine_of(default_index)
     keys = list(default_index.anagrams)
     counted = engine.count([" ".join(keys).encode(), " ".join(key + "1" for key in keys).encode()])
@@ -103,8 +103,8 @@ def test_engine_equals_the_definition_for_every_ascii_character() -> None:
     assert_equal_to_the_definition(engine_of(INDEX), INDEX, texts)
 
 
-def test_engine_splits_at_every_white_space_of_unicode_and_at_no_similar_character() -> None:
-    """Similar: its first or last bytes are those of a white space. Also in a row, and at a text end."""
+def test_engine_splits_at_every_unicode_whitespace_and_at_no_similar_character() -> None:
+    """Similar: the first or last bytes are equal. Each character also occurs in a row and at the end."""
     near = {
         space[:-1] + chr(ord(space[-1]) + step) for space in SPACES for step in range(-65, 66) if space > "@"
     }
@@ -118,16 +118,16 @@ def test_engine_splits_at_every_white_space_of_unicode_and_at_no_similar_charact
 @pytest.mark.parametrize("letter", "abmnoyz")
 @pytest.mark.parametrize("length", [EXACT_MAX - 1, EXACT_MAX, EXACT_MAX + 1, 2 * (EXACT_MAX + 1), 300])
 def test_equal_letters_do_not_overflow_into_another_word(letter: str, length: int) -> None:
-    """In base 23, an overflow would make 23 `a` one `b`, and 23 `m` the first letter of the next number."""
-    neighbours = [chr(ord(letter) + 1) if letter != "z" else "a", letter, letter * EXACT_MAX, letter * 23]
-    index = build_index([*neighbours, "n" * 2, letter + "b"])
-    texts = [letter * length, letter * length + "b", "1" * length, letter * length + " " + neighbours[0]]
+    """In base 23, 23 `a` have the value of one `b`, and 23 `z` have the value of one digit."""
+    neighbors = [chr(ord(letter) + 1) if letter != "z" else "a", letter, letter * EXACT_MAX, letter * 23]
+    index = build_index([*neighbors, "n" * 2, letter + "b"])
+    texts = [letter * length, letter * length + "b", "1" * length, letter * length + " " + neighbors[0]]
     assert_equal_to_the_definition(engine_of(index), index, texts)
 
 
 @pytest.mark.parametrize("block", [1, 2, 7])
 @pytest.mark.parametrize("group", [1, 10, 1 << 18])
-def test_borders_of_blocks_and_groups_change_nothing(
+def test_boundaries_of_blocks_and_groups_change_nothing(
     monkeypatch: pytest.MonkeyPatch, block: int, group: int
 ) -> None:
     monkeypatch.setattr(spelling_module, "_BLOCK", block)
@@ -148,11 +148,11 @@ def test_more_texts_than_fit_into_a_pair_are_counted_in_groups() -> None:
     )
 
 
-def test_longest_exact_word_is_a_number_of_64_bits() -> None:
+def test_longest_exact_word_fits_in_64_bits() -> None:
     assert EXACT_MAX * int(spelling_module._VALUES.max()) < 2**64
 
 
-def test_no_number_of_equal_letters_is_another_word() -> None:
+def test_no_run_of_equal_letters_is_counted_as_another_word() -> None:
     letters = "abcdefghijklmnopqrstuvwxyz"
     index = build_index(list(letters))
     words = [letter * n for letter in letters + "1" for n in range(1, 2 * EXACT_MAX + 4)]

@@ -53,14 +53,14 @@ def test_evidence_is_far_below_the_limit_of_kafka() -> None:
 
 
 @given(st.none() | st.text() | st.from_regex(r'\{"anagram-stream":.*\}', fullmatch=True))
-def test_foreign_metadata_is_no_evidence(metadata: str | None) -> None:
+def test_foreign_metadata_is_not_evidence(metadata: str | None) -> None:
     assert read_evidence(metadata) is None
 
 
 @pytest.mark.parametrize(
     "metadata", ["", COUNTED, "{}", "[]", "1", '{"anagram-stream":1}', '{"anagram-stream":2}']
 )
-def test_unknown_metadata_is_no_evidence(metadata: str) -> None:
+def test_unknown_metadata_is_not_evidence(metadata: str) -> None:
     assert read_evidence(metadata) is None
 
 
@@ -70,7 +70,7 @@ def test_evidence_counts_only_for_its_own_offset() -> None:
     assert CommittedOffset(6, metadata).evidence is None
 
 
-def test_end_of_a_log_advances_with_what_is_appended() -> None:
+def test_end_of_a_log_advances_with_appended_records() -> None:
     known = {"count": LogEnd(0, 10, 77, 3), "result": LogEnd(0, 4)}
     assert advance_ends(known, {"count": Appended(0, 3, 14, 88)}) == {
         "count": LogEnd(0, 14, 88, 3),
@@ -79,7 +79,7 @@ def test_end_of_a_log_advances_with_what_is_appended() -> None:
 
 
 @pytest.mark.parametrize("end", [3, 9, 12])
-def test_log_without_room_for_the_new_records_has_lost_some(end: int) -> None:
+def test_log_that_ends_too_early_for_the_new_records_has_lost_some(end: int) -> None:
     with pytest.raises(LogsChanged, match=r"count topic, partition 0: .* had already reached 10"):
         advance_ends({"count": LogEnd(0, 10)}, {"count": Appended(0, 3, end)})
 

@@ -33,7 +33,7 @@ def test_processed_offset_survives_its_headers(input_offset: int, digest: str) -
     ],
     ids=str,
 )
-def test_processed_offset_is_read_only_where_both_headers_are(
+def test_processed_offset_is_read_only_if_both_headers_are_present(
     headers: list[Header], expected: ProcessedOffset | None
 ) -> None:
     assert read_processed_offset(headers) == expected

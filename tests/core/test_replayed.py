@@ -50,7 +50,7 @@ def test_replayed_offsets_survive_their_headers(replayed: set[int], topic: str, 
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 5))), st.integers(0, 70))
-def test_ranges_hold_what_a_set_holds(pairs: list[tuple[int, int]], offset: int) -> None:
+def test_ranges_contain_the_same_offsets_as_a_set(pairs: list[tuple[int, int]], offset: int) -> None:
     ranges = OffsetRanges((first, first + number) for first, number in pairs)
     expected = {each for first, number in pairs for each in range(first, first + number + 1)}
     assert (offset in ranges) == (offset in expected)
@@ -71,7 +71,7 @@ def test_replayed_offsets_are_listed_as_ranges_in_plain_text() -> None:
 
 
 @pytest.mark.parametrize("listed", [None, b"", b"x", b"1-", b"-1", b"1,", b"1_0", b"9" * 20])
-def test_other_lists_are_none(listed: bytes | None) -> None:
+def test_invalid_list_of_offsets_is_ignored(listed: bytes | None) -> None:
     headers = [("dead-letter.reason", b"replayed"), ("replayed.offsets", listed)]
     assert read_replayed(headers) is None
 
@@ -87,7 +87,7 @@ def test_other_lists_are_none(listed: bytes | None) -> None:
     ],
     ids=["none", "replayed", "skipped", "no offset", "bad partition"],
 )
-def test_what_is_no_dead_letter_has_no_origin(headers: list[Header]) -> None:
+def test_record_that_is_not_a_dead_letter_has_no_origin(headers: list[Header]) -> None:
     assert read_origin(headers) is None
 
 
@@ -104,13 +104,13 @@ def test_number_of_replays_survives_the_next_rejection_and_replaces_the_last_one
 
 
 @pytest.mark.parametrize("number", [None, b"", b"-1", b"many", b"1" * 40, b"x" * 100_000])
-def test_number_of_replays_that_somebody_else_wrote_is_not_kept(number: bytes | None) -> None:
+def test_invalid_number_of_replays_is_not_kept(number: bytes | None) -> None:
     headers = dead_letter_headers(record([("dead-letter.replays", number)]))
     assert replays_of(headers) == 0
     assert "dead-letter.replays" not in dict(headers)
 
 
-def test_shortened_dead_letter_is_known_and_so_is_the_length_of_its_value() -> None:
+def test_shortened_dead_letter_and_its_original_value_are_recognized() -> None:
     whole = dead_letter_headers(record())
     assert not is_shortened(whole)
     shortened = dead_letter_headers(record(value=b"v" * 900), bytes_max=800)
@@ -124,12 +124,12 @@ def test_shortened_dead_letter_is_known_and_so_is_the_length_of_its_value() -> N
     assert not is_original(without_key, b"x")
 
 
-def test_unreadable_headers_are_known() -> None:
+def test_unreadable_headers_are_recognized() -> None:
     assert is_unreadable(dead_letter_headers(record(), Reason.BAD_HEADERS))
     assert not is_unreadable(dead_letter_headers(record()))
 
 
 @pytest.mark.parametrize(("noted", "expected"), [(None, 7), (b"x", 7), (b"-5", -5), (b"12", 12)])
-def test_original_timestamp_is_the_noted_one(noted: bytes | None, expected: int) -> None:
+def test_original_timestamp_is_the_one_in_the_header(noted: bytes | None, expected: int) -> None:
     headers = [] if noted is None else [("dead-letter.timestamp-ms", noted)]
     assert original_timestamp(headers, 7) == expected

@@ -1,4 +1,4 @@
-"""The rule that says where a partition resumes, over all combinations of commit, changelog and logs."""
+"""The rule for where a partition resumes, over all combinations of commit, changelog and logs."""
 
 from dataclasses import replace
 from itertools import product
@@ -168,7 +168,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("accident", REFUSALS)
-def test_accident_is_refused_with_what_happened_and_the_command_that_goes_on(accident: str) -> None:
+def test_refusal_states_what_happened_and_the_command_that_fixes_it(accident: str) -> None:
     known, message, hint = REFUSALS[accident]
     with pytest.raises(Refused, match=message) as caught:
         resume_offset(known)
@@ -177,7 +177,7 @@ def test_accident_is_refused_with_what_happened_and_the_command_that_goes_on(acc
         raise Refused(caught.value.hint, "")
 
 
-def holds(known: PartitionFacts) -> None:
+def assert_rule_holds(known: PartitionFacts) -> None:
     """Resuming is allowed only if nothing is counted twice, left out or forgotten."""
     try:
         offset = resume_offset(known)
@@ -185,13 +185,13 @@ def holds(known: PartitionFacts) -> None:
         is_new = known.committed is None and known.processed is None
         assert not is_new or known.has_outcomes, "a new group always starts"
         return
-    assert known.first <= offset <= known.end, "the log holds what comes next"
+    assert known.first <= offset <= known.end, "the log contains the next input"
     if known.committed is None:
         assert known.processed is None
         assert offset == known.first
         return
-    assert offset == known.committed.offset, "no other offset than the committed one"
-    assert known.processed is not None, "what was committed has a record in the changelog"
+    assert offset == known.committed.offset, "input resumes only at the committed offset"
+    assert known.processed is not None, "every commit has a record in the changelog"
     assert known.processed.digest == known.digest
     assert known.processed.input_topic in {None, known.topics["input"]}
     evidence = known.evidence
@@ -228,7 +228,7 @@ def test_rule_holds_for_all_small_combinations() -> None:
     )
     for offset, metadata, processed, first, length, results, counts in combinations:
         known = facts(committed_of(offset, metadata), processed, first, first + length)
-        holds(replace(known, output_ends={"result": results, "count": counts, "dead-letter": 7}))
+        assert_rule_holds(replace(known, output_ends={"result": results, "count": counts, "dead-letter": 7}))
 
 
 offsets = st.integers(0, 200)
@@ -245,7 +245,7 @@ offsets = st.integers(0, 200)
     st.fixed_dictionaries({role: st.integers(0, 100) for role in ENDS}),
     st.fixed_dictionaries({role: st.sampled_from((topic_id, "new")) for role, topic_id in TOPICS.items()}),
 )
-def test_rule_holds_for_any_facts(  # noqa: PLR0913, PLR0917 - what is known
+def test_rule_holds_for_any_facts(  # noqa: PLR0913, PLR0917 - the known facts
     committed: CommittedOffset | None,
     processed: ProcessedOffset | None,
     first: int,
@@ -253,4 +253,6 @@ def test_rule_holds_for_any_facts(  # noqa: PLR0913, PLR0917 - what is known
     ends: dict[str, int],
     topics: dict[str, str],
 ) -> None:
-    holds(PartitionFacts(NAMES, 3, topics, DIGEST, committed, processed, first, first + length, ends))
+    assert_rule_holds(
+        PartitionFacts(NAMES, 3, topics, DIGEST, committed, processed, first, first + length, ends)
+    )

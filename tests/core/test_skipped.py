@@ -65,7 +65,7 @@ def test_range_contains_its_first_offset_and_not_its_end() -> None:
     ],
     ids=str,
 )
-def test_other_headers_are_no_range(headers: list[Header]) -> None:
+def test_other_headers_are_not_a_range(headers: list[Header]) -> None:
     assert read_skipped(headers) is None
 
 

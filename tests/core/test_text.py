@@ -41,7 +41,7 @@ def test_words_are_those_of_the_reference_over_all_of_unicode(text: str) -> None
     assert words(text) == reference(text)
 
 
-def test_every_code_point_is_dropped_kept_or_separates_as_the_reference_says() -> None:
+def test_every_code_point_is_dropped_kept_or_separates_as_in_the_reference() -> None:
     """Every code point, alone and between letters, compared block by block."""
     for start in range(0, len(CODE_POINTS), BLOCK):
         chars = [chr(code) for code in CODE_POINTS[start : start + BLOCK]]
@@ -102,7 +102,7 @@ def test_word_has_only_lower_case_ascii_letters_and_digits(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["naïve café", "Żółć, gęś i jaźń to słowa po polsku", '{"text": "cat"}', "x" * 150 + "ł" * 100]
 )
-def test_european_text_in_utf_16_is_recognised(text: str, encoding: str) -> None:
+def test_european_text_in_utf_16_is_recognized(text: str, encoding: str) -> None:
     assert looks_like_utf16(text.encode(encoding))
 
 
@@ -126,6 +126,6 @@ BINARY = {
 
 
 @pytest.mark.parametrize("value", BINARY.values(), ids=BINARY)
-def test_binary_value_is_not_taken_for_utf_16(value: bytes) -> None:
+def test_binary_value_is_not_mistaken_for_utf_16(value: bytes) -> None:
     assert not looks_like_utf16(value)
     assert why_not_utf8(value, 0) == "not UTF-8 at byte 0"

@@ -29,7 +29,9 @@ def encoded(totals: dict[bytes, int]) -> dict[bytes, bytes]:
 
 
 @given(STORED, st.lists(NUMBERS))
-def test_totals_are_the_sum_of_what_was_applied(stored: dict[bytes, int], batches: list[list[int]]) -> None:
+def test_totals_equal_the_sum_of_the_applied_changes(
+    stored: dict[bytes, int], batches: list[list[int]]
+) -> None:
     totals, expected = SignatureTotals(SIGNATURES, encoded(stored).items()), dict(stored)
     for numbers in batches:
         changed = totals.compute_changes(ids(numbers))
@@ -58,7 +60,7 @@ def test_items_are_loaded_in_any_order(data: st.DataObject, stored: dict[bytes, 
 
 
 @pytest.mark.parametrize("signatures", [[], SIGNATURES])
-def test_no_ids_change_nothing(signatures: list[bytes]) -> None:
+def test_empty_ids_change_nothing(signatures: list[bytes]) -> None:
     totals = SignatureTotals(signatures, [])
     changed = totals.compute_changes(ids([]))
     assert changed.changes == {}
@@ -71,7 +73,7 @@ def test_value_that_is_not_a_total_is_refused() -> None:
 
 
 @given(STORED)
-def test_counted_are_the_signatures_with_a_total(stored: dict[bytes, int]) -> None:
+def test_counted_is_the_number_of_signatures_with_a_total(stored: dict[bytes, int]) -> None:
     assert SignatureTotals(SIGNATURES, encoded(stored).items()).counted == len(stored)
 
 

@@ -1,4 +1,4 @@
-"""Generated figures and pictures are current, and what the site shows needs no other host."""
+"""Generated figures and pictures are up to date, and pictures load nothing from other hosts."""
 
 import re
 import sys
@@ -16,7 +16,7 @@ import pictures  # noqa: E402
 def test_every_figure_is_that_of_the_repository_or_of_a_result_file() -> None:
     for path in figures.documents():
         text = path.read_text(encoding="utf-8")
-        assert figures.updated(text) == text, f"{path.name}: hatch run docs:figures"
+        assert figures.updated(text) == text, f"{path.name}: run `hatch run docs:figures`"
 
 
 def test_another_figure_is_noticed_and_an_unknown_one_refused() -> None:
@@ -31,7 +31,7 @@ def test_another_figure_is_noticed_and_an_unknown_one_refused() -> None:
 @pytest.mark.parametrize("name", pictures.PICTURES)
 def test_the_picture_is_current(name: str) -> None:
     assert (pictures.FOLDER / name).read_text(encoding="utf-8") == str(pictures.PICTURES[name]()), (
-        "hatch run docs:pictures"
+        "run `hatch run docs:pictures`"
     )
 
 

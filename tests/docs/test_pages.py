@@ -1,4 +1,4 @@
-"""Runs the commands of the tutorial and of the how-to guides, on a Kafka of each page's own."""
+"""Runs the commands of the tutorial and the how-to guides, with a separate Kafka for each page."""
 
 import os
 import sys
@@ -43,7 +43,7 @@ def test_every_command_of_the_page_does_what_the_page_says(path: Path, tmp_path:
     assert page.commands
 
 
-def test_a_skipped_block_says_why() -> None:
+def test_a_skipped_block_has_a_reason() -> None:
     for path in TESTED:
         for block in blocks(path.read_text(encoding="utf-8")):
             assert block.directive != "skip" or len(block.argument.split()) > 1, f"{path}:{block.line}"

@@ -1,4 +1,4 @@
-"""The reference pages are those that the code gives."""
+"""The reference pages match the code that they are generated from."""
 
 import importlib
 import re
@@ -37,9 +37,9 @@ def pages() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", reference.PAGES)
-def test_page_is_what_the_code_gives(name: str, pages: dict[str, str]) -> None:
+def test_page_matches_the_code(name: str, pages: dict[str, str]) -> None:
     if name in ON_LINUX and sys.platform != "linux":
-        pytest.skip("made on Linux")
+        pytest.skip("generated only on Linux")
     assert (DOCS / name).read_text(encoding="utf-8") == pages[name], f"run: {reference.COMMAND}"
 
 
@@ -64,8 +64,8 @@ def test_pages_begin_with_their_origin_a_title_and_a_sentence(pages: dict[str, s
         assert purpose.endswith("."), name
 
 
-def test_tables_have_as_many_cells_in_each_row_and_no_alternatives_in_code(pages: dict[str, str]) -> None:
-    """GitHub ends a cell at each `|`, also in code."""
+def test_rows_of_a_table_have_the_same_number_of_cells(pages: dict[str, str]) -> None:
+    """GitHub ends a cell at each `|`, even in code."""
     for name, text in pages.items():
         for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
             cells = {len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}
@@ -80,7 +80,7 @@ def test_links_to_headings_have_one(pages: dict[str, str]) -> None:
 
 
 def _anchor(title: str) -> str:
-    """Return the anchor of a heading, as Markdown makes it."""
+    """Return the anchor of a heading, as Markdown generates it."""
     if own := re.search(r"\{ #(\S+) \}$", title):
         return own[1]
     return re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", title).strip().lower())

@@ -83,7 +83,7 @@ def test_calls_are_counted_by_stage() -> None:
         try:
             stages.find_anagrams("cat")
         except StageFailed as failed:
-            assert failed.stage == "find_anagrams"  # noqa: PT017 - half of them
+            assert failed.stage == "find_anagrams"  # noqa: PT017 - only half of the calls fail
             failures += 1
     stats = stages.stats["find_anagrams"]
     assert 0 < failures < 100
@@ -105,7 +105,7 @@ def test_delays_of_coroutines_pass_at_the_same_time(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("time.sleep", lambda _: pytest.fail("a coroutine must not sleep"))
     asyncio.run(call_many())
-    assert loop_s < 1.0  # one after the other they take 2.5 s
+    assert loop_s < 1.0  # one after another they would take 2.5 s
 
 
 def test_stage_is_retried_until_it_succeeds() -> None:

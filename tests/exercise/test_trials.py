@@ -41,7 +41,7 @@ def test_run_with_wrong_counts_is_a_failure() -> None:
     ]
 
 
-def test_failed_stage_is_the_reason_of_the_failure() -> None:
+def test_failed_stage_is_the_reason_for_the_failure() -> None:
     broken = FaultPlan(stages={Stage.GET_WORDS: StageFault(rate=1.0)}, scale=0.0)
     trials = Trials("baseline", "small", 3)
     assert (trials.median_ms, trials.p95_ms) == (None, None)

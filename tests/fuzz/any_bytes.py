@@ -14,7 +14,7 @@ OUTCOMES: Counter[str] = Counter()
 
 
 def fuzz_record(data: bytes) -> None:
-    """Process one record; the first two bytes select its content type and the length of its key."""
+    """Process one record; two bytes of the data select its content type and the length of its key."""
     provider = atheris.FuzzedDataProvider(data)
     content_type = CONTENT_TYPES[provider.ConsumeIntInRange(0, len(CONTENT_TYPES) - 1)]
     key = provider.ConsumeBytes(provider.ConsumeIntInRange(0, 64))

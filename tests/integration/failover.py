@@ -1,8 +1,8 @@
-"""Prints the stalls of two workers after faults of three nodes: `hatch run failover`.
+"""Prints the stalls of two workers after faults on three nodes: `hatch run failover`.
 
-Each node is killed, stopped in order, and frozen for 25 s; then the coordinator of the group is killed
-several times. The next fault waits until all replicas are in sync and each node leads what it prefers. All
-settings have the defaults of users. `hangs` counts the calls of the client library that did not return.
+Each node is killed, stopped cleanly, and frozen for 25 s; then the group coordinator is killed several
+times. The next fault waits until all replicas are in sync and each partition has its preferred leader. All
+settings have the defaults that users get. `hangs` counts calls to the client library that did not return.
 """
 
 import os
@@ -92,7 +92,7 @@ def measurement() -> Iterator[Measurement]:
         folder = Path(closing.enter_context(tempfile.TemporaryDirectory()))
         cluster = closing.enter_context(EmbeddedCluster(data_dir=folder / "kafka"))
         env = make_topics(own_env(cluster.bootstrap_servers, folder), PARTITIONS)
-        del env["STREAM_TRANSACTION_TIMEOUT_MS"]  # that of users
+        del env["STREAM_TRANSACTION_TIMEOUT_MS"]  # users get the default
         arrivals = closing.enter_context(Arrivals(env, PARTITIONS))
         started = Measurement(cluster, env, arrivals)
         for name in ("a", "b"):

@@ -1,6 +1,6 @@
 """Floods of faulty input, each on its own topics: `hatch run floods`.
 
-Prints records/s and MiB/s of the worker for each flood, and its peak memory, which must stay below a bound.
+Prints records/s and MiB/s of the worker for each flood, and its peak memory, which must stay below a limit.
 """
 
 import random
@@ -47,7 +47,7 @@ def large_blobs() -> Iterator[bytes]:
 
 
 def too_large_results() -> Iterator[bytes]:
-    """10 MiB of distinct words each, so that no memo helps."""
+    """Yield blobs of 10 MiB of distinct words, so that no memo helps."""
     rng = random.Random(SEED)
     for _ in range(10):
         yield b" ".join("".join(rng.choices(string.ascii_lowercase, k=9)).encode() for _ in range(MIB))[
@@ -61,7 +61,7 @@ def giant_words() -> Iterator[bytes]:
 
 
 def distinct_words() -> Iterator[bytes]:
-    """Two million words that are not in the dictionary, twice as many as a memo keeps."""
+    """Yield two million words that are not in the dictionary, twice the capacity of a memo."""
     for n in range(20_000):
         yield " ".join(f"{n * 100 + k}x" for k in range(100)).encode()
 

@@ -1,10 +1,10 @@
-"""Measures the cost of metrics: workers with and without them process the same backlog in turn, in pairs.
+"""Measures the cost of metrics: pairs of workers, with and without metrics, process the same backlog in turn.
 
     hatch run metrics-cost [pairs]
 
-It compares the processor time from one tenth of the backlog to nine tenths, which other load on the machine
-distorts little. The worker without metrics has no instrumented ports, no statistics of its clients, no
-monitor of the cluster, and an observer that does nothing.
+It compares the processor time between 10% and 90% of the backlog, which other load on the machine hardly
+distorts. The worker without metrics has no instrumented ports, no client statistics, no cluster monitor, and
+an observer that does nothing.
 """
 
 import os

@@ -1,8 +1,8 @@
 """Prints what rebalances cost on a broker with Kafka's default group settings: `hatch run rebalances`.
 
-For each case: how long a partition was without a result (the longest one and the median), and how long the
-whole group was. The input is steady, 50 blobs/s for each of 8 partitions. A start is measured from the
-command to the moment from which no partition moves any more.
+For each case: how long a partition had no result (longest and median), and how long the whole group had
+none. The input is a steady 50 blobs/s for each of 8 partitions. A start lasts from the command until no
+partition moves any more.
 """
 
 import sys
@@ -21,14 +21,14 @@ from support.topics import make_topics
 from stream.broker.embedded import EmbeddedBroker
 
 PARTITIONS = 8
-QUIET_S = 12.0  # two heartbeats of the consumer protocol: longer without a move is the end of a rebalance
+QUIET_S = 12.0  # over two heartbeats of the consumer protocol; no move for so long ends a rebalance
 SETTLE_S_MAX = 120.0
 MODES = {
     "consumer": {"STREAM_GROUP_PROTOCOL": "consumer"},
     "classic": {"STREAM_GROUP_PROTOCOL": "classic"},
     "classic, static": {"STREAM_GROUP_PROTOCOL": "classic", "STREAM_STATIC_MEMBERSHIP": "true"},
 }
-# Kafka's own defaults, where the embedded broker has other ones.
+# Kafka's defaults for the settings that the embedded broker changes.
 KAFKA_DEFAULTS = {
     "group.consumer.heartbeat.interval.ms": "5000",
     "group.consumer.min.heartbeat.interval.ms": "5000",
@@ -38,7 +38,7 @@ KAFKA_DEFAULTS = {
 
 
 class Group:
-    """Workers of one group, each with a name; their partitions are those in their logs."""
+    """The named workers of one group; their logs show their partitions."""
 
     def __init__(self, env: dict[str, str], folder: Path) -> None:
         self.env = env
@@ -53,17 +53,17 @@ class Group:
         return worker
 
     def moves(self) -> int:
-        """Return how often a partition has begun to run anywhere."""
+        """Return how often any worker has started to run a partition."""
         return sum(len(worker.events("partition running")) for worker in self.workers.values())
 
     def settle(self) -> float:
-        """Wait until no partition moves any more; return when the last one began to run."""
+        """Wait until no partition moves any more; return when the last one moved."""
         moved_at, moves = time.monotonic(), -1
         deadline = moved_at + SETTLE_S_MAX
         while time.monotonic() - moved_at < QUIET_S:
             if (now := self.moves()) != moves or not self.arrivals.flows():
                 moved_at, moves = time.monotonic(), now
-            assert time.monotonic() < deadline, "partitions move all the time"
+            assert time.monotonic() < deadline, "partitions keep moving"
             time.sleep(0.1)
         return moved_at
 
@@ -87,7 +87,7 @@ def report(case: str, mode: str, what: str) -> None:
 
 
 def changed(group: Group, mode: str, case: str, change: Callable[[], object]) -> None:
-    """Make a change, wait until the group is stable again, and tell the stalls."""
+    """Make a change, wait until the group is stable again, and report the stalls."""
     group.settle()
     moves, began = group.moves(), time.monotonic()
     change()

@@ -1,8 +1,8 @@
-"""Throughput of 1, 2, 4 and 8 workers, each with a fixed part of a core: hatch run scale-out [CORES …]
+"""Throughput of 1, 2, 4 and 8 workers, each with a fixed share of a core: hatch run scale-out [CORES …]
 
-Each worker is a process of its own in a cgroup with a quota (Linux, root), as a container with a limit is, so
-that more workers get more processor also where there are few cores. 16 partitions with a backlog of blobs of
-100 words, an embedded broker on the same cores.
+Each worker runs in its own cgroup with a quota (Linux, root), like a container with a CPU limit, so that more
+workers get more processor time even on few cores. There are 16 partitions with a backlog of blobs of 100
+words, and an embedded broker on the same cores.
 """
 
 import json
@@ -39,7 +39,7 @@ PERIOD_US = 100_000
 
 @contextmanager
 def quota(name: str, cores: float) -> Iterator[Path]:
-    """Make a cgroup with a quota of processor time; return the file that takes process ids."""
+    """Create a cgroup with a quota of processor time; yield the file that takes process ids."""
     is_v1 = CPU.is_dir()
     folder = (CPU if is_v1 else Path("/sys/fs/cgroup")) / f"scale-out-{os.getpid()}-{name}"
     folder.mkdir()
@@ -57,7 +57,7 @@ def quota(name: str, cores: float) -> Iterator[Path]:
 
 
 def texts() -> list[bytes]:
-    """Return blobs of words that are as frequent as in a language."""
+    """Return blobs with the word frequencies of a natural language."""
     rng = random.Random(1)
     words = sorted(word for group in load_index(None).anagrams.values() for word in group)
     rng.shuffle(words)
@@ -102,10 +102,10 @@ def measure(broker: EmbeddedBroker, workers: int, cores: float, blobs: list[byte
             return len({lag.member.id for lag in reader.read()[1] if lag.member}) == workers
 
         wait_until(owned, 60, every=0.2)
-        time.sleep(2)  # the last partitions are restored
+        time.sleep(2)  # until the last partitions are restored
         for worker, procs in running:
             procs.write_text(str(worker.process.pid))
-            worker.signal(signal.SIGSTOP)  # for less than their session, so that none takes from the backlog
+            worker.signal(signal.SIGSTOP)  # for less than the session timeout: none reads the backlog yet
         fill(env, blobs)
         for worker, _ in running:
             worker.signal(signal.SIGCONT)

@@ -1,10 +1,10 @@
-"""What `serve` takes and gives while a worker counts at half of its maximum: hatch run serve-cost.
+"""Measures `serve` while a worker counts at half of its maximum rate: hatch run serve-cost.
 
-The maximum is what the worker counts while the input is produced on the same cores.
+The maximum is the rate of the worker while the input is produced on the same cores.
 
-Requests/s, p50 and p99 of three requests by wrk (Debian's package), the age of the answers, memory and
-processor time. 100,000 signatures, 4 partitions, blobs of 100 words, an embedded broker with the default
-settings of groups.
+Prints requests/s, p50 and p99 of three requests, measured with wrk (a Debian package), the age of the
+responses, memory and processor time. There are 100,000 signatures, 4 partitions, blobs of 100 words, and an
+embedded broker with the default group settings.
 """
 
 import json
@@ -54,12 +54,12 @@ def dictionary(folder: Path) -> list[str]:
 
 def texts(words: list[str], number: int) -> list[bytes]:
     rng = random.Random(2)
-    weights = [1 / rank for rank in range(1, len(words) + 1)]  # as in a language
+    weights = [1 / rank for rank in range(1, len(words) + 1)]  # as in a natural language
     return [" ".join(rng.choices(words, weights, k=WORDS_PER_BLOB)).encode() for _ in range(number)]
 
 
 def produce(env: dict[str, str], words: list[str], blobs: int, rate: float) -> None:
-    """Produce blobs at a rate; inf: as fast as possible."""
+    """Produce blobs at a rate, or as fast as possible if it is inf."""
     producer = Producer(producer_options(settings_of(env)))
     pool, began = texts(words, 2_000), time.monotonic()
     for number in range(blobs):
@@ -73,7 +73,7 @@ def produce(env: dict[str, str], words: list[str], blobs: int, rate: float) -> N
 
 
 def cover(env: dict[str, str], words: list[str]) -> None:
-    """Let each signature have a total."""
+    """Give each signature a total."""
     producer = Producer(producer_options(settings_of(env)))
     for start in range(0, len(words), 1_000):
         producer.produce(env["STREAM_INPUT_TOPIC"], " ".join(words[start : start + 1_000]).encode())
@@ -97,7 +97,7 @@ def wrk(url: str) -> dict[str, Any]:
 
 
 def ages(url: str) -> dict[str, Any]:
-    """Ask for the age of the totals again and again; and how long a submitted text takes until it is seen."""
+    """Measure the age of the totals, and the time from submitting a text to its result."""
     seen: list[float] = []
     with httpx2.Client() as client:
         deadline = time.monotonic() + AGES_S

@@ -21,7 +21,7 @@ from stream.dictionary import load_index
 from stream.tools.audit.verify import verify
 
 BLOBS_PER_S = 400
-GROWTH_MIB_MAX = 128  # four partitions, 16 MiB of memtables, and what malloc keeps
+GROWTH_MIB_MAX = 128  # four partitions, 16 MiB of memtables in total, and what malloc keeps
 HANDLES_MORE_MAX, THREADS_MORE_MAX = 40, 4
 SETTLE_S = 20.0
 TEXTS = [f"listen silent cat {n} tea-eat stop pots dog {chr(97 + n % 26)}" for n in range(500)]
@@ -50,7 +50,7 @@ def state(worker: WorkerProcess, began: float, cycles: int) -> str:
 
 
 def cycle(guest: WorkerProcess) -> None:
-    """Let the guest join, run partitions, and leave."""
+    """Let the guest join, run partitions and leave."""
     before = len(guest.events("partition running"))
     guest.start()
     guest.wait_for("partition running", times=before + 1)

@@ -1,4 +1,4 @@
-"""Accidents as users reported them, and their siblings: the worker refuses to go on, or is exact."""
+"""Accidents that users reported, and similar ones: the worker refuses to continue, or stays exact."""
 
 import shutil
 import time
@@ -89,7 +89,7 @@ def test_count_topic_created_again_under_a_running_worker_is_refused(group: Grou
     counted = totals(group.env)
     admin, name = admin_of(group.env), group.topic("count")
     admin.delete_topics([name])[name].result(20)
-    while "created" not in run(group.env, "topics", "create").stdout:  # the broker does not know it yet
+    while "created" not in run(group.env, "topics", "create").stdout:  # the broker may still list it
         time.sleep(0.1)
     group.send(["cat"])
     group.refused()
@@ -133,7 +133,7 @@ def test_offset_that_a_stranger_committed_before_the_first_worker_is_refused(gro
     group.check_refused_again()
 
 
-def test_moved_offset_with_the_metadata_of_another_is_refused(group: GroupUnderTest) -> None:
+def test_moved_offset_with_the_metadata_of_another_offset_is_refused(group: GroupUnderTest) -> None:
     """A tool that exports and imports offsets keeps the metadata."""
     count(group, "cat", "act", "listen")
     group.stop()
@@ -145,7 +145,7 @@ def test_moved_offset_with_the_metadata_of_another_is_refused(group: GroupUnderT
 
 
 def test_older_offset_with_its_own_metadata_is_refused(group: GroupUnderTest) -> None:
-    """A backup of the group's offsets, which was restored."""
+    """A backup of the group's offsets was restored."""
     count(group, "cat")
     (offset, metadata) = group.committed()[0]
     count(group, "act", "listen")
@@ -183,7 +183,7 @@ def test_dead_letters_alone_are_refused_without_offsets_and_totals(group: GroupU
     group.check_refused_again()
 
 
-def test_older_copy_of_the_state_folder_is_exact(group: GroupUnderTest) -> None:
+def test_counts_are_exact_with_an_older_copy_of_the_state_folder(group: GroupUnderTest) -> None:
     count(group, "cat", "silent")
     group.stop()
     state, backup = Path(group.env["STREAM_STATE_DIR"]), group.folder / "backup"
@@ -197,10 +197,10 @@ def test_older_copy_of_the_state_folder_is_exact(group: GroupUnderTest) -> None:
     assert totals(group.env) == {"act": 2, "eilnst": 2}
 
 
-def test_state_folder_of_the_topics_before_is_not_used_for_topics_created_again(
+def test_state_folder_of_deleted_topics_is_not_used_for_topics_created_again(
     group: GroupUnderTest,
 ) -> None:
-    """All topics and the group are deleted: a new start, with the stores of the old one."""
+    """All topics and the group are deleted, and the worker starts over with its old stores."""
     count(group, "cat", "silent")
     group.stop()
     delete_offsets(group)
@@ -211,8 +211,8 @@ def test_state_folder_of_the_topics_before_is_not_used_for_topics_created_again(
     assert totals(group.env) == {"eilnst": 1}
 
 
-def test_worker_goes_on_after_a_stop_of_the_broker_that_lost_nothing(group: GroupUnderTest) -> None:
-    """The leader epochs change, and no record is lost: nothing to refuse."""
+def test_worker_continues_after_a_broker_restart_without_loss(group: GroupUnderTest) -> None:
+    """The leader epochs change but no record is lost, so there is nothing to refuse."""
     count(group, "cat", b"\xff")
     group.suspend()
     group.broker.stop()

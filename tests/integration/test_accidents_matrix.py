@@ -1,7 +1,7 @@
-"""Topics, logs and offsets that change behind the worker's back: it refuses to go on, or is exact.
+"""Topics, logs and offsets that others change: the worker refuses to continue, or stays exact.
 
-One test for each combination of accident, topic, state of the worker and group protocol. A refusal lasts:
-the next worker refuses, too, with its state folder and without.
+One test for each combination of accident, topic, state of the worker and group protocol. A refusal is
+permanent: the next worker refuses too, with and without its state folder.
 """
 
 import os
@@ -101,7 +101,7 @@ class Combination(NamedTuple):
 
 
 def combinations(table: str) -> pytest.MarkDecorator:
-    """Return the rows with a `+`, or with STREAM_TEST_ACCIDENTS=all every row (some 15 minutes)."""
+    """Use the rows with a `+`, or all rows if STREAM_TEST_ACCIDENTS=all (about 15 minutes)."""
     every = os.environ.get("STREAM_TEST_ACCIDENTS") == "all"
     lines = [line.split() for line in table.strip().splitlines()]
     rows = [Combination(*line[-4:]) for line in lines if every or line[0] == "+"]
@@ -127,9 +127,9 @@ def stopped_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedde
 def check(
     group: GroupUnderTest, replaced: Replaced | None = None, partitions: Sequence[int] | None = None
 ) -> None:
-    """Check that the worker refused, and did nothing before, and that its successors refuse, too.
+    """If the worker refused, check that it did nothing before, and that its successors refuse too.
 
-    `partitions` are those that the accident happened to, by default all.
+    `partitions` are those that the accident affected, by default all.
     """
     refusal = group.outcome()
     if refusal is None:
@@ -142,7 +142,7 @@ def check(
 
 
 def refill_beyond(group: GroupUnderTest, replaced: Replaced, ends: dict[int, int]) -> Replaced:
-    """Produce blobs that nobody counted until a replaced input has more records than before."""
+    """Produce uncounted blobs until a replaced input has more records than before."""
     missing = max(ends.values()) - replaced.offset
     partitions = group.partitions if replaced.partition is None else [replaced.partition]
     group.send(["cat", "listen"] * (missing // 2 + 2), partitions)

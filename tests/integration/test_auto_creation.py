@@ -1,4 +1,4 @@
-"""Where Kafka has `auto.create.topics.enable=true`, its default, no command and no client makes a topic."""
+"""With `auto.create.topics.enable=true`, Kafka's default, no command and no client creates a topic."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,7 +66,7 @@ def test_no_kind_of_client_creates_the_topic_that_it_asks_for(env: dict[str, str
     assert not existing(env)
 
 
-def test_topics_create_gives_the_topics_their_settings_there_too(env: dict[str, str]) -> None:
+def test_topics_create_still_gives_the_topics_their_settings(env: dict[str, str]) -> None:
     done = run(env, "topics", "create")
     assert done.returncode == 0, done.stderr
     assert "warning" not in done.stdout

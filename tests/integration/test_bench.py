@@ -1,4 +1,4 @@
-"""`bench` on a real broker: every measurement, in small, and that it deletes what it creates."""
+"""`bench` on a real broker: it runs every measurement at small scale and deletes what it creates."""
 
 import json
 import os
@@ -61,7 +61,7 @@ def test_short_bench_measures_everything_and_its_output_is_right(kafka: str, tmp
     assert bench_topics(kafka) <= before
 
 
-def test_delays_are_measured_on_a_broker_of_its_own(tmp_path: Path) -> None:
+def test_bench_measures_delays_on_its_own_broker(tmp_path: Path) -> None:
     arguments = "--only", "delay", "--delays", "0,40", "--rates", "50", "--duration", "4", "--format", "json"
     with bench(*arguments, env={}, folder=tmp_path) as process:
         out, err = process.communicate(timeout=240)
@@ -75,12 +75,12 @@ def test_delays_are_measured_on_a_broker_of_its_own(tmp_path: Path) -> None:
         (40, 50),
     ]
     assert all(row["missing"] == 0 for row in output["delays"])
-    # The fetch, the partitions, the records, the offsets (two). Readers see the end of the transaction before
-    # the worker has its response to that.
+    # Fetch, AddPartitionsToTxn, Produce, AddOffsetsToTxn and TxnOffsetCommit. Readers see the end of the
+    # transaction before the worker receives the response to EndTxn.
     assert 3 < output["round_trips"] < 7
 
 
-def test_delays_on_a_broker_of_the_settings_are_refused(kafka: str, tmp_path: Path) -> None:
+def test_delays_on_a_configured_broker_are_refused(kafka: str, tmp_path: Path) -> None:
     with bench("--only", "delay", env={"STREAM_BOOTSTRAP_SERVERS": kafka}, folder=tmp_path) as process:
         _, err = process.communicate(timeout=60)
     assert process.returncode == 2

@@ -1,4 +1,4 @@
-"""Commands that follow wait for an unavailable broker, report that and resume, but not on another cluster."""
+"""Commands that follow report an unavailable broker, wait and resume, but not on another cluster."""
 
 import subprocess
 import sys
@@ -21,7 +21,7 @@ from stream.tools.child_environment import environment_without_settings
 from stream.tools.kafka.topic_creation import delete_topics
 
 pytestmark = [pytest.mark.broker, pytest.mark.embedded]
-AWAY_S = 12.0  # longer than the timeouts of the requests
+AWAY_S = 12.0  # longer than the request timeouts
 LONG_AWAY_S, SILENCE_S_MAX = 30.0, 10.0
 FOLLOWERS = {
     "results": ("results", "--follow"),
@@ -32,7 +32,7 @@ FOLLOWERS = {
 
 
 class Command:
-    """A running command; the lines that it writes, and when each came."""
+    """A running command, and the lines that it has written, each with its time."""
 
     def __init__(self, env: dict[str, str], *arguments: str) -> None:
         self.lines: list[tuple[float, str]] = []
@@ -75,7 +75,7 @@ class Command:
 
 @contextmanager
 def followed(folder: Path, port: int) -> Iterator[tuple[EmbeddedBroker, dict[str, str], dict[str, Command]]]:
-    """Run a broker with a result and a dead letter, and all followers after their first output."""
+    """Run a broker with a result and a dead letter; yield once all followers have written output."""
     with EmbeddedBroker(port=port, data_dir=folder / "broker", properties=SHORT_SESSIONS) as broker:
         env = make_topics(own_env(broker.bootstrap_servers, folder), partitions=1)
         produce(env, [(None, "cat"), (None, b"\xff")])
@@ -97,7 +97,7 @@ def followed(folder: Path, port: int) -> Iterator[tuple[EmbeddedBroker, dict[str
             yield broker, env, commands
 
 
-def test_followers_say_at_least_every_10_s_that_they_wait_and_resume(tmp_path: Path) -> None:
+def test_followers_report_at_least_every_10_s_that_they_wait_and_resume(tmp_path: Path) -> None:
     with followed(tmp_path, free_port()) as (broker, env, commands):
         broker.kill()
         killed_at = time.monotonic()
@@ -124,7 +124,7 @@ def test_followers_say_at_least_every_10_s_that_they_wait_and_resume(tmp_path: P
 
 
 @pytest.mark.parametrize("created", [True, False])
-def test_followers_end_with_a_clear_error_on_another_cluster_at_the_same_address(
+def test_followers_exit_with_a_clear_error_on_another_cluster_at_the_same_address(
     tmp_path: Path, *, created: bool
 ) -> None:
     port = free_port()
@@ -142,7 +142,7 @@ def test_followers_end_with_a_clear_error_on_another_cluster_at_the_same_address
                 assert "Traceback" not in command.text()
 
 
-def test_followers_end_with_a_clear_error_if_their_topic_is_deleted_and_created_again(tmp_path: Path) -> None:
+def test_followers_exit_with_a_clear_error_if_their_topic_is_deleted_and_recreated(tmp_path: Path) -> None:
     with followed(tmp_path, free_port()) as (_, env, commands):
         delete_topics(admin_of(env), settings_of(env))
         time.sleep(1)
@@ -152,7 +152,7 @@ def test_followers_end_with_a_clear_error_if_their_topic_is_deleted_and_created_
             assert "was deleted and created again (id" in command.text().split("error: ")[1], name
 
 
-def test_produce_says_at_least_every_10_s_that_it_waits_and_delivers_all(tmp_path: Path) -> None:
+def test_produce_reports_at_least_every_10_s_that_it_waits_and_delivers_all(tmp_path: Path) -> None:
     with EmbeddedBroker(data_dir=tmp_path / "broker", properties=SHORT_SESSIONS) as broker:
         env = make_topics(own_env(broker.bootstrap_servers, tmp_path), partitions=1)
         with Command(env, "produce") as sending:
@@ -178,7 +178,7 @@ def test_produce_says_at_least_every_10_s_that_it_waits_and_delivers_all(tmp_pat
     [("doctor",), ("topics", "create"), ("totals",), ("verify",), ("offsets", "show")],
     ids=" ".join,
 )
-def test_command_says_that_the_broker_is_unavailable_before_it_gives_up(
+def test_command_reports_that_the_broker_is_unavailable_before_it_gives_up(
     tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     with Command(own_env(f"127.0.0.1:{free_port()}", tmp_path), *arguments) as command:
@@ -188,8 +188,8 @@ def test_command_says_that_the_broker_is_unavailable_before_it_gives_up(
         assert all(after - before < SILENCE_S_MAX for (before, _), (after, _) in pairwise(lines)), lines
 
 
-def test_lag_follows_through_an_outage(tmp_path: Path) -> None:
-    """librdkafka ended the process when the coordinator came back after a failed request about the group."""
+def test_lag_survives_an_outage(tmp_path: Path) -> None:
+    """librdkafka used to end the process when the coordinator returned after a failed group request."""
     log = tmp_path / "log"
     with EmbeddedBroker(data_dir=tmp_path / "broker", properties=SHORT_SESSIONS) as broker:
         env = make_topics(own_env(broker.bootstrap_servers, tmp_path), partitions=2)

@@ -1,6 +1,6 @@
-"""The fake cluster is worth something as far as real Kafka does the same: short traces on both must agree.
+"""The fake cluster must behave like real Kafka: short traces on both must agree.
 
-More of them: `hatch run calibrate`.
+`hatch run calibrate` runs more of them.
 """
 
 import os
@@ -43,7 +43,7 @@ def test_fake_and_kafka_agree(bare_env: dict[str, str], protocol: str, seed: int
 
 @pytest.fixture
 def held(tmp_path: Path) -> Iterator[tuple[FaultProxy, dict[str, str]]]:
-    """A broker behind a proxy, and the environment that goes through it."""
+    """A proxy in front of a broker, and settings that connect through it."""
     with (
         FaultProxy() as proxy,
         EmbeddedBroker(
@@ -57,10 +57,10 @@ def held(tmp_path: Path) -> Iterator[tuple[FaultProxy, dict[str, str]]]:
         yield proxy, {**env, "STREAM_BOOTSTRAP_SERVERS": proxy.address}
 
 
-def test_a_commit_that_comes_late_does_the_same_on_both(
+def test_a_late_commit_has_the_same_effect_on_both(
     held: tuple[FaultProxy, dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """KAFKA-17754: an EndTxn that was held meets the next transaction of its id, and must not end it."""
+    """KAFKA-17754: a delayed EndTxn arrives during the next transaction of its id, and must not end it."""
     proxy, env = held
     fake, real = FakeWorld(PARTITIONS, classic=False, timeout_s=60.0), KafkaWorld(env, PARTITIONS)
     late, slow = fake.sink("id"), real.sink("id")
@@ -79,7 +79,7 @@ def test_a_commit_that_comes_late_does_the_same_on_both(
 
 
 def carry_on(world: FakeWorld | KafkaWorld, sink: Sink) -> list[Sight]:
-    """Give up a commit, go on with a new producer, wait for the late one, end the new transaction."""
+    """Give up a commit, continue with a new producer, wait for the late commit, commit the next one."""
     write(world, sink, b"first")
     with pytest.raises(InDoubt):
         sink.commit()
@@ -97,7 +97,7 @@ def carry_on(world: FakeWorld | KafkaWorld, sink: Sink) -> list[Sight]:
 
 
 def settled(world: FakeWorld | KafkaWorld) -> Sight:
-    """Inspect the partition once no transaction is open; both ends are requested one after the other."""
+    """Inspect the partition once no transaction is open; its two ends come from separate requests."""
     while (sight := world.inspect(world.names.results, 0)).stable != sight.end:
         time.sleep(0.05)
     return sight

@@ -20,7 +20,7 @@ def demo(
 
 
 @pytest.mark.embedded
-def test_demo_starts_its_own_broker_and_counts_own_text_exactly_once(tmp_path: Path) -> None:
+def test_demo_starts_its_own_broker_and_counts_the_given_text_exactly_once(tmp_path: Path) -> None:
     mine = tmp_path / "mine.txt"
     mine.write_bytes(b"Listen, silent tinsel\n\xff\xfe broken\n")
     ended = demo("--file", str(mine), "--rounds", "2", text="and a cat by pipe\n")

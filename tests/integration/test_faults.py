@@ -1,4 +1,4 @@
-"""Counts stay exact when workers are killed, partitions move, the broker bounces or a store is deleted."""
+"""Counts stay exact when workers are killed, partitions move, the broker is bounced or a store is deleted."""
 
 import shutil
 import signal
@@ -22,7 +22,7 @@ PROTOCOLS = pytest.mark.parametrize("protocol", ["consumer", "classic"])
 def with_protocol(
     env: dict[str, str], protocol: str, folder: Path, *, static: bool = False
 ) -> dict[str, str]:
-    """Set the group protocol; with `classic` the client sets the session, here as short as the broker's."""
+    """Set the group protocol; under `classic` the client sets the session timeout, here the broker's."""
     env = {**env, "STREAM_GROUP_PROTOCOL": protocol}
     if protocol == "classic":
         properties = folder / "kafka.properties"
@@ -72,7 +72,7 @@ def test_counts_are_exact_after_a_worker_is_paused_past_its_session(
         second.wait_for("partition running")
         load.wait_for(0.3)
         first.signal(signal.SIGSTOP)
-        time.sleep(12)  # its session (6 s) and its transaction (5 s) end
+        time.sleep(12)  # its session (6 s) and its transaction (5 s) time out
         first.signal(signal.SIGCONT)
         judge(stream_env, blobs)
 
@@ -100,7 +100,7 @@ def test_deleted_store_is_restored_and_kept_store_is_not(stream_env: dict[str, s
 
 @pytest.mark.embedded
 def test_worker_waits_for_a_bounced_broker_with_few_log_lines(tmp_path: Path) -> None:
-    """The broker is killed, because an orderly stop may skip markers, see `EmbeddedBroker.stop`."""
+    """The broker is killed because a clean stop may skip markers, see `EmbeddedBroker.stop`."""
     with EmbeddedBroker(properties=SHORT_SESSIONS) as broker:
         env = make_topics(own_env(broker.bootstrap_servers, tmp_path), partitions=2)
         blobs = texts(2000, 20)
@@ -119,7 +119,7 @@ def test_worker_waits_for_a_bounced_broker_with_few_log_lines(tmp_path: Path) ->
 def test_killed_member_continues_without_waiting_for_its_session(
     stream_env: dict[str, str], tmp_path: Path
 ) -> None:
-    """The session is Kafka's default of 45 s, so a stall far below it did not wait for the session."""
+    """The session timeout is Kafka's default of 45 s, so a far shorter stall did not wait for it."""
     env = {**stream_env, "STREAM_GROUP_PROTOCOL": "classic"}
     assert stall_s(env, tmp_path, 40) < 20
 
@@ -131,7 +131,9 @@ def test_killed_member_continues_without_waiting_for_its_session(
         pytest.param("true", 1, id="a static member that comes back moves nothing"),
     ],
 )
-def test_restart_in_order(stream_env: dict[str, str], tmp_path: Path, static: str, moved: int) -> None:
+def test_clean_restart_moves_partitions_unless_membership_is_static(
+    stream_env: dict[str, str], tmp_path: Path, static: str, moved: int
+) -> None:
     env = {**stream_env, "STREAM_GROUP_PROTOCOL": "classic", "STREAM_STATIC_MEMBERSHIP": static}
     first, second = (
         WorkerProcess({**env, "STREAM_INSTANCE_ID": name}, tmp_path / name) for name in ("one", "two")
@@ -148,7 +150,7 @@ def test_restart_in_order(stream_env: dict[str, str], tmp_path: Path, static: st
 
 
 def owners(*workers: WorkerProcess) -> list[int]:
-    """Return how many partitions run in each worker since its last start."""
+    """Return how many partitions run in each worker."""
     return [len(partitions_of(worker)) for worker in workers]
 
 

@@ -1,4 +1,4 @@
-"""Fences that nobody caused, and fences by another worker; a process that ends does not end the others."""
+"""Spurious fencing, and fencing by another worker; a process that stops does not stop the others."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +28,7 @@ def proxy() -> Iterator[FaultProxy]:
 
 @pytest.fixture
 def env(proxy: FaultProxy, tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Settings for a worker behind the proxy; `DIRECT` is the address that avoids it."""
+    """Settings that bypass the proxy; `proxied` makes those of a worker behind it."""
     with EmbeddedBroker(
         properties=SHORT_SESSIONS, listeners={"PROXIED": "PLAINTEXT"}, advertised={"PROXIED": proxy.port}
     ) as broker:
@@ -47,10 +47,10 @@ def check_exact(env: dict[str, str], records: int) -> None:
 
 
 @pytest.mark.parametrize("code", [INVALID_PRODUCER_EPOCH, PRODUCER_FENCED])
-def test_a_young_transaction_that_the_broker_refuses_once_ends_no_process(
+def test_one_refusal_of_a_recent_transaction_stops_no_process(
     env: dict[str, str], proxy: FaultProxy, tmp_path: Path, code: int
 ) -> None:
-    """librdkafka#3003: nobody has taken the transactional id over."""
+    """librdkafka#3003: the producer is fenced although nobody took over its transactional id."""
     with WorkerProcess(proxied(env, proxy, 2), tmp_path / "log") as worker:
         worker.wait_for("partition running", times=2)
         proxy.add(Rule(Api.END_TXN, Error(code), When.once()))
@@ -64,7 +64,7 @@ def test_a_young_transaction_that_the_broker_refuses_once_ends_no_process(
     check_exact(env, 100)
 
 
-def test_a_process_that_another_worker_fences_ends_alone_and_the_others_count_its_partitions(
+def test_a_fenced_process_stops_alone_and_the_others_count_its_partitions(
     env: dict[str, str], proxy: FaultProxy, tmp_path: Path
 ) -> None:
     rival = {**proxied(env, proxy, 2), "STREAM_INSTANCE_ID": "pair"}

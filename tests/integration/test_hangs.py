@@ -1,4 +1,4 @@
-"""A call that never returns (librdkafka#5456, #5511) ends the process, and the work goes on."""
+"""A call that never returns (librdkafka#5456, #5511) restarts the process, and the work continues."""
 
 import json
 import signal
@@ -26,7 +26,7 @@ def hang(self, offsets, group_metadata):
     except FileExistsError:
         return send_offsets(self, offsets, group_metadata)
     mutex = ctypes.create_string_buffer(64)
-    for _ in range(2):  # the second time it waits for itself, in C, and no signal ends that
+    for _ in range(2):  # the second call deadlocks in C, and no signal interrupts it
         ctypes.CDLL(None).pthread_mutex_lock(mutex)
 
 KafkaSink.send_offsets = hang
@@ -63,7 +63,7 @@ def test_results_flow_again_after_a_call_that_does_not_return(
         print(f"results flow again after {time.monotonic() - began_at:.1f} s")  # noqa: T201 - for the record
         assert worker.process.pid == pid
         changed = {time for time in started_times(worker) if time not in started_at}
-        assert len(changed) == 1, "the alert StreamWorkerRestarts is for the restart in place"
+        assert len(changed) == 1, "the alert StreamWorkerRestarts must see the restart in place"
         assert worker.stop() == 0
         (event,) = worker.events("loop hangs")
     assert "a call to the client library" in event["what"]
@@ -72,7 +72,7 @@ def test_results_flow_again_after_a_call_that_does_not_return(
 
 
 @pytest.mark.parametrize("signals", [1, 2])
-def test_worker_that_hangs_ends_when_it_is_asked_to(
+def test_worker_that_hangs_exits_on_sigterm(
     hanging_env: dict[str, str], tmp_path: Path, signals: int
 ) -> None:
     with WorkerProcess(hanging_env, tmp_path / "log", ("-c", HANGING)) as worker:

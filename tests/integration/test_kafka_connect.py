@@ -1,4 +1,4 @@
-"""The files and the SQL of docs/how-to/kafka-connect.md, on a real Kafka Connect and PostgreSQL."""
+"""The files and the SQL of docs/how-to/kafka-connect.md, with a real Kafka Connect and PostgreSQL."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -32,7 +32,7 @@ ABORTED = b'{"blob_id":"aborted"}'
 
 @pytest.fixture
 def env(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """A worker's settings with the default names of the topics: those in the files."""
+    """The settings of a worker, with the default topic names that the files use."""
     names = {f"STREAM_{role}_TOPIC": name for role, name in TOPICS.items()}
     with EmbeddedBroker(properties=SHORT_SESSIONS) as broker:
         yield make_topics(own_env(broker.bootstrap_servers, tmp_path) | names, partitions=3)
@@ -47,7 +47,7 @@ def test_the_page_shows_the_files() -> None:
 @pytest.mark.broker
 @pytest.mark.embedded
 @pytest.mark.timeout(600)  # with a download
-def test_tables_hold_each_committed_result_and_total_once_even_if_connect_is_killed(
+def test_tables_contain_each_committed_result_and_total_once_even_if_connect_is_killed(
     env: dict[str, str], tmp_path: Path
 ) -> None:
     blobs = texts(blobs=1_500, words=20)
@@ -82,7 +82,7 @@ def test_tables_hold_each_committed_result_and_total_once_even_if_connect_is_kil
 
 
 def code(language: str) -> list[str]:
-    """Return the blocks of the page in a language."""
+    """Return the code blocks of the page in a language."""
     every = blocks(PAGE.read_text(encoding="utf-8"))
     return [block.code for block in every if block.language == language]
 
@@ -126,7 +126,7 @@ def await_rows(database: Postgres, copier: Connect, count: int) -> None:
 
 
 def check_copied(env: dict[str, str], database: Postgres, copier: Connect, blobs: Sequence[str]) -> None:
-    """Check that the tables are equal to the topic, and the views to an independent count."""
+    """Check that the tables equal the topic, and the views an independent count."""
     results = {(record.partition, record.offset): record.value for record in read(env, "result")}
     rows = database.rows(
         "SELECT __connect_partition AS partition, __connect_offset AS offset, result FROM anagram_results"

@@ -60,7 +60,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
         yield Pipeline(proxy, settings_of({**env, "STREAM_BOOTSTRAP_SERVERS": proxy.address}), env)
 
 
-def test_clients_that_read_and_have_lost_all_brokers_go_on_where_they_were(pipeline: Pipeline) -> None:
+def test_readers_that_have_lost_all_brokers_continue_where_they_were(pipeline: Pipeline) -> None:
     topic, options = pipeline.settings.count_topic, {**clients.reader_options(pipeline.settings), **VICTIM}
     followed, restored, stopped = list[bytes | None](), list[bytes](), threading.Event()
 
@@ -96,7 +96,7 @@ def test_clients_that_read_and_have_lost_all_brokers_go_on_where_they_were(pipel
 
 
 class Resuming:
-    """Resumes each partition where it was; keeps what was lost."""
+    """Resumes each partition where it was; records the lost partitions."""
 
     def __init__(self, source: KafkaSource) -> None:
         self.keys = list[bytes | None]()
@@ -116,7 +116,7 @@ class Resuming:
         self.revoked(partitions)
 
     def poll(self) -> int:
-        """Poll once; return how many records arrived so far."""
+        """Poll once; return how many records have arrived."""
         for record in self._source.poll_batch(0.1):
             self.keys.append(record.key)
             self._next_offset[record.partition] = record.offset + 1
@@ -126,7 +126,7 @@ class Resuming:
         return len(self.keys)
 
 
-def test_member_of_the_group_that_has_lost_all_brokers_joins_again(pipeline: Pipeline) -> None:
+def test_group_member_that_has_lost_all_brokers_joins_again(pipeline: Pipeline) -> None:
     settings = pipeline.settings
     limits = BatchLimits(records_max=100, bytes_max=1 << 20, interval_s=0.01)
     options = {**clients.member_options(settings, "one", "consumer"), **VICTIM}

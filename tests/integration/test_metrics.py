@@ -110,7 +110,7 @@ def test_the_lag_of_a_partition_that_a_stranger_owns_is_a_metric(
 def test_a_worker_without_a_partition_is_not_ready_and_exports_the_lag_of_the_group(
     bare_env: dict[str, str], tmp_path: Path
 ) -> None:
-    """The stranger was first, owns the only partition, and commits what nobody counts."""
+    """The stranger joined first, owns the only partition, and commits input that nobody counts."""
     env = make_topics(bare_env, partitions=1)
     topic, options = env["STREAM_INPUT_TOPIC"], reader_options(settings_of(env))
     with Stranger(env, commits=True) as stranger:
@@ -156,6 +156,6 @@ def test_a_worker_without_a_broker_is_live_and_not_ready(tmp_path: Path) -> None
             broker.kill()  # while the worker is idle
             wait_until(lambda: probe(worker, "ready")[0] == 503, 20)
             assert samples(worker, "stream_broker_away") == {"": 1.0}
-            assert probe(worker, "live")[0] == 200, "a worker that waits does not hang"
+            assert probe(worker, "live")[0] == 200, "a waiting worker does not hang"
             broker.start()
             wait_until(lambda: probe(worker, "ready")[0] == 200, 60)

@@ -1,4 +1,4 @@
-"""Partitions that no member of a stable group reads: one never heard of its assignment, or was replaced."""
+"""Partitions that no member of a stable group reads: a member missed its assignment, or was replaced."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ SECONDS_MAX = 60.0
 
 
 class Member:
-    """A member of the group, and the partitions that it knows."""
+    """A member of the group, and the partitions that it knows to be its own."""
 
     def __init__(
         self, settings: Settings, name: str, servers: str, protocol: str = "consumer", partitions: int = 0
@@ -93,7 +93,7 @@ def test_partition_whose_assignment_was_lost_is_read_after_joining_again(
         poll_until(lambda: len(first.partitions) == len(second.partitions) == 3, first, second)
         poll_for(4 * HEARTBEAT_S, first, second)
         third = Member(settings, "third", proxy.address)
-        poll_until(lambda: len(third.partitions) == 1, first, third)  # of `first`; `second` does not poll yet
+        poll_until(lambda: len(third.partitions) == 1, first, third)  # from `first`; `second` does not poll
         poll_for(2 * HEARTBEAT_S, first, third)
         delay = Delay(3 * HEARTBEAT_S, after=True)  # a heartbeat times out after two intervals
         proxy.add(Rule(Api.CONSUMER_GROUP_HEARTBEAT, delay, When.times(2), client="third"))
@@ -108,7 +108,7 @@ def test_partition_whose_assignment_was_lost_is_read_after_joining_again(
 def test_partition_that_a_static_member_was_about_to_release_when_it_was_killed_is_read(
     stream_env: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its successor gets the assignment of the first half of the rebalance, without a second half."""
+    """Its successor gets the assignment of the first half of a rebalance that has no second half."""
     monkeypatch.setattr(membership, "SETTLED_S", 2.0)
     monkeypatch.setattr(membership, "MISSED_S", 3.0)
     settings = settings_of(stream_env)

@@ -1,4 +1,4 @@
-"""`offsets` after each accident: a worker goes on exactly, or the loss is recorded, or `offsets` refuses."""
+"""`offsets` after each accident: a worker resumes exactly, the loss is recorded, or `offsets` refuses."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -75,7 +75,7 @@ def verified(group: GroupUnderTest, status: int = 0) -> dict[str, object]:
 
 
 def check_exact_after(group: GroupUnderTest) -> None:
-    """Check that a worker resumes, counts what is left, and that outcomes and totals are exact."""
+    """Check that a worker resumes and counts the remaining input, and that outcomes and totals are exact."""
     shown(group, refused=0)
     group.worker.start()
     group.wait_until_counted()
@@ -84,7 +84,7 @@ def check_exact_after(group: GroupUnderTest) -> None:
 
 
 def counted(group: GroupUnderTest) -> None:
-    """Let a worker count some blobs, stop, and leave some that are not counted."""
+    """Let a worker count some blobs and stop; then send some that stay uncounted."""
     group.count_some()
     group.stop()
     group.send()
@@ -124,7 +124,7 @@ def test_deleted_group_resumes_where_the_totals_end(group: GroupUnderTest) -> No
     check_exact_after(group)
 
 
-def test_stranger_on_a_new_group_is_moved_back_to_the_start(group: GroupUnderTest) -> None:
+def test_offsets_of_a_stranger_on_a_new_group_are_moved_back_to_the_start(group: GroupUnderTest) -> None:
     group.send()
     commit_by_stranger(group, group.ends("input"))
     shown(group, refused=2)
@@ -166,7 +166,7 @@ def test_input_that_retention_deleted_is_skipped(group: GroupUnderTest) -> None:
 
 
 @pytest.mark.parametrize("role", ["result", "dead-letter"])
-def test_lost_outcomes_are_accepted_deliberately(group: GroupUnderTest, role: str) -> None:
+def test_lost_outcomes_are_accepted_only_on_request(group: GroupUnderTest, role: str) -> None:
     counted(group)
     recreate(group, role)
     shown(group, refused=2)
@@ -193,7 +193,7 @@ def test_recreated_input_and_totals_are_refused(group: GroupUnderTest, role: str
         assert "start over under new names" in offsets(group, *args, "--yes", status=1)
 
 
-def test_truncated_results_and_changelog_are_seen_without_the_committed_offset(
+def test_truncated_results_and_changelog_are_detected_without_the_committed_offset(
     group: GroupUnderTest,
 ) -> None:
     group.count_some()
@@ -239,10 +239,10 @@ def test_group_with_members_is_refused(group: GroupUnderTest) -> None:
 
 @PROTOCOLS
 @pytest.mark.parametrize("accident", ["join", "commit"])
-def test_whoever_joins_or_commits_meanwhile_ends_the_transaction(
+def test_join_or_commit_in_the_meantime_aborts_the_transaction(
     group: GroupUnderTest, protocol: str, accident: str
 ) -> None:
-    """Kafka itself accepts such a transaction: the group's members are not part of it."""
+    """Kafka itself would accept the transaction, because the members of the group are not part of it."""
     counted(group)
     before = group.committed()
     operation = OffsetsOperation(group.settings, admin_of(group.env), DIGEST)
@@ -307,7 +307,7 @@ def write(  # noqa: PLR0913, PLR0917 - a record's parts
 
 @pytest.mark.parametrize("is_deleted", [False, True], ids=["kept", "deleted"])
 def test_offsets_of_an_earlier_version_get_evidence(group: GroupUnderTest, is_deleted: bool) -> None:  # noqa: FBT001
-    """That version wrote no changelog record for input without totals, and only a word as metadata."""
+    """The earlier version wrote no changelog record for input without totals, and only a word as metadata."""
     group.send(["cat"], [0])
     group.worker.start()
     wait_until(lambda: group.committed().get(0, (0, ""))[0] == 1, 60)
@@ -333,7 +333,7 @@ def test_dead_letters_from_before_the_topic_had_more_partitions_are_found(
     group: GroupUnderTest,
     is_deleted: bool,  # noqa: FBT001
 ) -> None:
-    """Both versions counted in turn, input partition 1 into the only partition of the dead-letter topic."""
+    """Both versions counted in turn; the dead letters of input partition 1 are on partition 0."""
     admin, name = admin_of(group.env), group.topic("dead-letter")
     recreate(group, "dead-letter", partitions=1)
     group.send(["cat"], [1])
@@ -353,8 +353,10 @@ def test_dead_letters_from_before_the_topic_had_more_partitions_are_found(
     check_exact_after(group)
 
 
-def test_rejected_only_group_of_an_earlier_version_resumes_behind_its_outcomes(group: GroupUnderTest) -> None:
-    """Offsets of the input that hold no record, as those of an aborted transaction, have no outcome."""
+def test_group_of_an_earlier_version_with_only_rejections_resumes_after_its_outcomes(
+    group: GroupUnderTest,
+) -> None:
+    """Input offsets without a record, such as those of an aborted transaction, have no outcome."""
     reject_as_earlier_version(group, 0, 0)
     servers = group.env["STREAM_BOOTSTRAP_SERVERS"]
     producer = Producer({"bootstrap.servers": servers, "transactional.id": group.topic("input")})
@@ -364,7 +366,7 @@ def test_rejected_only_group_of_an_earlier_version_resumes_behind_its_outcomes(g
     producer.flush(30)
     producer.abort_transaction(30)
     reject_as_earlier_version(group, 0, 3)
-    commit_by_stranger(group, {0: 4})  # that version wrote no metadata without totals
+    commit_by_stranger(group, {0: 4})  # the earlier version wrote no metadata if there were no totals
     shown(group, refused=1)
     offsets(group, "resume", "--yes")
     assert group.committed()[0][0] == 4

@@ -109,7 +109,7 @@ def test_a_killed_process_is_restarted_and_each_record_is_counted_once(
         assert worker.stop() == 0
 
 
-def test_workers_end_when_the_supervisor_is_killed_and_a_successor_continues(
+def test_workers_exit_when_the_supervisor_is_killed_and_a_successor_continues(
     env: dict[str, str], tmp_path: Path
 ) -> None:
     blobs = texts(3000, 20)

@@ -1,4 +1,4 @@
-"""`rebuild` and `diff` on a real broker: totals as of a moment equal an independent count up to it."""
+"""`rebuild` and `diff` on a real broker: totals as of a moment equal an independent count up to then."""
 
 import json
 import time
@@ -30,7 +30,7 @@ def diff(env: dict[str, str], *args: str, status: int) -> dict[str, object]:
 
 
 def rebuilt(env: dict[str, str], folder: Path, moment: str) -> Counter[str]:
-    """Rebuild the totals as of a moment, and return them from the comparison with nothing."""
+    """Rebuild the totals as of a moment, and return them from a diff with empty totals."""
     done = run(env, "rebuild", "--at", moment, "--into", str(folder))
     assert done.returncode == 0, done.stdout + done.stderr
     (folder / "none").mkdir()
@@ -48,7 +48,7 @@ def expected(env: dict[str, str], ends: Sequence[int]) -> Counter[str]:
 
 @pytest.fixture
 def counted(stream_env: dict[str, str], tmp_path: Path) -> dict[str, str]:
-    """Let a worker count some blobs, of which it rejects one on each partition."""
+    """Let a worker count some blobs and reject one on each partition."""
     for partition in (0, 1):
         produce(stream_env, [*blobs(0, BLOBS), ("bad", b"bad\xff")], partition=partition)
     with WorkerProcess(stream_env, tmp_path / "log") as worker:
@@ -57,7 +57,7 @@ def counted(stream_env: dict[str, str], tmp_path: Path) -> dict[str, str]:
     return stream_env
 
 
-def test_rebuilt_totals_are_those_of_the_workers_and_of_an_independent_count(
+def test_rebuilt_totals_equal_those_of_the_workers_and_an_independent_count(
     counted: dict[str, str], tmp_path: Path
 ) -> None:
     assert rebuilt(counted, tmp_path / "now", "now") == totals(counted)
@@ -90,7 +90,7 @@ def test_totals_as_of_a_time_are_those_of_the_input_before_it(
     assert right["words"] - left["words"] == 2 * 100 // 4 * sum(len(text.split()) for text in TEXTS)
 
 
-def test_totals_are_rebuilt_although_retention_deleted_the_input_before(
+def test_totals_are_rebuilt_although_retention_deleted_earlier_input(
     counted: dict[str, str], tmp_path: Path
 ) -> None:
     wanted = expected(counted, (200, 300))
@@ -109,8 +109,8 @@ def test_totals_are_rebuilt_although_retention_deleted_the_input_before(
     assert not list((tmp_path / "deleted").glob("*")) if (tmp_path / "deleted").exists() else True
 
 
-def test_wrong_moment_is_named(stream_env: dict[str, str], tmp_path: Path) -> None:
-    for moment, says in (
+def test_wrong_moment_is_a_clear_error(stream_env: dict[str, str], tmp_path: Path) -> None:
+    for moment, message in (
         ("yesterday", "'yesterday' is not a time"),
         ("0:1", "give an offset for each of them"),
         ("0:1,0:2,1:3", "names a partition twice"),
@@ -118,5 +118,5 @@ def test_wrong_moment_is_named(stream_env: dict[str, str], tmp_path: Path) -> No
     ):
         done = run(stream_env, "rebuild", "--at", moment, "--into", str(tmp_path / "x"))
         assert done.returncode == 2
-        assert says in done.stderr
+        assert message in done.stderr
     assert run(stream_env, "diff", "nowhere", "live").returncode == 2

@@ -1,4 +1,4 @@
-"""A worker that must not start or go on says why, and what fixes it."""
+"""A worker that must not start or continue reports the cause and the fix."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ def run(env: dict[str, str], *command: str) -> subprocess.CompletedProcess[str]:
 
 
 def commit(env: dict[str, str], offset: int) -> None:
-    """Change the committed offset of partition 0, as a reset of the group does."""
+    """Change the committed offset of partition 0, as a reset of the group's offsets does."""
     consumer = Consumer(
         {"bootstrap.servers": env["STREAM_BOOTSTRAP_SERVERS"], "group.id": env["STREAM_GROUP_ID"]}
     )

@@ -1,4 +1,4 @@
-"""`dead-letters replay` on a real broker: each dead letter is sent once, whatever is killed."""
+"""`dead-letters replay` on a real broker: each dead letter is sent once, even across kills."""
 
 import json
 import subprocess
@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.embedded]
 PARTITIONS = 4
 LETTERS_PER_REASON = 2_000
 KILLS = 5
-LETTERS_PER_S = 1_000  # sent by a replay, so that it can be killed
+LETTERS_PER_S = 1_000  # the rate of a replay, low enough to kill it midway
 LONG_TEXTS = 20
 TOO_LONG_FOR_THE_TOPIC = 200 * 1024  # the dead letter of such a text has no value
 NARROW = {
@@ -56,14 +56,14 @@ def env(broker: EmbeddedBroker, tmp_path: Path) -> dict[str, str]:
             ConfigEntry("max.message.bytes", str(160 * 1024), incremental_operation=AlterConfigOpType.SET)
         ],
     )
-    admin = admin_of(made)  # its answers come only while it is referenced
+    admin = admin_of(made)  # a reference is kept: requests fail once it is garbage-collected
     for future in admin.incremental_alter_configs([narrow_topic]).values():
         future.result(30)
     return made
 
 
 def texts(reason: str, letters: int) -> list[tuple[str, str]]:
-    """Return key and value of records that are rejected for this reason, and are texts as well."""
+    """Return keys and values of records that are rejected for this reason, but are valid plain text."""
     values = {
         "bad-json": "Listen, silent cat",
         "wrong-shape": '{"text": 7}',
@@ -105,7 +105,7 @@ def dead_letters(env: dict[str, str]) -> int:
 
 
 def sent(env: dict[str, str]) -> int:
-    """Return how many records were replayed: those with the header."""
+    """Return how many records were replayed; only those have the header."""
     return sum("dead-letter.replays" in dict(r.headers) for r in read(env, "input"))
 
 
@@ -136,7 +136,7 @@ def test_each_dead_letter_is_replayed_once_although_replay_and_broker_are_killed
             if kill == 2:
                 broker.kill()
                 broker.start()
-                wait_until(lambda: ends(env) > before + 1_000, 120)  # noqa: B023 - it goes on by itself
+                wait_until(lambda: ends(env) > before + 1_000, 120)  # noqa: B023 - it resumes by itself
             process.kill()
             process.communicate(timeout=10)
         last = replay(env)

@@ -1,4 +1,4 @@
-"""The commands at the end of each runbook, run beside a worker that counted and rejected."""
+"""The commands at the end of each runbook, run next to a worker that has counted."""
 
 import os
 import re

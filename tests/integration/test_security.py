@@ -39,7 +39,7 @@ ACCESSES = [
     for acl, need in enumerate(worker_acls(settings_of({})))
     for operation in need.operations
     for checks in (True, False)
-    # Results and dead letters are read only after an election, so without the check nothing fails before it.
+    # Results and dead letters are read only after a leader election; without the check nothing fails before.
     if checks or operation != "Read" or need.name not in {"anagram-results", "dead-letters"}
 ]
 
@@ -52,7 +52,7 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureBroker]:
 
 @pytest.fixture
 def administrator(secure: SecureBroker, tmp_path: Path) -> dict[str, str]:
-    """Return an environment that bypasses security, with topics."""
+    """Settings that bypass security; the topics exist."""
     return make_topics(own_env(secure.broker.bootstrap_servers, tmp_path), partitions=2)
 
 
@@ -113,7 +113,7 @@ def test_worker_needs_exactly_the_listed_access_and_reveals_no_secret(
 
 
 def with_debug_log(config: Path) -> Path:
-    """Let librdkafka log as much as it can."""
+    """Make librdkafka log everything."""
     config.write_text(config.read_text() + "debug=all\n")
     return config
 
@@ -127,13 +127,13 @@ def test_each_missing_access_is_a_clear_error(  # noqa: PLR0913, PLR0917
     operation: str,
     checks: bool,  # noqa: FBT001
 ) -> None:
-    """The worker checks at the start; without the check, Kafka stops it at the latest after a crash."""
+    """The worker checks its access at the start; without that, Kafka stops it after a crash at the latest."""
     needs = worker_acls(settings_of(administrator))
     lacking = needs[acl]
     others = [each for each in lacking.operations if each != operation]
     needs[acl] = replace(lacking, operations=others)
     env = worker_env(secure, administrator, tmp_path, needs)
-    for partition in (0, 1):  # each begins with a dead letter, so no transaction does without one
+    for partition in (0, 1):  # each starts with a dead letter, so that each transaction has one
         produce(administrator, [(None, None), (None, "cat")] * 5, partition=partition)
     with WorkerProcess(env, tmp_path / "log", COMMAND if checks else WITHOUT_ACCESS_CHECK) as worker:
         if needed_later := not checks and (lacking.name, operation) == (env["STREAM_COUNT_TOPIC"], "Read"):
@@ -177,7 +177,7 @@ def test_replay_needs_no_more_than_the_listed_access(
 def test_serve_needs_no_more_than_the_listed_access(
     secure: SecureBroker, administrator: dict[str, str], tmp_path: Path, submit: str
 ) -> None:
-    """To read it needs to write nowhere; to submit, only into the input."""
+    """Reading needs no write access; submitting needs it only for the input topic."""
     user = f"reader-{submit}-{administrator['STREAM_GROUP_ID']}"
     own = {**administrator, "STREAM_SERVE_SUBMIT": submit}
     secure.add_user(user, PASSWORD)

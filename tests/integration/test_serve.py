@@ -1,4 +1,4 @@
-"""`anagram-stream serve` on a real broker: it answers what an independent count gives, whatever is killed."""
+"""`anagram-stream serve` on a real broker: responses equal an independent count, even across kills."""
 
 import asyncio
 import random
@@ -30,7 +30,7 @@ def env(stream_env: dict[str, str]) -> dict[str, str]:
 
 
 def texts() -> list[bytes]:
-    """Texts, of which some are not UTF-8."""
+    """Return texts, some of which are not UTF-8."""
     rng = random.Random(18)
     made = [" ".join(rng.choices(WORDS, k=5)).encode() for _ in range(BLOBS)]
     return [b"\xff" if number % BAD_EVERY == 0 else text for number, text in enumerate(made)]
@@ -55,10 +55,10 @@ class Following(threading.Thread):
         self._stopped.set()
 
 
-def test_answers_equal_an_independent_count_after_kills_and_replicas_agree(
+def test_responses_equal_an_independent_count_after_kills_and_replicas_agree(
     env: dict[str, str], tmp_path: Path
 ) -> None:
-    """The server is killed twice in mid-stream; a reader of its events sees each outcome once."""
+    """The server is killed twice midway; a reader of its events sees each outcome once."""
     sent = texts()
     second = {**env, "STREAM_STATE_DIR": str(tmp_path / "second")}
     with (
@@ -102,7 +102,7 @@ def test_answers_equal_an_independent_count_after_kills_and_replicas_agree(
     assert len(positions) == BLOBS
 
 
-def test_client_submits_waits_asks_and_follows(env: dict[str, str], tmp_path: Path) -> None:
+def test_client_submits_waits_queries_and_follows(env: dict[str, str], tmp_path: Path) -> None:
     with ServeProcess(env, tmp_path / "serve.log") as serve, WorkerProcess(env, tmp_path / "worker.log"):
         url = serve.wait_serving()
         with Client(url) as client:
@@ -132,7 +132,7 @@ async def _with_coroutines(url: str) -> None:
         await outcomes.aclose()
 
 
-def test_text_without_a_worker_has_no_outcome_yet_and_one_later(env: dict[str, str], tmp_path: Path) -> None:
+def test_text_has_no_outcome_until_a_worker_runs(env: dict[str, str], tmp_path: Path) -> None:
     with ServeProcess(env, tmp_path / "serve.log") as serve, Client(serve.wait_serving()) as client:
         position = client.submit("cat")
         with pytest.raises(NoOutcome, match=f"at {position.partition}:{position.offset} within 1 s"):
@@ -145,7 +145,7 @@ def test_text_without_a_worker_has_no_outcome_yet_and_one_later(env: dict[str, s
                 client.result(bad, timeout_s=60)
 
 
-def test_too_long_a_text_is_refused_before_it_is_sent(env: dict[str, str], tmp_path: Path) -> None:
+def test_text_that_is_too_long_is_refused_before_it_is_sent(env: dict[str, str], tmp_path: Path) -> None:
     with ServeProcess({**env, "STREAM_TEXT_BYTES_MAX": "10"}, tmp_path / "serve.log") as serve:
         with (
             Client(serve.wait_serving()) as client,
@@ -156,10 +156,10 @@ def test_too_long_a_text_is_refused_before_it_is_sent(env: dict[str, str], tmp_p
         assert read(env, "input") == []
 
 
-def test_server_ends_when_a_topic_is_created_again_and_begins_anew(
+def test_server_exits_when_a_topic_is_created_again_and_then_starts_over(
     env: dict[str, str], tmp_path: Path
 ) -> None:
-    """What it has read belongs to the former topic: it must not be mixed with the new one."""
+    """Totals of the former topic must not be mixed with those of the new one."""
     write_counts(env, {"act": 5})
     with ServeProcess(env, tmp_path / "serve.log") as serve:
         serve.wait_serving()
@@ -195,7 +195,7 @@ def test_new_partitions_are_read_too(env: dict[str, str], tmp_path: Path) -> Non
 
 
 @pytest.mark.embedded
-def test_answers_stay_and_grow_old_while_the_broker_is_away(tmp_path: Path) -> None:
+def test_responses_stay_available_and_age_while_the_broker_is_unavailable(tmp_path: Path) -> None:
     with EmbeddedBroker(data_dir=tmp_path / "kafka") as broker:
         env = make_topics(own_env(broker.bootstrap_servers, tmp_path), partitions=2)
         write_counts(env, {"act": 5})
@@ -212,7 +212,7 @@ def test_answers_stay_and_grow_old_while_the_broker_is_away(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signal_ends_the_server_in_order_also_with_readers(
+def test_signal_stops_the_server_cleanly_even_with_readers(
     env: dict[str, str], tmp_path: Path, number: signal.Signals
 ) -> None:
     with ServeProcess(env, tmp_path / "serve.log") as serve:
@@ -223,7 +223,7 @@ def test_signal_ends_the_server_in_order_also_with_readers(
         assert "Traceback" not in serve.log.read_text()
 
 
-def test_wrong_surroundings_are_one_clear_error(
+def test_each_startup_problem_is_one_clear_error(
     bare_env: dict[str, str], stream_env: dict[str, str], tmp_path: Path
 ) -> None:
     missing = run(bare_env, "serve", "--port", "0")

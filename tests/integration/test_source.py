@@ -19,7 +19,7 @@ RECORDS = 4000
 
 
 class Resuming:
-    """Starts every partition that it is given from offset 0."""
+    """Starts every assigned partition from offset 0."""
 
     def __init__(self, source: KafkaSource) -> None:
         self._source = source
@@ -76,7 +76,7 @@ def poll_with_rewinds(
                 taken[record.partition].append(record)
             else:
                 unprocessed.setdefault(record.partition, record.offset)
-        source.rewind(unprocessed)  # as if time was up
+        source.rewind(unprocessed)  # as if the time limit was reached
     assert rewinds > 5
     source.close()
     return taken

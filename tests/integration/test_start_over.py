@@ -26,7 +26,7 @@ WORDS = ("cat", "act", "brandnew", "listen")
 
 @contextmanager
 def load(env: dict[str, str]) -> Iterator[None]:
-    """Produce some blobs each tenth of a second."""
+    """Produce some blobs every tenth of a second."""
     stopped = threading.Event()
 
     def run_load() -> None:
@@ -115,7 +115,9 @@ def test_input_that_retention_deleted_is_a_loss_that_must_be_accepted(stream_env
     assert wrong.returncode == 2
 
 
-def test_worker_that_ends_is_an_error_with_its_last_lines(stream_env: dict[str, str], tmp_path: Path) -> None:
+def test_worker_that_exits_is_an_error_with_its_last_lines(
+    stream_env: dict[str, str], tmp_path: Path
+) -> None:
     produce(stream_env, [(None, b"\xff")] * 200, partition=0)
     env = {**stream_env, "STREAM_REJECTED_IN_A_ROW_MAX": "5"}
     began = time.monotonic()

@@ -20,7 +20,7 @@ TEXT = "Listen, silent cat: stop the post, spot the pots!"
 
 @pytest.fixture
 def faulty_env(stream_env: dict[str, str], tmp_path: Path) -> dict[str, str]:
-    """Return settings with which stages fail as in the original, with delays of a twentieth."""
+    """Settings that make stages fail as in the original, with delays scaled to 5%."""
     plan = tmp_path / "plan.json"
     plan.write_text(ORIGINAL.with_options(seed=7, scale=0.05).model_dump_json())
     return {**stream_env, "STREAM_FAULTS": str(plan), "STREAM_FAULTS_ACCEPTED": "true"}

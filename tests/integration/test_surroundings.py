@@ -1,4 +1,4 @@
-"""A worker in the surroundings of containers and shells."""
+"""A worker in the environments that containers and shells create."""
 
 import signal
 import subprocess
@@ -15,7 +15,7 @@ from stream.tools.child_environment import environment_without_settings
 pytestmark = pytest.mark.broker
 
 
-def test_worker_goes_on_counting_if_its_log_reader_goes_away(
+def test_worker_keeps_counting_if_its_log_reader_disappears(
     stream_env: dict[str, str], tmp_path: Path
 ) -> None:
     worker = subprocess.Popen(
@@ -25,7 +25,7 @@ def test_worker_goes_on_counting_if_its_log_reader_goes_away(
     )  # fmt: skip
     try:
         assert worker.stdout is not None
-        assert worker.stdout.readline(), "the first log line"
+        assert worker.stdout.readline(), "the worker logged nothing"
         worker.stdout.close()
         produce(stream_env, [(None, "cat")] * 3)
         wait_until(lambda: len(results(stream_env)) == 3, 60)
@@ -53,7 +53,7 @@ def test_worker_without_standard_streams_counts(stream_env: dict[str, str], tmp_
         worker.kill()
 
 
-def test_worker_starts_beside_service_links_and_says_so_once(
+def test_worker_starts_despite_service_links_and_reports_them_once(
     stream_env: dict[str, str], tmp_path: Path
 ) -> None:
     links = {"STREAM_SERVICE_HOST": "10.0.0.1", "STREAM_HTTP_PORT": "tcp://10.0.0.1:8080"}

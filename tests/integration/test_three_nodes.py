@@ -1,4 +1,4 @@
-"""A worker on a replicated cluster with Kafka's default settings of groups."""
+"""A worker on a replicated cluster with Kafka's default group settings."""
 
 import time
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from stream.tools.kafka.cluster_view import OFFSETS_TOPIC, ClusterView
 pytestmark = [pytest.mark.broker, pytest.mark.embedded]
 RECORDS = 2_000
 PARTITIONS = 6
-DOWN_S = 12.0  # longer than the cluster takes to notice it
+DOWN_S = 12.0  # longer than the cluster needs to notice it
 SECONDS_MAX = 90.0
 
 
@@ -76,7 +76,7 @@ def test_counts_are_exact_when_the_leader_of_an_input_partition_is_killed(
 def test_commit_does_not_hang_when_the_coordinator_of_the_group_is_killed(
     cluster: EmbeddedCluster, tmp_path: Path
 ) -> None:
-    """The client drops a broker that left the cluster, and waits for it (librdkafka#5511; decision 22)."""
+    """The client drops a broker that left the cluster, but waits for it (librdkafka#5511; decision 22)."""
     env = make_topics(own_env(cluster.bootstrap_servers, tmp_path), partitions=PARTITIONS)
     view = ClusterView(lambda: admin_of(env))
     with Arrivals(env, PARTITIONS) as arrivals, WorkerProcess(env, tmp_path / "log") as worker:

@@ -60,7 +60,7 @@ def test_results_and_dead_letters_carry_the_event_time_of_their_input(
 def test_timestamp_that_a_topic_refuses_is_replaced_and_kept_in_a_header(
     stream_env: dict[str, str], tmp_path: Path
 ) -> None:
-    """The dead-letter topic has Kafka's defaults, as somebody else makes it; the result topic, too."""
+    """Both output topics have Kafka's default limits, as if another tool created the dead-letter topic."""
     env, began = stream_env, now_ms()
     configure(env, "STREAM_INPUT_TOPIC", before=FOREVER, after=FOREVER)
     configure(env, "STREAM_DEAD_LETTER_TOPIC", before=FOREVER, after=str(HOUR))
@@ -98,10 +98,10 @@ def test_limit_that_is_lowered_later_costs_one_transaction(
     assert totals(env)["act"] == 3
 
 
-def test_machine_whose_own_time_is_refused_is_told_to_synchronize_its_clock(
+def test_error_asks_to_synchronize_the_clock_if_the_time_of_the_machine_is_refused(
     stream_env: dict[str, str],
 ) -> None:
-    """Its clock is two hours ahead, the result topic accepts one."""
+    """Its clock is two hours ahead; the result topic accepts one hour."""
     env = stream_env
     configure(env, "STREAM_RESULT_TOPIC", after=str(HOUR))
     settings = settings_of(env)

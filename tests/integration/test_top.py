@@ -81,7 +81,7 @@ def drain(mine: int) -> None:
 
 
 @pytest.mark.parametrize("how", ["q", "Ctrl-C"])
-def test_terminal_shows_the_picture_until_it_is_ended(counted: dict[str, str], how: str) -> None:
+def test_terminal_shows_the_picture_until_the_user_quits(counted: dict[str, str], how: str) -> None:
     process, mine = terminal(counted)
     try:
         assert "eilnst" in read_until(mine, "undecodable 1")

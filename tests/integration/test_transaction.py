@@ -31,7 +31,7 @@ def test_aborted_records_are_invisible_and_committed_ones_are_seen(stream_env: d
     sink.begin()
     sink.produce(Outputs.of([result(stream_env, b"aborted")]))
     sink.produce_changelog(0, {b"act": b"1"}, [])
-    sink.flush()  # else they are purged before they are sent
+    sink.flush()  # otherwise they are purged before they are sent
     sink.abort()
     sink.begin()
     sink.produce(Outputs.of([result(stream_env, b"committed")]))
@@ -56,7 +56,7 @@ def test_an_open_transaction_is_invisible(stream_env: dict[str, str]) -> None:
     sink.close()
 
 
-def test_a_zombie_is_fenced_and_what_it_had_open_is_aborted(stream_env: dict[str, str]) -> None:
+def test_a_zombie_is_fenced_and_its_open_transaction_is_aborted(stream_env: dict[str, str]) -> None:
     zombie = sink_of(stream_env)
     zombie.begin()
     zombie.produce(Outputs.of([result(stream_env, b"zombie")]))
@@ -71,7 +71,7 @@ def test_a_zombie_is_fenced_and_what_it_had_open_is_aborted(stream_env: dict[str
     zombie.close()
 
 
-def test_a_transaction_that_outlived_its_timeout_is_in_doubt_and_a_new_producer_goes_on(
+def test_a_transaction_that_outlived_its_timeout_is_in_doubt_and_a_new_producer_continues(
     stream_env: dict[str, str],
 ) -> None:
     env = {**stream_env, "STREAM_TRANSACTION_TIMEOUT_MS": "2000"}

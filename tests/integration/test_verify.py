@@ -1,4 +1,4 @@
-"""The audit of the output of a real worker, and of records that were forged afterwards."""
+"""The audit of the output of a real worker, and of records that were forged later."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def forge(env: dict[str, str], topic: str, key: bytes, value: bytes) -> None:
 
 
 def commit(env: dict[str, str], offsets: dict[int, int]) -> None:
-    """Commit offsets as a consumer does that is not a worker."""
+    """Commit offsets like a consumer that is not a worker."""
     consumer = Consumer(
         {"bootstrap.servers": env["STREAM_BOOTSTRAP_SERVERS"], "group.id": env["STREAM_GROUP_ID"]}
     )
@@ -112,7 +112,7 @@ def test_store_with_another_total_is_detected(stream_env: dict[str, str], tmp_pa
     assert "the total of act on partition 0 is 9, but the input sums to 2 (+7)" in verdict.differences[0]
 
 
-def test_input_that_a_stranger_moved_the_group_over_is_lost_on_every_partition(
+def test_input_that_a_stranger_skipped_is_lost_on_every_partition(
     counted_env: dict[str, str],
 ) -> None:
     for partition in (0, 1, 3):
@@ -144,7 +144,7 @@ def test_outcomes_that_retention_deleted_are_not_checked_and_not_lost(counted_en
     topic = counted_env["STREAM_RESULT_TOPIC"]
     admin = admin_of(counted_env)
     for future in admin.delete_records([TopicPartition(topic, 1, 3)]).values():
-        future.result(30)  # a transaction marker is left
+        future.result(30)  # a transaction marker remains
     verdict = audit(counted_env)
     assert verdict.holds, verdict.differences
     assert (verdict.checked, verdict.not_checked) == (0, 3)

@@ -1,4 +1,4 @@
-"""Errors that a fault proxy between worker and broker once revealed."""
+"""Errors that a fault proxy between worker and broker revealed."""
 
 import threading
 from pathlib import Path
@@ -19,7 +19,7 @@ SEEDS = (1, 2)
 
 
 class Feed(threading.Thread):
-    """Produces a hundred blobs/s on two partitions."""
+    """Produces 100 blobs/s on two partitions."""
 
     def __init__(self, env: dict[str, str]) -> None:
         super().__init__(daemon=True)
@@ -40,7 +40,7 @@ class Feed(threading.Thread):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_late_responses_about_log_ends_skip_no_record(seed: int, tmp_path: Path) -> None:
-    """A response to the client's lookup of a log's end, after a seek, moved the consumer past records."""
+    """A response about the end of a log that arrived after a seek moved the consumer past records."""
     proxy = FaultProxy()
     with (
         proxy,

@@ -1,4 +1,4 @@
-"""Draws where a worker spends its processor time: `hatch run where resources/where-time-goes.svg`.
+"""Charts where a worker spends its processor time: `hatch run where resources/where-time-goes.svg`.
 
 A worker processes a backlog on the embedded broker. py-spy samples its Python threads; /proc gives the
 processor time of the threads of librdkafka and RocksDB. Shares are of the processor time, so other load
@@ -38,8 +38,8 @@ STAGES = (
 REST = "the rest of Python"
 THREADS = {"rdk": "librdkafka's threads: fetch, frame, send", "rocksdb": "RocksDB's threads: flush, compact"}
 SAMPLE_S = 5
-BUSY_S = 2.0  # processor time, more than a start takes
-WORDS = {5: 12_000_000, 20: 30_000_000, 100: 60_000_000}  # by words per blob; more than is sampled
+BUSY_S = 2.0  # processor time in seconds, more than a start takes
+WORDS = {5: 12_000_000, 20: 30_000_000, 100: 60_000_000}  # by words per blob; more than the samples cover
 COLORS = ("#88ccee", "#4477aa", "#223366")
 
 
@@ -97,7 +97,7 @@ def _thread_seconds(worker: psutil.Process) -> dict[str, float]:
 
 
 def _shares(samples: str, seconds: dict[str, float]) -> dict[str, float]:
-    """Return stage -> share of the processor time; that of Python is divided by the samples."""
+    """Return stage -> share of the processor time; the samples divide that of Python."""
     counted: Counter[str] = Counter()
     for line in samples.splitlines():
         stack, _, times = line.rpartition(" ")
@@ -116,7 +116,7 @@ def _stage(stack: str) -> str | None:
     if any(idle in frames[-1] for idle in ("selectors.py", "_worker (", "threading.py")):
         return None
     if "KafkaSink.commit" in stack or "KafkaSource._poll" in frames[-1]:
-        return None  # waits without the lock; librdkafka's threads do the work
+        return None  # waits without the GIL; librdkafka's threads do the work
     for frame in _own_frames(frames):
         for stage, parts in STAGES:
             if any(part in frame for part in parts):

@@ -1,4 +1,4 @@
-"""A small transaction is produced in one burst, the first record of each log first."""
+"""A small transaction is produced in one burst that starts with the first record of each log."""
 
 from itertools import groupby
 
@@ -24,7 +24,7 @@ def records(sent: Run) -> list[Sent]:
 
 
 def produced(runs: list[Run]) -> list[Sent]:
-    """Return what the runs become when the burst is released after the last of them."""
+    """Return the records in the order in which the burst produces them after the last run."""
     taken = list[Sent]()
     burst = Burst(lambda sent: taken.extend(records(sent)))
     for each in runs:
@@ -59,7 +59,7 @@ def test_the_first_record_of_each_log_comes_first(runs: list[Run]) -> None:
     assert {log for log, _, _ in taken[: len(logs)]} == logs
 
 
-def test_records_of_a_large_transaction_are_not_held() -> None:
+def test_records_of_a_large_transaction_are_not_held_back() -> None:
     for value, number in ((b"x", BURST_RECORDS_MAX), (b"x" * BURST_BYTES_MAX, 1)):
         taken = list[Run]()
         burst = Burst(taken.append)

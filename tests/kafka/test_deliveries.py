@@ -1,4 +1,4 @@
-"""Where the records of a transaction are, as their delivery reports say."""
+"""The offsets of a transaction's records, from their delivery reports."""
 
 from typing import Any, cast
 
@@ -13,7 +13,7 @@ LOG = ("results", 0)
 
 
 class Delivered:
-    """A message with a place."""
+    """A message with an offset."""
 
     def __init__(self, offset: int) -> None:
         self._offset = offset
@@ -29,7 +29,7 @@ class Delivered:
 
 
 def run(records: int) -> Run:
-    """Return a run of as many results; the key of the last is their number."""
+    """Return a run of that many results; each key is the number of its result, from 1."""
     keys = [b"%d" % number for number in range(1, records + 1)]
     return Run(LOG, keys, [b"{}"] * records, [0] * records, [[]] * records, is_reported=True)
 
@@ -38,7 +38,7 @@ def report(deliveries: Deliveries, offset: int, error: object = None) -> None:
     deliveries.report(cast("Any", error), cast("Any", Delivered(offset)))
 
 
-def test_several_runs_of_records_end_with_the_last_one() -> None:
+def test_several_runs_end_at_the_last_record_of_the_last_run() -> None:
     deliveries = Deliveries()
     deliveries.add(0, "result", run(2000))
     report(deliveries, 1999)
@@ -48,8 +48,8 @@ def test_several_runs_of_records_end_with_the_last_one() -> None:
 
 
 @pytest.mark.parametrize("error", [None, "timed out"])
-def test_run_without_its_report_is_not_taken_for_delivered(error: str | None) -> None:
-    """The leader died after the first run: the log is not shorter than it was, the records did not arrive."""
+def test_run_without_a_report_is_not_considered_delivered(error: str | None) -> None:
+    """The leader died after the first run: the log did not shrink, but the second run was not appended."""
     deliveries = Deliveries()
     for _ in (1, 2):
         deliveries.add(0, "result", run(2000))

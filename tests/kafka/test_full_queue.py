@@ -1,4 +1,4 @@
-"""With a full queue, records are produced later: none twice, none left out, in order."""
+"""If the queue is full, records are produced later: each exactly once and in order."""
 
 from typing import Any, cast
 
@@ -17,7 +17,7 @@ CHANGES = {b"key%d" % number: b"%d" % number for number in range(1, 8)}
 
 
 class Client:
-    """Refuses a record when it has taken as many as a number in `refused`."""
+    """Refuses a record once for each number in `refused`, after that many records were taken."""
 
     def __init__(self, refused: set[int]) -> None:
         self.taken: list[tuple[bytes, bytes]] = []
@@ -47,7 +47,7 @@ def test_changelog_is_whole_and_in_order(refused: set[int]) -> None:
     assert not refused
 
 
-def test_reports_are_taken_even_if_only_dead_letters_come() -> None:
+def test_reports_are_taken_even_if_only_dead_letters_are_produced() -> None:
     client = Client(set())
     sink = sink_of(client)
     sink._partitions[settings_of({}).dead_letter_topic] = 1

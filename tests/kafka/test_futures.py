@@ -1,4 +1,4 @@
-"""A request whose answer never comes does not stop the caller for ever."""
+"""A request that never gets a response does not block the caller forever."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -17,7 +17,7 @@ from stream.kafka import futures
         lambda future: futures.existing_results({"a": future}),
     ],
 )
-def test_an_answer_that_never_comes_is_retriable(
+def test_a_response_that_never_arrives_is_retriable(
     monkeypatch: pytest.MonkeyPatch, wait: Callable[[Future[object]], object]
 ) -> None:
     monkeypatch.setattr(futures, "RESULT_S_MAX", 0.05)

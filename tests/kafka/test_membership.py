@@ -17,7 +17,7 @@ TOPIC = "text-blobs"
 
 
 class Coordinator:
-    """Stands in for the admin client; `given` is what the coordinator says about the member `me`."""
+    """Stands in for the admin client; `given` has the partitions of the member `me`."""
 
     def __init__(self) -> None:
         self.given: list[int] | None = [0]
@@ -54,7 +54,7 @@ def statistics(timeouts: int, state: str = "UP") -> str:
 
 
 class Checked:
-    """A membership that is checked once a second, by its own clock."""
+    """A membership that is checked once per second of a fake clock."""
 
     def __init__(
         self, coordinator: Coordinator, monkeypatch: pytest.MonkeyPatch, partitions: Sequence[int] = ()
@@ -81,7 +81,7 @@ def checked(coordinator: Coordinator, monkeypatch: pytest.MonkeyPatch) -> Checke
 LONG_S = 3 * SETTLED_S + MISSED_S + 5
 
 
-def test_partition_that_was_given_and_is_not_known_is_missed(
+def test_assigned_partition_that_the_member_does_not_know_is_missed(
     coordinator: Coordinator, checked: Checked
 ) -> None:
     coordinator.given = [0, 4]
@@ -89,9 +89,7 @@ def test_partition_that_was_given_and_is_not_known_is_missed(
     assert checked.run({0}, LONG_S) == {4}
 
 
-def test_member_that_knows_what_it_was_given_misses_nothing(
-    coordinator: Coordinator, checked: Checked
-) -> None:
+def test_member_that_knows_all_its_partitions_misses_none(coordinator: Coordinator, checked: Checked) -> None:
     coordinator.given = [0, 4]
     assert not checked.run({0, 4}, LONG_S)
     assert not checked.run({0, 4, 5}, LONG_S, timeouts=2), "it still owns a partition that it must revoke"
@@ -139,7 +137,7 @@ def test_timeouts_of_a_new_consumer_are_counted_from_zero(coordinator: Coordinat
     assert coordinator.requests == 2
 
 
-def test_static_member_looks_once_after_it_joined_for_partitions_without_an_owner(
+def test_static_member_checks_once_after_joining_for_partitions_without_an_owner(
     coordinator: Coordinator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked = Checked(coordinator, monkeypatch, partitions=[0, 3, 7])

@@ -1,4 +1,4 @@
-"""How far the output logs hold what was committed, for all partitions at once."""
+"""The check that the output logs contain the committed records, for all partitions at once."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ TOPICS = {"result": "results", "count": "counts", "dead-letter": "letters"}
 
 
 class CountedOffsets(Offsets):
-    """Answers with the ends of the logs, and counts the requests."""
+    """Returns the prepared ends of the logs and records the requests."""
 
     def __init__(self, present: dict[LogPartition, tuple[int, int]]) -> None:
         super().__init__(lambda: pytest.fail("no client is needed"))
@@ -40,7 +40,7 @@ def test_ends_of_all_partitions_take_one_request() -> None:
     assert offsets.requested == [[("letters", number) for number in range(6)]]
 
 
-def test_log_that_input_partitions_share_is_asked_for_once_and_checked_for_each() -> None:
+def test_log_that_input_partitions_share_is_requested_once_and_checked_for_each() -> None:
     offsets = CountedOffsets({("letters", 0): (7, 4)})
     check(offsets, {0: LogEnd(0, 5, leader_epoch=4), 1: LogEnd(0, 7, leader_epoch=4)})
     assert offsets.requested == [[("letters", 0)]]
@@ -48,7 +48,7 @@ def test_log_that_input_partitions_share_is_asked_for_once_and_checked_for_each(
         check(offsets, {0: LogEnd(0, 5, leader_epoch=4), 1: LogEnd(0, 8, leader_epoch=4)})
 
 
-def test_without_anything_committed_nothing_is_asked_for() -> None:
+def test_nothing_is_requested_if_nothing_was_committed() -> None:
     offsets = CountedOffsets({})
     assignment = Assignment()
     assignment.add(0)

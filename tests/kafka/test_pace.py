@@ -1,4 +1,4 @@
-"""Batches follow each other soon while the process has room, and by the commit interval under load."""
+"""Batches follow each other quickly while the loop has time to spare, else at the commit interval."""
 
 import pytest
 
@@ -8,7 +8,7 @@ INTERVAL_S = 0.1
 
 
 class Times:
-    """The time of the machine and that of the process."""
+    """A fake clock, and the CPU time that the thread of the loop used."""
 
     def __init__(self) -> None:
         self.now, self.used = 1_000.0, 5.0
@@ -16,7 +16,7 @@ class Times:
         self.pace.next_due()
 
     def after(self, passed_s: float, used_s: float) -> tuple[float, bool]:
-        """Let time pass; return in how many seconds the next batch is due, and whether it is late."""
+        """Let time pass; return the seconds until the next batch is due, and whether it is late."""
         self.now += passed_s
         self.used += used_s
         due, is_late = self.pace.next_due()
@@ -26,7 +26,7 @@ class Times:
 @pytest.mark.parametrize(
     ("passed_s", "used_s", "due_s"),
     [
-        (0.010, 0.005, 0.005 / ROOM - 0.010),  # room: as soon as the share allows
+        (0.010, 0.005, 0.005 / ROOM - 0.010),  # time to spare: as soon as the share allows
         (0.010, 0.090, INTERVAL_S - 0.010),  # load: after the commit interval
     ],
 )
@@ -45,7 +45,7 @@ def test_record_after_a_quiet_time_is_due_at_once() -> None:
     assert Times().after(60.0, 0.6) == (0.0, True)
 
 
-def test_interval_begins_with_the_end_of_the_last_one() -> None:
+def test_interval_begins_at_the_end_of_the_last_one() -> None:
     times = Times()
     assert times.after(0.0, 1.0) == pytest.approx((INTERVAL_S, False))
     assert times.after(INTERVAL_S, 1.0) == pytest.approx((INTERVAL_S, False))

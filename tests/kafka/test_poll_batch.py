@@ -1,4 +1,4 @@
-"""A poll that fails loses no record: those that it took or that the client held are delivered again."""
+"""A failed poll loses no record: records that it took or that the client queued are delivered again."""
 
 from typing import Any, cast
 
@@ -81,7 +81,7 @@ def test_only_due_records_of_resumed_partitions_are_taken() -> None:
 
 
 class RefusedClient(Client):
-    """Reports once that the group refused this member, as librdkafka does, and then nothing any more."""
+    """Reports once that the group refused this member and nothing after that, as librdkafka does."""
 
     def __init__(self) -> None:
         super().__init__()

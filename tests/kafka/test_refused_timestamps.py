@@ -1,4 +1,4 @@
-"""Which timestamps results and dead letters have, and what happens when a topic refuses one."""
+"""Timestamps of results and dead letters, and the handling of a refused one."""
 
 import pytest
 
@@ -51,12 +51,12 @@ def test_each_topic_has_its_own_limits() -> None:
     assert (result.timestamp_ms, dead_letter) == (NOW, records[1])
 
 
-def test_record_without_a_timestamp_has_the_time_of_now() -> None:
+def test_record_without_a_timestamp_gets_the_current_time() -> None:
     assert stamp(event_time(), [record(None)]) == [record(NOW)]
     assert stamp(event_time(), []) == []
 
 
-def test_refused_timestamp_is_not_sent_again_and_a_second_refusal_ends_the_worker() -> None:
+def test_refused_timestamp_is_not_sent_again_and_a_second_refusal_stops_the_worker() -> None:
     times = event_time()
     assert isinstance(times.refused("invalid"), InDoubt)
     (stamped,) = stamp(times, [record(NOW - 1)])
@@ -87,5 +87,5 @@ def test_refused_timestamp_is_not_sent_again_and_a_second_refusal_ends_the_worke
 def test_limits_are_those_of_the_topic_and_its_retention(
     configs: dict[str, str], limits: TimestampLimits
 ) -> None:
-    """Retention deletes a record whose timestamp is too old a few minutes after it was written."""
+    """Retention deletes a record whose timestamp is too old within minutes."""
     assert TopicFacts("results", "id", 1, configs).timestamp_limits == limits

@@ -42,7 +42,7 @@ def test_producer_that_finds_no_broker_is_replaced(monkeypatch: pytest.MonkeyPat
 
 
 def test_admin_clients_are_replaced_after_a_failed_transaction() -> None:
-    """One that was used before a failover waits 5 s for the broker that died; each check would."""
+    """A client from before a failover waits 5 s for the dead broker, so every check would wait."""
     made = list[clients.Admin]()
 
     def make_admin() -> clients.Admin:

@@ -30,7 +30,7 @@ CORE = {"kafka", "topics", "worker", "generator", "audit", "serve"}
 MONITORING = {"prometheus", "grafana"}
 TOOLS = {"kafka-ui"}
 SERVICES = sorted({*CORE, *MONITORING} - {"grafana"})  # nothing depends on Grafana
-# Panels that are empty when all is well: their metrics must exist, and their queries be valid.
+# Panels that are empty unless something is wrong: their metrics must exist, and their queries must be valid.
 SHOWS_TROUBLE = {"Firing alerts", "Unreported lag", "Rebalance callbacks, 99 %", "Restore, 95 %"}
 UP_S_MAX = 60.0  # from `up` to the first committed result
 
@@ -49,7 +49,7 @@ class Stack:
     first_result_s: float = 0.0
 
     def anagram_stream(self, *command: str) -> str:
-        """Run a command here, against the stack's Kafka; it must succeed."""
+        """Run a command on the host against the stack's Kafka; it must succeed."""
         base = {name: value for name, value in os.environ.items() if not name.startswith("STREAM_")}
         done = subprocess.run(
             [sys.executable, "-m", "stream", *command],
@@ -114,7 +114,7 @@ def stack(built: str) -> Iterator[Stack]:
             stack.first_result_s = time.monotonic() - started
             yield stack
     for kind in ("ps -a", "volume ls", "network ls"):
-        assert not stack.ids(kind), f"`down -v` left something: {kind}"
+        assert not stack.ids(kind), f"`down -v` left something behind: {kind}"
 
 
 def _has_result(stack: Stack) -> bool:
@@ -162,7 +162,7 @@ def test_the_kafka_ui_reads_what_is_committed_and_changes_nothing() -> None:
     assert environment["KAFKA_CLUSTERS_0_READONLY"] == "true"
 
 
-def test_every_port_is_published_on_this_machine_alone() -> None:
+def test_every_port_is_published_only_on_this_machine() -> None:
     ports = [port for service in configured("*").values() for port in service.get("ports", [])]
     assert len(ports) == 5
     assert {port["host_ip"] for port in ports} == {"127.0.0.1"}
@@ -180,7 +180,7 @@ def test_data_flow_within_a_minute_and_prometheus_scrapes_all(stack: Stack) -> N
 
 def test_every_query_of_every_panel_and_alert_finds_data(stack: Stack) -> None:
     producer = Producer({"bootstrap.servers": stack.kafka})
-    producer.produce("text-blobs", b"\xff", key="not UTF-8")  # else there are no dead letters to show
+    producer.produce("text-blobs", b"\xff", key="not UTF-8")  # otherwise there are no dead letters to show
     assert producer.flush(30) == 0
 
     def empty() -> list[str]:
@@ -211,7 +211,7 @@ def test_every_query_of_every_panel_and_alert_finds_data(stack: Stack) -> None:
     assert not [each for each in stack.query_api("alerts")["alerts"] if each["state"] == "firing"]
 
 
-def test_a_killed_container_costs_seconds_and_no_record(stack: Stack) -> None:
+def test_a_killed_container_causes_a_short_delay_and_no_loss(stack: Stack) -> None:
     victim = stack.containers("worker")[0]
     subprocess.run(["docker", "kill", "--signal", "KILL", victim], capture_output=True, check=True)
     killed = time.monotonic()
@@ -221,7 +221,7 @@ def test_a_killed_container_costs_seconds_and_no_record(stack: Stack) -> None:
         hosts = {lag["host"] for lag in lags}
         return len(hosts) == 1 and None not in hosts and all(lag["lag"] < 400 for lag in lags)
 
-    wait_until(all_moved, 35, every=0.5)  # well below Kafka's own session of 45 s
+    wait_until(all_moved, 35, every=0.5)  # well below Kafka's default session timeout of 45 s
     took_s = time.monotonic() - killed
     print(f"\nafter kill -9 all partitions moved to the other container and caught up: {took_s:.1f} s")  # noqa: T201
     subprocess.run(["docker", "start", victim], capture_output=True, check=True)
@@ -234,7 +234,7 @@ def test_a_killed_container_costs_seconds_and_no_record(stack: Stack) -> None:
     assert stack.value("sum(stream_audit_differences)") == 0
 
 
-def test_another_up_grows_the_topics_to_a_grown_input(stack: Stack) -> None:
+def test_another_up_adds_the_partitions_that_the_input_has(stack: Stack) -> None:
     admin = clients.make_admin(Settings(_env_file=None, bootstrap_servers=stack.kafka))
     admin.create_partitions([NewPartitions("text-blobs", 8)])["text-blobs"].result(30)
     command = ["docker", "compose", "up", "--detach", "--no-build", *SERVICES]
@@ -267,7 +267,7 @@ def is_healthy(container: str) -> bool:
             "worker",
             "tcp://10.0.0.1:80",
             '"live":true',
-        ),  # of a Service `stream-http`: then it is any free port
+        ),  # the service link of a Service `stream-http`: the worker then uses any free port
         ("verify --follow", "29078", "no worker is running here"),
     ],
 )
@@ -302,11 +302,11 @@ def test_workers_drain_on_sigterm_without_root_on_a_read_only_file_system(stack:
         stopped_at = time.monotonic()
         subprocess.run(["docker", "stop", container], capture_output=True, check=True)
         assert inspect(container)["State"]["ExitCode"] == 0
-        assert time.monotonic() - stopped_at < 15, "it ended by SIGKILL after the grace period"
+        assert time.monotonic() - stopped_at < 15, "it was killed after the grace period"
 
 
-def test_the_users_own_test_of_the_documentation_passes(built: str) -> None:
-    from testcontainers.core.config import testcontainers_config as config  # noqa: PLC0415 - the same
+def test_the_test_in_the_documentation_passes(built: str) -> None:
+    from testcontainers.core.config import testcontainers_config as config  # noqa: PLC0415 - needs Docker
 
     if not config.ryuk_disabled and not image(config.ryuk_image, pull=True):
         pytest.skip(f"the image {config.ryuk_image} is not available (TESTCONTAINERS_RYUK_DISABLED?)")

@@ -1,6 +1,6 @@
-"""The rules of Grafana's dashboard-linter, under its names, and rules of our own for incidents.
+"""The rules of Grafana's dashboard-linter, under its names, and our own rules for incidents.
 
-A tile is green only where somebody reports that. Every metric that a panel queries is exported.
+A tile is green only if a process reports a good value. Every metric that a panel queries is exported.
 """
 
 import copy
@@ -51,7 +51,7 @@ def targets(dashboard: Dashboard) -> Iterator[tuple[str, str]]:
 def template_datasource_rule(dashboard: Dashboard) -> Iterator[tuple[str, str]]:
     sources = [each for each in dashboard["templating"]["list"] if each["type"] == "datasource"]
     if [(each["name"], each["label"]) for each in sources] != [("datasource", "Data source")]:
-        yield "", "exactly one, named datasource, labelled Data source"
+        yield "", "exactly one, named datasource, labeled Data source"
 
 
 def template_labels(dashboard: Dashboard, name: str) -> Iterator[tuple[str, str]]:
@@ -98,7 +98,7 @@ def panel_title_description_rule(dashboard: Dashboard) -> Iterator[tuple[str, st
 def panel_units_rule(dashboard: Dashboard) -> Iterator[tuple[str, str]]:
     for panel in panels(dashboard):
         if panel["fieldConfig"]["defaults"].get("unit") not in UNITS:
-            yield panel["title"], "no unit, or not a unit of Grafana"
+            yield panel["title"], "no unit, or a unit that is not allowed"
 
 
 def panel_no_targets_rule(dashboard: Dashboard) -> Iterator[tuple[str, str]]:
@@ -137,7 +137,7 @@ def uneditable_dashboard(dashboard: Dashboard) -> Iterator[tuple[str, str]]:
 
 
 def stat_colours_rule(dashboard: Dashboard) -> Iterator[tuple[str, str]]:
-    """A tile has colours by value; what is not known, -1 or nothing, is not green and has a text."""
+    """A tile is colored by its value; an unknown value (-1 or no data) is not green and has a text."""
     for panel in panels(dashboard):
         if panel["type"] != "stat":
             continue
@@ -157,13 +157,13 @@ def stat_colours_rule(dashboard: Dashboard) -> Iterator[tuple[str, str]]:
                 each["options"]["match"] for each in field.get("mappings", ()) if each["type"] == "special"
             }
             if len(steps) < 2 or steps[0]["color"] == "green":
-                yield panel["title"], f"colours: {steps}"
+                yield panel["title"], f"colors: {steps}"
             if "-1" not in texts or "null+nan" not in specials:
-                yield panel["title"], "no text where nothing is known"
+                yield panel["title"], "no text for unknown values"
 
 
 def stat_has_a_value_rule(dashboard: Dashboard) -> Iterator[tuple[str, str]]:
-    """A tile without a series is grey and says nothing."""
+    """A tile without a series is gray and shows nothing."""
     for panel in panels(dashboard):
         for target in panel["targets"]:
             if panel["type"] == "stat" and not re.search(r" or vector\((?:0|-1)\)$", target["expr"]):
@@ -171,7 +171,7 @@ def stat_has_a_value_rule(dashboard: Dashboard) -> Iterator[tuple[str, str]]:
 
 
 def stat_zero_rule(dashboard: Dashboard) -> Iterator[tuple[str, str]]:
-    """Without data a tile shows -1, for 0 may be green. Two tiles count those who report: 0 is right."""
+    """Without data a tile shows -1, since 0 may be green. Two tiles count reporting workers: 0 is right."""
     for panel in panels(dashboard):
         if panel["type"] != "stat" or panel["title"] in {"Workers", "Ready"}:
             continue
@@ -181,7 +181,7 @@ def stat_zero_rule(dashboard: Dashboard) -> Iterator[tuple[str, str]]:
 
 
 def nan_rule(dashboard: Dashboard) -> Iterator[tuple[str, str]]:
-    """Idle is not 0/0."""
+    """No query divides 0 by 0 while workers are idle."""
     for title, query in targets(dashboard):
         for divisor in re.findall(r" / (.+)", query):
             if not re.match(r"\(.+ > 0\)", divisor):
@@ -216,11 +216,11 @@ def legend_rule(dashboard: Dashboard) -> Iterator[tuple[str, str]]:
             "table",
             4,
         ):
-            yield panel["title"], "no table as legend"
+            yield panel["title"], "the legend is not a table"
 
 
 def counts_rule(dashboard: Dashboard) -> Iterator[tuple[str, str]]:
-    """Counts have no decimals, and an axis up to 1 at least."""
+    """Counts have no decimals, and their axis reaches at least 1."""
     for panel in panels(dashboard):
         defaults = panel["fieldConfig"]["defaults"]
         if defaults["unit"] != "none":
@@ -232,7 +232,7 @@ def counts_rule(dashboard: Dashboard) -> Iterator[tuple[str, str]]:
 
 
 def age_rule(dashboard: Dashboard) -> Iterator[tuple[str, str]]:
-    """`time() - x` adds the age of the scrape: only for what is long ago."""
+    """`time() - x` includes the age of the scrape, so it is allowed only for events long ago."""
     for title, query in targets(dashboard):
         for metric in re.findall(r"time\(\) - [a-z_ ()]*?(stream_[a-z_]+|process_[a-z_]+)", query):
             if not re.search("started|start_time|last_round", metric):
@@ -240,7 +240,7 @@ def age_rule(dashboard: Dashboard) -> Iterator[tuple[str, str]]:
 
 
 def one_truth_rule(dashboard: Dashboard) -> Iterator[tuple[str, str]]:
-    """What a partition holds is not summed: it is reported twice while the partition moves."""
+    """The contents of a partition are not summed: they are reported twice while the partition moves."""
     for title, query in targets(dashboard):
         if re.search(r"(?:sum|count)[a-z ]*(?:by \([a-z, ]*\))? ?\(stream_(?:store_keys|view_)", query):
             yield title, query
@@ -376,7 +376,7 @@ def test_dashboards_are_up_to_date_with_their_script() -> None:
 
 
 def documents() -> str:
-    """Return the texts that people wrote; the reference lists every metric."""
+    """Return the handwritten pages, because the reference lists every metric."""
     pages = [path for path in (ROOT / "docs").rglob("*.md") if "reference" not in path.parts]
     return "\n".join(path.read_text() for path in (ROOT / "README.md", *pages, *RUNBOOKS.glob("*.md")))
 

@@ -1,7 +1,7 @@
-"""Each alert fires for the fault that it is for, injected into real workers on a real Kafka.
+"""Each alert fires for its fault, which is injected into real workers on a real Kafka.
 
 A real Prometheus evaluates the alerts, with times divided by 60; the seconds until an alert fires are printed
-(-s). Last stable offsets are polled every 10 s, as always.
+(-s). Last stable offsets are polled every 10 s, as in production.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ from stream.kafka.sink import KafkaSink
 from stream.supervisor.hang import SingleProcess
 from stream.worker import wiring
 wiring.run_once_s_max = lambda *_: 3.0
-SingleProcess.start_again = lambda _: None  # it does not come to its end
+SingleProcess.start_again = lambda _: None  # the process does not exit
 KafkaSink.send_offsets = lambda *_: time.sleep(300)
 sys.argv = ["anagram-stream", "worker"]
 main()
@@ -97,7 +97,7 @@ def faults_are_on(scene: Scene) -> None:
 
 
 def a_stranger_joins_the_group(scene: Scene) -> None:
-    """It owns one of the two partitions, and counts nothing."""
+    """The stranger owns one of the two partitions, and counts nothing."""
     scene.running_worker()
     scene.stranger = Stranger(scene.env)
     wait_until(lambda: scene.stranger and scene.stranger.partitions, 30)
@@ -161,7 +161,7 @@ def a_store_is_damaged(scene: Scene) -> None:
 def processes_are_killed(scene: Scene) -> None:
     worker = scene.worker(STREAM_PROCESSES="2")
     worker.wait_for("worker started", times=2)
-    command = ["pgrep", "-P", str(worker.process.pid)]  # the test may end the worker before the thread ends
+    command = ["pgrep", "-P", str(worker.process.pid)]  # the test may stop the worker before this thread
 
     def kill_children() -> None:
         for _ in range(5):
@@ -201,7 +201,7 @@ def the_disk_is_small(scene: Scene) -> None:
         ["mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", str(folder)], capture_output=True, check=False
     )
     if mounted.returncode:
-        pytest.skip("no right to mount a small disk")
+        pytest.skip("no permission to mount a small disk")
     scene.mounted = folder
     scene.running_worker(STREAM_STATE_DIR=str(folder))
 
@@ -247,17 +247,18 @@ def test_alert_fires_when_the_broker_is_unavailable(own_broker: Scene) -> None:
     report("StreamBrokerAway", "the broker is killed", own_broker.prometheus.wait_for("StreamBrokerAway", 60))
 
 
-def test_alert_fires_when_the_audit_ends_no_round(own_broker: Scene) -> None:
+def test_alert_fires_when_the_audit_completes_no_round(own_broker: Scene) -> None:
     audit = own_broker.audit()
     audit.wait_for("audited")
-    wait_until(lambda: "StreamAuditStale" not in own_broker.prometheus.firing(), 30)  # of an audit before
+    # The alert may still fire because of an earlier audit.
+    wait_until(lambda: "StreamAuditStale" not in own_broker.prometheus.firing(), 30)
     own_broker.broker.kill()
     report(
         "StreamAuditStale", "the broker is killed", own_broker.prometheus.wait_for("StreamAuditStale", 120)
     )
 
 
-def test_alert_fires_when_answers_are_old(own_broker: Scene) -> None:
+def test_alert_fires_when_responses_are_stale(own_broker: Scene) -> None:
     serve = own_broker.serve()
     serve.wait_current()
     own_broker.broker.kill()

@@ -1,6 +1,6 @@
 """What the tiles of the first screen show in an incident: a real Prometheus evaluates their queries.
 
-A tile is green only where somebody reports that. No query of any panel is NaN while nothing flows.
+A tile is green only if a process reports a good value. No query of a panel is NaN without traffic.
 """
 
 import math
@@ -62,7 +62,7 @@ def spans(query: str) -> str:
 
 
 def shown(field: dict[str, Any], value: float) -> Tile:
-    """Return what Grafana shows: a mapping of this value, else the colour of its step."""
+    """Return what Grafana shows: a mapping of this value, else the color of its step."""
     for mapping in field["mappings"]:
         if mapping["type"] == "value" and (result := mapping["options"].get(f"{value:g}")):
             return Tile(result["text"], result["color"])
@@ -106,7 +106,7 @@ def report(incident: str, prometheus: Prometheus, well: dict[str, str] = WELL) -
 
 @pytest.fixture
 def fresh(prometheus: Prometheus) -> Iterator[Prometheus]:
-    """A Prometheus beside the one of the module, which is there if Docker and its image are."""
+    """A second Prometheus; `prometheus` skips the test if Docker or the image is missing."""
     assert prometheus
     with run_prometheus() as running:
         yield running
@@ -114,7 +114,7 @@ def fresh(prometheus: Prometheus) -> Iterator[Prometheus]:
 
 @pytest.fixture
 def well(own_broker: Scene) -> Iterator[tuple[Scene, WorkerProcess]]:
-    """A worker and an audit, with traffic, and every tile as it should be."""
+    """A worker and an audit with traffic; every tile has its normal color."""
     worker = own_broker.running_worker()
     own_broker.audit()
     produce(own_broker.env, [(None, "cat")] * 200)
@@ -127,7 +127,7 @@ def signal_broker(scene: Scene, number: int) -> None:
     subprocess.run(["kill", f"-{number}", str(scene.broker.pid)], check=False)
 
 
-def test_first_screen_while_nothing_flows_is_as_well_as_before_and_no_query_is_nan(
+def test_first_screen_stays_normal_without_traffic_and_no_query_is_nan(
     well: tuple[Scene, WorkerProcess],
 ) -> None:
     scene, _ = well
@@ -159,8 +159,8 @@ def test_broker_is_frozen(well: tuple[Scene, WorkerProcess]) -> None:
     scene.prometheus.wait_for("StreamBrokerAway", 60)
     now = colours(scene.prometheus)
     assert now["Ready ready"] == "red"
-    assert now["Lag"] == "red", "what a worker knew before is not what is"
-    assert now["Workers up"] == "green", "the process runs"
+    assert now["Lag"] == "red", "the last value that a worker knew is out of date"
+    assert now["Workers up"] == "green", "the process is running"
     report("the broker is frozen", scene.prometheus)
 
 
@@ -170,7 +170,7 @@ def _is_red(prometheus: Prometheus, tile: str) -> bool:
 
 def test_new_prometheus_without_any_worker(fresh: Prometheus) -> None:
     expected = dict.fromkeys(WELL, "red") | {"Differences": "orange", "Last audit": "orange"}
-    expected |= {"Workers missing": "green", "Ready not ready": "green"}  # of none, none is missing
+    expected |= {"Workers missing": "green", "Ready not ready": "green"}  # no worker is known
     assert colours(fresh) == expected
     fresh.wait_for("StreamDown", 60)
     assert fresh.firing() == {"StreamDown"}

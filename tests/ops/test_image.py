@@ -1,4 +1,4 @@
-"""The image: its labels, its size and start time, and that only what the worker and `serve` need is in it."""
+"""The image: labels, size, start time, and no packages but those that the worker and `serve` need."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
 ADDED_MB_MAX = 160
 START_S_MAX = 30  # this machine may be busy; a start takes about a second on an idle one
-# Of the embedded broker, of other extras, and of tests: none of it runs in a container of ours.
+# Packages of the embedded broker, of other extras and of tests: our containers use none of them.
 NOT_INSTALLED = {
     *(
         "jgo",
@@ -49,7 +49,7 @@ def built() -> str:
     return built_image()
 
 
-def test_labels_say_what_the_image_is_and_what_it_was_made_of(built: str) -> None:
+def test_labels_describe_the_image_and_its_sources(built: str) -> None:
     labels = json.loads(docker("image", "inspect", "--format", "{{json .Config.Labels}}", built))
     named = {name.removeprefix("org.opencontainers.image."): value for name, value in labels.items()}
     assert named["version"] == docker("run", "--rm", built, "--version") == __version__
@@ -58,7 +58,7 @@ def test_labels_say_what_the_image_is_and_what_it_was_made_of(built: str) -> Non
         "-dirty"
     )
     assert named["created"] > "2026"
-    # Present if a registry knows the base.
+    # The digest is known only if a registry has the base.
     assert named.get("base.digest", "sha256:").startswith("sha256:")
 
 
@@ -76,4 +76,4 @@ def test_the_image_is_small_and_starts_at_once(built: str) -> None:
     assert 0 < report.added_mb < ADDED_MB_MAX
     assert report.version_s < START_S_MAX
     assert report.live_s < START_S_MAX
-    assert report.live_status == 503, "there is no Kafka, so the worker is not live, and says so"
+    assert report.live_status == 503, "without Kafka the worker must report that it is not live"

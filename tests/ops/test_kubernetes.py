@@ -1,4 +1,7 @@
-"""ops/kubernetes: what it renders fits the schemas, our own rules and its sources. Needs no cluster."""
+"""The rendered manifests of ops/kubernetes match the schemas, our rules and their sources.
+
+The tests need no cluster.
+"""
 
 import json
 import re
@@ -56,7 +59,7 @@ SettingsRule = Callable[[Objects, Path], Complaints]
 
 WORKER, AUDIT = "StatefulSet anagram-stream", "Deployment anagram-stream-audit"
 SERVE, TOPICS = "Deployment anagram-stream-serve", "Job anagram-stream-topics"
-# Which pods each object is about.
+# The pods that each object selects.
 SELECTS = {
     **{name: {name} for name in (WORKER, AUDIT, SERVE)},
     "Service anagram-stream": {WORKER},
@@ -117,13 +120,13 @@ def ports_have_names(objects: Objects) -> Complaints:
         for kind in PROBES:
             port = workload.container.get(kind, {}).get("httpGet", {}).get("port")
             if port is not None and port not in workload.port_names():
-                yield f"{workload.name}: {kind} asks the port {port}"
+                yield f"{workload.name}: {kind} uses the unknown port {port}"
     for thing in of_kind(objects, "Service", "NetworkPolicy", "PodMonitor"):
         for workload in workloads(objects):
             if workload.name != TOPICS and selects(selector_of(thing) or {}, workload.labels):
                 for port in _ports_of(thing):
                     if port not in workload.port_names():
-                        yield f"{name_of(thing)} names the port {port}, which {workload.name} has not"
+                        yield f"{name_of(thing)} names the port {port}, which {workload.name} does not have"
 
 
 def _ports_of(thing: Json) -> list[Any]:
@@ -137,17 +140,17 @@ def _ports_of(thing: Json) -> list[Any]:
 
 
 def settings_exist(objects: Objects) -> Complaints:
-    """Every STREAM_ variable is a setting, also in a ConfigMap that nobody reads yet."""
+    """Every STREAM_ variable is a setting, even in a ConfigMap that no pod reads yet."""
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     given = {name for each in of_kind(objects, "ConfigMap") for name in each.get("data", {})}
     given |= {name for workload in workloads(objects) for name in environment(workload, objects)}
     for name in sorted(given):
         if name.startswith(PREFIX) and name not in known:
-            yield f"{name} is no setting"
+            yield f"{name} is not a setting"
 
 
 def settings_load(objects: Objects, folder: Path) -> Complaints:
-    """The settings of every pod are accepted, and its ports are those of its settings."""
+    """The settings of every pod are valid, and its ports match its settings."""
     for workload in workloads(objects):
         try:
             chosen = settings(workload, objects, folder)
@@ -170,11 +173,11 @@ def settings_load(objects: Objects, folder: Path) -> Complaints:
 def _drain(workload: Workload, chosen: Settings) -> Complaints:
     grace_s = workload.pod.get("terminationGracePeriodSeconds", 30)
     if workload.name == WORKER and grace_s < run_once_s_max(chosen, None) + 5:
-        yield f"a worker may need {run_once_s_max(chosen, None):g} s to drain, and has {grace_s} s"
+        yield f"a worker may need {run_once_s_max(chosen, None):g} s to drain, but has {grace_s} s"
 
 
 def worker_has_an_identity(objects: Objects, folder: Path) -> Complaints:
-    """A worker is named after its pod; only one that is may be a static member."""
+    """A worker is named after its pod; only such a worker may be a static member."""
     for workload in workloads(objects):
         variables = workload.container.get("env", [])
         sources = [each.get("valueFrom") for each in variables if each["name"] == "STREAM_INSTANCE_ID"]
@@ -188,7 +191,7 @@ def worker_has_an_identity(objects: Objects, folder: Path) -> Complaints:
 
 
 def processes_are_the_cpu_limit(objects: Objects, folder: Path) -> Complaints:
-    """A worker has one process per CPU of its limit, whatever an overlay makes of it."""
+    """A worker has one process per CPU of its limit, in every overlay."""
     worker = _worker(objects)
     chosen, limit = settings(worker, objects, folder), cpu_limit(worker.container)
     if chosen.processes != ceil(limit):
@@ -201,7 +204,7 @@ def processes_are_the_cpu_limit(objects: Objects, folder: Path) -> Complaints:
 
 
 def no_worker_stands_by(objects: Objects, folder: Path) -> Complaints:
-    """Worker processes are no more than partitions; an autoscaler may use all of them."""
+    """There are no more worker processes than partitions; an autoscaler may use all partitions."""
     worker = _worker(objects)
     processes, partitions = settings(worker, objects, folder).processes, _partitions(objects)
     assert isinstance(processes, int)
@@ -259,7 +262,7 @@ def _unrestricted(container: Json, of_pod: Json) -> Complaints:
 
 
 def pods_ask_for_nothing(objects: Objects) -> Complaints:
-    """No pod has a token of the API server or variables of Services; memory and CPU have bounds."""
+    """No pod has an API server token, service links or a role; memory and CPU are limited."""
     for account in of_kind(objects, "ServiceAccount"):
         if account.get("automountServiceAccountToken") is not False:
             yield f"{name_of(account)} mounts its token"
@@ -273,11 +276,11 @@ def pods_ask_for_nothing(objects: Objects) -> Complaints:
             if not {"cpu", "memory"} <= resources.get(kind, {}).keys():
                 yield f"{workload.name} has no {kind}"
     for thing in of_kind(objects, "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"):
-        yield f"{name_of(thing)} gives rights"
+        yield f"{name_of(thing)} grants permissions"
 
 
 def secrets_are_not_literal(objects: Objects) -> Complaints:
-    """Nothing secret is in a ConfigMap or in a variable's value."""
+    """No secret is in a ConfigMap or in the value of a variable."""
     values = {
         f"{name_of(each)}: {name}": value
         for each in of_kind(objects, "ConfigMap")
@@ -293,7 +296,7 @@ def secrets_are_not_literal(objects: Objects) -> Complaints:
 
 
 def probes_have_time(objects: Objects) -> Complaints:
-    """A restore may take ten minutes; a process that is being restarted does not end the pod."""
+    """A restore may take ten minutes; the restart of a process does not restart the pod."""
     for workload in workloads(objects):
         startup, liveness = (workload.container.get(kind) for kind in ("startupProbe", "livenessProbe"))
         if workload.name in {WORKER, SERVE}:
@@ -314,13 +317,13 @@ def disruption_budgets_let_nodes_drain(objects: Objects) -> Complaints:
     for budget in of_kind(objects, "PodDisruptionBudget"):
         spec = budget["spec"]
         if spec.get("unhealthyPodEvictionPolicy") != "AlwaysAllow":
-            yield f"{name_of(budget)}: a pod that is not ready holds its node"
+            yield f"{name_of(budget)}: a pod that is not ready blocks the drain of its node"
         if not spec.get("maxUnavailable"):
             yield f"{name_of(budget)}: no pod may be evicted"
 
 
 def state_survives_upgrades(objects: Objects) -> Complaints:
-    """What a StatefulSet cannot change stays equal between releases, and there is room for the state."""
+    """Immutable fields of a StatefulSet stay equal between releases; the volume has room for the state."""
     for thing in of_kind(objects, "StatefulSet"):
         spec = thing["spec"]
         if spec.get("podManagementPolicy") != "Parallel":
@@ -339,7 +342,7 @@ def state_survives_upgrades(objects: Objects) -> Complaints:
 
 
 def references_exist(objects: Objects) -> Complaints:
-    """What pods and autoscalers name is rendered, or a Secret that users make."""
+    """Every object that a pod or autoscaler names is rendered, or is a Secret that users create."""
     present = {f"{each['kind']} {each['metadata']['name']}" for each in objects}
     wanted = [("Service", each["spec"]["serviceName"]) for each in of_kind(objects, "StatefulSet")]
     for workload in workloads(objects):
@@ -360,14 +363,14 @@ def references_exist(objects: Objects) -> Complaints:
         wanted.append((target["kind"], target["name"]))
     for kind, name in wanted:
         if f"{kind} {name}" not in present and not (kind == "Secret" and name in EXTERNAL_SECRETS):
-            yield f"there is no {kind} {name}"
+            yield f"{kind} {name} does not exist"
 
 
 _SOURCES = (("ConfigMap", "configMapRef"), ("Secret", "secretRef"))
 
 
 def changed_settings_restart_pods(objects: Objects) -> Complaints:
-    """The name of a ConfigMap with settings carries a hash, so that a change is a new template."""
+    """The name of a ConfigMap with settings has a hash, so that a change alters the pod template."""
     for each in of_kind(objects, "ConfigMap"):
         name = each["metadata"]["name"]
         if any(key.startswith(PREFIX) for key in each["data"]) and not generate.HASH.search(name):
@@ -375,7 +378,7 @@ def changed_settings_restart_pods(objects: Objects) -> Complaints:
 
 
 def jobs_have_their_names(objects: Objects) -> Complaints:
-    """The label `job` of each pod's metrics is the one of docker-compose.yml, which queries may name."""
+    """Each pod's metrics have the same label `job` as in docker-compose.yml, because queries may name it."""
     for monitor in of_kind(objects, "PodMonitor"):
         for workload in workloads(objects):
             if selects(selector_of(monitor) or {}, workload.labels):
@@ -385,15 +388,15 @@ def jobs_have_their_names(objects: Objects) -> Complaints:
 
 
 def autoscaler_is_careful(objects: Objects) -> Complaints:
-    """A missing answer takes no worker away; the query is about our workers; nobody else sets the number."""
+    """A missing response removes no worker; the query selects our workers; the manifest sets no replicas."""
     known = set().union(*exported().values())
     for scaled in of_kind(objects, "ScaledObject"):
         spec = scaled["spec"]
         if spec.get("minReplicaCount", 0) < 1:
-            yield "may scale to 0, from where nobody wakes it"
+            yield "may scale to 0, and then never scales up again"
         fallback = spec.get("fallback", {})
         if fallback.get("replicas", 0) < 1 or fallback.get("behavior") != "currentReplicasIfHigher":
-            yield "without Prometheus it takes workers away"
+            yield "without Prometheus it removes workers"
         if "replicas" in one(objects, WORKER)["spec"]:
             yield "the manifest sets the number of replicas, too"
         for trigger in spec["triggers"]:
@@ -401,22 +404,22 @@ def autoscaler_is_careful(objects: Objects) -> Complaints:
             if trigger["type"] != "prometheus" or trigger.get("metricType") != "AverageValue":
                 yield f"trigger {trigger['type']}: the fallback needs a Prometheus query and AverageValue"
             if metadata.get("ignoreNullValues") != "false":
-                yield "no series counts as a lag of 0"
+                yield "a missing series counts as a lag of 0"
             if unknown := names_in(query) - known:
                 yield f"unknown metrics {unknown}"
             if set(re.findall(r'job="([^"]*)"', query)) != {JOBS[WORKER]}:
-                yield "the query is not about the job of the workers"
+                yield "the query does not select the job of the workers"
 
 
 def objects_can_be_applied(objects: Objects) -> Complaints:
-    """`kubectl apply` keeps the whole object in an annotation, whose size is limited."""
+    """`kubectl apply` stores the whole object in an annotation, whose size is limited."""
     for each in objects:
         if len(json.dumps(each)) > ANNOTATION_BYTES_MAX * 9 // 10:
             yield f"{name_of(each)} is too large"
 
 
 def commands_exist(objects: Objects) -> Complaints:
-    """The arguments of every container are a command, with options that it has."""
+    """The arguments of every container are an existing command with existing options."""
     for workload in workloads(objects):
         # Unknown commands and options are refused before the help is printed.
         result = CliRunner().invoke(app, [*workload.container["args"], "--help"])
@@ -425,13 +428,13 @@ def commands_exist(objects: Objects) -> Complaints:
 
 
 def images_have_a_version(objects: Objects) -> Complaints:
-    """In production an image has a tag that does not move, which the label of the version repeats."""
+    """In production an image has a fixed tag, and the version label equals it."""
     for workload in workloads(objects):
         _, _, tag = workload.container["image"].rpartition("/")[2].partition(":")
         if not tag or tag in {"latest", "local"}:
             yield f"{workload.name}: {workload.container['image']}"
         if workload.thing["metadata"]["labels"].get("app.kubernetes.io/version") != tag:
-            yield f"{workload.name}: its label says another version than {tag}"
+            yield f"{workload.name}: its version label is not {tag}"
 
 
 def no_secret_is_rendered(objects: Objects) -> Complaints:
@@ -455,7 +458,7 @@ PURE_RULES: list[Rule] = [
     objects_can_be_applied,
     commands_exist,
 ]
-# They load the settings, in an empty folder.
+# These rules load the settings in an empty folder.
 SETTINGS_RULES: list[SettingsRule] = [
     settings_load,
     worker_has_an_identity,
@@ -475,7 +478,7 @@ def _in_folder(rule: SettingsRule, folder: Path, objects: Objects) -> Complaints
 
 
 @pytest.mark.parametrize("name", RENDERINGS)
-def test_what_is_rendered_keeps_the_rules(name: str, tmp_path: Path) -> None:
+def test_rendered_manifests_follow_the_rules(name: str, tmp_path: Path) -> None:
     objects = RENDERINGS[name]()
     only_prod = {rule.__name__ for rule in PROD_RULES} if name != "prod" else set()
     complaints = [
@@ -491,7 +494,7 @@ DELETE = object()
 
 
 def change(name: str, *path: str | int, to: Any) -> Callable[[Objects], None]:
-    """Return what sets one field of the object of this kind and name, or deletes it."""
+    """Return a function that sets or deletes one field of the object of this kind and name."""
 
     def apply(objects: Objects) -> None:
         parent: Any = one(objects, name)
@@ -728,12 +731,12 @@ def test_schemas_refuse_unknown_fields_and_wrong_types(break_it: Callable[[Objec
     assert not fits, report
 
 
-def test_generated_manifests_are_those_of_their_sources() -> None:
+def test_generated_manifests_match_their_sources() -> None:
     for path, text in generate.generated().items():
         assert path.read_text(encoding="utf-8") == text, "run: python ops/kubernetes/generate.py"
 
 
-def test_generated_manifests_hold_every_rule_and_dashboard() -> None:
+def test_generated_manifests_contain_every_rule_and_dashboard() -> None:
     objects = render_combination(("dashboards", "monitoring"))
     groups = yaml.safe_load((OPS / "prometheus/rules/anagram-stream.yml").read_text())["groups"]
     assert one(objects, "PrometheusRule anagram-stream")["spec"]["groups"] == groups
@@ -774,7 +777,7 @@ def test_promtool_accepts_the_rules_of_the_operator(tmp_path: Path) -> None:
 
 
 def test_autoscaler_adds_up_each_partition_once(tmp_path: Path) -> None:
-    """Two workers own partitions 0 and 1, nobody owns 2; each worker reports the lag of the whole group."""
+    """Two workers own partitions 0 and 1, none owns 2; each worker reports the lag of the whole group."""
     job = 'job="anagram-stream"'
     own = {f'stream_lag_records{{{job},instance="{i}",partition="{i}"}}': i + 10 for i in range(2)}
     group = {
@@ -811,7 +814,7 @@ def test_autoscaler_adds_up_each_partition_once(tmp_path: Path) -> None:
 
 
 def test_second_installation_keeps_its_references(tmp_path: Path) -> None:
-    """A suffix of an overlay reaches the target of the autoscaler, whose kind kustomize does not know."""
+    """A name suffix also reaches the target of the autoscaler, although kustomize does not know its kind."""
     folder = tmp_path / "green"
     folder.mkdir()
     here = Path(*[".."] * len(folder.resolve().parts[1:]), *KUBERNETES.resolve().parts[1:])
@@ -821,7 +824,7 @@ def test_second_installation_keeps_its_references(tmp_path: Path) -> None:
     assert scaled["spec"]["scaleTargetRef"]["name"] == "anagram-stream-v2"
 
 
-def test_successor_in_the_readme_keeps_the_rules_and_has_the_names_of_start_over(tmp_path: Path) -> None:
+def test_successor_in_the_readme_follows_the_rules_and_has_the_names_of_start_over(tmp_path: Path) -> None:
     overlay("dev")  # skips without kubectl
     (block,) = re.findall(r"```yaml\n(.*?)```", (KUBERNETES / "README.md").read_text(), re.DOTALL)
     copy = tmp_path / "kubernetes"
@@ -833,7 +836,7 @@ def test_successor_in_the_readme_keeps_the_rules_and_has_the_names_of_start_over
     objects = render(green)
     empty = tmp_path / "empty"
     empty.mkdir()
-    # It has no label of a version: it does not stay.
+    # It has no version label, because it is temporary.
     complaints = {
         name: list(rule(objects)) for name, rule in rules(empty).items() if name != "images_have_a_version"
     }

@@ -1,4 +1,4 @@
-"""Wheel and sdist, built and tried as users get them, on every Python here; SBOM, Dockerfile, workflows."""
+"""Wheel and sdist, built and used as users do, on every installed Python; SBOM, Dockerfile, workflows."""
 
 import json
 import re
@@ -39,7 +39,7 @@ WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 PAGE = ROOT / "stream/tools/serve/page"
 RESOURCES = ["stream/py.typed", "anagram_stream_pytest.py", "stream/resources/test_cases.json"]
 MAY_NOT_BE_IN = re.compile(r"(^|/)(tests?|ops|__pycache__|\.\w[^/]*)/|\.py[cod]$|(^|/)\.env")
-TRIED_S_MAX = 200  # an installation writes 150 MB; others may use the machine
+TRIED_S_MAX = 200  # an installation writes 150 MB; the machine may be busy
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Release:
 
 
 def contents(wheel: Path) -> dict[str, str]:
-    """Return name -> digest of the files of a wheel; RECORD is made of them."""
+    """Return name -> digest of the files of a wheel, without RECORD, which is derived from them."""
     with zipfile.ZipFile(wheel) as opened:
         names = [name for name in opened.namelist() if not name.endswith("/RECORD")]
         return {name: sha256(opened.read(name)).hexdigest() for name in names}
@@ -109,7 +109,7 @@ def test_the_metadata_are_valid_and_those_of_the_project(release: Release) -> No
     assert checked.count("PASSED") == 2
 
 
-def test_the_metadata_claim_the_pythons_that_are_tried(release: Release) -> None:
+def test_the_metadata_claim_the_pythons_that_are_tested(release: Release) -> None:
     metadata = release.metadata()
     assert metadata.requires_python == SpecifierSet(f">={SUPPORTED[0]}")
     claimed = re.findall(
@@ -127,7 +127,7 @@ def test_the_wheel_of_the_sdist_equals_the_direct_one(release: Release, tmp_path
 
 
 def resolves(python: Path, release: Release, *options: str) -> str:
-    """Resolve the wheel with all extras from wheels alone; return why it fails."""
+    """Resolve the wheel with all extras from wheels only; return the error, empty if there is none."""
     wanted = f"{release.wheel}[{','.join(EXTRAS)}]"
     done = install(python, "--dry-run", *options, wanted)
     return done.stderr.strip()[-500:] if done.returncode else ""
@@ -143,7 +143,7 @@ def test_the_wheel_works_in_an_empty_environment(
         pytest.skip(f"Python {interpreter} is not supported: {why.splitlines()[-1]}")
     installed = install(python, release.wheel)
     assert installed.returncode == 0, installed.stderr
-    print(f"\nthe wheel is tried on Python {interpreter}")  # noqa: T201
+    print(f"\nthe wheel is tested on Python {interpreter}")  # noqa: T201
 
     command = python.parent / "anagram-stream"
     place = tmp_path / "elsewhere"
@@ -166,8 +166,8 @@ def test_the_wheel_works_in_an_empty_environment(
     assert not resolves(python, release)
 
 
-def test_a_supported_python_is_tried_or_said_not_to_be_here(release: Release, tmp_path: Path) -> None:
-    """All that is claimed has wheels of every dependency; the oldest was run, not only resolved."""
+def test_a_supported_python_is_tested_or_reported_as_not_installed(release: Release, tmp_path: Path) -> None:
+    """Every claimed Python has wheels of all dependencies; the oldest was run, not only resolved."""
     here = {each.minor for each in interpreters()}
     assert SUPPORTED[0] in here
     for version in SUPPORTED:
@@ -175,7 +175,7 @@ def test_a_supported_python_is_tried_or_said_not_to_be_here(release: Release, tm
             options = ("--python-version", version, "--target", str(tmp_path / "target"))
             python = empty_environment(interpreters()[-1].path, tmp_path / "environment")
             assert not resolves(python, release, *options)
-            print(f"\nPython {version} is not here: only that all wheels exist was checked")  # noqa: T201
+            print(f"\nPython {version} is not installed: only the existence of all wheels was checked")  # noqa: T201
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +241,7 @@ def labels() -> dict[str, str]:
 def test_a_plain_build_has_the_labels_of_this_version() -> None:
     described = project()["project"]
     base = load_script("build_image").default_of("BASE")
-    assert ":" in base, "hadolint does not see that the base has no tag where it is an argument"
+    assert ":" in base, "hadolint does not notice a missing tag if the base is an argument"
     assert labels() == {
         "title": described["name"],
         "description": described["description"],

@@ -1,4 +1,4 @@
-"""The promises of Kafka that the fake cluster keeps."""
+"""The guarantees of Kafka that the fake cluster gives."""
 
 import pytest
 
@@ -51,7 +51,7 @@ def test_markers_take_offsets() -> None:
     assert log.read(0, ALL).position == log.high_watermark == 4
 
 
-def test_reader_sees_no_aborted_records_and_nothing_from_an_open_transaction_on() -> None:
+def test_reader_sees_no_aborted_records_and_nothing_after_the_start_of_an_open_transaction() -> None:
     log = PartitionLog()
     append(log, b"a1", commit=True)
     append(log, b"b1", commit=False)
@@ -84,7 +84,7 @@ def test_compaction_keeps_the_last_record_of_each_key_and_every_offset() -> None
     assert log.read(0, ALL).position == before
 
 
-def test_compaction_does_not_delete_from_an_open_transaction_on() -> None:
+def test_compaction_deletes_nothing_after_the_start_of_an_open_transaction() -> None:
     log = PartitionLog()
     append(log, b"a1", commit=True)
     append(log, b"a2", commit=None)

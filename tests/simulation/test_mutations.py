@@ -1,4 +1,4 @@
-"""Breaks each rule of the commit protocol on purpose: the simulation notices it under both folds.
+"""Breaks each rule of the commit protocol on purpose; the simulation detects each break with both folds.
 
 A mutation may pass many seeds; it must not pass all of `SEEDS`. The storms have many paused workers and late
 markers, because some mutations do no harm without them.
@@ -119,7 +119,7 @@ def offsets_are_sent_without_group_metadata(patch: pytest.MonkeyPatch) -> None:
 
 
 def doubt_is_treated_as_an_abort(patch: pytest.MonkeyPatch) -> None:
-    """A new producer, but the committed offsets and the tail of the changelog are not read again."""
+    """The producer is replaced, but committed offsets and the tail of the changelog are not read again."""
 
     def certain(
         batch: Batch,
@@ -321,7 +321,7 @@ def totals_are_kept_in_doubt(patch: pytest.MonkeyPatch) -> None:
 
 
 def without(check: str, accident: Accident) -> AccidentMutation:
-    """Leave out one check of the rule that says where a partition resumes."""
+    """Leave out one check of the rule for where a partition resumes."""
 
     def mutate(patch: pytest.MonkeyPatch) -> None:
         checks = [each for each in stream.core.resume._CHECKS if each.__name__ != check]
@@ -359,13 +359,13 @@ def checksum_of_the_last_record_is_not_compared(patch: pytest.MonkeyPatch) -> No
 
 
 def id_of_the_input_topic_is_not_compared(patch: pytest.MonkeyPatch) -> None:
-    """Neither before a commit nor at a restart: each of them alone refuses for good."""
+    """Remove the checks before a commit and at a restart, because either one alone refuses for good."""
     patch.setattr(FakeSink, "_compare_topics", lambda _self: None)
     without("_input_recreated", Accident.INPUT_RECREATED)[0](patch)
 
 
 def store_is_checkpointed_beyond_its_last_record(patch: pytest.MonkeyPatch) -> None:
-    """Any cut is refused, except in what was aborted after the last committed record; so the cut is there."""
+    """Only a truncation of the aborted records at the end of a log is accepted, so truncate there."""
     apply, truncate = Reading.apply, PartitionLog.truncate
 
     def ahead(

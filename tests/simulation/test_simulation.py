@@ -1,4 +1,4 @@
-"""The commit protocol in storms of faults. A seed is a complete replay."""
+"""The commit protocol in storms of faults. A seed reproduces a whole run."""
 
 from collections import Counter
 from dataclasses import replace
@@ -41,7 +41,7 @@ def test_seed_that_found_a_defect_passes(seed: int) -> None:
     assert not broken, broken
 
 
-def test_seed_is_a_complete_replay() -> None:
+def test_seed_reproduces_a_whole_run() -> None:
     once, again = Simulation(7), Simulation(7)
     once.run()
     again.run()

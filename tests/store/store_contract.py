@@ -10,7 +10,7 @@ CHECKPOINT = Checkpoint(changelog_offset=7, input_offset=3)
 
 
 class StoreContract(ABC):
-    """Subclasses open a store; a store that is opened again has the data of the last one."""
+    """Subclasses open a store; a reopened store contains the data of the previous one."""
 
     @abstractmethod
     def open(self) -> Store: ...
@@ -42,7 +42,7 @@ class StoreContract(ABC):
         assert self.open().checkpoint == Checkpoint(4, None)
 
     @pytest.mark.parametrize("input_offset", [None, 3])
-    def test_checkpoint_of_an_interrupted_restore_says_so_until_the_next_write(
+    def test_checkpoint_marks_an_interrupted_restore_until_the_next_write(
         self, input_offset: int | None
     ) -> None:
         interrupted = Checkpoint(7, input_offset, is_restoring=True)
@@ -62,7 +62,7 @@ class StoreContract(ABC):
         with pytest.raises(AssertionError):
             store.write({}, Checkpoint(6, 3))
 
-    def test_items_are_totals_alone_in_the_order_of_their_keys(self) -> None:
+    def test_items_are_only_totals_in_the_order_of_their_keys(self) -> None:
         store = self.open()
         store.write({b"b": b"2", b"a": b"1", b"zz": b"3"}, CHECKPOINT)
         assert list(store.items()) == [(b"a", b"1"), (b"b", b"2"), (b"zz", b"3")]

@@ -55,7 +55,7 @@ def stores(folder: Path, observer: AsideObserver, identity: StoreIdentity = IDEN
     return RocksStores(folder, identity, SystemClock(), observer)
 
 
-def test_identity_is_written_as_by_earlier_versions(tmp_path: Path) -> None:
+def test_identity_has_the_format_of_earlier_versions(tmp_path: Path) -> None:
     """Otherwise an upgrade would set every store aside."""
     store = stores(tmp_path, AsideObserver()).open(3)
     assert store.identity == (
@@ -128,14 +128,14 @@ def test_folder_that_cannot_be_written_is_a_fatal_error(tmp_path: Path) -> None:
         RocksStore(tmp_path / "file" / "store")
 
 
-def _write_for_ever(path: Path) -> None:
+def _write_forever(path: Path) -> None:
     store = RocksStore(path)
     for n in range(1, 1_000_000):
         store.write({b"a": b"%d" % n, b"b": b"%d" % n, b"c%d" % (n % 50): b"%d" % n}, Checkpoint(n, n))
 
 
 def test_after_kill_9_totals_and_checkpoint_are_of_the_same_write(tmp_path: Path) -> None:
-    child = multiprocessing.get_context("spawn").Process(target=_write_for_ever, args=(tmp_path / "store",))
+    child = multiprocessing.get_context("spawn").Process(target=_write_forever, args=(tmp_path / "store",))
     child.start()
     child.join(2.5)
     assert child.pid is not None
@@ -184,7 +184,7 @@ def test_only_its_owner_may_access_the_state_folder(tmp_path: Path) -> None:
 
 
 def as_kill_9_leaves_it(folder: Path, copy: Path) -> Path:
-    """Copy a store whose log is not in a table yet, once compaction no longer changes the files."""
+    """Copy a store whose log is not flushed yet, as soon as compaction stops changing the files."""
     before: list[Path] = []
     while before != (now := sorted(folder.iterdir())):
         before = now
@@ -195,7 +195,7 @@ def as_kill_9_leaves_it(folder: Path, copy: Path) -> Path:
 
 @pytest.mark.parametrize("seed", range(60))
 def test_flipped_bits_are_detected_or_leave_the_state_of_some_write(tmp_path: Path, seed: int) -> None:
-    """An older state is correct, because the changelog has the rest."""
+    """An older state is also correct, because the changelog contains the rest."""
     rng = random.Random(seed)
     observer = AsideObserver()
     first = stores(tmp_path, observer).open(0)
@@ -256,13 +256,13 @@ def test_stores_share_one_limit_of_memtables(tmp_path: Path) -> None:
     for n in range(1, 3):
         for store in opened:  # 80 MiB in all, if no memtable is flushed
             store.write(dict.fromkeys(keys, b"%d" % n), Checkpoint(n, n))
-    # A flush runs beside the writes: on a busy machine it ends after them.
+    # A flush runs concurrently with the writes; on a busy machine it finishes after them.
     wait_until(lambda: sum(store.figures()["memtable_bytes"] for store in opened) < 40 << 20, 30)
     for store in opened:
         store.close()
 
 
-def test_damaged_block_is_never_taken_for_the_end_of_the_totals(tmp_path: Path) -> None:
+def test_damaged_block_is_never_mistaken_for_the_end_of_the_totals(tmp_path: Path) -> None:
     """The store has many blocks, so that the one with the checkpoint, read on opening, is intact."""
     store = stores(tmp_path, AsideObserver()).open(0)
     store.write({b"a%06d" % n: b"%d" % (n + 1) for n in range(40_000)}, CHECKPOINT)

@@ -77,7 +77,7 @@ def test_outcomes_of_a_partition_are_in_the_order_of_their_offsets(tmp_path: Pat
 
 
 def test_oldest_outcomes_are_deleted_above_the_limit(tmp_path: Path) -> None:
-    """The newest stay, and the folder stays small; totals and positions are never deleted."""
+    """The newest outcomes remain and the folder stays small; totals and positions are never deleted."""
     store = ViewStore(tmp_path, 8 * MIB)
     batch = store.batch()
     batch.put_totals(0, {b"act": b"5"})
@@ -98,7 +98,7 @@ def test_oldest_outcomes_are_deleted_above_the_limit(tmp_path: Path) -> None:
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 100 * MIB
 
 
-def test_view_of_another_identity_begins_anew(tmp_path: Path) -> None:
+def test_view_of_another_identity_starts_over(tmp_path: Path) -> None:
     store, why = open_view(tmp_path, IDENTITY, MIB)
     assert why == ""
     put(store, b"r", 0, 1)
@@ -113,7 +113,7 @@ def test_view_of_another_identity_begins_anew(tmp_path: Path) -> None:
     store.close()
 
 
-def test_damaged_view_begins_anew(tmp_path: Path) -> None:
+def test_damaged_view_starts_over(tmp_path: Path) -> None:
     store, _ = open_view(tmp_path, IDENTITY, MIB)
     put(store, b"r", 0, 1)
     store.close()

@@ -109,7 +109,7 @@ def test_the_worker_is_ready_if_every_process_is_and_gives_each_reason_otherwise
 
 def test_a_spare_process_does_not_prevent_readiness_beside_a_ready_one() -> None:
     health = Health(started=True)
-    assert health.reasons_not_ready() == [NO_PARTITION], "the merge recognizes a spare process by it"
+    assert health.reasons_not_ready() == [NO_PARTITION], "the merge recognizes a spare process by this reason"
     spare = answer(ok=False, ready=False, reasons=health.reasons_not_ready())
     assert all_ready({"0": spare, "1": answer(ok=True, ready=True, reasons=[])}).ok
     none_owned = all_ready({"0": spare, "1": spare})

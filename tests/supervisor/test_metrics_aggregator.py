@@ -25,7 +25,7 @@ from stream.worker.clock import SystemClock
 
 
 class Process:
-    """Serves on a private socket what a worker process serves."""
+    """Serves the telemetry of a worker process on a private socket."""
 
     def __init__(self, path: Path) -> None:
         self.metrics, self.health, clock = Metrics(), Health(), SystemClock()
@@ -122,7 +122,7 @@ def test_a_process_that_does_not_answer_is_left_out_and_reported(
     address: str, shared_state: SharedState, processes: list[Process]
 ) -> None:
     processes[0].run(0)
-    with listen(str(shared_state.socket_path(1)), 0):  # accepts connections and never answers, as if stopped
+    with listen(str(shared_state.socket_path(1)), 0):  # accepts connections but never responds
         began = time.monotonic()
         assert samples(address, "stream_process_up") == {"0": 1, "1": 0}
         assert set(samples(address, "stream_words_total")) == {"0"}

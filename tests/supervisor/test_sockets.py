@@ -1,4 +1,4 @@
-"""Where the processes of a supervisor have their sockets: read-only roots, long paths, left-over folders."""
+"""The folder of a supervisor's sockets: read-only roots, long paths, leftover folders."""
 
 import socket
 import tempfile
@@ -14,7 +14,7 @@ from stream.telemetry.listening import listen
 
 
 @pytest.fixture
-def no_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - made before
+def no_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - created first
     def missing() -> str:
         raise FileNotFoundError(2, "No usable temporary directory found")
 
@@ -55,10 +55,10 @@ def test_folder_of_a_killed_supervisor_is_deleted_and_that_of_a_running_one_is_k
         assert second.exists()
 
 
-def test_state_folder_that_cannot_hold_sockets_is_replaced_by_the_temporary_folder(
+def test_state_folder_that_supports_no_sockets_is_replaced_by_the_temporary_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Some network volumes hold no sockets."""
+    """Some network volumes do not support sockets."""
 
     def on_volume(host: str, port: int) -> Any:
         if host.startswith(str(tmp_path / "state")):

@@ -1,4 +1,4 @@
-"""The supervisor with real processes; stub workers take the place of real ones, so no Kafka is needed."""
+"""The supervisor with real processes; they run stub workers, so no Kafka is needed."""
 
 import os
 import signal
@@ -27,9 +27,7 @@ Run = Callable[..., "Supervised"]
 class Supervised:
     """A running `supervised.py`, its folder and its output."""
 
-    def __init__(
-        self, folder: Path, behaviour: str, *, reader_goes_away: bool = False, **settings: str
-    ) -> None:
+    def __init__(self, folder: Path, behavior: str, *, reader_exits: bool = False, **settings: str) -> None:
         folder.mkdir()
         self.folder = folder / "marks"
         self.folder.mkdir()
@@ -43,10 +41,10 @@ class Supervised:
         with self.log.open("wb") as log:
             reader, pipe = os.pipe()
             self.process = subprocess.Popen(
-                [sys.executable, SCRIPT, behaviour, str(self.folder)],
+                [sys.executable, SCRIPT, behavior, str(self.folder)],
                 env={**base, "STREAM_PROCESSES": "2", "STREAM_LOG_FORMAT": "json", **variables},
-                stdout=pipe if reader_goes_away else log,
-                stderr=pipe if reader_goes_away else log,
+                stdout=pipe if reader_exits else log,
+                stderr=pipe if reader_exits else log,
                 cwd=folder,
                 start_new_session=True,
             )
@@ -58,7 +56,7 @@ class Supervised:
         return [path.name for path in self.folder.glob(f"{number}-*")]
 
     def pid(self, number: int) -> int:
-        """Return the process id of the only process that was started under that number."""
+        """Return the process id of the only process that was started with that number."""
         (mark,) = self.marks(number)
         return int(mark.split("-")[1])
 
@@ -90,8 +88,8 @@ class Supervised:
 def run(tmp_path: Path) -> Iterator[Run]:
     started: list[Supervised] = []
 
-    def run(behaviour: str, **settings: Any) -> Supervised:
-        started.append(Supervised(tmp_path / str(len(started)), behaviour, **settings))
+    def run(behavior: str, **settings: Any) -> Supervised:
+        started.append(Supervised(tmp_path / str(len(started)), behavior, **settings))
         return started[-1]
 
     yield run
@@ -175,12 +173,12 @@ def test_the_metrics_aggregator_is_restarted_on_its_port(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "how"), [("crash", "killed by SIGSEGV"), ("traceback", "exit status 1")]
+    ("behavior", "how"), [("crash", "killed by SIGSEGV"), ("traceback", "exit status 1")]
 )
 def test_a_worker_that_dies_too_often_is_given_up_and_the_others_continue(
-    run: Run, behaviour: str, how: str
+    run: Run, behavior: str, how: str
 ) -> None:
-    supervised = run(behaviour)
+    supervised = run(behavior)
     supervised.wait_started()
     wait_until(lambda: "process ended" in supervised.text(), 40)
     time.sleep(0.5)
@@ -193,7 +191,7 @@ def test_a_worker_that_dies_too_often_is_given_up_and_the_others_continue(
     assert supervised.is_gone()
 
 
-def test_a_worker_that_ends_for_a_reason_of_its_own_does_not_stop_the_others(run: Run) -> None:
+def test_a_worker_that_stops_for_its_own_reason_does_not_stop_the_others(run: Run) -> None:
     error = "another has its id"
     supervised = run("fenced")
     supervised.wait_started()
@@ -207,12 +205,12 @@ def test_a_worker_that_ends_for_a_reason_of_its_own_does_not_stop_the_others(run
     with urlopen(f"{supervised.address()}/metrics") as answer:
         assert 'stream_process_up{process="1"} 0.0' in answer.read().decode()
     supervised.process.terminate()
-    assert supervised.wait() == 1, "the failure remains the outcome"
+    assert supervised.wait() == 1, "the exit status still reports the failure"
     assert f"error: process 1: {error}\n" in supervised.text()
     assert supervised.drained() == {"0"}
 
 
-def test_a_worker_whose_error_has_no_fix_is_restarted_for_it_may_pass(run: Run) -> None:
+def test_a_worker_whose_error_has_no_fix_is_restarted_because_it_may_pass(run: Run) -> None:
     supervised = run("fatal")
     supervised.wait_started()
     wait_until(lambda: len(supervised.marks(1)) == 3, 20)
@@ -242,16 +240,16 @@ def test_the_error_that_stops_all_workers_is_the_one_that_is_printed(run: Run) -
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "status", "message"),
+    ("behavior", "status", "message"),
     [
         ("refused", 1, "error: process 1: it would break a promise\n  fix: hint it\n"),
         ("misconfigured", 2, "error: process 1: that is wrong\n  fix: set it right\n"),
     ],
 )
 def test_a_worker_that_raises_a_stream_error_is_not_restarted_and_its_error_is_printed_once(
-    run: Run, behaviour: str, status: int, message: str
+    run: Run, behavior: str, status: int, message: str
 ) -> None:
-    supervised = run(behaviour)
+    supervised = run(behavior)
     supervised.wait_started()
     assert supervised.wait() == status
     assert supervised.text().count(message) == 1
@@ -278,15 +276,15 @@ def test_while_the_broker_is_unavailable_probes_answer_and_a_signal_ends_the_wai
     assert supervised.marks("*") == []
 
 
-@pytest.mark.parametrize("behaviour", ["work", "portable", "stubborn"])
-def test_all_processes_end_when_the_supervisor_is_killed(run: Run, behaviour: str) -> None:
+@pytest.mark.parametrize("behavior", ["work", "portable", "stubborn"])
+def test_all_processes_end_when_the_supervisor_is_killed(run: Run, behavior: str) -> None:
     """`portable`: without the parent death signal of Linux; `stubborn`: workers that do not drain."""
-    supervised = run(behaviour)
+    supervised = run(behavior)
     supervised.wait_started()
     assert len(supervised.descendants) == 3
     supervised.process.kill()
     wait_until(supervised.is_gone, 5, every=0.05)
-    assert supervised.drained() == (set() if behaviour == "stubborn" else {"0", "1"})
+    assert supervised.drained() == (set() if behavior == "stubborn" else {"0", "1"})
     assert not list(supervised.temporary.glob("anagram-stream-*"))
     assert not list((supervised.state / "@sockets").iterdir()), "the folder with its sockets is deleted too"
 
@@ -303,18 +301,18 @@ def test_processes_run_with_a_long_state_folder_and_without_a_temporary_folder(
     assert not list((supervised.state / "@sockets").iterdir())
 
 
-def test_worker_goes_on_and_stops_in_order_if_its_log_reader_goes_away(run: Run) -> None:
-    supervised = run("work", reader_goes_away=True)
+def test_worker_continues_and_stops_cleanly_if_its_log_reader_exits(run: Run) -> None:
+    supervised = run("work", reader_exits=True)
     supervised.wait_started()
-    os.kill(supervised.pid(1), signal.SIGKILL)  # the supervisor and the new process log lines
+    os.kill(supervised.pid(1), signal.SIGKILL)  # so the supervisor and the new process write log lines
     wait_until(lambda: len(supervised.marks(1)) == 2, 10)
     supervised.process.terminate()
     assert supervised.wait() == 0
     assert len(supervised.drained()) == 2
 
 
-def test_failure_has_its_exit_status_if_the_log_reader_goes_away(run: Run) -> None:
-    assert run("misconfigured", reader_goes_away=True).wait() == 2
+def test_failure_keeps_its_exit_status_if_the_log_reader_exits(run: Run) -> None:
+    assert run("misconfigured", reader_exits=True).wait() == 2
 
 
 def test_orphaned_workers_that_drain_do_not_hold_the_port(run: Run) -> None:

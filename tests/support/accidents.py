@@ -1,6 +1,6 @@
-"""Accidents that happen to topics, logs and offsets of a real broker, and the check of what a worker does.
+"""Accidents to topics, logs and offsets of a real broker, and the checks of what a worker does after them.
 
-A worker must refuse to go on, or be exact. Everything else is silently wrong.
+A worker must refuse to continue, or be exact. Anything else is a silent error.
 """
 
 import itertools
@@ -51,14 +51,14 @@ ROLES = ("input", "result", "count", "dead-letter")
 OUTPUTS = ROLES[1:]
 TEXTS = ("Listen, silent cat", b"\xff", "stop the post")  # the second one is rejected
 OUTCOME_S_MAX = 60.0
-QUIET_S = 25.0  # without a change: the worker does not notice the accident
+QUIET_S = 25.0  # without a change: the worker did not notice the accident
 SETTLE_S = 0.5  # for the markers of transactions that ended just before
 FIXES = ("anagram-stream offsets", "start over under new names", "anagram-stream topics create")
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What a worker said before it ended with exit status 1."""
+    """What a worker reported before it exited with status 1."""
 
     error: str
     fix: str
@@ -66,11 +66,11 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """The part of a topic that an accident replaced: from this offset on it holds other records, or none.
+    """The part of a topic that an accident replaced: from this offset on it has other records, or none.
 
     Attributes:
         partition: None for all partitions.
-        foreign: how many of the records from there on the accident itself wrote.
+        foreign: number of records from that offset on that the accident itself wrote.
     """
 
     role: str
@@ -80,7 +80,7 @@ class Replaced:
 
 
 class GroupUnderTest:
-    """A group with topics, state folder and worker of its own."""
+    """A group with its own topics, state folder and worker."""
 
     def __init__(
         self, broker: EmbeddedBroker, folder: Path, protocol: str = "consumer", partitions: int = 2
@@ -109,7 +109,7 @@ class GroupUnderTest:
         return topics.names(self.settings)[role]
 
     def send(self, texts: Sequence[str | bytes] = TEXTS, partitions: Sequence[int] | None = None) -> None:
-        """Produce blobs with keys that no other blob has."""
+        """Produce blobs with unique keys."""
         for partition in self.partitions if partitions is None else partitions:
             produce(self.env, ((f"k{next(self._numbers)}", text) for text in texts), partition=partition)
 
@@ -142,7 +142,7 @@ class GroupUnderTest:
 
     def committed(self) -> dict[int, tuple[int, str | None]]:
         """Return partition -> committed offset and metadata, without partitions that have none."""
-        # Not only stable offsets: a request for those is repeated after seconds while a transaction is open.
+        # Unstable offsets, too: while a transaction is open, the client waits seconds for stable ones.
         unstable = {"isolation.level": "read_uncommitted"}
         consumer = clients.make_consumer({**clients.reader_options(self.settings), **unstable})
         try:
@@ -168,9 +168,9 @@ class GroupUnderTest:
         return counted
 
     def outcome(self, worker: WorkerProcess | None = None) -> Refusal | None:
-        """Wait until the worker refuses and return what it said; None if it goes on and is exact.
+        """Wait until the worker refuses and return the refusal; None if it continues and is exact.
 
-        Anything else is a failure: the worker ends in another way, stalls, or goes on with wrong outcomes.
+        Anything else is a failure: the worker exits in another way, stalls, or continues with wrong outcomes.
         """
         worker = worker or self.worker
         deadline, quiet_since = time.monotonic() + OUTCOME_S_MAX, time.monotonic()
@@ -189,24 +189,24 @@ class GroupUnderTest:
 
     def refused(self) -> Refusal:
         refusal = self.outcome()
-        assert refusal is not None, "the worker goes on, and is exact"
+        assert refusal is not None, "the worker continues, and is exact"
         return refusal
 
     def check_refused_again(self, partitions: Sequence[int] | None = None) -> None:
-        """Check that the next worker refuses, too, with the state folder and without, and commits nothing.
+        """Check that the next worker refuses, too, with and without the state folder, and commits nothing.
 
-        `partitions` are those that the accident happened to, by default all; others may go on.
+        `partitions` are those that the accident affected, by default all; others may continue.
         """
         partitions = self.partitions if partitions is None else partitions
         before = self._contents(partitions)
         for name in ("state", "empty"):
             env = {**self.env, "STREAM_STATE_DIR": str(self.folder / name)}
             with WorkerProcess(env, self.folder / f"log-{name}") as worker:
-                assert self.outcome(worker) is not None, f"the next worker goes on (folder: {name})"
+                assert self.outcome(worker) is not None, f"the next worker continues (folder: {name})"
         assert self._contents(partitions) == before, "the next worker committed something"
 
     def check_nothing_new(self, replaced: Replaced) -> None:
-        """Check that no transaction took anything from the replaced part of a topic, or wrote to it."""
+        """Check that no transaction read from the replaced part of a topic, or wrote to it."""
         part = [
             record
             for record in read(self.env, replaced.role)
@@ -228,7 +228,7 @@ class GroupUnderTest:
             assert of_partition == list(range(len(of_partition))), f"partition {partition}"
 
     def differences(self) -> list[str]:
-        """Return how outcomes and totals differ from what the input gives; empty if they are exact."""
+        """Return how outcomes and totals differ from those that the input gives; empty if they are exact."""
         inputs = read(self.env, "input")
         expected = Counter((record.partition, record.offset) for record in inputs)
         sources = self.sources()
@@ -236,10 +236,10 @@ class GroupUnderTest:
         totals_differ = totals(self.env) != plain_totals(texts, DICTIONARY)
         by_kind: dict[str, object] = {
             "without an outcome": sorted(expected - sources),
-            "with an outcome too many": sorted(sources - expected),
+            "with an extra outcome": sorted(sources - expected),
             "totals": totals_differ,
         }
-        if not any(by_kind.values()):  # otherwise it may wait for a transaction that hangs
+        if not any(by_kind.values()):  # otherwise `verify` may wait for a hanging transaction
             verified = run(self.env, "verify", "--state-dir", self.env["STREAM_STATE_DIR"])
             by_kind["verify"] = verified.stdout + verified.stderr if verified.returncode else ""
         return [f"{kind}: {str(what)[:1500]}" for kind, what in by_kind.items() if what]
@@ -271,7 +271,7 @@ class GroupUnderTest:
 
 
 class Traffic(threading.Thread):
-    """Produces blobs to all partitions until it is stopped; whatever fails is not sent again."""
+    """Produces blobs to all partitions until it is stopped; blobs that fail are not sent again."""
 
     def __init__(self, group: GroupUnderTest, prefix: str = "t") -> None:
         super().__init__(daemon=True)
@@ -312,10 +312,10 @@ class Traffic(threading.Thread):
 
 @contextmanager
 def worker_in(group: GroupUnderTest, state: str, *, busy: bool = True) -> Iterator[None]:
-    """Bring the worker into a state for the time of an accident; it runs afterwards, with input to count.
+    """Put the worker into a state during an accident; afterwards it runs, with input to count.
 
-    stopped: cleanly. running: `busy` with traffic, before and after. suspended: by SIGSTOP, in the middle
-    of traffic. reading: at full speed, a long backlog.
+    stopped: after a clean stop. running: if `busy`, with traffic before and after. suspended: by SIGSTOP,
+    if `busy` during traffic. reading: a long backlog at full speed.
     """
     if state == "stopped":
         group.stop()
@@ -356,7 +356,7 @@ def _wait_while_running(group: GroupUnderTest, seconds: float) -> None:
 
 
 def recreate(group: GroupUnderTest, role: str, partitions: int | None = None) -> Replaced:
-    """Delete a topic and create it at once, by default with the same partitions."""
+    """Delete a topic and recreate it at once, by default with the same number of partitions."""
     admin, name = admin_of(group.env), group.topic(role)
     config = topics.wanted_configs(group.settings)[role]
     former = topics.describe(admin, group.settings)[role]
@@ -383,7 +383,7 @@ def recreate(group: GroupUnderTest, role: str, partitions: int | None = None) ->
 
 
 def refill(group: GroupUnderTest, replaced: Replaced, former: Sequence[StoredRecord]) -> Replaced:
-    """Write copies of the former records of an output topic twice, as a copying tool does."""
+    """Write each former record of an output topic twice, as a copy tool may."""
     copies = [record for record in former if replaced.partition in {None, record.partition}] * 2
     producer = Producer({"bootstrap.servers": group.env["STREAM_BOOTSTRAP_SERVERS"]})
     for record in copies:
@@ -396,7 +396,7 @@ def refill(group: GroupUnderTest, replaced: Replaced, former: Sequence[StoredRec
 def truncate(group: GroupUnderTest, role: str, keep: kafka_log.Keep | int, partition: int = 0) -> Replaced:
     """Stop the broker, cut the log of a partition, start the broker.
 
-    A running worker stays suspended until the broker is down, so that no transaction ends meanwhile, see
+    A running worker stays suspended until the broker is down, so that no transaction ends meanwhile; see
     `EmbeddedBroker.stop`.
     """
     suspended_here = group.worker.is_running and not group.is_suspended
@@ -465,7 +465,7 @@ def delete_offsets(group: GroupUnderTest) -> None:
 
 
 def commit_by_member(group: GroupUnderTest, *, ahead: bool) -> list[int]:
-    """Join the group as a foreign consumer, commit the end or the start of what it is assigned, and leave.
+    """Join the group as a foreign consumer, commit the end or start of its partitions, and leave.
 
     Return the partitions.
     """

@@ -1,4 +1,4 @@
-"""Steady input on every partition, and when its results arrive: how long each partition stalls."""
+"""Sends steady input to every partition, and measures how long its results stall."""
 
 import threading
 import time
@@ -12,7 +12,7 @@ from confluent_kafka import OFFSET_END, Consumer, Producer, TopicPartition
 _INTERVAL_S = 0.02  # between two blobs of a partition
 _POLL_S = 0.02
 _RECENT_S = 1.0
-# With librdkafka's defaults these clients wait for a frozen broker for a minute, while the workers do not.
+# With librdkafka's defaults these clients, unlike the workers, would wait a minute for a frozen broker.
 _OPTIONS = {
     "topic.metadata.refresh.interval.ms": 1_000,
     "metadata.max.age.ms": 2_000,
@@ -22,9 +22,9 @@ _OPTIONS = {
 
 
 class Arrivals:
-    """Sends a blob to each partition every 20 ms, and notes when committed results arrive.
+    """Sends a blob to each partition every 20 ms, and records when committed results arrive.
 
-    Every time is of the monotonic clock.
+    All times are of the monotonic clock.
     """
 
     def __init__(self, env: Mapping[str, str], partitions: int) -> None:
@@ -51,7 +51,7 @@ class Arrivals:
         return max(times[0] if times else float("inf") for times in self._times)
 
     def stalls_s(self, since: float) -> dict[int, float]:
-        """Return the longest time that each partition was without a result since then."""
+        """Return the longest time without a result since then, by partition."""
         now = time.monotonic()
         return {
             partition: _longest([since, *(arrived for arrived in list(times) if arrived >= since), now])
@@ -59,12 +59,12 @@ class Arrivals:
         }
 
     def idle_s(self, since: float) -> float:
-        """Return the longest time that no partition had a result since then."""
+        """Return the longest time since then in which no partition had a result."""
         every = sorted(arrived for times in self._times for arrived in list(times) if arrived >= since)
         return _longest([since, *every, time.monotonic()])
 
     def flows(self) -> bool:
-        """Return whether every partition has had a result just now."""
+        """Return whether every partition had a result within the last second."""
         return max(self.stalls_s(time.monotonic() - _RECENT_S).values()) < _RECENT_S
 
     def _send(self) -> None:

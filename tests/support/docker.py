@@ -9,7 +9,7 @@ IMAGE = "apache/kafka:4.4.0"
 
 @contextmanager
 def docker_kafka(properties: Mapping[str, str]) -> Iterator[str]:
-    """Start a broker with an advertised port that is chosen before the start; yield its address."""
+    """Start a broker whose advertised port is chosen before the start; yield its address."""
     from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - needs a Docker engine
     from testcontainers.core.wait_strategies import LogMessageWaitStrategy  # noqa: PLC0415
 

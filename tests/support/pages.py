@@ -3,7 +3,7 @@
 A comment on the line before a block changes how it is treated:
 
     <!-- test: background TEXT -->   start it; continue when its output contains TEXT
-    <!-- test: status N -->          it must end with status N instead of 0
+    <!-- test: status N -->          it must exit with status N instead of 0
     <!-- test: skip REASON -->       do not run it
     <!-- test: file NAME -->         write it to a file
     <!-- test: python -->            run it with Python
@@ -37,8 +37,8 @@ class Block:
 
     Attributes:
         line: the number of its first line of code.
-        directive: what is done with it: `run`, one of the comment's words, or `text` for a block that only
-            shows something.
+        directive: how the block is treated: `run`, the word of its comment, or `text` for a block that is
+            only shown.
     """
 
     line: int
@@ -67,7 +67,7 @@ class Page:
 
     Attributes:
         env: environment of the commands.
-        replaced: text of the page -> what stands there in the test.
+        replaced: text of the page -> its replacement in the test.
         commands: number of blocks that were run.
     """
 
@@ -83,7 +83,7 @@ class Page:
         """Run all blocks.
 
         Raises:
-            AssertionError: a command ended with another status, took too long, or its output differs.
+            AssertionError: a command exited with another status, took too long, or its output differs.
         """
         try:
             for block in blocks(self.path.read_text(encoding="utf-8")):
@@ -110,7 +110,7 @@ class Page:
                 pass
 
     def _execute(self, command: list[str], status: int, where: str) -> None:
-        with (self.folder / ".output").open("w+b") as output:  # a pipe would wait for what runs on behind it
+        with (self.folder / ".output").open("w+b") as output:  # a pipe would wait for background processes
             done = subprocess.run(
                 command, cwd=self.folder, env=self.env, stdin=subprocess.DEVNULL, stdout=output,
                 stderr=subprocess.STDOUT, timeout=COMMAND_S, check=False,
@@ -130,7 +130,7 @@ class Page:
         self._background.append(process)
         deadline = time.monotonic() + COMMAND_S
         while text not in log.read_text(encoding="utf-8"):
-            assert process.poll() is None, f"{where}: it ended\n{log.read_text(encoding='utf-8')}"
+            assert process.poll() is None, f"{where}: it exited\n{log.read_text(encoding='utf-8')}"
             assert time.monotonic() < deadline, f"{where}: no {text!r}\n{log.read_text(encoding='utf-8')}"
             time.sleep(0.1)
         self.commands += 1
@@ -146,7 +146,7 @@ class Page:
 
 
 def with_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    """Send a signal to the process and all that it started, if it still runs."""
+    """Send a signal to the process group, if it is still running."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of a test, as a child process."""
+"""A PostgreSQL server for a test, as a child process."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ from stream.broker import tcp
 from stream.broker.process import GuardedProcess
 from stream.broker.properties import ADDRESS
 
-USER = "postgres"  # also of the system: the server refuses to run as root
+USER = "postgres"  # also a system user: the server refuses to run as root
 _AS_USER = ("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups")
 _START_S_MAX = 60
 _QUERY_S_MAX = 30
@@ -26,7 +26,7 @@ _QUERY_S_MAX = 30
 
 @dataclass(frozen=True, slots=True)
 class Postgres:
-    """A server that runs.
+    """A running server.
 
     Attributes:
         programs: the folder of its programs.
@@ -64,7 +64,7 @@ class Postgres:
 
 @contextmanager
 def postgres() -> Iterator[Postgres]:
-    """Run a server with an empty database; skip the test if there is none."""
+    """Run a server with an empty database; skip the test if PostgreSQL is not installed."""
     server = Postgres(_programs(), tcp.free_port())
     as_user = _AS_USER if os.geteuid() == 0 else ()
     with tempfile.TemporaryDirectory(prefix="anagram-stream-postgres-") as scratch:
@@ -100,7 +100,7 @@ def _programs() -> Path:
 
 
 def _newest() -> Path | None:
-    """Return the folder of the newest PostgreSQL of Debian, else that on the PATH."""
+    """Return the program folder of Debian's newest PostgreSQL, else of the one on the PATH."""
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name))
     on_path = shutil.which("postgres")
     folders = [*reversed(versions), *([Path(on_path).resolve().parent] if on_path else [])]

@@ -1,4 +1,4 @@
-"""A worker process of a test. No guard is its parent: exit status and signals are those of the worker."""
+"""A worker process of a test, without a guard as parent: exit status and signals are the worker's own."""
 
 import signal
 import subprocess
@@ -17,7 +17,7 @@ STOP_S_MAX = 30.0
 
 
 class UnguardedProcess(subprocess.Popen[bytes]):
-    """A process whose log continues over all starts."""
+    """A process whose log continues across all starts."""
 
     def __init__(
         self, command: Sequence[str], *, folder: Path, console: Path, env: Mapping[str, str]

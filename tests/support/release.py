@@ -1,4 +1,4 @@
-"""What a release consists of: wheel and sdist, the image, and the Pythons and tools at hand that try them."""
+"""The parts of a release (wheel, sdist, image), and the installed Pythons and tools that test them."""
 
 import importlib.util
 import os
@@ -77,7 +77,7 @@ def numbers(version: str) -> list[int]:
 
 @cache
 def interpreters() -> tuple[Interpreter, ...]:
-    """Find every Python from 3.11 on this machine: on PATH, Debian's, and those of pyenv."""
+    """Find every installed Python from 3.11 on: those on PATH, of Debian and of pyenv."""
     names = [f"python3.{minor}" for minor in range(11, 20)]
     folders = [*os.environ.get("PATH", "").split(os.pathsep), "/usr/bin", "/usr/local/bin"]
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
@@ -94,7 +94,7 @@ def interpreters() -> tuple[Interpreter, ...]:
 
 
 def install(python: Path, *wanted: object) -> "subprocess.CompletedProcess[str]":
-    """Install into an environment that has no pip of its own."""
+    """Install into an environment that has no pip."""
     return run(*PIP, "--python", python, "install", "--no-compile", *PIP_OPTIONS, *wanted)
 
 
@@ -105,7 +105,7 @@ def empty_environment(interpreter: str, folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Tools:
-    """The environment `release` of hatch, made by pip: the suite does not need hatch."""
+    """The hatch environment `release`, made with pip, so that the suite does not need hatch."""
 
     python: Path
 
@@ -166,13 +166,13 @@ def load_script(name: str) -> Any:
 
 @cache
 def built_image() -> str:
-    """Build the image from this checkout, once a run; skip where that is not possible."""
+    """Build the image from this checkout, once per run; skip the test if that is not possible."""
     if not docker():
         pytest.skip("no Docker engine")
     if not image(BASE, pull=True):
         pytest.skip(f"the image {BASE} is not available")
     script = ROOT / "ops/release/build_image.py"
-    # A build that needs packages uses the host's network: some engines have no other way out.
+    # A build that needs packages uses the host's network: some engines have no other Internet access.
     command = [sys.executable, str(script), "--tag", IMAGE, "--", "--network", "host"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_S_MAX, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
@@ -189,6 +189,6 @@ def build(folder: Path) -> tuple[Path, Path]:
 if __name__ == "__main__":  # a run of the whole suite does not show what passing tests print
     for each in interpreters():
         supported = "" if each.minor in SUPPORTED else ", which is not supported"
-        sys.stdout.write(f"the wheel is tried on Python {each}{supported}\n")
+        sys.stdout.write(f"the wheel is tested on Python {each}{supported}\n")
     for absent in sorted({*SUPPORTED} - {each.minor for each in interpreters()}, key=numbers):
-        sys.stdout.write(f"Python {absent} is not here: only that all wheels exist is checked\n")
+        sys.stdout.write(f"Python {absent} is not installed: only the existence of all wheels is checked\n")

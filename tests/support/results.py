@@ -8,7 +8,7 @@ from stream.core.records import InputRecord, OutputRecord
 
 
 class Results:
-    """Makes results by one dictionary; blob `n` has the id `bn`."""
+    """Makes results from one dictionary; blob `n` has the id `bn`."""
 
     def __init__(self, index: AnagramIndex) -> None:
         self.engine = Engine(make_lexicon(index))

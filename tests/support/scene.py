@@ -69,7 +69,7 @@ class Scene:
         return serve
 
     def _scrape(self, **ports: int) -> None:
-        """Scrape these jobs, too; their names are ours, since no alert depends on them."""
+        """Scrape these jobs, too; their names are arbitrary, since no alert depends on them."""
         self.ports |= ports
         self.prometheus.scrape(**self.ports)
 

@@ -1,4 +1,4 @@
-"""A service on a view of its own, without Kafka."""
+"""A service with its own view, without Kafka."""
 
 import asyncio
 import struct
@@ -35,14 +35,14 @@ SEEN = GroupSeen(
 
 @dataclass
 class FakeGroup:
-    """The poller of the group, with what it has seen."""
+    """A fake group poller with a fixed observation."""
 
     seen: GroupSeen = SEEN
 
 
 @dataclass
 class FakeSubmitter:
-    """Keeps what was submitted, on partition 0."""
+    """Keeps the submitted texts, as if they were on partition 0."""
 
     submitted: list[tuple[str, str]] = field(default_factory=list)
     refusal: ProblemRaised | None = None
@@ -56,7 +56,7 @@ class FakeSubmitter:
 
 @dataclass
 class World:
-    """A service, and what a test changes of it."""
+    """A service, and the parts of it that a test changes."""
 
     settings: Settings
     view: View
@@ -65,7 +65,7 @@ class World:
     client: TestClient
 
     def count(self, partition: int, **totals: int) -> None:
-        """Apply totals of a partition, and say that it is at its end."""
+        """Apply totals of a partition, and notify the view."""
         topic = self.settings.count_topic
         changes = {signature.encode(): b"%d" % total for signature, total in totals.items()}
         self.view.apply_totals(partition, changes, self.view.positions.get((topic, partition), 0) + 2)

@@ -1,4 +1,4 @@
-"""A transactional producer on a real Kafka, as `worker/wiring.py` makes it."""
+"""A transactional producer on a real Kafka, as `worker/wiring.py` creates it."""
 
 from stream.config import Settings
 from stream.kafka import clients, topics

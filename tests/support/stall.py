@@ -1,4 +1,4 @@
-"""Measures how long results stall after a kill -9 of the worker and a restart at once."""
+"""Measures how long results stall after a kill -9 of the worker and an immediate restart."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""A member of a worker's group that is no worker: it polls, counts nothing, and owns partitions."""
+"""A member of a worker's group that is not a worker: it polls and owns partitions, but counts nothing."""
 
 import threading
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ PROTOCOLS = {
 
 
 class Stranger:
-    """Polls in a thread of its own until closed; only that thread uses the consumer.
+    """Polls in its own thread until closed; only that thread uses the consumer.
 
     Attributes:
-        partitions: of the input, that it owns.
+        partitions: the input partitions that it owns.
     """
 
     def __init__(self, env: Mapping[str, str], protocol: str = "consumer", *, commits: bool = False) -> None:

@@ -1,6 +1,6 @@
-"""`anagram-stream worker` with stub workers that only show a behaviour, so that no Kafka is needed.
+"""`anagram-stream worker` with stub workers that only simulate a behavior, so that no Kafka is needed.
 
-Run as `python supervised.py BEHAVIOUR FOLDER`. Each started worker creates a file NUMBER-PID in the folder,
+Run as `python supervised.py BEHAVIOR FOLDER`. Each started worker creates a file NUMBER-PID in the folder,
 each drained worker a file drained-NUMBER-PID.
 """
 

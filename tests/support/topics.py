@@ -21,7 +21,7 @@ QUEUED_RECORDS_MAX = 20_000
 
 
 def settings_of(env: dict[str, str], **overrides: Any) -> Settings:
-    """Return the settings of a test's environment, independent of the environment of this process."""
+    """Return the settings of a test's environment, independently of the environment of this process."""
     values = {name.removeprefix("STREAM_").lower(): value for name, value in env.items()}
     return Settings(_env_file=None, **{**values, **overrides})
 

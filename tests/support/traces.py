@@ -41,7 +41,7 @@ class Trace:
         self._rng = random.Random(seed)
         self._partitions = partitions
         self._stages = [Stage(world, [None] * len(IDS), [None] * MEMBERS) for world in (fake, real)]
-        self._open: set[int] = set()  # sinks with a transaction
+        self._open: set[int] = set()  # sinks with an open transaction
         self._dead: set[int] = set()  # sinks that need a new producer
         self._values = 0
         self.steps: list[str] = []
@@ -312,7 +312,7 @@ class Trace:
         member.records = []
 
     def _both(self, step: str, do: Callable[[Stage], object]) -> object:
-        """Perform a step on the fake, then on Kafka; a callable result is repeated until it is the fake's."""
+        """Perform a step on the fake, then on Kafka; repeat a callable result until it equals the fake's."""
         self.steps.append(step)
         fake, real = self._stages
         expected = do(fake)
@@ -331,7 +331,7 @@ class Trace:
             self._dead.add(number)
 
     def _is_fenced(self, number: int) -> bool:
-        """Whether a later producer has its id: then it fails at the end of its transaction."""
+        """Return whether a later producer has its id, so that it fails at the end of its transaction."""
         resets = [step for step in self.steps if step.startswith("reset_producer")]
         twins = [f"reset_producer {n}" for n, name in enumerate(IDS) if name == IDS[number]]
         last = next(step for step in reversed(resets) if step in twins)
@@ -368,7 +368,8 @@ def _holding(stage: Stage) -> list[Member]:
 
 
 def _reset(sink: Sink) -> str:
-    while (outcome := _outcome(sink.reset_producer)) == Retriable.__name__:  # its transaction is open
+    # Retriable while another producer with this id has an open transaction.
+    while (outcome := _outcome(sink.reset_producer)) == Retriable.__name__:
         pass
     return outcome
 

@@ -1,6 +1,6 @@
 """The fake cluster and a real one behind one interface, so that a test makes the same calls on both.
 
-Real Kafka responds later than the fake: a test waits until it shows what the fake shows.
+Real Kafka responds later than the fake, so a test waits until its state equals that of the fake.
 """
 
 import time
@@ -167,7 +167,7 @@ class KafkaWorld:
     def flush(self, sink: Sink) -> None:
         assert isinstance(sink, KafkaSink)
         sink._burst.release()
-        sink._call(lambda: sink._open().flush(RESPONSE_S_MAX))  # it serves callbacks
+        sink._call(lambda: sink._open().flush(RESPONSE_S_MAX))  # flush serves callbacks
 
     def outlast(self) -> None:
         time.sleep(BRIEF_S)

@@ -47,7 +47,7 @@ class Found:
 
 @contextmanager
 def monitored(*, polls_group: bool) -> Iterator[tuple[Poller, Metrics, Lag]]:
-    """A monitor of a worker that owns partition 0, which does not run, after its second poll."""
+    """Yield after the second poll of a monitor; its worker owns partition 0, which does not run."""
     clock, poller, metrics = FakeClock(), Poller(), Metrics()
     lag = Lag(clock)
     lag.assigned([0])
@@ -67,7 +67,7 @@ def test_one_worker_exports_the_lag_of_every_partition() -> None:
         assert lag.records() == {("0",): 5}
 
 
-def test_the_other_workers_ask_for_their_own_partitions_that_do_not_run() -> None:
+def test_the_other_workers_poll_only_their_own_partitions_that_do_not_run() -> None:
     with monitored(polls_group=False) as (poller, metrics, lag):
         assert all(asked == [0] for asked in poller.asked)
         assert metrics.group_lag_records.rows == {}

@@ -18,8 +18,8 @@ class Cluster:
     """Partition 0 of an input log, the group's committed offset, and a `GroupLag` that is updated by polls.
 
     Attributes:
-        records: offsets that hold committed records; the others below `end` hold markers.
-        searched: the spans in which records were searched.
+        records: offsets of committed records; the other offsets below `end` are markers.
+        searched: the spans that were searched for records.
     """
 
     records: set[int] = field(default_factory=set)
@@ -79,14 +79,14 @@ def test_seconds_start_over_whenever_a_worker_commits(cluster: Cluster) -> None:
     assert cluster.poll() == (0, 0)
 
 
-def test_a_commit_by_the_version_before_is_progress(cluster: Cluster) -> None:
+def test_a_commit_by_the_previous_version_is_progress(cluster: Cluster) -> None:
     cluster.append(records=50)
     cluster.poll()
     cluster.committed = CommittedOffset(20, COUNTED)
     assert cluster.poll() == (30, 0)
 
 
-def test_a_commit_by_another_application_is_no_progress(cluster: Cluster) -> None:
+def test_a_commit_by_another_application_is_not_progress(cluster: Cluster) -> None:
     cluster.append(records=50)
     cluster.committed = own(10)
     cluster.poll()
@@ -110,7 +110,7 @@ def test_a_lag_of_markers_only_is_0_and_is_searched_once(cluster: Cluster) -> No
     assert cluster.poll() == (5, 10)
 
 
-def test_a_record_is_searched_once_for_each_committed_offset_that_does_not_move(cluster: Cluster) -> None:
+def test_records_are_searched_once_for_each_committed_offset_that_does_not_move(cluster: Cluster) -> None:
     cluster.append(records=50)
     for _ in range(5):
         cluster.poll()
@@ -119,10 +119,10 @@ def test_a_record_is_searched_once_for_each_committed_offset_that_does_not_move(
     for offset in range(10, 15):
         cluster.committed = own(offset)
         cluster.poll()
-    assert cluster.searched == [(0, 50)], "an offset that moves is not searched"
+    assert cluster.searched == [(0, 50)], "no search while the offset moves"
 
 
-def test_input_that_the_log_deleted_is_no_lag_and_no_progress(cluster: Cluster) -> None:
+def test_deleted_input_is_neither_lag_nor_progress(cluster: Cluster) -> None:
     cluster.append(records=50)
     assert cluster.poll() == (50, 0)
     cluster.first = 20

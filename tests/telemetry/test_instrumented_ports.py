@@ -1,4 +1,4 @@
-"""What the instrumented ports measure, on stubs: only the size of a batch matters."""
+"""The instrumented ports, measured on stubs; only the size of a batch matters."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -33,7 +33,7 @@ def test_lag_is_the_input_below_the_last_stable_offset(lag: Lag, clock: FakeCloc
     assert lag.records() == {("0",): 0}
 
 
-def test_markers_after_the_last_record_are_no_lag(lag: Lag, clock: FakeClock) -> None:
+def test_markers_after_the_last_record_are_not_lag(lag: Lag, clock: FakeClock) -> None:
     lag.polled({0: 29})
     lag.committed({0: 29}, {})
     lag.update_from_client(0, client(clock, stable=30, position=30))
@@ -69,7 +69,7 @@ def test_a_client_position_from_before_the_partition_ran_is_ignored(clock: FakeC
     assert lag.records() == {}
 
 
-def test_the_cluster_gives_the_lag_of_a_partition_that_does_not_run(clock: FakeClock) -> None:
+def test_lag_of_a_partition_that_does_not_run_comes_from_the_cluster(clock: FakeClock) -> None:
     lag = Lag(clock)
     lag.assigned([3])
     assert lag.not_running() == [3]

@@ -1,4 +1,4 @@
-"""Advice that fits the reason why a process cannot listen."""
+"""Hints that match the reason why a process cannot listen."""
 
 import errno
 import socket

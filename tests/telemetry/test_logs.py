@@ -1,4 +1,4 @@
-"""Log lines: of several processes that share a file, as under a supervisor, and on a terminal."""
+"""Log lines of several processes that share a file, as under a supervisor, and on a terminal."""
 
 import contextlib
 import fcntl
@@ -63,7 +63,7 @@ def terminal_lines(columns: int) -> list[str]:
     subprocess.run([sys.executable, "-c", ON_A_TERMINAL], stderr=theirs, check=True)
     os.close(theirs)
     printed = b""
-    with contextlib.suppress(OSError):  # the end of a terminal whose other side is closed
+    with contextlib.suppress(OSError):  # raised at the end of a terminal whose other side is closed
         while part := os.read(ours, 65536):
             printed += part
     os.close(ours)
@@ -78,7 +78,7 @@ def test_terminal_shows_one_line_per_event_and_constants_once() -> None:
     assert "instance=" not in running + ready
     assert running.endswith("seconds=0.123")
     assert ready.endswith("ready: 4 of 4 partitions running")
-    assert "\x1b" not in started  # in colour only if the caller says so
+    assert "\x1b" not in started  # colors only if the caller requests them
 
 
 def test_long_line_is_broken_between_words() -> None:

@@ -69,7 +69,7 @@ def test_ready_gives_reasons_until_every_partition_runs(worker: ObservedWorker) 
     assert worker.get("/healthz/started")[0] == 200
 
 
-def test_last_line_says_that_all_partitions_run(worker: ObservedWorker) -> None:
+def test_last_line_reports_that_all_partitions_run(worker: ObservedWorker) -> None:
     with capture_logs() as logged:
         worker.observer.assigned([0, 1])
         worker.observer.restored(0, 20, 0.1, 3)
@@ -81,7 +81,7 @@ def test_last_line_says_that_all_partitions_run(worker: ObservedWorker) -> None:
 
 @pytest.mark.parametrize("ahead_s", [60, 10**12])
 def test_clock_that_is_off_is_logged_once(worker: ObservedWorker, ahead_s: int) -> None:
-    """Input cannot come from the future, and a timestamp may be any number of 64 bits."""
+    """Input cannot come from the future, and a timestamp may be any 64-bit number."""
 
     def commit(timestamp_ms: int) -> None:
         worker.instruments.polled([InputRecords("in", 0, [4], [None], [b"cat"], [()], [timestamp_ms])])
@@ -110,7 +110,7 @@ def test_a_worker_whose_partitions_all_went_to_other_members_is_not_ready(worker
     assert "run `anagram-stream lag`" in NO_PARTITION
 
 
-def test_worker_without_a_partition_says_so_again_and_again(
+def test_worker_without_a_partition_logs_this_repeatedly(
     worker: ObservedWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
@@ -144,9 +144,7 @@ def test_started_estimates_when_the_restore_ends(worker: ObservedWorker) -> None
     assert answer["restoring"] == [{"partition": 0, "remaining_offsets": 600, "eta_seconds": 6.0}]
     assert (answer["restore_remaining_offsets"], answer["restore_eta_seconds"]) == (600, 6.0)
     worker.health.in_doubt(0)
-    assert worker.get("/healthz/started")[1]["restore_eta_seconds"] is None, (
-        "one of two estimates is not known"
-    )
+    assert worker.get("/healthz/started")[1]["restore_eta_seconds"] is None, "one of two estimates is unknown"
 
 
 def test_a_fenced_worker_is_not_ready(worker: ObservedWorker) -> None:

@@ -27,7 +27,7 @@ def test_stacks_show_the_functions_of_each_thread_and_no_values() -> None:
 
 
 class Checked:
-    """A watchdog on a fake clock that is checked every second, as its thread does."""
+    """A watchdog with a fake clock; `wait` checks it every second, as its thread does."""
 
     def __init__(self, limits: HangLimits) -> None:
         self.health, self.clock = Health(), FakeClock()
@@ -67,7 +67,7 @@ def test_a_loop_that_has_not_started_does_not_hang() -> None:
     assert not lines
 
 
-def test_a_call_that_does_not_return_is_a_hang_before_the_pass_is_one() -> None:
+def test_a_call_that_does_not_return_is_a_hang_sooner_than_the_pass() -> None:
     began_at: float | None = None
     with structlog.testing.capture_logs() as lines:
         checked = Checked(HangLimits(60.0, 20.0, lambda: began_at))
@@ -80,7 +80,7 @@ def test_a_call_that_does_not_return_is_a_hang_before_the_pass_is_one() -> None:
     assert "a call to the client library" in line["what"]
 
 
-def test_a_process_that_was_suspended_gets_its_time_again() -> None:
+def test_a_process_that_was_suspended_gets_the_full_time_again() -> None:
     with structlog.testing.capture_logs() as lines:
         checked = Checked(HangLimits(60.0, 20.0, lambda: 1.0))
         checked.clock.sleep(SUSPENDED_S + 100)

@@ -73,7 +73,7 @@ def test_dictionary_and_limits_are_those_of_a_worker_by_default() -> None:
 
 @pytest.mark.parametrize("value", ["application/json", b"application/json"])
 def test_headers_may_be_a_dict(value: str | bytes) -> None:
-    """As for a producer of confluent-kafka."""
+    """As with a producer of confluent-kafka."""
     stream = FakeStream()
     stream.submit('{"text": "cat"}', key=b"k", headers={"content-type": value, "other": None})
     stream.run()
@@ -121,7 +121,7 @@ LOCATION = Path(import_module("anagram_stream_pytest").__file__ or "").parent
 
 
 def run_tests(folder: Path, files: dict[str, str], *command: str) -> subprocess.CompletedProcess[str]:
-    """Run the tests of a project in a Python where this plugin is installed, as its entry point loads it."""
+    """Run a project's tests with this plugin installed and loaded by its entry point."""
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
@@ -131,7 +131,7 @@ def run_tests(folder: Path, files: dict[str, str], *command: str) -> subprocess.
     entry = ENTRY_POINTS["anagram-stream"]
     (metadata / "entry_points.txt").write_text(f"[pytest11]\nother = {entry}\n")
     path = os.pathsep.join([str(metadata.parent), str(LOCATION)])
-    # The plugins that are installed here are not loaded: they may be those of an earlier version.
+    # Plugins that are installed here are not loaded, because they may be of an earlier version.
     environment = {**os.environ, "PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     return subprocess.run(
         [*command, "-p", entry, "-p", "no:cacheprovider"],
@@ -159,7 +159,7 @@ def test_project_with_a_package_of_the_same_name_runs_its_tests(
     assert "1 passed" in done.stdout
 
 
-def test_fixture_says_which_package_hides_the_one_it_needs(tmp_path: Path) -> None:
+def test_fixture_names_the_package_that_hides_its_own(tmp_path: Path) -> None:
     files = OWN_PACKAGE | {"tests/test_texts.py": USERS_TEST}
     done = run_tests(tmp_path / "own", files, sys.executable, "-m", "pytest")
     assert "1 passed, 1 error" in done.stdout
@@ -167,7 +167,7 @@ def test_fixture_says_which_package_hides_the_one_it_needs(tmp_path: Path) -> No
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_fixture_works_where_no_package_hides_it(tmp_path: Path) -> None:
+def test_fixture_works_if_no_package_hides_it(tmp_path: Path) -> None:
     done = run_tests(tmp_path / "own", {"tests/test_texts.py": USERS_TEST}, sys.executable, "-m", "pytest")
     assert "1 passed" in done.stdout
 

@@ -83,7 +83,7 @@ def test_line_longer_than_the_limit_has_a_problem(ending: bytes, tmp_path: Path)
     assert [bool(b.problem) for b in blobs] == [False, True, True, False]
     assert [b.origin for b in blobs] == ["a.txt:1", "a.txt:2", "a.txt:3", "a.txt:4"]
     assert sum(b.read_bytes for b in blobs) == path.stat().st_size
-    assert all(len(b.text) <= 102 for b in blobs)  # at most the limit and a line ending is kept in memory
+    assert all(len(b.text) <= 102 for b in blobs)  # at most the limit plus a line ending is kept in memory
 
 
 def test_file_longer_than_the_limit_has_a_problem(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_name_that_is_not_utf_8_can_be_a_key(tmp_path: Path) -> None:
     try:
         path.write_text("text")
     except OSError:
-        pytest.skip("this file system has no such names")
+        pytest.skip("this file system does not allow such names")
     assert [b.key for b in split(path, LINES)] == ["\ufffd.txt:1"]
 
 

@@ -39,12 +39,12 @@ class CountTotals:
 
 
 class CountFold:
-    """Makes a result of every record, except those at the offsets in `rejecting`."""
+    """Makes a result from every record, except those at the offsets in `rejecting`."""
 
     digest = "count"
 
     def __init__(self, rejecting: Mapping[int, Rejected] | None = None) -> None:
-        self.processed: list[int] = []  # offsets, in the order in which they came
+        self.processed: list[int] = []  # offsets, in the order of processing
         self._rejecting = rejecting or {}
 
     def process(self, records: InputRecords) -> Chunk:
@@ -85,7 +85,7 @@ def make_processor(
 
 
 def take(processor: Processor, records: Iterable[InputRecord]) -> list[OutputRecord]:
-    """Process a batch of these records, and take all its chunks."""
+    """Process a batch of these records and return the output of all its chunks."""
     return [record for outputs in processor.process(Batch.of(records)) for record in chain(*outputs)]
 
 
@@ -146,7 +146,7 @@ class StagedBench:
         return self._one_batch.rewound
 
     def revoke(self, partition: int) -> None:
-        """Let the group revoke a partition."""
+        """Revoke a partition as the group does."""
         self.source.subscribe(NoListener())
         assert self._one_batch.listener is not None
         self._one_batch.listener.revoked([partition])

@@ -28,7 +28,7 @@ from stream.testing.process import FakeProcess, Tuning, split_value
 from stream.worker.fault_injection import InjectedStages, SharedWaits
 from stream.worker.retry import WAIT_S_MAX, Retrier
 
-UNHURRIED = settings(deadline=None)  # slowness of a busy machine is no failure
+UNHURRIED = settings(deadline=None)  # slowness of a busy machine is not a failure
 KEYS = [str(number) for number in range(20_000)]
 TEXTS = st.lists(st.sampled_from((*WORDS, "zzz", "-", "x1")), max_size=12).map(" ".join)
 
@@ -42,7 +42,7 @@ def fails(faults: Faults, stage: Stage, key: str = "") -> bool:
 
 
 @pytest.mark.parametrize("stage", Stage)
-def test_stages_fail_as_often_as_the_original_says(stage: Stage) -> None:
+def test_stages_fail_at_the_rates_of_the_original(stage: Stage) -> None:
     faults, rate = Faults(ORIGINAL), ORIGINAL.stages[stage].rate
     failed = sum(fails(faults, stage, key) for key in KEYS)
     assert abs(failed / len(KEYS) - rate) < 0.012
@@ -100,7 +100,7 @@ def test_stage_without_a_fault_neither_fails_nor_waits() -> None:
         ("rejected", Rejected),
     ],
 )
-def test_plan_says_what_a_failing_stage_raises(error: str, caught: type[Exception]) -> None:
+def test_plan_sets_the_error_that_a_failing_stage_raises(error: str, caught: type[Exception]) -> None:
     raised = Faults(plan(rate=1.0, error=Failure(error))).draw("get_words").error
     assert isinstance(raised, caught)
     assert "get_words" in str(raised)
@@ -165,7 +165,7 @@ def records(*texts: str) -> list[InputRecord]:
     return [InputRecord("in", 0, offset, None, text.encode()) for offset, text in enumerate(texts)]
 
 
-def test_delays_of_a_batch_pass_at_the_same_time() -> None:
+def test_delays_of_a_batch_elapse_concurrently() -> None:
     clock = FakeClock()
     slow = FaultPlan(
         stages={stage: fault.model_copy(update={"rate": 0.0}) for stage, fault in ORIGINAL.stages.items()}
@@ -186,7 +186,7 @@ def test_waits_come_before_the_first_chunk_is_taken() -> None:
     assert clock.monotonic() == waited_until
 
 
-def test_stages_are_retried_one_by_one_and_waits_pass_at_the_same_time() -> None:
+def test_stages_are_retried_one_by_one_and_waits_elapse_concurrently() -> None:
     clock, faults = FakeClock(), Faults(ORIGINAL, seed=1)
     started = clock.monotonic()
     bench, _ = make_bench(clock, faults)
@@ -196,7 +196,7 @@ def test_stages_are_retried_one_by_one_and_waits_pass_at_the_same_time() -> None
     filtered = faults.injected["filter_input", "delay"] - faults.injected["filter_input", "value-error"]
     split = faults.injected["get_words", "delay"] - faults.injected["get_words", "value-error"]
     looked_up = faults.injected["find_anagrams", "delay"] - faults.injected["find_anagrams", "value-error"]
-    assert (filtered, split, looked_up) == (300, 300, 900)  # each succeeds once, and is not repeated
+    assert (filtered, split, looked_up) == (300, 300, 900)  # each stage succeeds once and is not repeated
 
 
 def test_only_a_record_whose_attempts_are_exhausted_is_rejected() -> None:
@@ -253,7 +253,7 @@ def test_every_record_is_counted_or_a_dead_letter_when_attempts_are_exhausted() 
     often = FaultPlan(stages={Stage.GET_WORDS: StageFault(rate=1 / 3)})
     pipeline.drain(FakeProcess(pipeline.cluster, pipeline.names, pipeline.fold, tuning=Tuning(plan=often)))
     dead_letters = pipeline.dead_letters()
-    assert 0 < len(dead_letters) < 30  # 1/27 of them
+    assert 0 < len(dead_letters) < 30  # about 1/27 of the records
     assert {letter["dead-letter.stage"] for letter in dead_letters} == {"get_words"}
     assert {letter["dead-letter.attempts"] for letter in dead_letters} == {"3"}
     assert pipeline.totals() == {"act": 200 - len(dead_letters)} == {"act": len(pipeline.results())}

@@ -1,4 +1,4 @@
-"""The passes of the loop, and the start and end of a worker."""
+"""The passes of the loop, and the start and stop of a worker."""
 
 import pytest
 
@@ -27,7 +27,7 @@ class Bench:
         self.pipeline = FakePipeline(partitions, cluster=FakeCluster(classic=classic))
         self.faults = Faults()
         self.disks: dict[int, MemoryDisk] = {}
-        self.slow_s = 0.0  # seconds that a record takes
+        self.slow_s = 0.0  # processing time of a record, in seconds
         self.process = FakeProcess(
             self.pipeline.cluster,
             self.pipeline.names,
@@ -120,7 +120,7 @@ def test_observer_gets_the_figures_of_a_transaction() -> None:
     assert what.offsets == {0: 3}
 
 
-def test_every_commit_has_evidence_and_a_changelog_record_that_says_the_same() -> None:
+def test_every_commit_has_evidence_and_a_changelog_record_that_agree() -> None:
     bench = Bench()
     names, cluster = bench.pipeline.names, bench.pipeline.cluster
     for offset, value in enumerate((None, "cat", None), 1):
@@ -202,7 +202,7 @@ def test_batch_that_takes_longer_than_the_poll_interval_is_not_committed() -> No
 
 
 def test_slow_machine_commits_what_it_processed_in_time_and_the_rest_later() -> None:
-    """Otherwise its transaction would time out, and the same batch would be repeated for ever."""
+    """Otherwise its transaction would time out, and the same batch would be repeated forever."""
     bench = Bench(partitions=2, tuning=Tuning(processing_s_max=0.0, chunk_records=2))
     for number in range(10):
         bench.pipeline.submit("cat", partition=number % 2)
@@ -237,7 +237,7 @@ def take_transactional_id(bench: Bench) -> None:
     ).reset_producer()
 
 
-def test_worker_that_is_fenced_once_goes_on_with_a_new_producer_and_counts_exactly() -> None:
+def test_worker_that_is_fenced_once_continues_with_a_new_producer_and_counts_exactly() -> None:
     bench = Bench()
     bench.drain()
     for word in ("cat", "act"):
@@ -264,7 +264,7 @@ def test_worker_whose_transactional_id_was_taken_stops_when_it_is_fenced_again_s
     assert bench.pipeline.committed() == [1]
 
 
-def test_member_that_the_group_refuses_now_and_then_goes_on() -> None:
+def test_member_that_the_group_refuses_occasionally_continues() -> None:
     """A coordinator that cannot write the group's state refuses static members, perhaps several times."""
     bench = Bench()
     bench.drain()
@@ -277,7 +277,7 @@ def test_member_that_the_group_refuses_now_and_then_goes_on() -> None:
     assert bench.stored() == {b"act": b"3"}
 
 
-def test_member_that_the_group_refuses_for_long_stops() -> None:
+def test_member_that_the_group_refuses_for_too_long_stops() -> None:
     bench = Bench()
     bench.drain()
     for _ in range(int(REFUSED_S_MAX / REFUSALS_APART_S) * 2):
@@ -336,7 +336,7 @@ def test_batch_is_bounded_and_no_record_is_left_out() -> None:
     assert sizes == [3, 3, 3, 1]
 
 
-def test_defect_in_processing_ends_the_worker_and_its_batch_is_not_visible() -> None:
+def test_defect_in_processing_stops_the_worker_and_its_batch_is_not_visible() -> None:
     bench = Bench()
     bench.drain()
     bench.faults.plan("sink.produce", Moment.BEFORE, RuntimeError("a defect"))
@@ -363,7 +363,7 @@ def test_lost_partition_is_restored_again_by_its_next_owner() -> None:
 
 
 def test_partition_that_is_assigned_twice_is_restored_again() -> None:
-    """As after a loss that was not reported."""
+    """This happens after a loss that was not reported."""
     bench = Bench()
     bench.pipeline.submit("cat")
     bench.drain()
@@ -387,7 +387,7 @@ def test_partition_that_is_revoked_or_lost_is_no_longer_restored(*, lost: bool) 
 
 @pytest.mark.parametrize("role", ["count", "result"])
 @pytest.mark.parametrize("call", ["sink.produce_changelog", "sink.flush"])
-def test_truncation_that_aborted_records_hide_is_noticed(role: str, call: str) -> None:
+def test_truncation_that_aborted_records_hide_is_detected(role: str, call: str) -> None:
     bench = Bench()
     for text in ("cat", "listen"):
         bench.pipeline.submit(text)
@@ -401,7 +401,7 @@ def test_truncation_that_aborted_records_hide_is_noticed(role: str, call: str) -
 
 
 def test_store_without_evidence_is_not_continued_in_a_shorter_changelog() -> None:
-    """An earlier version committed the offset, so only the store says how long the changelog was."""
+    """An earlier version committed the offset, so only the store records how long the changelog was."""
     bench = Bench()
     for text in ("cat", "listen"):
         bench.pipeline.submit(text)
@@ -432,7 +432,7 @@ def test_dead_letters_of_another_partition_do_not_hide_a_truncation() -> None:
         bench.drain()
 
 
-def test_changelog_that_lost_only_a_marker_ends_the_worker_without_a_traceback() -> None:
+def test_changelog_that_lost_only_a_marker_stops_the_worker_without_a_traceback() -> None:
     bench = Bench()
     for text in ("cat", "listen"):
         bench.pipeline.submit(text)

@@ -66,7 +66,7 @@ def test_rejected_records_add_nothing() -> None:
 
 
 def test_rejection_keeps_no_frames() -> None:
-    """Frames hold the record, so a batch of rejections would hold every text."""
+    """Frames reference the record, so a batch of rejections would keep every text in memory."""
     raised = Rejected(Reason.BAD_JSON, "decode", "none")
     try:
         raise raised
@@ -100,7 +100,7 @@ def trailing(batch: Sequence[bool]) -> int:
 
 
 def in_a_row(before: int, batch: Sequence[bool], in_a_row_max: int) -> int:
-    """Process a batch whose records are rejected or not; return the rejections in a row after it."""
+    """Process a batch with these rejections; return the number of rejections in a row at its end."""
     fold = CountFold({offset: BAD for offset, was_rejected in enumerate(batch) if was_rejected})
     processor = make_processor(FakeClock(), fold, rejected_in_a_row_max=in_a_row_max)
     processor._assignment[0].rejected_in_a_row = before
@@ -138,7 +138,7 @@ def test_more_rejections_in_a_row_than_allowed_stop_the_worker(
     before: int, batch: list[bool], in_a_row_max: int
 ) -> None:
     with pytest.raises(
-        Fatal, match=rf"{in_a_row_max + 1}|8 .*REJECTED_IN_A_ROW_MAX={in_a_row_max} "
+        Fatal, match=rf"({in_a_row_max + 1}|8) .*REJECTED_IN_A_ROW_MAX={in_a_row_max} "
     ) as caught:
         in_a_row(before, batch, in_a_row_max)
     assert "in, partition 0, offset" in str(caught.value)
@@ -146,10 +146,10 @@ def test_more_rejections_in_a_row_than_allowed_stop_the_worker(
 
 
 @given(st.integers(0, 5), BATCHES, st.integers(0, 6))
-def test_worker_stops_exactly_if_a_run_of_rejections_exceeds_the_limit(
+def test_worker_stops_exactly_when_a_run_of_rejections_exceeds_the_limit(
     before: int, batch: list[bool], in_a_row_max: int
 ) -> None:
-    """The rejections of earlier batches count."""
+    """Rejections of earlier batches count, too."""
     before = min(before, in_a_row_max) if in_a_row_max else before
     whole = [R] * before + batch
     if in_a_row_max and longest(whole) > in_a_row_max:

@@ -36,7 +36,7 @@ def test_refusal_names_the_first_and_the_last_record_and_the_setting() -> None:
         pipeline.drain(worker_of(pipeline, batch_records_max=4))
     assert f"STREAM_REJECTED_IN_A_ROW_MAX={LIMIT}" in str(caught.value)
     assert "STREAM_REJECTED_IN_A_ROW_MAX" in caught.value.hint
-    assert pipeline.committed() == [8], "the first of them was committed in an earlier batch"
+    assert pipeline.committed() == [8], "the first rejection was committed in an earlier batch"
 
 
 def test_restarted_worker_counts_rejections_from_zero() -> None:
@@ -51,7 +51,7 @@ def test_restarted_worker_counts_rejections_from_zero() -> None:
     assert pipeline.committed() == [LIMIT + 1]
 
 
-def test_as_many_rejections_in_a_row_as_the_limit_are_allowed() -> None:
+def test_rejections_in_a_row_up_to_the_limit_are_allowed() -> None:
     pipeline = FakePipeline()
     for value in [None] * LIMIT + ["cat"] + [None] * LIMIT:
         pipeline.submit(value)

@@ -1,4 +1,4 @@
-"""Restore of a store, from every state of a changelog."""
+"""Restoring a store from every state of a changelog."""
 
 import pytest
 
@@ -86,7 +86,7 @@ def test_compacted_changelog_is_restored_to_its_end(counted: FakePipeline, rolle
     assert worker.observer.of("restored") == [(0, len(TOTALS), TEXTS)]
 
 
-def test_changelog_of_markers_alone_is_restored_to_its_end() -> None:
+def test_changelog_of_only_markers_is_restored_to_its_end() -> None:
     pipeline = FakePipeline()
     sink = FakeSink(pipeline.cluster, pipeline.names, "another")
     sink.reset_producer()
@@ -247,7 +247,7 @@ def test_partition_that_another_worker_owned_meanwhile_is_restored_again(counted
 
 
 def test_restored_worker_that_has_nothing_to_do_waits(counted: FakePipeline) -> None:
-    """Although its last step of restore read records, it does not poll without a pause."""
+    """The next poll waits for input, although the last pass restored records."""
     worker = restored(counted)
     before = counted.cluster.clock.monotonic()
     worker.run_once()
@@ -266,7 +266,7 @@ def test_restore_that_reads_does_not_wait_for_input(counted: FakePipeline) -> No
 
 
 def test_store_skips_no_total_that_takes_the_offset_of_an_aborted_one(counted: FakePipeline) -> None:
-    """A truncation that loses only aborted records loses nothing, but the log refills behind the store."""
+    """Truncating only aborted records loses nothing, but new records take offsets that the store has read."""
     sink, disks = FakeSink(counted.cluster, counted.names, "another"), dict[int, MemoryDisk]()
     sink.reset_producer()
     sink.begin()

@@ -55,7 +55,7 @@ def test_stage_that_fails_transiently_is_retried() -> None:
     assert not bench.unprocessed
 
 
-def test_record_is_rejected_after_as_many_attempts_as_the_setting_says() -> None:
+def test_record_is_rejected_after_the_configured_number_of_attempts() -> None:
     bench = Bench(99)
     assert bench.run() == [b"0: retries-exhausted"]
     assert bench.stages[0].calls == ATTEMPTS_MAX

@@ -1,4 +1,4 @@
-"""The exits of the transaction, on the fake cluster."""
+"""Every way in which a transaction can end, on the fake cluster."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A store that is written before the end of its restore says so: it matches no offset of the input."""
+"""A store that is written before its restore ends is marked; it matches no offset of the input."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def chunk(position: int, **totals: int) -> ChangelogChunk:
 
 
 @pytest.mark.parametrize("processed", [None, ProcessedOffset(3, "d")])
-def test_checkpoint_before_the_end_is_of_an_interrupted_restore(processed: ProcessedOffset | None) -> None:
+def test_checkpoint_before_the_end_marks_an_interrupted_restore(processed: ProcessedOffset | None) -> None:
     store = MemoryStore(MemoryDisk())
     reading = Reading(Opening(None, 0.0), store, END, 0, 0, None, StallTimer(0.0, 9.0))
     reading.apply(chunk(4, act=1, dgo=1), processed, 2)

@@ -28,7 +28,7 @@ class TaskOrchestrator:
 """
 
 
-def test_processes_of_an_orchestrator_end_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_of_an_orchestrator_stop_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(orchestrator_process, "_BELOW_END_S_MAX", 0.1)
     path = tmp_path / "leaves.py"
     path.write_text(LEAVES_A_PROCESS)

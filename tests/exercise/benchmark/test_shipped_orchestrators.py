@@ -62,7 +62,7 @@ def test_orchestrator_is_right_when_stages_fail(path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("path", [*FILES, THROUGH_KAFKA], ids=lambda path: path.stem)
-def test_orchestrator_says_what_it_shows(path: Path) -> None:
+def test_docstring_states_what_the_orchestrator_shows(path: Path) -> None:
     assert "What it shows: " in (ast.get_docstring(ast.parse(path.read_text())) or "")
 
 

@@ -37,7 +37,7 @@ def test_t_factor_approaches_that_of_the_normal_distribution() -> None:
     factors = [t_factor(freedom) for freedom in range(1, 2_000)]
     assert all(before > after for before, after in pairwise(factors))
     assert factors[-1] == pytest.approx(statistics.NormalDist().inv_cdf(0.975), abs=0.002)
-    assert t_factor(40) == pytest.approx(2.021, abs=0.001)  # from a table
+    assert t_factor(40) == pytest.approx(2.021, abs=0.001)  # from a t table
     assert t_factor(120) == pytest.approx(1.980, abs=0.001)
 
 

@@ -16,7 +16,7 @@ def differences(committed: int | None, processed: ProcessedOffset | None, end: i
     return " ".join(offset_differences(snapshot(committed, (0, end)), 0, processed, "id"))
 
 
-def test_offsets_that_belong_together_are_no_difference() -> None:
+def test_matching_offsets_are_not_a_difference() -> None:
     assert differences(None, None) == ""
     assert differences(5, None) == ""
     assert differences(5, ProcessedOffset(5, "d", "id")) == ""
@@ -46,7 +46,7 @@ def test_compared_input_ends_at_the_committed_offset_and_within_the_log() -> Non
     assert snapshot(None, (7, 9)).input == {0: (7, 7)}
 
 
-def test_what_retention_deleted_is_said() -> None:
+def test_deletion_by_retention_is_reported() -> None:
     assert list(truncated_logs(SETTINGS, snapshot(5))) == []
     said = list(truncated_logs(SETTINGS, snapshot(5, log=(7, 9), results=(3, 9))))
     assert [sentence.partition(" (")[0] for sentence in said] == [

@@ -11,7 +11,7 @@ def stored(headers: Sequence[Header]) -> StoredRecord:
     return StoredRecord("dead", 0, 0, None, None, headers, 0)
 
 
-def test_skipped_range_of_this_group_is_no_dead_letter(tmp_path: Path) -> None:
+def test_skipped_range_of_this_group_is_not_a_dead_letter(tmp_path: Path) -> None:
     own, other = SkippedRange(1, 3, 9), SkippedRange(1, 0, 99)
     with DeadLetterIndex(tmp_path, "blobs", "counters") as index:
         without_source = index.add(

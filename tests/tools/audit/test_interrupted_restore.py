@@ -42,7 +42,7 @@ def test_position_between_the_records_of_a_transaction_is_within_it(
     assert partition.processed_offset == ProcessedOffset(9, "d")
 
 
-def test_reserved_key_is_no_total_and_its_headers_count() -> None:
+def test_reserved_key_is_not_a_total_but_its_headers_count() -> None:
     partition = new_partition()
     partition.add_total(total(0, ProcessedOffset(1, "d")))
     partition.add_total(total(2, ProcessedOffset(7, "d"), key=b"\x00processed"))

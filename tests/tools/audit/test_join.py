@@ -33,7 +33,7 @@ def dead_letter(input_offset: int, reason: str = "undecodable", text: bytes = b"
 
 
 class Audit:
-    """Joins one partition in one round or several."""
+    """Joins one partition in one or more rounds."""
 
     def __init__(self) -> None:
         self.verdict = Verdict()
@@ -68,7 +68,7 @@ def kinds(*arguments: Any, **named: Any) -> dict[str, int]:
     return Audit().run_round(*arguments, **named).kinds()
 
 
-def test_one_outcome_each_is_no_difference() -> None:
+def test_one_outcome_per_record_is_not_a_difference() -> None:
     audit = Audit().run_round(
         [record(0), record(3, b"\xff"), record(7, "dog")], [result(0, 0), result(2, 7, DOG)], [dead_letter(3)]
     )
@@ -137,11 +137,11 @@ def test_results_out_of_order_and_on_another_partition_are_misplaced() -> None:
     assert kinds([record(0)], [result(0, 0), result(1, 0, partition=3)]) == {"misplaced": 1}
 
 
-def test_outcomes_of_input_that_retention_deleted_are_no_difference() -> None:
+def test_outcomes_of_input_that_retention_deleted_are_not_a_difference() -> None:
     assert kinds([record(5)], [result(0, 2), result(1, 5)], [dead_letter(3)], first=5) == {}
 
 
-def test_totals_are_the_fold_of_the_input_that_they_cover() -> None:
+def test_totals_equal_the_sum_over_the_input_that_they_cover() -> None:
     audit = Audit().run_round(
         [record(0), record(1), record(2)], [result(n, n) for n in range(3)], counted_to=2
     )
@@ -177,7 +177,7 @@ def test_input_that_no_transaction_counted_is_lost_whatever_retention_deleted() 
     assert (audit.kinds(), audit.verdict.partitions[0].not_checked) == ({"lost": 2}, 2)
 
 
-def test_lost_input_is_one_line_for_records_that_follow_one_another() -> None:
+def test_lost_input_is_one_line_for_consecutive_records() -> None:
     inputs = [record(n) for n in (0, 2, 4, 7, 8, 9)]
     audit = Audit().run_round(inputs, [result(0, 2), result(1, 8)])
     assert audit.kinds() == {"lost": 4}
@@ -188,21 +188,21 @@ def test_lost_input_is_one_line_for_records_that_follow_one_another() -> None:
     ]
 
 
-def test_range_of_lost_input_goes_on_in_the_next_round() -> None:
+def test_range_of_lost_input_continues_in_the_next_round() -> None:
     audit = Audit().run_round([record(0), record(1)]).run_round([record(2)])
     assert audit.verdict.differences == [
         "partition 0: input 0 to 2 (3 records): no result and no dead letter"
     ]
 
 
-def test_wrong_results_are_one_line_that_says_where_they_begin() -> None:
+def test_wrong_results_are_one_line_with_their_first_offset() -> None:
     results = [result(10 + n, n, {"cat": 9}) for n in range(3)]
     what = "the result does not match its text (from offset 10 of the result topic)"
     verdict = Audit().run_round([record(n) for n in range(3)], results).verdict
     assert verdict.differences == [f"partition 0: input 0 to 2 (3 records): {what}"]
 
 
-def test_skipped_input_without_outcome_is_no_difference_below_the_committed_offset_only() -> None:
+def test_skipped_input_without_outcome_is_accepted_below_the_committed_offset_only() -> None:
     audit = Audit()
     inputs = [record(n) for n in range(7)]
     bounds = Bounds(0, 5, 7, 7, skipped=[SkippedRange(0, 2, 6)])
@@ -254,7 +254,7 @@ def test_input_that_is_committed_without_an_outcome_is_lost_in_the_next_round() 
 @pytest.mark.parametrize(
     ("offset", "total", "differ"), [(1, b"1", False), (3, b"3", False), (2, b"3", True), (9, b"3", True)]
 )
-def test_store_is_compared_with_the_fold_at_its_offset(offset: int, total: bytes, differ: bool) -> None:  # noqa: FBT001
+def test_store_is_compared_with_the_totals_at_its_offset(offset: int, total: bytes, differ: bool) -> None:  # noqa: FBT001
     stores = [StoreCopy("store", offset, 0, {b"act": total})]
     inputs = [record(n) for n in range(3)]
     differences = kinds(inputs, [result(n, n) for n in range(3)], stores=stores)

@@ -1,4 +1,4 @@
-"""Outcomes that the present settings do not give are no difference if a changed setting explains them."""
+"""An outcome that differs under the current settings is accepted if a changed setting explains it."""
 
 import pytest
 
@@ -28,7 +28,7 @@ def expected(input_format: InputFormat = "text", text_bytes_max: int = 100) -> E
         (b"cat", Reason.BAD_JSON, None, True),  # the input was JSON
         (b'{"text": 1}', Reason.WRONG_SHAPE, None, True),
         (b'{"text": "cat"}', Reason.WRONG_SHAPE, None, False),
-        (b"\xff" * 200, Reason.UNDECODABLE, None, True),  # too large by now
+        (b"\xff" * 200, Reason.UNDECODABLE, None, True),  # too large under the current limit
         (b"cat", Reason.UNDECODABLE, None, False),
         (b"cat", Reason.NULL_VALUE, None, False),
     ],
@@ -42,7 +42,7 @@ def test_rejection_is_explained_only_by_a_setting_that_gives_it(
     assert expected().is_explained(record(value), reason.value, limit) == explained
 
 
-def test_result_of_a_text_that_is_too_large_by_now_is_explained() -> None:
+def test_result_of_a_text_that_exceeds_the_current_limit_is_explained() -> None:
     outcomes = expected(text_bytes_max=2)
     large = record(b"cat")
     assert outcomes.of(large) is Reason.TEXT_TOO_LARGE

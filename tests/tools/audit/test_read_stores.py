@@ -23,19 +23,19 @@ def make_store(folder: Path, partition: int, checkpoint: Checkpoint | None, iden
     store.close()
 
 
-def test_folder_without_stores_is_said(tmp_path: Path) -> None:
+def test_folder_without_stores_is_reported(tmp_path: Path) -> None:
     verdict = Verdict()
     assert read_stores([tmp_path], IDENTITY, verdict) == {}
     assert (verdict.stores_found, verdict.unchecked) == (0, [f"no stores found in {tmp_path}"])
 
 
-def test_no_folder_is_no_search_for_stores() -> None:
+def test_stores_are_not_searched_without_a_folder() -> None:
     verdict = Verdict(stores_found=3)
     assert read_stores([], IDENTITY, verdict) == {}
     assert (verdict.stores_found, verdict.unchecked) == (None, [])
 
 
-def test_stores_of_this_pipeline_are_returned_and_others_are_said(tmp_path: Path) -> None:
+def test_stores_of_this_pipeline_are_returned_and_others_are_reported(tmp_path: Path) -> None:
     make_store(tmp_path / "worker-0", 1, Checkpoint(7, 5), IDENTITY)
     make_store(tmp_path / "worker-1", 1, None, IDENTITY)
     make_store(tmp_path / "worker-1", 2, Checkpoint(7, 5), replace(IDENTITY, digest="other"))
@@ -55,8 +55,8 @@ def test_missing_folder_is_refused(tmp_path: Path) -> None:
         read_stores([tmp_path / "nowhere"], IDENTITY, Verdict())
 
 
-def test_interrupted_restore_is_told_apart(tmp_path: Path) -> None:
-    """Compaction may have deleted the records that show it."""
+def test_interrupted_restore_is_distinguished(tmp_path: Path) -> None:
+    """Compaction may have deleted the records that reveal it."""
     make_store(tmp_path / "worker-0", 1, Checkpoint(7, 5, is_restoring=True), IDENTITY)
     make_store(tmp_path / "worker-1", 1, Checkpoint(7, 5), IDENTITY)
     copies = read_stores([tmp_path], IDENTITY, Verdict())

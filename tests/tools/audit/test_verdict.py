@@ -7,7 +7,7 @@ def lost(verdict: Verdict, *offsets: int, partition: int = 0, previous: int | No
     return verdict
 
 
-def test_differences_of_input_that_follows_one_another_are_one_line() -> None:
+def test_differences_of_consecutive_input_are_one_line() -> None:
     verdict = lost(Verdict(), *range(17, 417), partition=2)
     assert verdict.differences == ["partition 2: input 17 to 416 (400 records): no outcome"]
     assert (verdict.lost, verdict.undescribed) == (400, 0)
@@ -22,7 +22,7 @@ def test_ranges_of_other_partitions_and_kinds_do_not_interrupt_a_range() -> None
     assert len(verdict.differences) == 3
 
 
-def test_gap_in_the_offsets_is_no_gap_if_no_record_lies_in_it() -> None:
+def test_offsets_without_a_record_do_not_interrupt_a_range() -> None:
     assert len(lost(lost(Verdict(), 3), 9, previous=3).differences) == 1
     assert len(lost(lost(Verdict(), 3), 9, previous=8).differences) == 2
 
@@ -37,7 +37,7 @@ def test_limit_bounds_the_lines_and_ranges_still_grow() -> None:
     assert lost(Verdict(differences_max=0), 1).differences == []
 
 
-def test_skipped_ranges_are_no_differences_and_take_none_of_their_lines() -> None:
+def test_skipped_ranges_are_not_differences_and_use_none_of_their_lines() -> None:
     verdict = Verdict(differences_max=1)
     for offset in range(4, 8):
         verdict.add_skipped(0, offset, offset - 1)
@@ -56,7 +56,7 @@ def test_next_round_drops_only_what_it_finds_again() -> None:
     assert verdict.differences == ["partition 0: input 1: no outcome"]
 
 
-def test_no_difference_has_no_line() -> None:
+def test_zero_differences_have_no_line() -> None:
     verdict = Verdict()
     verdict.add_difference("unknown", "nothing", 0)
     assert verdict.differences == []

@@ -1,5 +1,5 @@
-// Validates an AsyncAPI document with the project's own parser: node asyncapi.mjs DOCUMENT, with
-// @asyncapi/parser installed in the folder of npm that NODE_PATH names.
+// Validates an AsyncAPI document with AsyncAPI's own parser. Usage: node asyncapi.mjs DOCUMENT.
+// NODE_PATH names the npm folder in which @asyncapi/parser is installed.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 

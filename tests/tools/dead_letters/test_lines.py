@@ -65,6 +65,6 @@ def test_wrong_line_is_named_with_its_field(change: dict[str, object], says: str
 
 
 @pytest.mark.parametrize("line", [b"", b"{", b"[]", b"\xff", b"null"])
-def test_line_that_is_no_object_is_refused(line: bytes) -> None:
+def test_line_that_is_not_an_object_is_refused(line: bytes) -> None:
     with pytest.raises(Misconfigured, match="file:1"):
         decode_letter(line, "file:1")

@@ -13,7 +13,7 @@ Items = list[Replayed | Unsent]
 
 
 def items_of(partitions: list[tuple[int, bool]]) -> Items:
-    """Return items with ascending offsets in each partition; those that are False are not sent."""
+    """Return items with ascending offsets in each partition; items marked False are not sent."""
     items, offsets = Items(), dict[int, int]()
     for partition, is_sent in partitions:
         offset = offsets[partition] = offsets.get(partition, 0) + 2

@@ -16,11 +16,11 @@ from stream.tools.kafka.cluster_view import ClusterView, coordinator_partition
         ("abc", 50, 96354 % 50),
         ("hello", 8, 99162322 % 8),
         ("negative-hash-0", 50, 1704008759 % 50),
-        ("polygenelubricants", 50, 0),  # its hash is the lowest number, which has no absolute value
+        ("polygenelubricants", 50, 0),  # its hash is the smallest int, which has no absolute value
         ("\U0001f600", 50, 1772899 % 50),  # two UTF-16 units
     ],
 )
-def test_coordinator_is_found_as_kafka_does(name: str, partitions: int, partition: int) -> None:
+def test_coordinator_partition_equals_that_of_kafka(name: str, partitions: int, partition: int) -> None:
     """The expected hashes are those of Java's `String.hashCode`."""
     assert coordinator_partition(name, partitions) == partition
 
@@ -41,7 +41,7 @@ def test_client_is_replaced_after_a_failure() -> None:
 
 
 class Elections:
-    """Stands in for an admin client: its elections end with these errors."""
+    """Fake admin client whose elections return these errors."""
 
     def __init__(self, *codes: int) -> None:
         self._codes = codes

@@ -1,4 +1,4 @@
-"""The watch of a command, on a cluster that is only described."""
+"""The cluster watch of a command, on a fake admin client."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +30,7 @@ def future_of(answer: object) -> Future[Any]:
 
 @dataclass
 class Cluster:
-    """An admin client, and what the cluster answers to it."""
+    """A fake admin client, and the responses of its cluster."""
 
     cluster_id: str = "one"
     topic_ids: dict[str, str] = field(default_factory=lambda: {"t": "a"})
@@ -93,7 +93,7 @@ def wait_changed(watch: ClusterWatch) -> str:
 
 
 @pytest.mark.parametrize("topics", [(), ("t",)])
-def test_outage_is_said_again_and_again_and_its_end_once(
+def test_outage_is_reported_repeatedly_and_its_end_once(
     cluster: Cluster, watching: Watching, topics: tuple[str, ...]
 ) -> None:
     watch = watching(*topics)
@@ -131,7 +131,7 @@ def test_topic_that_stays_missing_was_deleted(cluster: Cluster, watching: Watchi
     assert wait_changed(watch) == "the topic t was deleted"
 
 
-def test_topic_that_is_missing_for_a_moment_is_no_change(cluster: Cluster, watching: Watching) -> None:
+def test_topic_that_is_briefly_missing_is_not_a_change(cluster: Cluster, watching: Watching) -> None:
     watch = watching("t")
     ids = dict(cluster.topic_ids)
     cluster.topic_ids.clear()

@@ -1,4 +1,4 @@
-"""Records while the broker is unavailable: the real producer, at a port where nothing listens."""
+"""The sender while the broker is unavailable: the real producer, on a port where nothing listens."""
 
 import time
 
@@ -29,7 +29,7 @@ def flush(sending: Sender) -> None:
         pass
 
 
-def test_unavailable_broker_ends_the_delivery_and_every_record_is_reported() -> None:
+def test_unavailable_broker_stops_the_delivery_and_every_record_is_reported() -> None:
     sending = Sender(UNREACHABLE, None)
     send(sending, 10)
     with pytest.raises(Retriable):
@@ -65,7 +65,7 @@ def test_discarded_records_are_undelivered() -> None:
     assert [one.origin for one in sending.take_undelivered()] == ["a:1"]
 
 
-def test_waiting_ends_at_the_moment_or_with_a_failure() -> None:
+def test_wait_stops_at_the_given_time_or_with_a_failure() -> None:
     sending = Sender(UNREACHABLE, None)
     started = time.monotonic()
     sending.wait_until(started + 0.05)
@@ -76,7 +76,7 @@ def test_waiting_ends_at_the_moment_or_with_a_failure() -> None:
 
 
 @pytest.mark.parametrize("code", [KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART])
-def test_topic_that_was_created_again_is_not_taken_for_an_unavailable_broker(code: int) -> None:
+def test_recreated_topic_is_not_reported_as_an_unavailable_broker(code: int) -> None:
     sending = Sender(UNREACHABLE, None)
     sending._add_undelivered("a:1", 4, KafkaError(code))
     with pytest.raises(Refused, match="text-blobs was deleted, or created again") as caught:

@@ -1,4 +1,4 @@
-"""Brokers that do not know or accept a setting of a topic; the answers are those that Kafka gives."""
+"""Brokers that do not know or accept a topic setting; the fake returns the errors that Kafka returns."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -33,7 +33,7 @@ def answer(error: KafkaError | None) -> Future[None]:
 
 
 class FakeAdmin:
-    """A cluster that refuses what `refuse` says; it shows the settings of the topics that it has."""
+    """A cluster that rejects topics for which `refuse` returns an error, and describes its other topics."""
 
     def __init__(self, refuse: Refuse) -> None:
         self._refuse = refuse
@@ -113,7 +113,7 @@ def test_each_setting_that_is_left_out_has_a_consequence(unknown: str) -> None:
     assert topics.WITHOUT[unknown]
 
 
-def test_required_setting_that_a_broker_refuses_is_named_with_what_to_ask_for(
+def test_required_setting_that_a_broker_refuses_is_named_with_a_request(
     create: Callable[..., list[str]],
 ) -> None:
     admin = FakeAdmin(
@@ -132,7 +132,7 @@ def test_required_setting_that_a_broker_refuses_is_named_with_what_to_ask_for(
     assert "created dead-letters" in str(caught.value)
 
 
-def test_cluster_that_creates_no_topic_at_all_is_asked_for_all_of_them(
+def test_hint_requests_every_topic_if_the_cluster_creates_none(
     create: Callable[..., list[str]],
 ) -> None:
     admin = FakeAdmin(lambda _: KafkaError(KafkaError.POLICY_VIOLATION, "replication factor must be 3"))
@@ -173,7 +173,7 @@ def test_repair_leaves_out_what_the_broker_refuses_and_sets_the_rest(
     ]
 
 
-def test_repair_names_what_to_ask_for_if_the_policy_of_the_totals_cannot_be_set(
+def test_repair_states_a_request_if_the_policy_of_the_totals_cannot_be_set(
     create: Callable[..., list[str]],
 ) -> None:
     admin = FakeAdmin(refuses("cleanup.policy"))

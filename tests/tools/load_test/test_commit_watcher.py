@@ -10,7 +10,7 @@ from stream.tools.load_test.commit_watcher import CommitTimes, CommitWatcher
 
 
 class FakeEnvironment:
-    """Has one more result at each read, from the third on."""
+    """Has one more result at each read, starting with the third."""
 
     def __init__(self, blobs: int) -> None:
         self.settings = SimpleNamespace(input_topic="in")
@@ -29,7 +29,7 @@ class FakeEnvironment:
 
 
 class FakeWorker:
-    """Partitions move until a number of reads."""
+    """Partitions move until `settled` reads have happened."""
 
     def __init__(self, environment: FakeEnvironment, settled: int) -> None:
         self.usage = SimpleNamespace(sample=lambda: float(environment.reads))
@@ -40,7 +40,7 @@ class FakeWorker:
         return min(self._environment.reads, self._settled)
 
     def check(self) -> None:
-        """The worker runs."""
+        """The worker is running."""
 
     def last_lines(self) -> str:
         return "last lines"

@@ -1,4 +1,4 @@
-"""Lines through figures say what a record and a word cost, and for how many round trips a blob waits."""
+"""Lines fitted to figures give the cost of a record and of a word, and the round trips per blob."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,7 +29,7 @@ LOAD = LatencyAtRate(1.0, 1.0, 20, 20.0, 10, 0, None, 1.0, 2.0, 6.0, 0.1, 0.25, 
 
 
 def row(words: int, record_us: float, word_us: float) -> Throughput:
-    """Return what would be measured if a record and a word took this, on two processes."""
+    """Return what a run on two processes would measure if a record and a word took this long."""
     blob_us = record_us + words * word_us
     return replace(
         ROW,
@@ -40,7 +40,7 @@ def row(words: int, record_us: float, word_us: float) -> Throughput:
     )
 
 
-def test_costs_are_found_again() -> None:
+def test_fit_recovers_the_costs() -> None:
     costs = fit_costs([row(words, 6.0, 0.25) for words in (5, 20, 100)])
     cost = Cost(pytest.approx(6.0), pytest.approx(0.25))  # type: ignore[arg-type]
     assert costs == Costs(cost, cost)

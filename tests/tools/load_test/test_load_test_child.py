@@ -23,7 +23,7 @@ def read_order(folder: Path) -> ReaderOrder:
     return ReaderOrder(prefix="b", start={0: 0}, first=0, blobs=1, file=folder / "arrivals")
 
 
-def test_child_ends_with_its_parent(tmp_path: Path) -> None:
+def test_child_exits_with_its_parent(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "stream.tools.load_test.reader"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(),
@@ -34,7 +34,7 @@ def test_child_ends_with_its_parent(tmp_path: Path) -> None:
         process.stdin.write(encode_line(read_order(tmp_path)))
         process.stdin.flush()
         assert process.stdout.readline()  # it has started
-        process.stdin.close()  # as if the parent was killed
+        process.stdin.close()  # as if the parent had been killed
         assert process.wait(20) == 1
 
 
@@ -58,7 +58,7 @@ def test_child_that_does_not_finish_in_time_is_overdue(tmp_path: Path) -> None:
         assert statuses
 
 
-def test_child_that_ends_unexpectedly_is_an_error_with_its_last_lines(tmp_path: Path) -> None:
+def test_child_that_exits_unexpectedly_is_an_error_with_its_last_lines(tmp_path: Path) -> None:
     with (
         Child(
             "stream.tools.load_test.nothing", read_order(tmp_path), environment(), tmp_path / "log"

@@ -63,7 +63,7 @@ def check(stream_env: dict[str, str], tmp_path: Path, monkeypatch: pytest.Monkey
     return run
 
 
-def test_right_output_is_right_and_words_below_offsets_are_counted(check: Check) -> None:
+def test_right_output_passes_and_words_below_offsets_are_counted(check: Check) -> None:
     outcome = check(right())
     assert outcome.holds
     assert (outcome.results, outcome.totals) == (BLOBS, 0)

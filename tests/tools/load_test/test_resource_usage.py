@@ -21,7 +21,7 @@ def burning(seconds: float, below: str = "") -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
-def test_usage_includes_processes_below() -> None:
+def test_usage_includes_child_processes() -> None:
     inner = BURN.format(s=0.3)
     outer = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {inner!r}])"
     with burning(0, outer) as process:
@@ -33,7 +33,7 @@ def test_usage_includes_processes_below() -> None:
         process.communicate(b"\n")
 
 
-def test_processor_time_of_an_ended_process_is_kept() -> None:
+def test_processor_time_of_an_exited_process_is_kept() -> None:
     with burning(0.2) as process:
         assert process.stdout is not None
         process.stdout.readline()

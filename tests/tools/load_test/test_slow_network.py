@@ -1,4 +1,4 @@
-"""The slow network delays what comes back, keeps its order, and adds no delay for what follows closely."""
+"""The slow network delays responses, keeps their order, and adds no delay to closely spaced responses."""
 
 import contextlib
 import socket
@@ -17,7 +17,7 @@ def echo(server: socket.socket) -> None:
             connection.sendall(received)
 
 
-def test_answers_are_delayed_once_and_stay_in_order() -> None:
+def test_responses_are_delayed_once_and_stay_in_order() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, SlowNetwork() as network:
         threading.Thread(target=echo, args=(server,), daemon=True).start()
         network.start(f"127.0.0.1:{server.getsockname()[1]}")
@@ -36,7 +36,7 @@ def test_answers_are_delayed_once_and_stay_in_order() -> None:
     assert DELAY_S <= passed_s < DELAY_S * LINES / 2
 
 
-def test_connection_ends_with_that_to_the_broker() -> None:
+def test_connection_closes_with_the_one_to_the_broker() -> None:
     with SlowNetwork() as network:
         with socket.create_server(("127.0.0.1", 0)) as server:
             network.start(f"127.0.0.1:{server.getsockname()[1]}")

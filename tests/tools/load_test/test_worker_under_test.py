@@ -43,7 +43,7 @@ def test_group_that_never_settles_is_an_error(tmp_path: Path, monkeypatch: pytes
         worker.wait_settled()
 
 
-def test_worker_that_ends_is_an_error_with_its_last_lines(tmp_path: Path) -> None:
+def test_worker_that_exits_is_an_error_with_its_last_lines(tmp_path: Path) -> None:
     worker = WorkerUnderTest(load_settings(), tmp_path, 1, ())
     worker.processes[0].command = ("-c", "import sys; print('last words'); sys.exit(7)")
     with worker:

@@ -10,7 +10,7 @@ from stream.tools.offsets.operation import AGAIN, transact
 
 
 class FailingSink:
-    """Raises the given errors; notes the calls that succeed."""
+    """Raises the given errors; records the calls that succeed."""
 
     def __init__(self, **errors: Exception) -> None:
         self.errors = errors

@@ -1,4 +1,4 @@
-"""What dead letters and results say about the input: over what was read of their topics."""
+"""Conclusions about the input from the dead letters and results that were read."""
 
 from stream.core.skipped import SkippedRange
 from stream.tools.offsets.outcomes import (
@@ -19,12 +19,12 @@ def counted(offset: int) -> Outcome:
     return Outcome(0, offset, range(0))
 
 
-def test_dead_letters_may_be_where_any_lower_number_of_partitions_put_them() -> None:
+def test_dead_letters_may_be_where_any_smaller_partition_count_put_them() -> None:
     assert dead_letter_partitions(range(4), 1) == {0: {0}, 1: {0}, 2: {0}, 3: {0}}
     assert dead_letter_partitions(range(4), 3) == {0: {0}, 1: {0, 1}, 2: {0, 2}, 3: {0, 1}}
 
 
-def test_last_dead_letter_is_certain_if_each_of_its_partitions_was_read_down_to_one_or_whole() -> None:
+def test_last_dead_letter_is_certain_if_each_of_its_partitions_was_read_back_to_one_or_entirely() -> None:
     homes = dead_letter_partitions(range(3), 2)
     entries = {0: [rejected(1, 2), rejected(0, 5)], 1: [rejected(1, 7)]}
     assert certain_partitions(homes, entries, whole=set()) == {0, 1}
@@ -34,7 +34,7 @@ def test_last_dead_letter_is_certain_if_each_of_its_partitions_was_read_down_to_
     assert certain_partitions(homes, {0: [], 1: []}, whole={0, 1}) == {0, 1, 2}
 
 
-def test_input_behind_the_totals_is_uncounted_if_each_offset_has_an_outcome_without_counts() -> None:
+def test_input_after_the_totals_is_uncounted_if_each_offset_has_an_outcome_without_counts() -> None:
     assert uncounted_gaps(5, [counted(4), rejected(0, 5), rejected(0, 6)]) == set()
     assert uncounted_gaps(5, [counted(4), rejected(0, 6), rejected(0, 9)]) == {5, 7, 8}
     assert uncounted_gaps(5, [counted(5), rejected(0, 6)]) is None

@@ -7,7 +7,7 @@ from stream.tools.offsets import facts
 
 
 def reads(monkeypatch: pytest.MonkeyPatch, *partitions_without_commit: set[int]) -> list[int]:
-    """Let each read see outcomes without a commit on some of three partitions; return the last ones."""
+    """Let each read see outcomes without a commit on some of three partitions; return those read last."""
     remaining = list(partitions_without_commit)
 
     def read(*_: Any) -> list[Any]:
@@ -16,7 +16,7 @@ def reads(monkeypatch: pytest.MonkeyPatch, *partitions_without_commit: set[int])
 
     monkeypatch.setattr(facts, "_read_facts", read)
     last: Any = facts.read_facts(None, None, None, "")  # type: ignore[arg-type]
-    assert not remaining, "it reads no more than it must"
+    assert not remaining, "fewer reads than expected"
     return [each.partition for each in last if each.has_outcomes]
 
 
@@ -24,7 +24,7 @@ def test_one_read_is_enough_where_every_outcome_has_a_commit(monkeypatch: pytest
     assert reads(monkeypatch, set()) == []
 
 
-def test_first_transaction_that_ends_between_two_requests_is_no_contradiction(
+def test_first_transaction_that_ends_between_two_requests_is_not_a_contradiction(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert reads(monkeypatch, {1}, set()) == []
@@ -35,5 +35,5 @@ def test_another_partition_may_have_its_first_transaction_meanwhile(monkeypatch:
     assert reads(monkeypatch, {1}, {1, 2}, {1}) == [1]
 
 
-def test_partition_without_a_commit_in_two_reads_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_partition_without_a_commit_in_two_reads_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
     assert reads(monkeypatch, {0, 1}, {0}) == [0]

@@ -1,4 +1,4 @@
-"""Where a refused partition goes on, and what is lost: over facts and last outcomes."""
+"""Where a refused partition resumes and what is lost, given facts and last outcomes."""
 
 from dataclasses import replace
 from itertools import product
@@ -107,7 +107,7 @@ def resume(facts: PartitionFacts, outcomes: LastOutcomes, *, accept_loss: bool =
         "moved back with its metadata, and the count topic was compacted since",
     ],
 )
-def test_partition_goes_on_where_totals_and_outcomes_end(
+def test_partition_resumes_where_totals_and_outcomes_end(
     facts: PartitionFacts, outcomes: LastOutcomes, expected: int
 ) -> None:
     move = resume(facts, outcomes)
@@ -203,7 +203,7 @@ def test_lost_outcomes_must_be_accepted_and_are_recorded(case: str) -> None:
     assert f"outcomes of the input at {offsets} are lost" in move.loss
 
 
-def test_topic_without_a_record_of_the_partition_lost_none_of_it() -> None:
+def test_topic_that_never_had_a_record_of_the_partition_lost_nothing() -> None:
     evidence = Evidence(
         5, {**TOPICS, "result": "old", "dead-letter": "old"}, DIGEST, {"result": ENDS["result"]}
     )
@@ -248,14 +248,14 @@ def test_skipped_input_is_recorded_from_where_the_totals_end(
 
 
 @pytest.mark.parametrize(("to", "message"), [(5, "nothing to skip"), (3, "nothing"), (101, "not in the log")])
-def test_offset_outside_the_uncounted_input_is_not_skipped_to(to: int, message: str) -> None:
+def test_skip_to_an_offset_outside_the_uncounted_input_is_refused(to: int, message: str) -> None:
     with pytest.raises(Refused, match=message):
         plan_skip(known(own(5), 5), last(4), to, accept_loss=False)
     with pytest.raises(Refused, match="not in the log"):
         plan_skip(known(own(5), 5, first=9), last(4), 8, accept_loss=False)
 
 
-def test_skip_covers_outcomes_that_are_lost_too_once_that_is_accepted() -> None:
+def test_skip_also_covers_lost_outcomes_once_the_loss_is_accepted() -> None:
     facts, outcomes = known(own(5), 5, first=3, held={**HELD, "result": 30}), last(2)
     with pytest.raises(Refused):
         plan_skip(facts, outcomes, 8, accept_loss=False)

@@ -49,7 +49,7 @@ def test_limit_outside_its_bounds_is_refused(world: World, limit: str) -> None:
     assert get(world, f"/v1/top?limit={limit}", 422)["title"] == "Unprocessable Entity"
 
 
-def test_answer_says_how_old_it_is_once_the_end_was_reached(world: World) -> None:
+def test_response_has_an_age_once_the_end_was_reached(world: World) -> None:
     assert get(world, "/v1/top")["freshness"]["age_ms"] is None
     assert world.client.get("/healthz/ready").status_code == 503
     world.reach_the_end()
@@ -58,7 +58,7 @@ def test_answer_says_how_old_it_is_once_the_end_was_reached(world: World) -> Non
 
 
 @pytest.mark.parametrize("blob_id", ["42", "a/b/c", "ü ?#%", "x" * 3_000])
-def test_blob_has_its_newest_outcome_and_the_position_of_it(world: World, blob_id: str) -> None:
+def test_blob_has_its_newest_outcome_and_its_position(world: World, blob_id: str) -> None:
     world.add_result(blob_id, (0, 1), {"cat": 1}, offset=3)
     world.add_dead_letter(blob_id, (1, 9), "bad-json", offset=7)
     world.add_result(blob_id, (0, 5), {"cat": 2}, offset=6)
@@ -79,7 +79,7 @@ def test_dead_letter_is_an_outcome_too(world: World) -> None:
         assert outcome["dead_letter"]["source"] == {"topic": "text-blobs", "partition": 1, "offset": 9}
 
 
-def test_blob_without_an_outcome_is_missing_up_to_the_offsets_of_the_answer(world: World) -> None:
+def test_blob_without_an_outcome_is_missing_up_to_the_offsets_of_the_response(world: World) -> None:
     world.add_result("x", (0, 1), {}, offset=3)
     for path in ("/v1/blobs/42", "/v1/inputs/0/2"):
         problem = get(world, path, 404)
@@ -90,7 +90,7 @@ def test_blob_without_an_outcome_is_missing_up_to_the_offsets_of_the_answer(worl
 @pytest.mark.parametrize(
     "path", ["/v1/inputs/-1/0", "/v1/inputs/0/-1", f"/v1/inputs/0/{2**63}", "/v1/inputs/x/0"]
 )
-def test_position_that_is_none_is_refused(world: World, path: str) -> None:
+def test_invalid_position_is_refused(world: World, path: str) -> None:
     get(world, path, 422)
 
 
@@ -121,7 +121,7 @@ def test_submission_that_waits_is_answered_with_the_outcome(world: World) -> Non
     assert answer.json()["result"]["anagram_counts"] == {"cat": 1}
 
 
-def test_submission_that_waits_in_vain_is_answered_with_the_position(world: World) -> None:
+def test_submission_whose_wait_times_out_is_answered_with_the_position(world: World) -> None:
     assert world.client.post("/v1/blobs?wait=50", json={"text": "cat"}).status_code == 202
 
 
@@ -142,9 +142,7 @@ def test_submission_that_waits_in_vain_is_answered_with_the_position(world: Worl
     ],
     ids=lambda value: ascii(value)[:30],
 )
-def test_submission_that_is_none_is_refused(
-    tmp_path: Path, body: bytes, content_type: str, status: int
-) -> None:
+def test_invalid_submission_is_refused(tmp_path: Path, body: bytes, content_type: str, status: int) -> None:
     world = make_world(tmp_path, text_bytes_max=100)
     answer = world.client.post("/v1/blobs", content=body, headers={"content-type": content_type})
     assert answer.status_code == status
@@ -179,7 +177,7 @@ def test_page_of_another_site_cannot_submit(world: World, origin: str, status: i
     assert answer.status_code == status
 
 
-def test_token_is_demanded_of_the_api_and_not_of_page_and_probes(tmp_path: Path) -> None:
+def test_token_is_required_by_the_api_and_not_by_page_and_probes(tmp_path: Path) -> None:
     world = make_world(tmp_path, serve_token="secret")
     for path in ("/v1/top", "/v1/words/cat", "/v1/status", "/v1/blobs/42", "/v1/stream", "/metrics"):
         answer = world.client.get(path)
@@ -193,7 +191,7 @@ def test_token_is_demanded_of_the_api_and_not_of_page_and_probes(tmp_path: Path)
     world.view.close()
 
 
-def test_status_says_how_far_everything_is(world: World) -> None:
+def test_status_reports_group_workers_and_topics(world: World) -> None:
     world.count(0, act=5)
     world.add_dead_letter("42", (1, 9), "bad-json", offset=7)
     world.add_result("x", (0, 1), {}, offset=3)
@@ -222,7 +220,7 @@ def test_status_says_how_far_everything_is(world: World) -> None:
 @pytest.mark.parametrize(
     "path", ["/", "/page/page.js", "/v1/top", "/v1/nothing", "/nothing", "/v1/words/%20"]
 )
-def test_every_answer_protects_browsers(world: World, path: str) -> None:
+def test_every_response_protects_browsers(world: World, path: str) -> None:
     headers = world.client.get(path).headers
     policy = headers["content-security-policy"]
     assert "default-src 'none'" in policy

@@ -17,5 +17,5 @@ def test_positions_survive_encoding(positions: dict[tuple[bytes, int], int]) -> 
     "text",
     ["", "x", TAG + ".x0-1", TAG + ".r0", TAG + ".r-1-1", "ffffffff.r0-1", TAG + ".r0-1\n", TAG + "r0-1"],
 )
-def test_other_text_and_positions_of_other_topics_are_no_cursor(text: str) -> None:
+def test_other_text_and_positions_of_other_topics_are_not_a_cursor(text: str) -> None:
     assert decode_cursor(TAG, text) is None

@@ -81,7 +81,7 @@ def fill(world: World, first: int, last: int) -> None:
 
 
 def test_stream_resumes_after_any_event_without_a_gap(world: World) -> None:
-    """With outcomes that came while no one was connected."""
+    """Outcomes that were committed while no client was connected are included."""
     fill(world, 0, 10)
     begun = read(world)
     assert sources(parsed(begun)) == []
@@ -103,7 +103,7 @@ def test_results_and_dead_letters_of_a_partition_are_each_in_the_order_of_their_
 
 
 @pytest.mark.parametrize("last_id", ["", "x", "ffffffff.r0-1", "ffffffff" + ".r0-1" * 99])
-def test_id_of_other_topics_is_a_gap_and_the_stream_goes_on(world: World, last_id: str) -> None:
+def test_id_of_other_topics_is_a_gap_and_the_stream_continues(world: World, last_id: str) -> None:
     fill(world, 0, 10)
     (gap,) = parsed(read(world, last_id))
     assert gap.name == "gap"
@@ -130,7 +130,7 @@ def test_outcomes_that_are_no_longer_kept_are_a_gap(tmp_path: Path) -> None:
     world.view.close()
 
 
-def test_rate_skips_to_the_end_and_says_so(world: World) -> None:
+def test_rate_skips_to_the_end_and_reports_it(world: World) -> None:
     begun = read(world, seconds=0.05)
     fill(world, 0, 200)
     events = parsed(read(world, first_id(begun), rate=10.0, seconds=1.2))

@@ -14,7 +14,7 @@ def test_age_is_unknown_until_the_end_was_reached_once() -> None:
 
 
 def test_age_is_that_of_the_last_measurement_that_was_reached() -> None:
-    """A view that falls behind later is complete as of the measurement before."""
+    """A view that falls behind later is complete as of the last measurement that it reached."""
     reached = ReachedEnds()
     for at_s, end in ((1.0, 5), (2.0, 8), (3.0, 20)):
         reached.measured(COUNTS, at_s, {0: end})

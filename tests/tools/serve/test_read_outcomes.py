@@ -24,7 +24,7 @@ READER = ResultReader(TOPIC)
     st.integers(0, 9),
 )
 def test_result_is_read_as_it_was_encoded(blob_id: str, counts: dict[str, int], partition: int) -> None:
-    """Also if the id or a word looks like the end of a result."""
+    """Even if the id or a word looks like the end of a result."""
     record = InputRecord(TOPIC, partition, 10**12, b"key", b"text")
     encoded = ResultEncoder("r", 10**6, 10**6).encode(record, blob_id, orjson.dumps(counts), 7)
     read = READER.read(3, encoded.key, encoded.value, -5)
@@ -54,7 +54,7 @@ def test_result_in_another_order_or_with_more_fields_is_read() -> None:
         b'{"source":{"topic":"text-blobs","partition":"x","offset":1}}',
     ],
 )
-def test_foreign_record_is_no_result(value: bytes | None) -> None:
+def test_foreign_record_is_not_a_result(value: bytes | None) -> None:
     assert READER.read(3, b"key", value, 0) is None
 
 
@@ -91,7 +91,7 @@ def test_dead_letter_has_the_id_that_its_result_would_have(
     assert fields["source"] == {"topic": TOPIC, "partition": 2, "offset": 9}
 
 
-def test_other_records_of_the_topic_are_no_dead_letters() -> None:
+def test_other_records_of_the_topic_are_not_dead_letters() -> None:
     record = InputRecord(TOPIC, 2, 9, None, b"x")
     for stored in (
         dead_letter(record, group="another"),

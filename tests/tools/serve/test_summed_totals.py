@@ -57,7 +57,7 @@ def test_changed_since_returns_only_what_changed_later() -> None:
 
 
 @pytest.mark.parametrize("value", [b"", b"0", b"-1", b"1.5", b"x", b"01"])
-def test_value_that_is_no_total_changes_nothing(value: bytes) -> None:
+def test_value_that_is_not_a_total_changes_nothing(value: bytes) -> None:
     totals = SummedTotals()
     with pytest.raises(ValueError, match="not a total"):
         totals.apply(0, {b"act": b"1", b"dgo": value})

@@ -1,4 +1,4 @@
-"""Right, and a coroutine."""
+"""A correct orchestrator that is a coroutine."""
 
 from stream.exercise.orchestrator import Result
 from stream.exercise.orchestrator import TaskOrchestrator as Pipeline

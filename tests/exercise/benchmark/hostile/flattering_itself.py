@@ -1,4 +1,4 @@
-"""Right, and slower than it says."""
+"""A correct orchestrator that is slower than it reports."""
 
 import time
 

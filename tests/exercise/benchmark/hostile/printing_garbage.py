@@ -1,4 +1,4 @@
-"""Right; what it prints looks like the reports of a measured process."""
+"""A correct orchestrator whose output looks like the reports of a measured process."""
 
 import os
 import sys
