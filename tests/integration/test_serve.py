@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from pathlib import Path
 
+import httpx2
 import pytest
 from support.environment import own_env
 from support.process import WorkerProcess
@@ -46,13 +47,17 @@ class Following(threading.Thread):
         self._stopped = threading.Event()
 
     def run(self) -> None:
-        for outcome in self._client.follow():
-            self.seen.append(outcome)
-            if self._stopped.is_set():
-                return
+        try:
+            for outcome in self._client.follow():
+                self.seen.append(outcome)
+        except (Answered, RuntimeError, httpx2.HTTPError):
+            if not self._stopped.is_set():
+                raise
 
     def stop(self) -> None:
+        """Close the client: it would connect again for ever, in the end to a server of another test."""
         self._stopped.set()
+        self._client.close()
 
 
 def test_responses_equal_an_independent_count_after_kills_and_replicas_agree(
@@ -220,6 +225,7 @@ def test_signal_stops_the_server_cleanly_even_with_readers(
         following.start()
         serve.signal(number)
         assert serve.wait(15) == 0
+        following.stop()
         assert "Traceback" not in serve.log.read_text()
 
 
