@@ -10,11 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from support.docker import docker_kafka
 from support.environment import SHORT_SESSIONS, SOON_ABORTED, own_env
 from support.topics import make_topics
 
 from stream.broker.embedded import EmbeddedBroker
+
+# A slow example on a busy machine is not a failure.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
