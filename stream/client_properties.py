@@ -52,7 +52,7 @@ def read_properties(path: Path) -> dict[str, str]:
             or name.endswith(_FORBIDDEN_SUFFIX)
         ):
             raise ValueError(
-                f"KAFKA_CONFIG: line {number} of {path}: {name} is set by the worker and must not be changed"
+                f"KAFKA_CONFIG: line {number} of {path}: {name} is set by the worker; remove the line"
             )
         properties[name] = value.strip()
     return properties

@@ -185,7 +185,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_not_reserved(cls, given: str | None) -> str | None:
         if given in RESERVED_INSTANCES:
-            raise ValueError(f"'{given}' is reserved: a command uses the same transactional id")
+            raise ValueError(f"'{given}' is reserved for a command; choose another name")
         return given
 
     @field_validator("serve_token")

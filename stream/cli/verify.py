@@ -27,6 +27,7 @@ from stream.tools.audit.verify import Auditor
 from stream.worker.memory import keep_memory_small
 from stream.worker.startup import retry_while_unreachable
 
+_LABELS = {"totals": "wrong totals", "stores": "wrong store entries"}
 ROUNDS_FAILED_MAX = 10  # in a row: a transaction may stay open for a while
 
 
@@ -129,7 +130,9 @@ def _print(verdict: Verdict, group_id: str) -> None:
         table.add_row(name.replace("_", " "), f"{getattr(verdict, name):,}")
     for kind in Verdict.KINDS:
         number = getattr(verdict, kind)
-        table.add_row(kind, f"[red]{number:,}[/red]" if number else _no_difference(kind, verdict))
+        table.add_row(
+            _LABELS.get(kind, kind), f"[red]{number:,}[/red]" if number else _no_difference(kind, verdict)
+        )
     out.print(table)
     _print_partitions(verdict)
     for sentence in verdict.differences:

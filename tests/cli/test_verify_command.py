@@ -137,8 +137,8 @@ def test_stores_are_reported_as_unchecked_or_missing(
 ) -> None:
     def stores_row(*arguments: str) -> tuple[str, str]:
         done = cli("verify", *arguments, env=stream_env)
-        rows = [line.split(maxsplit=1) for line in done.lines if line.startswith("  stores")]
-        return rows[0][1].strip(), done.out
+        (row,) = [line for line in done.lines if line.startswith("  wrong store entries")]
+        return row.removeprefix("  wrong store entries").strip(), done.out
 
     assert stores_row()[0] == "not checked (no --state-dir)"
     (tmp_path / "empty").mkdir()

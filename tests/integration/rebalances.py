@@ -21,7 +21,9 @@ from support.topics import make_topics
 from stream.broker.embedded import EmbeddedBroker
 
 PARTITIONS = 8
-QUIET_S = 12.0  # over two heartbeats of the consumer protocol; no move for so long ends a rebalance
+QUIET_S = (
+    12.0  # over two heartbeats of the consumer protocol; a rebalance has ended if nothing moves for this time
+)
 SETTLE_S_MAX = 120.0
 MODES = {
     "consumer": {"STREAM_GROUP_PROTOCOL": "consumer"},

@@ -137,15 +137,15 @@ class Page:
 
     def _end(self) -> None:
         for process in reversed(self._background):
-            with_group(process, signal.SIGTERM)
+            _signal_group(process, signal.SIGTERM)
             try:
                 process.wait(30)
             except subprocess.TimeoutExpired:
-                with_group(process, signal.SIGKILL)
+                _signal_group(process, signal.SIGKILL)
                 process.wait()
 
 
-def with_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     """Send a signal to the process group, if it is still running."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)

@@ -173,6 +173,17 @@ def test_repair_leaves_out_what_the_broker_refuses_and_sets_the_rest(
     ]
 
 
+@pytest.mark.parametrize(("actual", "is_kept"), [("99999999", True), ("1000", False)])
+def test_repair_raises_a_limit_and_never_lowers_it(
+    actual: str, create: Callable[..., list[str]], *, is_kept: bool
+) -> None:
+    admin = FakeAdmin(refuses())
+    admin.created = {name: {"max.message.bytes": actual} for name in names(SETTINGS).values()}
+    done = create(admin, repair=True)
+    assert (admin.created["anagram-results"]["max.message.bytes"] == actual) is is_kept
+    assert any("max.message.bytes" in line for line in done) is not is_kept
+
+
 def test_repair_states_a_request_if_the_policy_of_the_totals_cannot_be_set(
     create: Callable[..., list[str]],
 ) -> None:
