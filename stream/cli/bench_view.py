@@ -78,7 +78,7 @@ def _table(title: str, *columns: str) -> Table:
 def _print_remarks(console: Console, rows: Iterable[Sequence[str]]) -> None:
     """Print the remarks of the rows below their table, each once: a column of prose would be too narrow."""
     for remark in dict.fromkeys(chain.from_iterable(rows)):
-        console.print(f"  note: {remark}", markup=False, soft_wrap=True)
+        console.print(f"  note: {remark}", markup=False)
 
 
 def _throughput(rows: Sequence[Throughput], *, is_narrow: bool) -> Table:
